@@ -1,0 +1,232 @@
+/* The intermediate representation: modules, graphs, nodes, values, types, attributes.
+ *
+ * Invariants: the nodes of a graph are in topological order (every operand is a result of an earlier node); a
+ * node is never changed once it is added, passes build new graphs; values are 32-bit indices into their graph;
+ * nothing has side effects: state is read by `state` nodes and written by the graph's list of updates, which
+ * take effect together at the end of a step. May not know: passes, kernels, plans. */
+#ifndef LVT_IR_IR_H
+#define LVT_IR_IR_H
+
+#include "arena.h"
+#include "diag.h"
+
+/* ---- types ------------------------------------------------------------------------------------------------ */
+
+typedef enum lvt_dtype { LVT_F32, LVT_BF16, LVT_F64, LVT_I32, LVT_U8, LVT_BOOL, LVT_N_DTYPES } lvt_dtype;
+enum { LVT_MAX_RANK = 6 };
+#define LVT_MAX_DIM ((int64_t)1 << 31) /* a dimension is 1..LVT_MAX_DIM, a tensor has at most LVT_MAX_DIM elements */
+
+/* Row-major logical shape. rank 0 is a scalar. dim[rank..] is 0, so types compare with lvt_type_equal. */
+typedef struct lvt_type {
+    uint8_t dtype, rank;
+    int64_t dim[LVT_MAX_RANK];
+} lvt_type;
+
+lvt_type lvt_type_make(lvt_dtype dtype, int rank, const int64_t *dims);
+bool lvt_type_equal(const lvt_type *a, const lvt_type *b);
+bool lvt_shape_equal(const lvt_type *a, const lvt_type *b); /* same dims, any dtype */
+int64_t lvt_numel(const lvt_type *t);
+size_t lvt_dtype_size(lvt_dtype dtype); /* bytes an element; bool takes 1 */
+size_t lvt_type_bytes(const lvt_type *t);
+const char *lvt_dtype_name(lvt_dtype dtype);                      /* "f32" */
+bool lvt_dtype_parse(const char *name, size_t n, lvt_dtype *out); /* false: no such type */
+bool lvt_dtype_is_float(lvt_dtype dtype);
+enum { LVT_TYPE_TEXT = 160 };
+/* Writes "f32[64,3,3,3]" (a scalar is "f32[]") and returns buffer. */
+const char *lvt_type_text(const lvt_type *t, char buffer[LVT_TYPE_TEXT]);
+/* Result of numpy-style broadcasting of a and b (dtype of a); false when the shapes do not fit. */
+bool lvt_broadcast_types(const lvt_type *a, const lvt_type *b, lvt_type *out);
+
+/* ---- source locations ------------------------------------------------------------------------------------- */
+
+/* Index into the module's table; 0 means unknown. parent: the place the enclosing block was called from. */
+typedef uint32_t lvt_loc;
+typedef struct lvt_loc_info {
+    uint32_t file, line, col;
+    lvt_loc parent;
+} lvt_loc_info;
+
+typedef struct lvt_source { /* text may be NULL when only the name is known */
+    const char *name, *text;
+    size_t length;
+} lvt_source;
+
+/* ---- attributes ------------------------------------------------------------------------------------------- */
+
+typedef enum lvt_attr_kind { LVT_ATTR_INT, LVT_ATTR_FLOAT, LVT_ATTR_STRING, LVT_ATTR_INTS, LVT_ATTR_FLOATS,
+                             LVT_ATTR_DTYPE, LVT_ATTR_BOOL } lvt_attr_kind;
+typedef struct lvt_attr {
+    uint8_t kind;
+    uint32_t n; /* of INTS, FLOATS */
+    union {
+        int64_t i; /* INT, BOOL, DTYPE */
+        double f;
+        const char *s;
+        const int64_t *ints;
+        const double *floats; /* every element of an f32, i32, u8 or bool tensor is exact in a double */
+    };
+} lvt_attr;
+
+/* One row of an op's attribute table. `required` attributes have no default; others default to `value`
+ * (INTS and FLOATS: empty; STRING: text, or "" when NULL). */
+typedef struct lvt_attr_def {
+    const char *name;
+    uint8_t kind;
+    bool required;
+    double value;
+    const char *text;
+} lvt_attr_def;
+
+/* ---- ops -------------------------------------------------------------------------------------------------- */
+
+typedef enum lvt_op {
+#define LVT_PW(name, ...) LVT_OP_##name,
+#define LVT_OP(name) LVT_OP_##name,
+#include "ops.def"
+    LVT_N_OPS
+} lvt_op;
+enum { LVT_NO_OP = LVT_N_OPS };
+
+typedef uint32_t lvt_value;   /* index into graph->values */
+typedef uint32_t lvt_node_id; /* index into graph->nodes */
+#define LVT_NONE UINT32_MAX   /* no value, no node */
+
+/* How a node came to be. Profiles and errors roll up by it. */
+typedef enum lvt_role { LVT_FORWARD, LVT_GRADIENT, LVT_UPDATE } lvt_role;
+
+typedef struct lvt_graph lvt_graph;
+typedef struct lvt_module lvt_module;
+
+typedef struct lvt_node {
+    uint16_t op;
+    uint8_t role;
+    uint16_t n_operands, n_results;
+    lvt_value *operands;
+    lvt_value result;   /* the first; result + k is the k-th */
+    lvt_attr *attrs;    /* as many as the op's table has rows, in its order, defaults filled in */
+    lvt_loc loc;
+    lvt_node_id origin; /* for gradient and update nodes: the forward node of the same graph they come from, or LVT_NONE */
+    lvt_graph *body;    /* of `fused`: inputs are the operands, outputs the results */
+} lvt_node;
+
+typedef struct lvt_value_info {
+    lvt_type type;
+    lvt_node_id node; /* the node whose result it is */
+    uint32_t index;   /* which result */
+    const char *name; /* as in the model file, or NULL; never needed for meaning */
+} lvt_value_info;
+
+/* ---- graphs ----------------------------------------------------------------------------------------------- */
+
+typedef struct lvt_input {
+    const char *name;
+    lvt_value value;      /* result of the `input` node with this index */
+    bool has_default;     /* scalars only */
+    double default_value;
+    lvt_loc loc;
+} lvt_input;
+typedef struct lvt_output {
+    const char *name;
+    lvt_value value;
+    lvt_loc loc;
+} lvt_output;
+typedef struct lvt_update { /* at the end of a step, state := value */
+    uint32_t state;
+    lvt_value value;
+    lvt_loc loc;
+} lvt_update;
+
+struct lvt_graph {
+    lvt_module *module;
+    const char *name; /* of the entry; NULL for a body */
+    lvt_loc loc;
+    bool training;
+    bool failed;      /* an allocation or a build failed: every later build returns LVT_NONE */
+    lvt_node *nodes;
+    lvt_value_info *values;
+    lvt_input *inputs;
+    lvt_output *outputs;
+    lvt_update *updates;
+    uint32_t n_nodes, n_values, n_inputs, n_outputs, n_updates;
+    size_t cap_nodes, cap_values, cap_inputs, cap_outputs, cap_updates;
+};
+
+/* ---- modules ---------------------------------------------------------------------------------------------- */
+
+typedef enum lvt_init_kind { LVT_INIT_CONSTANT, LVT_INIT_NORMAL, LVT_INIT_TRUNCATED_NORMAL, LVT_INIT_UNIFORM } lvt_init_kind;
+typedef struct lvt_init { /* CONSTANT: a; NORMAL: mean a, deviation b; TRUNCATED at 2 deviations; UNIFORM: [a, b) */
+    uint8_t kind;
+    double a, b;
+} lvt_init;
+
+typedef struct lvt_state {
+    const char *name; /* path, unique: "stage1.0.attention.key", "stage1.0.attention.key.momentum" */
+    lvt_type type;
+    lvt_init init;
+    bool trainable; /* declared with `param` */
+    lvt_loc loc;
+} lvt_state;
+
+typedef struct lvt_setting { /* a named parameter of the model and the value it was compiled with, as text */
+    const char *name, *value;
+} lvt_setting;
+
+struct lvt_module {
+    lvt_arena *arena; /* owns everything below */
+    const char *name;
+    lvt_source *sources;
+    lvt_loc_info *locs; /* [0] is "unknown" */
+    lvt_state *states;
+    lvt_setting *settings;
+    lvt_graph **entries;
+    uint32_t n_sources, n_locs, n_states, n_settings, n_entries;
+    size_t cap_sources, cap_locs, cap_states, cap_settings, cap_entries;
+};
+
+/* A new, empty module (name is copied), or NULL when out of memory. Freed with all it holds by lvt_module_free. */
+lvt_module *lvt_module_new(const char *name);
+void lvt_module_free(lvt_module *m);
+/* Index of the source file, added if new; text may be NULL, is copied. UINT32_MAX when out of memory. */
+uint32_t lvt_module_source(lvt_module *m, const char *name, const char *text, size_t length);
+lvt_loc lvt_module_loc(lvt_module *m, uint32_t file, uint32_t line, uint32_t col, lvt_loc parent); /* 0 when out of memory */
+lvt_pos lvt_module_pos(const lvt_module *m, lvt_loc loc); /* the place itself, for messages */
+/* The outermost caller of a place: for a node inside a library block, the line of the model file. */
+lvt_loc lvt_module_outermost(const lvt_module *m, lvt_loc loc);
+/* Adds a state; LVT_NONE when out of memory. The name must be new (see lvt_module_find_state). */
+uint32_t lvt_module_add_state(lvt_module *m, const char *name, const lvt_type *type, lvt_init init, bool trainable, lvt_loc loc);
+uint32_t lvt_module_find_state(const lvt_module *m, const char *name); /* LVT_NONE: not there */
+bool lvt_module_add_setting(lvt_module *m, const char *name, const char *value);
+lvt_graph *lvt_module_find_entry(const lvt_module *m, const char *name);
+/* Adds an entry graph and returns it; NULL when out of memory. */
+lvt_graph *lvt_module_add_entry(lvt_module *m, const char *name, lvt_loc loc, bool training);
+
+/* An empty graph of the module that is not (yet) an entry: for bodies and for passes. */
+lvt_graph *lvt_graph_new(lvt_module *m, const char *name, lvt_loc loc, bool training);
+
+/* Appends a node without inferring or checking anything: result types are given. attrs: the op's whole table in
+ * order, or NULL for all defaults; both arrays are copied (deep). Returns the node, or LVT_NONE when out of memory
+ * (graph->failed is then set). Builders, readers and copies call it; everything else uses ir/build.h. */
+lvt_node_id lvt_graph_append(lvt_graph *g, const lvt_node *like, const lvt_type *result_types);
+
+bool lvt_graph_add_output(lvt_graph *g, const char *name, lvt_value value, lvt_loc loc);
+bool lvt_graph_add_update(lvt_graph *g, uint32_t state, lvt_value value, lvt_loc loc);
+
+/* -- rebuilding: how passes change a graph. map has one lvt_value per value of `from`, filled with LVT_NONE. -- */
+lvt_value *lvt_graph_new_map(const lvt_graph *from, lvt_arena *arena);
+/* Copies one node of `from` to `to` (operands through map, body shared, origin through node_map when not NULL, else
+ * kept only if from == to), enters its results into map, carries inputs over, and returns the new node. */
+lvt_node_id lvt_graph_copy_node(lvt_graph *to, const lvt_graph *from, lvt_node_id node, lvt_value *map, lvt_node_id *node_map);
+/* Copies outputs and updates through map. */
+bool lvt_graph_copy_ends(lvt_graph *to, const lvt_graph *from, const lvt_value *map);
+
+/* Uses of every value: users[offset[v] .. offset[v+1]) are node ids, one for each operand use, in order;
+ * outputs and updates are counted in ends[v]. All arrays are in `arena`; false when out of memory. */
+typedef struct lvt_uses {
+    uint32_t *offset, *users, *ends;
+} lvt_uses;
+bool lvt_graph_uses(const lvt_graph *g, lvt_arena *arena, lvt_uses *out);
+
+static inline const lvt_type *lvt_value_type(const lvt_graph *g, lvt_value v) { return &g->values[v].type; }
+static inline const lvt_node *lvt_value_node(const lvt_graph *g, lvt_value v) { return &g->nodes[g->values[v].node]; }
+
+#endif
