@@ -1,0 +1,53 @@
+/* The interface between the session and the kernel families.
+ *
+ * Invariants: make() does all that can fail (compile, allocate); run() allocates nothing, takes no lock, cannot fail,
+ * and gives the same bits for the same inputs and number of threads. May not know: data sets, the driver. */
+#ifndef LVT_RUNTIME_KERNEL_H
+#define LVT_RUNTIME_KERNEL_H
+
+#include "ir/program.h"
+#include "ir/op.h"
+
+/* How a value lies in memory: its type and strides (elements). The base pointer comes at run time. */
+typedef struct lvt_view {
+    lvt_type type;
+    int64_t strides[LVT_MAX_RANK];
+} lvt_view;
+
+typedef struct lvt_kernel lvt_kernel;
+struct lvt_kernel {
+    /* operands and results in node order; scratch has scratch_bytes, 64-byte aligned, contents undefined. */
+    void (*run)(lvt_kernel *k, void *const *operands, void *const *results, void *scratch);
+    void (*free)(lvt_kernel *k);
+    size_t scratch_bytes;
+};
+
+/* What a family needs for making kernels: opaque contexts are owned by the program. */
+typedef struct lvt_kernel_request {
+    const lvt_graph *graph;
+    lvt_node_id node;
+    const lvt_view *operands, *results;
+    int threads; /* size of the team at run time */
+    lvt_diag *diag;
+    lvt_pos at;
+} lvt_kernel_request;
+
+/* onednn/ */
+typedef struct lvt_onednn lvt_onednn;
+lvt_status lvt_onednn_new(lvt_onednn **out, lvt_diag *diag);
+void lvt_onednn_free(lvt_onednn *c);
+lvt_status lvt_onednn_make(lvt_onednn *c, const lvt_kernel_request *r, lvt_kernel **out);
+
+/* jit/: requests are collected first, compiled together (in parallel, equal ones once, from the cache where possible). */
+typedef struct lvt_jit lvt_jit;
+lvt_status lvt_jit_new(const char *cache_folder, lvt_jit **out, lvt_diag *diag); /* NULL: user's cache, "": none */
+void lvt_jit_free(lvt_jit *j); /* after all its kernels */
+lvt_status lvt_jit_make(lvt_jit *j, size_t n, const lvt_kernel_request *requests, lvt_kernel **out);
+
+/* interp.c: any node, through the interpreter. */
+lvt_status lvt_interp_make(const lvt_kernel_request *r, lvt_kernel **out);
+
+/* Runs body(user, chunk) for every chunk in 0..n on the team, each chunk once; which thread runs which is fixed by (n, threads). */
+void lvt_parallel(int threads, int64_t n, void (*body)(void *user, int64_t chunk, int thread), void *user);
+
+#endif

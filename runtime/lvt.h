@@ -1,0 +1,67 @@
+/* The public C API: open a compiled program, run its entries, read and write its state.
+ *
+ *     lvt_program *p;  lvt_session *s;  lvt_diag *d = lvt_diag_new();
+ *     lvt_program_open("lvt-s.lvtx", NULL, &p, d);
+ *     lvt_session_new(p, &(lvt_session_options){.threads = 2, .seed = 1}, &s, d);
+ *     int train = lvt_entry_find(p, "train");
+ *     lvt_session_run(s, train, inputs, d);
+ *     const float *loss = lvt_session_output(s, train, 0);
+ *
+ * Invariants: no globals, no output, no exit; a run allocates nothing and takes no lock; a program is read-only and
+ * may be shared by sessions, a session belongs to one thread at a time. */
+#ifndef LVT_H
+#define LVT_H
+
+#include "ir/diag.h"
+#include "ir/ir.h"
+#include "ir/program.h"
+
+typedef struct lvt_program lvt_program;
+typedef struct lvt_session lvt_session;
+
+const char *lvt_version(void); /* "0.1.0" */
+
+/* ---- programs --------------------------------------------------------------------------------------------- */
+typedef struct lvt_program_options {
+    const char *cache; /* folder for machine code; NULL: the user's cache folder; "": no cache */
+    bool interpret;    /* run every step on the reference interpreter */
+    int threads;       /* used for compiling kernels; 0: all processors */
+} lvt_program_options;
+lvt_status lvt_program_open(const char *path, const lvt_program_options *options, lvt_program **out, lvt_diag *diag);
+void lvt_program_close(lvt_program *p);
+const lvt_compiled *lvt_program_compiled(const lvt_program *p); /* everything that is known about it */
+int lvt_entry_find(const lvt_program *p, const char *name);     /* -1: no such entry */
+int lvt_entry_input(const lvt_program *p, int entry, const char *name);  /* -1 */
+int lvt_entry_output(const lvt_program *p, int entry, const char *name); /* -1 */
+/* Flops and bytes of one run, as the ops count them. */
+void lvt_entry_cost(const lvt_program *p, int entry, double *flops, double *bytes);
+
+/* ---- sessions --------------------------------------------------------------------------------------------- */
+typedef struct lvt_session_options {
+    int threads;   /* 0: all processors */
+    uint64_t seed; /* of the initial values of parameters */
+} lvt_session_options;
+lvt_status lvt_session_new(lvt_program *p, const lvt_session_options *options, lvt_session **out, lvt_diag *diag);
+void lvt_session_free(lvt_session *s);
+/* One step of an entry. inputs[i]: packed row-major elements of input i's type; NULL takes the default value.
+ * They are read during the call only. */
+lvt_status lvt_session_run(lvt_session *s, int entry, const void *const *inputs, lvt_diag *diag);
+/* Packed elements of output i of the last run; valid until the next run of any entry. */
+const void *lvt_session_output(const lvt_session *s, int entry, int output);
+/* State by index in the module: packed row-major elements, to read or to write between runs. */
+void *lvt_session_state(lvt_session *s, uint32_t state);
+void lvt_session_reset(lvt_session *s, uint64_t seed); /* initial values again */
+
+/* ---- profiles --------------------------------------------------------------------------------------------- */
+typedef struct lvt_step_time {
+    double seconds; /* total over runs */
+    uint64_t runs;
+} lvt_step_time;
+/* Switches timing of single steps on or off; times[n_steps of the entry] is the session's, or NULL when off. */
+void lvt_session_profile(lvt_session *s, bool on);
+const lvt_step_time *lvt_session_times(const lvt_session *s, int entry);
+/* Runs the entry by kernels and by the interpreter in f32 on the same inputs and state and reports the first step that differs by more
+ * than the tolerance of its op, with its source line. The state is left as it was. */
+lvt_status lvt_session_check(lvt_session *s, int entry, const void *const *inputs, lvt_diag *diag);
+
+#endif
