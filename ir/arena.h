@@ -1,6 +1,7 @@
 /* A bump allocator: everything a module owns lives in one of these and goes away with it.
  *
- * Invariant: memory is zeroed and aligned to 16 bytes; nothing is freed alone. May not know: anything else. */
+ * Invariant: memory is zeroed and aligned to 16 bytes; nothing is freed alone. May not know: anything else.
+ */
 #ifndef LVT_IR_ARENA_H
 #define LVT_IR_ARENA_H
 
@@ -16,8 +17,9 @@ void *lvt_arena_alloc(lvt_arena *a, size_t bytes);
 char *lvt_arena_strdup(lvt_arena *a, const char *s);
 char *lvt_arena_strndup(lvt_arena *a, const char *s, size_t n);
 char *lvt_arena_printf(lvt_arena *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Grows an array: returns room for at least `want` elements of `size` bytes, the first `have` copied from `old`.
- * *cap is the old capacity and becomes the new one. NULL when out of memory (the old array stays valid). */
+/* Grows an array: returns room for at least `want` elements of `size` bytes, the first `have` copied from
+ * `old`. *cap is the old capacity and becomes the new one. NULL when out of memory (the old array stays
+ * valid). */
 void *lvt_arena_grow(lvt_arena *a, void *old, size_t have, size_t want, size_t *cap, size_t size);
 size_t lvt_arena_used(const lvt_arena *a); /* bytes handed out */
 

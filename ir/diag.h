@@ -22,7 +22,8 @@ typedef enum lvt_status {
     LVT_INTERNAL = 70  /* a bug in lvt */
 } lvt_status;
 
-/* Exit code of a program that ends with `status`: 0, 1 (user, I/O, memory), 2 (usage), 70 (bug), 130 (interrupt). */
+/* Exit code of a program that ends with `status`: 0, 1 (user, I/O, memory), 2 (usage), 70 (bug), 130
+ * (interrupt). */
 int lvt_exit_code(lvt_status status);
 
 /* A place in a text. file == NULL: no place. line and col count from 1; col == 0: the whole line. */
@@ -40,7 +41,8 @@ enum { LVT_MAX_ERRORS = 20 }; /* further errors are counted, not kept */
 lvt_diag *lvt_diag_new(void);
 void lvt_diag_free(lvt_diag *d);
 
-/* Makes the text of a file known, so that messages about it can show the line and a caret. Copies both strings. */
+/* Makes the text of a file known, so that messages about it can show the line and a caret. Copies both
+ * strings. */
 void lvt_diag_source(lvt_diag *d, const char *file, const char *text, size_t length);
 
 /* Adds an error and returns `status`, so that `return lvt_error(d, LVT_USER, ...)` reads well. `code` is a
@@ -52,9 +54,9 @@ void lvt_warning(lvt_diag *d, const char *code, lvt_pos at, const char *format, 
 /* A note belongs to the error or warning before it. */
 void lvt_note(lvt_diag *d, lvt_pos at, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-size_t lvt_diag_errors(const lvt_diag *d);   /* number of errors, those past LVT_MAX_ERRORS included */
+size_t lvt_diag_errors(const lvt_diag *d); /* number of errors, those past LVT_MAX_ERRORS included */
 size_t lvt_diag_warnings(const lvt_diag *d);
-void lvt_diag_clear(lvt_diag *d);            /* forgets messages, keeps sources */
+void lvt_diag_clear(lvt_diag *d); /* forgets messages, keeps sources */
 
 /* All messages as text in the form
  *     models/lvt.lvt:14:7: error E204: matmul: inner dimensions differ, 192 and 768
@@ -64,8 +66,8 @@ void lvt_diag_clear(lvt_diag *d);            /* forgets messages, keeps sources 
  * malloc'ed, never NULL except when out of memory; the caller frees it. */
 char *lvt_diag_text(const lvt_diag *d);
 
-/* The name in `names` (n of them) that is nearest to `word` by edit distance, or NULL when none is near enough
- * (more than a third of the letters differ). For "did you mean". */
+/* The name in `names` (n of them) that is nearest to `word` by edit distance, or NULL when none is near
+ * enough (more than a third of the letters differ). For "did you mean". */
 const char *lvt_nearest(const char *word, const char *const *names, size_t n);
 
 #endif

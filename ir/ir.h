@@ -1,20 +1,22 @@
 /* The intermediate representation: modules, graphs, nodes, values, types, attributes.
  *
  * Invariants: the nodes of a graph are in topological order (every operand is a result of an earlier node); a
- * node is never changed once it is added, passes build new graphs; values are 32-bit indices into their graph;
- * nothing has side effects: state is read by `state` nodes and written by the graph's list of updates, which
- * take effect together at the end of a step. May not know: passes, kernels, plans. */
+ * node is never changed once it is added, passes build new graphs; values are 32-bit indices into their
+ * graph; nothing has side effects: state is read by `state` nodes and written by the graph's list of updates,
+ * which take effect together at the end of a step. May not know: passes, kernels, plans. */
 #ifndef LVT_IR_IR_H
 #define LVT_IR_IR_H
 
 #include "arena.h"
 #include "diag.h"
 
-/* ---- types ------------------------------------------------------------------------------------------------ */
+/* ---- types ------------------------------------------------------------------------------------------------
+ */
 
 typedef enum lvt_dtype { LVT_F32, LVT_BF16, LVT_F64, LVT_I32, LVT_U8, LVT_BOOL, LVT_N_DTYPES } lvt_dtype;
 enum { LVT_MAX_RANK = 6 };
-#define LVT_MAX_DIM ((int64_t)1 << 31) /* a dimension is 1..LVT_MAX_DIM, a tensor has at most LVT_MAX_DIM elements */
+#define LVT_MAX_DIM                                                                                          \
+    ((int64_t)1 << 31) /* a dimension is 1..LVT_MAX_DIM, a tensor has at most LVT_MAX_DIM elements */
 
 /* Row-major logical shape. rank 0 is a scalar. dim[rank..] is 0, so types compare with lvt_type_equal. */
 typedef struct lvt_type {
@@ -37,7 +39,8 @@ const char *lvt_type_text(const lvt_type *t, char buffer[LVT_TYPE_TEXT]);
 /* Result of numpy-style broadcasting of a and b (dtype of a); false when the shapes do not fit. */
 bool lvt_broadcast_types(const lvt_type *a, const lvt_type *b, lvt_type *out);
 
-/* ---- source locations ------------------------------------------------------------------------------------- */
+/* ---- source locations -------------------------------------------------------------------------------------
+ */
 
 /* Index into the module's table; 0 means unknown. parent: the place the enclosing block was called from. */
 typedef uint32_t lvt_loc;
@@ -51,10 +54,18 @@ typedef struct lvt_source { /* text may be NULL when only the name is known */
     size_t length;
 } lvt_source;
 
-/* ---- attributes ------------------------------------------------------------------------------------------- */
+/* ---- attributes -------------------------------------------------------------------------------------------
+ */
 
-typedef enum lvt_attr_kind { LVT_ATTR_INT, LVT_ATTR_FLOAT, LVT_ATTR_STRING, LVT_ATTR_INTS, LVT_ATTR_FLOATS,
-                             LVT_ATTR_DTYPE, LVT_ATTR_BOOL } lvt_attr_kind;
+typedef enum lvt_attr_kind {
+    LVT_ATTR_INT,
+    LVT_ATTR_FLOAT,
+    LVT_ATTR_STRING,
+    LVT_ATTR_INTS,
+    LVT_ATTR_FLOATS,
+    LVT_ATTR_DTYPE,
+    LVT_ATTR_BOOL
+} lvt_attr_kind;
 typedef struct lvt_attr {
     uint8_t kind;
     uint32_t n; /* of INTS, FLOATS */
@@ -77,7 +88,8 @@ typedef struct lvt_attr_def {
     const char *text;
 } lvt_attr_def;
 
-/* ---- ops -------------------------------------------------------------------------------------------------- */
+/* ---- ops --------------------------------------------------------------------------------------------------
+ */
 
 typedef enum lvt_op {
 #define LVT_PW(name, ...) LVT_OP_##name,
@@ -102,10 +114,11 @@ typedef struct lvt_node {
     uint8_t role;
     uint16_t n_operands, n_results;
     lvt_value *operands;
-    lvt_value result;   /* the first; result + k is the k-th */
-    lvt_attr *attrs;    /* as many as the op's table has rows, in its order, defaults filled in */
+    lvt_value result; /* the first; result + k is the k-th */
+    lvt_attr *attrs;  /* as many as the op's table has rows, in its order, defaults filled in */
     lvt_loc loc;
-    lvt_node_id origin; /* for gradient and update nodes: the forward node of the same graph they come from, or LVT_NONE */
+    lvt_node_id origin; /* for gradient and update nodes: the forward node of the same graph they come from,
+                           or LVT_NONE */
     lvt_graph *body;    /* of `fused`: inputs are the operands, outputs the results */
 } lvt_node;
 
@@ -116,12 +129,13 @@ typedef struct lvt_value_info {
     const char *name; /* as in the model file, or NULL; never needed for meaning */
 } lvt_value_info;
 
-/* ---- graphs ----------------------------------------------------------------------------------------------- */
+/* ---- graphs -----------------------------------------------------------------------------------------------
+ */
 
 typedef struct lvt_input {
     const char *name;
-    lvt_value value;      /* result of the `input` node with this index */
-    bool has_default;     /* scalars only */
+    lvt_value value;  /* result of the `input` node with this index */
+    bool has_default; /* scalars only */
     double default_value;
     lvt_loc loc;
 } lvt_input;
@@ -141,7 +155,7 @@ struct lvt_graph {
     const char *name; /* of the entry; NULL for a body */
     lvt_loc loc;
     bool training;
-    bool failed;      /* an allocation or a build failed: every later build returns LVT_NONE */
+    bool failed; /* an allocation or a build failed: every later build returns LVT_NONE */
     lvt_node *nodes;
     lvt_value_info *values;
     lvt_input *inputs;
@@ -151,10 +165,17 @@ struct lvt_graph {
     size_t cap_nodes, cap_values, cap_inputs, cap_outputs, cap_updates;
 };
 
-/* ---- modules ---------------------------------------------------------------------------------------------- */
+/* ---- modules ----------------------------------------------------------------------------------------------
+ */
 
-typedef enum lvt_init_kind { LVT_INIT_CONSTANT, LVT_INIT_NORMAL, LVT_INIT_TRUNCATED_NORMAL, LVT_INIT_UNIFORM } lvt_init_kind;
-typedef struct lvt_init { /* CONSTANT: a; NORMAL: mean a, deviation b; TRUNCATED at 2 deviations; UNIFORM: [a, b) */
+typedef enum lvt_init_kind {
+    LVT_INIT_CONSTANT,
+    LVT_INIT_NORMAL,
+    LVT_INIT_TRUNCATED_NORMAL,
+    LVT_INIT_UNIFORM
+} lvt_init_kind;
+typedef struct lvt_init { /* CONSTANT: a; NORMAL: mean a, deviation b; TRUNCATED at 2 deviations; UNIFORM: [a,
+                             b) */
     uint8_t kind;
     double a, b;
 } lvt_init;
@@ -183,17 +204,20 @@ struct lvt_module {
     size_t cap_sources, cap_locs, cap_states, cap_settings, cap_entries;
 };
 
-/* A new, empty module (name is copied), or NULL when out of memory. Freed with all it holds by lvt_module_free. */
+/* A new, empty module (name is copied), or NULL when out of memory. Freed with all it holds by
+ * lvt_module_free. */
 lvt_module *lvt_module_new(const char *name);
 void lvt_module_free(lvt_module *m);
 /* Index of the source file, added if new; text may be NULL, is copied. UINT32_MAX when out of memory. */
 uint32_t lvt_module_source(lvt_module *m, const char *name, const char *text, size_t length);
-lvt_loc lvt_module_loc(lvt_module *m, uint32_t file, uint32_t line, uint32_t col, lvt_loc parent); /* 0 when out of memory */
+lvt_loc lvt_module_loc(lvt_module *m, uint32_t file, uint32_t line, uint32_t col,
+                       lvt_loc parent);                   /* 0 when out of memory */
 lvt_pos lvt_module_pos(const lvt_module *m, lvt_loc loc); /* the place itself, for messages */
 /* The outermost caller of a place: for a node inside a library block, the line of the model file. */
 lvt_loc lvt_module_outermost(const lvt_module *m, lvt_loc loc);
 /* Adds a state; LVT_NONE when out of memory. The name must be new (see lvt_module_find_state). */
-uint32_t lvt_module_add_state(lvt_module *m, const char *name, const lvt_type *type, lvt_init init, bool trainable, lvt_loc loc);
+uint32_t lvt_module_add_state(lvt_module *m, const char *name, const lvt_type *type, lvt_init init,
+                              bool trainable, lvt_loc loc);
 uint32_t lvt_module_find_state(const lvt_module *m, const char *name); /* LVT_NONE: not there */
 bool lvt_module_add_setting(lvt_module *m, const char *name, const char *value);
 lvt_graph *lvt_module_find_entry(const lvt_module *m, const char *name);
@@ -203,19 +227,23 @@ lvt_graph *lvt_module_add_entry(lvt_module *m, const char *name, lvt_loc loc, bo
 /* An empty graph of the module that is not (yet) an entry: for bodies and for passes. */
 lvt_graph *lvt_graph_new(lvt_module *m, const char *name, lvt_loc loc, bool training);
 
-/* Appends a node without inferring or checking anything: result types are given. attrs: the op's whole table in
- * order, or NULL for all defaults; both arrays are copied (deep). Returns the node, or LVT_NONE when out of memory
- * (graph->failed is then set). Builders, readers and copies call it; everything else uses ir/build.h. */
+/* Appends a node without inferring or checking anything: result types are given. attrs: the op's whole table
+ * in order, or NULL for all defaults; both arrays are copied (deep). Returns the node, or LVT_NONE when out
+ * of memory (graph->failed is then set). Builders, readers and copies call it; everything else uses
+ * ir/build.h. */
 lvt_node_id lvt_graph_append(lvt_graph *g, const lvt_node *like, const lvt_type *result_types);
 
 bool lvt_graph_add_output(lvt_graph *g, const char *name, lvt_value value, lvt_loc loc);
 bool lvt_graph_add_update(lvt_graph *g, uint32_t state, lvt_value value, lvt_loc loc);
 
-/* -- rebuilding: how passes change a graph. map has one lvt_value per value of `from`, filled with LVT_NONE. -- */
+/* -- rebuilding: how passes change a graph. map has one lvt_value per value of `from`, filled with LVT_NONE.
+ * -- */
 lvt_value *lvt_graph_new_map(const lvt_graph *from, lvt_arena *arena);
-/* Copies one node of `from` to `to` (operands through map, body shared, origin through node_map when not NULL, else
- * kept only if from == to), enters its results into map, carries inputs over, and returns the new node. */
-lvt_node_id lvt_graph_copy_node(lvt_graph *to, const lvt_graph *from, lvt_node_id node, lvt_value *map, lvt_node_id *node_map);
+/* Copies one node of `from` to `to` (operands through map, body shared, origin through node_map when not
+ * NULL, else kept only if from == to), enters its results into map, carries inputs over, and returns the new
+ * node. */
+lvt_node_id lvt_graph_copy_node(lvt_graph *to, const lvt_graph *from, lvt_node_id node, lvt_value *map,
+                                lvt_node_id *node_map);
 /* Copies outputs and updates through map. */
 bool lvt_graph_copy_ends(lvt_graph *to, const lvt_graph *from, const lvt_value *map);
 
@@ -226,7 +254,11 @@ typedef struct lvt_uses {
 } lvt_uses;
 bool lvt_graph_uses(const lvt_graph *g, lvt_arena *arena, lvt_uses *out);
 
-static inline const lvt_type *lvt_value_type(const lvt_graph *g, lvt_value v) { return &g->values[v].type; }
-static inline const lvt_node *lvt_value_node(const lvt_graph *g, lvt_value v) { return &g->nodes[g->values[v].node]; }
+static inline const lvt_type *lvt_value_type(const lvt_graph *g, lvt_value v) {
+    return &g->values[v].type;
+}
+static inline const lvt_node *lvt_value_node(const lvt_graph *g, lvt_value v) {
+    return &g->nodes[g->values[v].node];
+}
 
 #endif

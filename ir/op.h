@@ -1,36 +1,40 @@
 /* What an op is: one lvt_op_def says all that the rest of the system can ask about it.
  *
- * Invariant: the table lvt_op_table has a row for every name in ops.def and never changes. A pointwise op is a row
- * of ops.def alone; every other op is a row and a file ir/op/NAME.c that defines `lvt_op_def_NAME`.
- * May not know: passes, kernels. */
+ * Invariant: the table lvt_op_table has a row for every name in ops.def and never changes. A pointwise op is
+ * a row of ops.def alone; every other op is a row and a file ir/op/NAME.c that defines `lvt_op_def_NAME`. May
+ * not know: passes, kernels. */
 #ifndef LVT_IR_OP_H
 #define LVT_IR_OP_H
 
 #include "ir.h"
 #include "build.h"
 
-/* A tensor of the interpreter. Elements are doubles whatever the type; `type.dtype` says what they stand for. */
+/* A tensor of the interpreter. Elements are doubles whatever the type; `type.dtype` says what they stand for.
+ */
 typedef struct lvt_tensor {
     lvt_type type;
     double *data; /* lvt_numel(&type) elements, row-major */
 } lvt_tensor;
 
-/* Given to `infer`: fill results[0..n_results). Report mistakes with lvt_infer_error (it knows place and origins). */
+/* Given to `infer`: fill results[0..n_results). Report mistakes with lvt_infer_error (it knows place and
+ * origins). */
 typedef struct lvt_infer {
     const lvt_graph *graph;   /* may be NULL in tests */
     const lvt_node *node;     /* op, attrs, n_operands are valid; operands may be NULL in tests */
     const lvt_type *operands; /* n_operands types */
     lvt_type *results;
-    uint32_t n_results;       /* in: the op's fixed number; `fused` and `gradient` set it themselves */
+    uint32_t n_results; /* in: the op's fixed number; `fused` and `gradient` set it themselves */
     lvt_diag *diag;
     lvt_pos at;
 } lvt_infer;
-/* Error "matmul: inner dimensions differ, 192 and 768", with a note for each operand's origin. Returns LVT_USER. */
-lvt_status lvt_infer_error(lvt_infer *c, const char *code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Error "matmul: inner dimensions differ, 192 and 768", with a note for each operand's origin. Returns
+ * LVT_USER. */
+lvt_status lvt_infer_error(lvt_infer *c, const char *code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
-/* Given to `grad`: all values are of b->graph, where node is. results[k] has gradient dresults[k], or LVT_NONE
- * where nothing flows. Fill doperands[k] (preset to LVT_NONE) for every operand with wants[k]; leave LVT_NONE only
- * where the derivative is zero (index operands). */
+/* Given to `grad`: all values are of b->graph, where node is. results[k] has gradient dresults[k], or
+ * LVT_NONE where nothing flows. Fill doperands[k] (preset to LVT_NONE) for every operand with wants[k]; leave
+ * LVT_NONE only where the derivative is zero (index operands). */
 typedef struct lvt_grad {
     lvt_builder *b;
     const lvt_node *node;
@@ -39,8 +43,8 @@ typedef struct lvt_grad {
     lvt_value *doperands;
 } lvt_grad;
 
-/* Given to `eval`: compute out[] (data allocated, type set) from in[] in double arithmetic. The interpreter rounds
- * each result to its dtype afterwards (in f64 mode f32 results are left alone). */
+/* Given to `eval`: compute out[] (data allocated, type set) from in[] in double arithmetic. The interpreter
+ * rounds each result to its dtype afterwards (in f64 mode f32 results are left alone). */
 typedef struct lvt_eval {
     const lvt_node *node;
     const lvt_tensor *in;
@@ -70,34 +74,40 @@ typedef struct lvt_op_def {
     int n_results;
     const lvt_attr_def *attrs;
     int n_attrs;
-    /* pointwise: the scalar function as an expression of a, b, c over primitive pointwise ops and numbers (NULL: the
-     * op is itself a primitive of the scalar evaluators), and d/da, d/db, d/dc as expressions of a, b, c, y (the
-     * result) and g (the gradient of y) over pointwise ops; NULL: derivative is zero. */
+    /* pointwise: the scalar function as an expression of a, b, c over primitive pointwise ops and numbers
+     * (NULL: the op is itself a primitive of the scalar evaluators), and d/da, d/db, d/dc as expressions of
+     * a, b, c, y (the result) and g (the gradient of y) over pointwise ops; NULL: derivative is zero. */
     const char *expr, *grads[3];
     lvt_status (*infer)(lvt_infer *c);
-    lvt_status (*grad)(lvt_grad *c);     /* NULL: not differentiable (a sweep test checks that this is meant) */
+    lvt_status (*grad)(lvt_grad *c); /* NULL: not differentiable (a sweep test checks that this is meant) */
     lvt_status (*eval)(lvt_eval *c);
-    lvt_status (*decompose)(lvt_builder *b, const lvt_node *node, const lvt_value *operands, lvt_value *results); /* into
-                                            simpler ops; NULL: is simple. Operands are values of b->graph. */
-    lvt_cost (*cost)(const lvt_node *node, const lvt_type *operands, const lvt_type *results); /* NULL: 1 flop a
-                                            result element, all operands read and results written once */
-    const char *const *samples; /* NULL-ended. Cases for the sweep tests, in IR syntax with the operand types, an
-                                   optional range of values after each and the attributes:
-                                   "f32[2,3] in 0.5..2, i32[2] in 0..4 {axis = 1}" */
+    lvt_status (*decompose)(lvt_builder *b, const lvt_node *node, const lvt_value *operands,
+                            lvt_value *results);                                               /* into
+                         simpler ops; NULL: is simple. Operands are values of b->graph. */
+    lvt_cost (*cost)(const lvt_node *node, const lvt_type *operands, const lvt_type *results); /* NULL: 1 flop
+                                            a result element, all operands read and results written once */
+    const char *const
+        *samples;     /* NULL-ended. Cases for the sweep tests, in IR syntax with the operand types, an
+                         optional range of values after each and the attributes:
+                         "f32[2,3] in 0.5..2, i32[2] in 0..4 {axis = 1}" */
     bool no_gradient; /* integer, boolean or piecewise constant result: exempt from the gradient check */
 } lvt_op_def;
 
 extern const lvt_op_def *const lvt_op_table[LVT_N_OPS];
-static inline const lvt_op_def *lvt_op_of(const lvt_node *n) { return lvt_op_table[n->op]; }
+static inline const lvt_op_def *lvt_op_of(const lvt_node *n) {
+    return lvt_op_table[n->op];
+}
 lvt_op lvt_op_find(const char *name, size_t length); /* LVT_NO_OP: no such op */
 /* The attribute of a node by name. It must be in the op's table. */
 const lvt_attr *lvt_attr_get(const lvt_node *n, const char *name);
-lvt_cost lvt_node_cost(const lvt_graph *g, const lvt_node *n); /* of `fused`: flops of the body, bytes of its ends */
+lvt_cost lvt_node_cost(const lvt_graph *g,
+                       const lvt_node *n); /* of `fused`: flops of the body, bytes of its ends */
 
-/* ---- scalar expressions of pointwise ops ------------------------------------------------------------------ */
+/* ---- scalar expressions of pointwise ops ------------------------------------------------------------------
+ */
 
-/* Syntax tree of an expression: call of a pointwise op, number, or variable. + - * / < > and unary - are calls of
- * add, sub, mul, div, lt, gt, neg. */
+/* Syntax tree of an expression: call of a pointwise op, number, or variable. + - * / < > and unary - are
+ * calls of add, sub, mul, div, lt, gt, neg. */
 typedef struct lvt_expr {
     enum { LVT_EXPR_NUMBER, LVT_EXPR_VAR, LVT_EXPR_CALL } kind;
     double number;

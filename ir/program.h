@@ -1,8 +1,8 @@
 /* A compiled program: what the passes make, what the file holds, what the runtime runs.
  *
- * Invariants: data, never code; every index and offset is checked by lvt_program_verify before anything uses it;
- * the plan is valid for any machine (machine code and kernel choice inside a family belong to the runtime).
- * May not know: how a pass found the plan, how a kernel does its work. */
+ * Invariants: data, never code; every index and offset is checked by lvt_program_verify before anything uses
+ * it; the plan is valid for any machine (machine code and kernel choice inside a family belong to the
+ * runtime). May not know: how a pass found the plan, how a kernel does its work. */
 #ifndef LVT_IR_PROGRAM_H
 #define LVT_IR_PROGRAM_H
 
@@ -10,30 +10,30 @@
 
 /* Who runs a step. A row of providers.def says which ops and nodes a family accepts. */
 typedef enum lvt_family {
-    LVT_FAMILY_NONE,   /* no work: input, state, constant, views */
+    LVT_FAMILY_NONE, /* no work: input, state, constant, views */
     LVT_FAMILY_ONEDNN,
     LVT_FAMILY_JIT,
     LVT_FAMILY_INTERP, /* the reference interpreter: slow, always possible */
     LVT_N_FAMILIES
 } lvt_family;
 const char *lvt_family_name(lvt_family f);
-/* The first family of providers.def that accepts the node, LVT_FAMILY_INTERP if none. *why (may be NULL) gets a static text: the reason a
- * faster family refused. */
+/* The first family of providers.def that accepts the node, LVT_FAMILY_INTERP if none. *why (may be NULL) gets
+ * a static text: the reason a faster family refused. */
 lvt_family lvt_family_for(const lvt_graph *g, lvt_node_id n, const char **why);
 
 /* Where a value lives. A view shares the place of what it views, with its own offset and strides. */
 typedef enum lvt_place_kind {
-    LVT_PLACE_NOWHERE,  /* not needed at run time (dead, or inside nothing) */
-    LVT_PLACE_ARENA,    /* offset bytes into the entry's arena */
-    LVT_PLACE_STATE,    /* state `index`, plus offset */
-    LVT_PLACE_INPUT,    /* input `index` of the entry, plus offset */
-    LVT_PLACE_CONSTANT  /* the values of the `constant` node `index`, plus offset */
+    LVT_PLACE_NOWHERE, /* not needed at run time (dead, or inside nothing) */
+    LVT_PLACE_ARENA,   /* offset bytes into the entry's arena */
+    LVT_PLACE_STATE,   /* state `index`, plus offset */
+    LVT_PLACE_INPUT,   /* input `index` of the entry, plus offset */
+    LVT_PLACE_CONSTANT /* the values of the `constant` node `index`, plus offset */
 } lvt_place_kind;
 typedef struct lvt_place {
     uint8_t kind;
     uint32_t index;
-    uint64_t offset;                 /* bytes; a multiple of 64 for arena buffers, of the element size for views */
-    int64_t strides[LVT_MAX_RANK];   /* in elements, one a dim of the value's type; 0 where it is broadcast */
+    uint64_t offset; /* bytes; a multiple of 64 for arena buffers, of the element size for views */
+    int64_t strides[LVT_MAX_RANK]; /* in elements, one a dim of the value's type; 0 where it is broadcast */
 } lvt_place;
 
 /* One piece of work, in order. */
@@ -54,21 +54,24 @@ typedef struct lvt_plan { /* of one entry */
     lvt_step *steps;
     lvt_store *stores;
     uint32_t n_steps, n_stores;
-    uint64_t arena_bytes; /* the entry's arena; entries share one allocation of the largest size, since only states outlive a step */
+    uint64_t arena_bytes; /* the entry's arena; entries share one allocation of the largest size, since only
+                             states outlive a step */
 } lvt_plan;
 
 typedef struct lvt_compiled {
-    lvt_module *module;    /* owned; its entries are the planned graphs; its arena holds the plans */
-    lvt_plan *plans;       /* one an entry, same order */
-    uint64_t hash;         /* of the text of the module's states, entries and plan: identifies the program in checkpoints */
-    uint32_t version;      /* of the file format */
+    lvt_module *module; /* owned; its entries are the planned graphs; its arena holds the plans */
+    lvt_plan *plans;    /* one an entry, same order */
+    uint64_t hash;      /* of the text of the module's states, entries and plan: identifies the program in
+                           checkpoints */
+    uint32_t version;   /* of the file format */
 } lvt_compiled;
 enum { LVT_PROGRAM_VERSION = 1 };
 
 void lvt_compiled_free(lvt_compiled *p);
-/* Checks that every index is in range, that places lie inside their buffers with alignment, that steps cover what
- * outputs, updates and stores need in a legal order, that each node's family accepts it, and that no two values that are alive at the same time
- * overlap (computed here from nothing but the graph, the step order and the places). */
+/* Checks that every index is in range, that places lie inside their buffers with alignment, that steps cover
+ * what outputs, updates and stores need in a legal order, that each node's family accepts it, and that no two
+ * values that are alive at the same time overlap (computed here from nothing but the graph, the step order
+ * and the places). */
 lvt_status lvt_program_verify(const lvt_compiled *p, lvt_diag *diag);
 /* Writes to a temporary name beside `path`, syncs, renames. */
 lvt_status lvt_program_write(lvt_compiled *p, const char *path, lvt_diag *diag);

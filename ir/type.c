@@ -1,0 +1,86 @@
+/* Element types and shapes. Invariant: one table row per element type. May not know: graphs. */
+#include "ir.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    const char *name;
+    size_t size;
+    bool is_float;
+} dtypes[LVT_N_DTYPES] = {
+    [LVT_F32] = {"f32", 4, true},  [LVT_BF16] = {"bf16", 2, true}, [LVT_F64] = {"f64", 8, true},
+    [LVT_I32] = {"i32", 4, false}, [LVT_U8] = {"u8", 1, false},    [LVT_BOOL] = {"bool", 1, false},
+};
+
+size_t lvt_dtype_size(lvt_dtype dtype) {
+    return dtypes[dtype].size;
+}
+const char *lvt_dtype_name(lvt_dtype dtype) {
+    return dtypes[dtype].name;
+}
+bool lvt_dtype_is_float(lvt_dtype dtype) {
+    return dtypes[dtype].is_float;
+}
+
+bool lvt_dtype_parse(const char *name, size_t n, lvt_dtype *out) {
+    for (int i = 0; i < LVT_N_DTYPES; i++)
+        if (strlen(dtypes[i].name) == n && !memcmp(dtypes[i].name, name, n)) {
+            *out = (lvt_dtype)i;
+            return true;
+        }
+    return false;
+}
+
+lvt_type lvt_type_make(lvt_dtype dtype, int rank, const int64_t *dims) {
+    lvt_type t = {.dtype = (uint8_t)dtype, .rank = (uint8_t)rank};
+    for (int i = 0; i < rank; i++)
+        t.dim[i] = dims[i];
+    return t;
+}
+
+bool lvt_shape_equal(const lvt_type *a, const lvt_type *b) {
+    if (a->rank != b->rank)
+        return false;
+    for (int i = 0; i < a->rank; i++)
+        if (a->dim[i] != b->dim[i])
+            return false;
+    return true;
+}
+
+bool lvt_type_equal(const lvt_type *a, const lvt_type *b) {
+    return a->dtype == b->dtype && lvt_shape_equal(a, b);
+}
+
+int64_t lvt_numel(const lvt_type *t) {
+    int64_t n = 1;
+    for (int i = 0; i < t->rank; i++)
+        n *= t->dim[i];
+    return n;
+}
+
+size_t lvt_type_bytes(const lvt_type *t) {
+    return (size_t)lvt_numel(t) * lvt_dtype_size((lvt_dtype)t->dtype);
+}
+
+const char *lvt_type_text(const lvt_type *t, char buffer[LVT_TYPE_TEXT]) {
+    int n = snprintf(buffer, LVT_TYPE_TEXT, "%s[", lvt_dtype_name((lvt_dtype)t->dtype));
+    for (int i = 0; i < t->rank; i++)
+        n += snprintf(buffer + n, LVT_TYPE_TEXT - (size_t)n, "%s%lld", i ? "," : "", (long long)t->dim[i]);
+    snprintf(buffer + n, LVT_TYPE_TEXT - (size_t)n, "]");
+    return buffer;
+}
+
+bool lvt_broadcast_types(const lvt_type *a, const lvt_type *b, lvt_type *out) {
+    int rank = a->rank > b->rank ? a->rank : b->rank;
+    lvt_type t = {.dtype = a->dtype, .rank = (uint8_t)rank};
+    for (int i = 0; i < rank; i++) {
+        int ia = i - (rank - a->rank), ib = i - (rank - b->rank);
+        int64_t da = ia < 0 ? 1 : a->dim[ia], db = ib < 0 ? 1 : b->dim[ib];
+        if (da != db && da != 1 && db != 1)
+            return false;
+        t.dim[i] = da == 1 ? db : da;
+    }
+    *out = t;
+    return true;
+}
