@@ -1,0 +1,27 @@
+# Two commands, each complete by itself on a fresh Debian 12 (the packages it lacks are installed through apt-get):
+#   make demo   builds lvt and lets a small vision transformer learn ten kinds of digits, two at a time
+#   make test   builds everything and runs all tests
+# Everything else is CMake: see CMakePresets.json.
+
+BUILD := build/release
+
+demo: programs
+	$(BUILD)/lvtc models/lvt-tiny.lvt -o $(BUILD)/lvt-tiny.lvtx
+	rm -rf $(BUILD)/demo
+	$(BUILD)/lvt-run train $(BUILD)/lvt-tiny.lvtx --data digits --tasks 5 --memory 200 --epochs 10 --seed 1 --out $(BUILD)/demo
+
+test: configure
+	cmake --build --preset release
+	ctest --preset release
+
+programs: configure
+	cmake --build --preset release --target lvtc lvt-run
+
+configure:
+	@bash .ci/setup
+	cmake --preset release
+
+clean:
+	rm -rf build
+
+.PHONY: demo test programs configure clean
