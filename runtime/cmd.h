@@ -1,0 +1,75 @@
+/* What the commands of lvt-run share: the shape of a command, table-driven options, help that teaches.
+ *
+ * Invariants: a command is one row of the table in lvt-run.c and one file cmd_NAME.c; it prints results to
+ * standard output, leaves its complaints in the diag and returns a status: only main prints those and exits.
+ * May not know: how a command does its work. */
+#ifndef LVT_RUNTIME_CMD_H
+#define LVT_RUNTIME_CMD_H
+
+#include "lvt.h"
+
+/* argv[0] is the command's name. */
+typedef lvt_status (*lvt_command_fn)(int argc, char **argv, lvt_diag *diag);
+
+typedef struct lvt_command {
+    const char *name, *purpose; /* purpose: one line for `lvt-run --help` */
+    lvt_command_fn run;
+} lvt_command;
+
+lvt_status lvt_cmd_info(int argc, char **argv, lvt_diag *diag);
+lvt_status lvt_cmd_bench(int argc, char **argv, lvt_diag *diag);
+lvt_status lvt_cmd_check(int argc, char **argv, lvt_diag *diag);
+
+/* ---- options ----------------------------------------------------------------------------------------------
+ */
+
+typedef enum lvt_option_kind {
+    LVT_OPTION_FLAG,   /* target: bool, set to true */
+    LVT_OPTION_INT,    /* target: int, within min..max */
+    LVT_OPTION_SEED,   /* target: uint64_t, any */
+    LVT_OPTION_NUMBER, /* target: double, within min..max */
+    LVT_OPTION_TEXT,   /* target: const char *, points into argv */
+    LVT_OPTION_CHOICE, /* target: int, index into choices */
+    LVT_OPTION_LIST    /* target: lvt_option_list, every use of the option adds one (`--set a=1 --set b=2`) */
+} lvt_option_kind;
+
+typedef struct lvt_option_list { /* items belong to the caller, capacity of them; more is a usage error */
+    const char **items;
+    int n, capacity;
+} lvt_option_list;
+
+typedef struct lvt_option {
+    const char *name; /* long name without the dashes; NULL: a heading, `help` is its text */
+    char letter;      /* short name, 0: none */
+    uint8_t kind;
+    const char *argument; /* what help calls the argument, "N"; NULL for flags */
+    const char *help;     /* what it does and its default; may have several lines */
+    void *target;
+    double min, max;            /* both 0: no limits */
+    const char *const *choices; /* NULL-ended, of CHOICE */
+} lvt_option;
+
+typedef struct lvt_usage {
+    const char *synopsis; /* "lvt-run bench PROGRAM [options]" */
+    const char *about;    /* a paragraph or two: what the command is for, what it prints, an example */
+    const lvt_option *options;
+    int n_options;
+    int min_arguments, max_arguments; /* of what is not an option; max < 0: any number */
+} lvt_usage;
+
+typedef struct lvt_arguments {
+    int n;
+    char **values; /* the arguments that are not options, in order; points into argv */
+    bool done;     /* --help was given and answered: return LVT_OK at once */
+} lvt_arguments;
+
+/* Parses argv by the table (getopt_long rules: "--name=value", "--name value", "-n value", "--" ends options;
+ * unique abbreviations of long names work). Fills targets, which keep their defaults when the option is
+ * absent. Returns LVT_USAGE with the nearest name in the message when an option is unknown. */
+lvt_status lvt_arguments_parse(const lvt_usage *usage, int argc, char **argv, lvt_arguments *out,
+                               lvt_diag *diag);
+
+/* Writes s as a JSON string with its quotes. */
+void lvt_print_json_string(const char *s);
+
+#endif
