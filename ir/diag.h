@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#pragma GCC visibility push(default) /* the shared library exports what this header declares */
+
 /* What a call came to. The numeric values of the first three and of LVT_INTERNAL are the exit codes of the
  * programs; lvt_exit_code maps the others. */
 typedef enum lvt_status {
@@ -69,5 +71,7 @@ char *lvt_diag_text(const lvt_diag *d);
 /* The name in `names` (n of them) that is nearest to `word` by edit distance, or NULL when none is near
  * enough (more than a third of the letters differ). For "did you mean". */
 const char *lvt_nearest(const char *word, const char *const *names, size_t n);
+
+#pragma GCC visibility pop
 
 #endif

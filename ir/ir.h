@@ -10,6 +10,8 @@
 #include "arena.h"
 #include "diag.h"
 
+#pragma GCC visibility push(default) /* the shared library exports what this header declares */
+
 /* ---- types ------------------------------------------------------------------------------------------------
  */
 
@@ -260,5 +262,7 @@ static inline const lvt_type *lvt_value_type(const lvt_graph *g, lvt_value v) {
 static inline const lvt_node *lvt_value_node(const lvt_graph *g, lvt_value v) {
     return &g->nodes[g->values[v].node];
 }
+
+#pragma GCC visibility pop
 
 #endif

@@ -9,6 +9,8 @@
 #include "ir.h"
 #include "build.h"
 
+#pragma GCC visibility push(default) /* the shared library exports what this header declares */
+
 /* A tensor of the interpreter. Elements are doubles whatever the type; `type.dtype` says what they stand for.
  */
 typedef struct lvt_tensor {
@@ -120,5 +122,7 @@ typedef struct lvt_expr {
 lvt_expr *lvt_expr_parse(const char *text, lvt_arena *arena);
 /* Value of a pointwise op on scalars, composite ops through their expression. args as many as operands. */
 double lvt_scalar_eval(lvt_op op, lvt_dtype dtype, const double *args);
+
+#pragma GCC visibility pop
 
 #endif

@@ -5,6 +5,8 @@
 
 #include "ir.h"
 
+#pragma GCC visibility push(default) /* the shared library exports what this header declares */
+
 /* The whole module as text, malloc'ed; the caller frees it. NULL when out of memory. length may be NULL. */
 char *lvt_print_module(const lvt_module *m, size_t *length);
 /* One graph alone (for dumps and messages); not readable by itself. */
@@ -19,5 +21,7 @@ lvt_status lvt_read_module(const char *file, const char *text, size_t length, lv
  * Reports all problems. */
 lvt_status lvt_verify_module(const lvt_module *m, lvt_diag *diag);
 lvt_status lvt_verify_graph(const lvt_graph *g, lvt_diag *diag);
+
+#pragma GCC visibility pop
 
 #endif

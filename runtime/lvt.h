@@ -16,6 +16,8 @@
 #include "ir/ir.h"
 #include "ir/program.h"
 
+#pragma GCC visibility push(default) /* the shared library exports what this header declares */
+
 typedef struct lvt_program lvt_program;
 typedef struct lvt_session lvt_session;
 
@@ -63,5 +65,7 @@ const lvt_step_time *lvt_session_times(const lvt_session *s, int entry);
 /* Runs the entry by kernels and by the interpreter in f32 on the same inputs and state and reports the first step that differs by more
  * than the tolerance of its op, with its source line. The state is left as it was. */
 lvt_status lvt_session_check(lvt_session *s, int entry, const void *const *inputs, lvt_diag *diag);
+
+#pragma GCC visibility pop
 
 #endif
