@@ -31,10 +31,15 @@ lvt_attr lvt_attr_dtype(lvt_dtype t);
 lvt_attr lvt_attr_ints(const int64_t *v, size_t n); /* not copied until the node is built */
 lvt_attr lvt_attr_floats(const double *v, size_t n);
 
-/* The general form: checks arity, fills attribute defaults, converts INT to FLOAT or BOOL where the table
- * wants it, rejects unknown names (with the nearest), infers types. Returns the first result. */
+/* The general form: checks arity, fills attribute defaults, converts to the kind the table wants (INT to
+ * FLOAT, BOOL or a list of one; INTS to FLOATS; STRING to DTYPE), counts negative `axis` and `axes` from the
+ * end of the first operand's dims and sorts `axes`, rejects unknown names (with the nearest), infers types.
+ * Returns the first result. */
 lvt_value lvt_build(lvt_builder *b, lvt_op op, uint32_t n_operands, const lvt_value *operands,
                     uint32_t n_attrs, const lvt_named_attr *attrs);
+
+/* A node for `body`: as many operands as it has inputs, as many results as outputs. */
+lvt_value lvt_build_fused(lvt_builder *b, lvt_graph *body, uint32_t n_operands, const lvt_value *operands);
 
 lvt_value lvt_build_input(lvt_builder *b, const char *name, const lvt_type *type);
 /* The `state` node of that state: one per graph, made at the first call. */

@@ -157,7 +157,8 @@ struct lvt_graph {
     const char *name; /* of the entry; NULL for a body */
     lvt_loc loc;
     bool training;
-    bool failed; /* an allocation or a build failed: every later build returns LVT_NONE */
+    bool failed; /* an allocation or a build failed: not to be used (building goes on, to find more mistakes)
+                  */
     lvt_node *nodes;
     lvt_value_info *values;
     lvt_input *inputs;

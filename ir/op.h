@@ -34,6 +34,13 @@ typedef struct lvt_infer {
 lvt_status lvt_infer_error(lvt_infer *c, const char *code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* How many results inference may write for this node: the room `results` needs. */
+uint32_t lvt_infer_capacity(const lvt_node *node);
+/* Checks arity, infers the result types and checks that they are within the limits. results has room for
+ * lvt_infer_capacity(node); *n_results becomes their number. at: the place for messages. */
+lvt_status lvt_infer_types(const lvt_graph *graph, const lvt_node *node, const lvt_type *operands,
+                           lvt_type *results, uint32_t *n_results, lvt_diag *diag, lvt_pos at);
+
 /* Given to `grad`: all values are of b->graph, where node is. results[k] has gradient dresults[k], or
  * LVT_NONE where nothing flows. Fill doperands[k] (preset to LVT_NONE) for every operand with wants[k]; leave
  * LVT_NONE only where the derivative is zero (index operands). */
@@ -80,6 +87,7 @@ typedef struct lvt_op_def {
      * (NULL: the op is itself a primitive of the scalar evaluators), and d/da, d/db, d/dc as expressions of
      * a, b, c, y (the result) and g (the gradient of y) over pointwise ops; NULL: derivative is zero. */
     const char *expr, *grads[3];
+    const char *signature; /* pointwise: types of operands and result, see ops.def */
     lvt_status (*infer)(lvt_infer *c);
     lvt_status (*grad)(lvt_grad *c); /* NULL: not differentiable (a sweep test checks that this is meant) */
     lvt_status (*eval)(lvt_eval *c);
@@ -91,7 +99,8 @@ typedef struct lvt_op_def {
     const char *const
         *samples;     /* NULL-ended. Cases for the sweep tests, in IR syntax with the operand types, an
                          optional range of values after each and the attributes:
-                         "f32[2,3] in 0.5..2, i32[2] in 0..4 {axis = 1}" */
+                         "f32[2,3] in 0.5..2, i32[2] in 0..4 {axis = 1}"; of integers
+                                   the upper end is excluded */
     bool no_gradient; /* integer, boolean or piecewise constant result: exempt from the gradient check */
 } lvt_op_def;
 
@@ -102,6 +111,16 @@ static inline const lvt_op_def *lvt_op_of(const lvt_node *n) {
 lvt_op lvt_op_find(const char *name, size_t length); /* LVT_NO_OP: no such op */
 /* The attribute of a node by name. It must be in the op's table. */
 const lvt_attr *lvt_attr_get(const lvt_node *n, const char *name);
+
+/* Geometry of a convolution or pooling, from attributes that may be left out (stride 1, or the kernel for
+ * pools; padding 0; dilation 1; groups 1) or given as one number for both dims. padding is top, left, bottom,
+ * right. kernel: of pools and conv2d_grad_weight; 0 where the op has no such attribute (take it from the
+ * weight). */
+typedef struct lvt_window {
+    int64_t kernel[2], stride[2], padding[4], dilation[2], groups;
+} lvt_window;
+lvt_window lvt_window_of(const lvt_node *n);
+
 lvt_cost lvt_node_cost(const lvt_graph *g,
                        const lvt_node *n); /* of `fused`: flops of the body, bytes of its ends */
 
@@ -120,8 +139,12 @@ typedef struct lvt_expr {
 } lvt_expr;
 /* Parses in `arena`; NULL when malformed or out of memory (a unit test parses every row). */
 lvt_expr *lvt_expr_parse(const char *text, lvt_arena *arena);
-/* Value of a pointwise op on scalars, composite ops through their expression. args as many as operands. */
+/* Value of a pointwise op on scalars, composite ops through their expression. args as many as operands; dtype
+ * is the type of the last operand (the arithmetic of i32 differs). NaN when the op is not pointwise or memory
+ * runs out. */
 double lvt_scalar_eval(lvt_op op, lvt_dtype dtype, const double *args);
+/* Value of an expression over primitives, for a, b, c = args[0..2]. */
+double lvt_expr_eval(const lvt_expr *e, lvt_dtype dtype, const double *args);
 
 #pragma GCC visibility pop
 
