@@ -1,0 +1,82 @@
+/* Passes: what one is given, and the driver that runs them in the order of passes.def.
+ *
+ * Invariant: a pass never changes the graph it is given; it returns a new one (or the same, when there is
+ * nothing to do). What becomes part of the program lives in the module's arena, scratch in ctx->arena, which
+ * goes away after the pass. May not know: kernels, files; which family accepts a node is asked of program.h. */
+#ifndef LVT_PASSES_PASS_H
+#define LVT_PASSES_PASS_H
+
+#include "ir/build.h"
+#include "ir/op.h"
+#include "ir/program.h"
+
+/* A growing string for reports. Appending to NULL does nothing; running out of memory cuts the text. */
+typedef struct lvt_text {
+    char *data; /* NUL-terminated, or NULL while empty */
+    size_t length, cap;
+} lvt_text;
+void lvt_text_add(lvt_text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void lvt_text_free(lvt_text *t);
+
+/* What a pass sees. */
+typedef struct lvt_pass {
+    const char *name;
+    lvt_module *module;
+    lvt_diag *diag;
+    lvt_arena *arena;  /* scratch */
+    lvt_text *explain; /* where passes say what they did and why not more; NULL: nobody listens */
+    lvt_text *memory;  /* the memory report of pass plan; NULL: nobody listens */
+    lvt_plan *plan;    /* of this entry: layout fills strides, assign families, schedule steps, plan places */
+    lvt_status status; /* preset to LVT_INTERNAL: what a pass that returns NULL failed of */
+} lvt_pass;
+
+/* Returns the new graph; NULL after reporting to ctx->diag and setting ctx->status. */
+typedef lvt_graph *(*lvt_pass_fn)(lvt_pass *ctx, const lvt_graph *in);
+
+lvt_graph *lvt_pass_verify(lvt_pass *ctx, const lvt_graph *in);
+lvt_graph *lvt_pass_autodiff(lvt_pass *ctx, const lvt_graph *in);
+lvt_graph *lvt_pass_fold(lvt_pass *ctx, const lvt_graph *in);
+lvt_graph *lvt_pass_simplify(lvt_pass *ctx, const lvt_graph *in);
+lvt_graph *lvt_pass_cse(lvt_pass *ctx, const lvt_graph *in);
+lvt_graph *lvt_pass_dce(lvt_pass *ctx, const lvt_graph *in);
+lvt_graph *lvt_pass_decompose(lvt_pass *ctx, const lvt_graph *in);
+lvt_graph *lvt_pass_fuse_pointwise(lvt_pass *ctx, const lvt_graph *in);
+lvt_graph *lvt_pass_layout(lvt_pass *ctx, const lvt_graph *in);
+lvt_graph *lvt_pass_assign(lvt_pass *ctx, const lvt_graph *in);
+lvt_graph *lvt_pass_schedule(lvt_pass *ctx, const lvt_graph *in);
+lvt_graph *lvt_pass_plan(lvt_pass *ctx, const lvt_graph *in);
+
+/* "message" at the node's place as an error of that status; sets ctx->status and returns NULL. */
+lvt_graph *lvt_pass_fail(lvt_pass *ctx, lvt_status status, const char *code, lvt_loc loc, const char *format,
+                         ...) __attribute__((format(printf, 5, 6)));
+lvt_graph *lvt_pass_nomem(lvt_pass *ctx); /* out of memory: reports, sets ctx->status, returns NULL */
+
+/* ---- the driver ------------------------------------------------------------------------------------------- */
+
+typedef enum lvt_report { LVT_REPORT_DUMP, LVT_REPORT_EXPLAIN, LVT_REPORT_MEMORY, LVT_REPORT_TIME } lvt_report;
+
+typedef struct lvt_compile_options {
+    const char *start_at;   /* name of the first pass to run; NULL: all. The module is then taken as it is */
+    const char *stop_after; /* name of the last pass to run; NULL: all */
+    const char *dump_after; /* name of a pass, "all", or NULL: the module's text after it goes to `report` */
+    bool verify_each;       /* the verifier after every pass */
+    bool time_passes, explain, memory_report;
+    int pass_limit; /* > 0: of the passes that only improve (fold, simplify, cse, fuse-pointwise) run the first so
+                       many, counted over all entries: for finding the pass that breaks something. 0: no limit */
+    void (*report)(void *user, lvt_report kind, const char *title, const char *text);
+    void *user;
+} lvt_compile_options;
+
+/* Runs the passes over every entry of the module. When the last pass ran, *out is the compiled program, which owns
+ * the module then; otherwise *out is NULL and the module, with its entries as the passes left them, stays the
+ * caller's. On failure too the module stays the caller's. */
+lvt_status lvt_compile(lvt_module *m, const lvt_compile_options *options, lvt_compiled **out, lvt_diag *diag);
+
+typedef struct lvt_pass_info {
+    const char *name, *purpose;
+    lvt_pass_fn run;
+} lvt_pass_info;
+extern const lvt_pass_info lvt_pass_table[]; /* in order, ended by a row without name */
+int lvt_pass_find(const char *name);         /* index into the table, or -1 */
+
+#endif
