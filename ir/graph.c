@@ -156,7 +156,7 @@ static bool own_attr(lvt_arena *a, lvt_attr *attr) {
     }
 }
 
-static lvt_attr default_attr(const lvt_attr_def *def) {
+lvt_attr lvt_attr_default(const lvt_attr_def *def) {
     lvt_attr a = {.kind = def->kind};
     switch (def->kind) {
     case LVT_ATTR_FLOAT:
@@ -192,7 +192,7 @@ static lvt_node_id append(lvt_graph *g, const lvt_node *like, const lvt_type *re
         node.attrs = lvt_arena_alloc(arena, (size_t)def->n_attrs * sizeof *node.attrs);
         ok = ok && node.attrs;
         for (int i = 0; ok && i < def->n_attrs; i++) {
-            node.attrs[i] = like->attrs ? like->attrs[i] : default_attr(&def->attrs[i]);
+            node.attrs[i] = like->attrs ? like->attrs[i] : lvt_attr_default(&def->attrs[i]);
             ok = own_attr(arena, &node.attrs[i]);
         }
     }

@@ -112,6 +112,8 @@ lvt_op lvt_op_find(const char *name, size_t length); /* LVT_NO_OP: no such op */
 /* The attribute of a node by name. It must be in the op's table. */
 const lvt_attr *lvt_attr_get(const lvt_node *n, const char *name);
 
+lvt_attr lvt_attr_default(const lvt_attr_def *def); /* shares def->text; of a required one: zero or empty */
+
 /* Geometry of a convolution or pooling, from attributes that may be left out (stride 1, or the kernel for
  * pools; padding 0; dilation 1; groups 1) or given as one number for both dims. padding is top, left, bottom,
  * right. kernel: of pools and conv2d_grad_weight; 0 where the op has no such attribute (take it from the
