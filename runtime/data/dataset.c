@@ -1,0 +1,178 @@
+/* Data sets: the table of readers, and what all of them share (statistics, checks, names).
+ * Invariant: a data set that is handed out has passed `finish`. May not know: any file format. */
+#include "data/dataset.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define READERS(X)                                                                                           \
+    X("cifar100", lvt_read_cifar100, true, "CIFAR-100: train.bin, test.bin (100 classes, 32x32 colour)")     \
+    X("cifar10", lvt_read_cifar10, true,                                                                     \
+      "CIFAR-10: data_batch_1.bin .. 5, test_batch.bin (10 classes, 32x32 colour)")                          \
+    X("folder", lvt_read_folder, true,                                                                       \
+      "PNG and JPEG pictures: DIR/CLASS/*, or DIR/train/CLASS/* and DIR/test/CLASS/*")                       \
+    X("digits", lvt_read_digits, false, "1,797 handwritten digits, built in (10 classes, 8x8 grey)")
+
+typedef struct reader {
+    const char *name;
+    lvt_dataset_reader read;
+    bool needs_dir;
+} reader;
+static const reader readers[] = {
+#define ROW(name, read, dir, help) {name, read, dir},
+    READERS(ROW)
+#undef ROW
+};
+enum { N_READERS = sizeof readers / sizeof *readers };
+
+static const char help_text[] =
+#define ROW(name, read, dir, help) "  " name "  " help "\n"
+    READERS(ROW)
+#undef ROW
+    ;
+
+const char *lvt_dataset_help(void) {
+    return help_text;
+}
+
+bool lvt_images_grow(const lvt_dataset *d, lvt_images *images, size_t n) {
+    uint8_t *pixels = realloc(images->pixels, (images->n + n) * lvt_image_bytes(d) + 1);
+    if (!pixels)
+        return false;
+    images->pixels = pixels;
+    int32_t *labels = realloc(images->labels, (images->n + n + 1) * sizeof *labels);
+    if (!labels)
+        return false;
+    images->labels = labels;
+    return true;
+}
+
+void lvt_dataset_free(lvt_dataset *d) {
+    if (!d)
+        return;
+    for (int c = 0; d->class_names && c < d->classes; c++)
+        free(d->class_names[c]);
+    free(d->class_names);
+    free(d->groups);
+    free(d->train.pixels);
+    free(d->train.labels);
+    free(d->test.pixels);
+    free(d->test.labels);
+    free(d->name);
+    free(d);
+}
+
+/* FNV-1a, eight bytes at a time: fast enough for 180 MB, and any changed byte changes it. */
+static uint64_t hash_bytes(uint64_t h, const void *bytes, size_t n) {
+    const uint8_t *p = bytes;
+    for (; n >= 8; n -= 8, p += 8) {
+        uint64_t word;
+        memcpy(&word, p, 8);
+        h = (h ^ word) * 0x100000001b3u;
+        h ^= h >> 29; /* the product alone never carries a high bit down */
+    }
+    for (; n; n--)
+        h = (h ^ *p++) * 0x100000001b3u;
+    return h;
+}
+
+/* Mean and deviation of each channel over the training images, from exact integer sums. */
+static void measure(lvt_dataset *d) {
+    uint64_t counts[LVT_MAX_CHANNELS][256] = {{0}};
+    size_t n = d->train.n * (size_t)d->height * (size_t)d->width;
+    const uint8_t *p = d->train.pixels;
+    for (size_t i = 0; i < n; i++) {
+        for (int c = 0; c < d->channels; c++)
+            counts[c][*p++]++;
+    }
+    for (int c = 0; c < d->channels; c++) {
+        double sum = 0, squares = 0;
+        for (int v = 0; v < 256; v++) {
+            sum += (double)counts[c][v] * v;
+            squares += (double)counts[c][v] * v * v;
+        }
+        double mean = sum / (double)n, variance = squares / (double)n - mean * mean;
+        d->mean[c] = (float)(mean / 255);
+        /* A channel without any variation is left unscaled. */
+        d->deviation[c] = variance > 1e-9 ? (float)(sqrt(variance) / 255) : 1;
+    }
+}
+
+static lvt_status finish(lvt_dataset *d, const char *spec, lvt_diag *diag) {
+    size_t *counts = calloc((size_t)d->classes * 2 + 1, sizeof *counts);
+    if (!counts)
+        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "%s: out of memory", spec);
+    const lvt_images *parts[] = {&d->train, &d->test};
+    for (int part = 0; part < 2; part++) {
+        for (size_t i = 0; i < parts[part]->n; i++)
+            counts[part * d->classes + parts[part]->labels[i]]++;
+    }
+    lvt_status status = LVT_OK;
+    for (int c = 0; c < d->classes && status == LVT_OK; c++) {
+        for (int part = 0; part < 2 && status == LVT_OK; part++) {
+            if (!counts[part * d->classes + c])
+                status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s: class %d (%s) has no %s images",
+                                   spec, c, d->class_names[c], part ? "test" : "training");
+        }
+    }
+    free(counts);
+    if (status != LVT_OK)
+        return status;
+    measure(d);
+    uint64_t h = 0xcbf29ce484222325u;
+    for (int part = 0; part < 2; part++) {
+        h = hash_bytes(h, parts[part]->pixels, parts[part]->n * lvt_image_bytes(d));
+        h = hash_bytes(h, parts[part]->labels, parts[part]->n * sizeof(int32_t));
+    }
+    for (int c = 0; c < d->classes; c++)
+        h = hash_bytes(h, d->class_names[c], strlen(d->class_names[c]) + 1);
+    int32_t shape[] = {d->height, d->width, d->channels, d->classes};
+    d->fingerprint = hash_bytes(h, shape, sizeof shape);
+    return LVT_OK;
+}
+
+static const reader *find_reader(const char *spec, size_t length, lvt_diag *diag) {
+    const char *names[N_READERS];
+    for (int i = 0; i < N_READERS; i++) {
+        names[i] = readers[i].name;
+        if (strlen(names[i]) == length && !strncmp(names[i], spec, length))
+            return &readers[i];
+    }
+    char word[32];
+    snprintf(word, sizeof word, "%.*s", (int)(length < 31 ? length : 31), spec);
+    const char *near = lvt_nearest(word, names, N_READERS);
+    lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE, "no such kind of data, \"%s\"%s%s%s", word,
+              near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+    lvt_note(diag, LVT_NOWHERE, "the kinds are cifar100:DIR, cifar10:DIR, folder:DIR and digits");
+    return NULL;
+}
+
+lvt_status lvt_dataset_open(const char *spec, const lvt_dataset_options *options, lvt_dataset **out,
+                            lvt_diag *diag) {
+    *out = NULL;
+    const char *colon = strchr(spec, ':');
+    const reader *r = find_reader(spec, colon ? (size_t)(colon - spec) : strlen(spec), diag);
+    if (!r)
+        return LVT_USAGE;
+    if (r->needs_dir ? !colon || !colon[1] : colon != NULL)
+        return lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE,
+                         r->needs_dir ? "%s needs a folder: %s:DIR" : "%s is built in and takes no folder",
+                         r->name, r->name);
+    lvt_dataset *d = calloc(1, sizeof *d);
+    if (!d || !(d->name = strdup(r->name))) {
+        lvt_dataset_free(d);
+        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "%s: out of memory", spec);
+    }
+    static const lvt_dataset_options none;
+    lvt_status status = r->read(d, colon ? colon + 1 : NULL, options ? options : &none, diag);
+    if (status == LVT_OK)
+        status = finish(d, spec, diag);
+    if (status != LVT_OK) {
+        lvt_dataset_free(d);
+        return status;
+    }
+    *out = d;
+    return LVT_OK;
+}

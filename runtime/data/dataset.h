@@ -1,0 +1,61 @@
+/* Data sets of labelled pictures, held in memory as bytes.
+ *
+ * Invariants: images are uint8, height x width x channels each, one after the other; labels are 0..classes-1;
+ * every class has at least one training image; nothing changes after the data set is open. May not know:
+ * models, tasks. */
+#ifndef LVT_DATA_DATASET_H
+#define LVT_DATA_DATASET_H
+
+#include "ir/diag.h"
+
+enum { LVT_MAX_CHANNELS = 4 };
+
+typedef struct lvt_images {
+    uint8_t *pixels; /* n x height x width x channels */
+    int32_t *labels; /* n */
+    size_t n;
+} lvt_images;
+
+typedef struct lvt_dataset {
+    char *name; /* the reader's name: "cifar100" */
+    int height, width, channels, classes;
+    char **class_names; /* one a class */
+    int32_t *groups;    /* superclass of each class (CIFAR-100's coarse labels), or NULL */
+    lvt_images train, test;
+    float mean[LVT_MAX_CHANNELS], deviation[LVT_MAX_CHANNELS]; /* of train, pixels scaled to 0..1 */
+    uint64_t fingerprint; /* of all pixels, labels and names: resume refuses other data */
+    int crop;             /* default augmentation: zero padding of random crops, in pixels */
+    bool flip;            /* default augmentation: mirror half of the images */
+} lvt_dataset;
+
+typedef struct lvt_dataset_options {
+    int resize_height, resize_width; /* folder: scale every picture to this size; 0: all must have one size */
+} lvt_dataset_options;
+
+/* Opens "READER" or "READER:FOLDER" (lvt_dataset_help lists the readers). *out is NULL on error and belongs
+ * to the caller. Errors: LVT_USAGE (no such reader), LVT_USER (the content is wrong; the file is named),
+ * LVT_IO, LVT_NOMEM. */
+lvt_status lvt_dataset_open(const char *spec, const lvt_dataset_options *options, lvt_dataset **out,
+                            lvt_diag *diag);
+void lvt_dataset_free(lvt_dataset *d);
+/* One line a reader, "  cifar100:DIR   ...\n", for help texts; static. */
+const char *lvt_dataset_help(void);
+static inline size_t lvt_image_bytes(const lvt_dataset *d) {
+    return (size_t)d->height * (size_t)d->width * (size_t)d->channels;
+}
+
+/* ---- for readers ------------------------------------------------------------------------------------------
+ */
+
+/* A reader fills name-independent fields of an empty data set: sizes, class names, train, test, crop, flip.
+ */
+typedef lvt_status (*lvt_dataset_reader)(lvt_dataset *d, const char *dir, const lvt_dataset_options *options,
+                                         lvt_diag *diag);
+lvt_status lvt_read_cifar10(lvt_dataset *d, const char *dir, const lvt_dataset_options *o, lvt_diag *diag);
+lvt_status lvt_read_cifar100(lvt_dataset *d, const char *dir, const lvt_dataset_options *o, lvt_diag *diag);
+lvt_status lvt_read_digits(lvt_dataset *d, const char *dir, const lvt_dataset_options *o, lvt_diag *diag);
+lvt_status lvt_read_folder(lvt_dataset *d, const char *dir, const lvt_dataset_options *o, lvt_diag *diag);
+/* Makes room for n more images; false when out of memory (what was there stays). */
+bool lvt_images_grow(const lvt_dataset *d, lvt_images *images, size_t n);
+
+#endif

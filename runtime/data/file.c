@@ -1,0 +1,139 @@
+/* Whole files: read at once, written atomically (temporary name, sync, rename, sync of the folder).
+ * May not know: formats. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* asprintf */
+#endif
+#include "data/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+char *lvt_path_join(const char *dir, const char *name) {
+    size_t n = strlen(dir), m = strlen(name);
+    bool slash = n && dir[n - 1] != '/';
+    char *path = malloc(n + m + 2);
+    if (path) {
+        memcpy(path, dir, n);
+        path[n] = '/';
+        memcpy(path + n + slash, name, m + 1);
+    }
+    return path;
+}
+
+bool lvt_path_exists(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0;
+}
+
+lvt_status lvt_file_read(const char *path, uint8_t **bytes, size_t *size, lvt_diag *diag) {
+    *bytes = NULL;
+    *size = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) != 0) {
+        int reason = errno;
+        if (fd >= 0)
+            close(fd);
+        return lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "%s: cannot be read: %s", path, strerror(reason));
+    }
+    if (!S_ISREG(st.st_mode)) {
+        close(fd);
+        return lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "%s: cannot be read: not a regular file", path);
+    }
+    size_t n = (size_t)st.st_size, done = 0;
+    uint8_t *buffer = malloc(n + 1);
+    if (!buffer) {
+        close(fd);
+        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "%s: not enough memory for %zu bytes", path, n);
+    }
+    while (done < n) {
+        ssize_t got = read(fd, buffer + done, n - done);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0) {
+            const char *reason = got < 0 ? strerror(errno) : "it became shorter while it was read";
+            close(fd);
+            free(buffer);
+            return lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "%s: cannot be read: %s", path, reason);
+        }
+        done += (size_t)got;
+    }
+    close(fd);
+    buffer[n] = 0;
+    *bytes = buffer;
+    *size = n;
+    return LVT_OK;
+}
+
+static void forget(lvt_atomic_file *f) {
+    free(f->path);
+    free(f->temporary);
+    *f = (lvt_atomic_file){0};
+}
+
+lvt_status lvt_atomic_begin(lvt_atomic_file *f, const char *path, lvt_diag *diag) {
+    *f = (lvt_atomic_file){.path = strdup(path)};
+    if (!f->path || asprintf(&f->temporary, "%s.tmp", path) < 0) {
+        f->temporary = NULL;
+        forget(f);
+        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    }
+    f->stream = fopen(f->temporary, "wbe");
+    if (!f->stream) {
+        int reason = errno;
+        forget(f);
+        return lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "%s: cannot be written: %s", path,
+                         strerror(reason));
+    }
+    return LVT_OK;
+}
+
+/* The rename itself is only safe on the disk once its folder is. Some file systems cannot sync a folder: not
+ * an error. */
+static void sync_folder_of(const char *path) {
+    char *dir = strdup(path);
+    if (!dir)
+        return;
+    char *slash = strrchr(dir, '/');
+    if (slash)
+        *(slash == dir ? slash + 1 : slash) = 0;
+    int fd = open(slash ? dir : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0) {
+        fsync(fd);
+        close(fd);
+    }
+    free(dir);
+}
+
+lvt_status lvt_atomic_end(lvt_atomic_file *f, lvt_status status, lvt_diag *diag) {
+    int reason = 0;
+    if (status == LVT_OK && (ferror(f->stream) || fflush(f->stream) != 0 || fsync(fileno(f->stream)) != 0))
+        reason = errno ? errno : EIO;
+    if (fclose(f->stream) != 0 && status == LVT_OK && !reason)
+        reason = errno;
+    if (status == LVT_OK && !reason && rename(f->temporary, f->path) != 0)
+        reason = errno;
+    if (reason)
+        status = lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "%s: cannot be written: %s", f->path,
+                           strerror(reason));
+    if (status != LVT_OK)
+        unlink(f->temporary);
+    else
+        sync_folder_of(f->path);
+    forget(f);
+    return status;
+}
+
+lvt_status lvt_file_write(const char *path, const void *bytes, size_t size, lvt_diag *diag) {
+    lvt_atomic_file f;
+    lvt_status status = lvt_atomic_begin(&f, path, diag);
+    if (status != LVT_OK)
+        return status;
+    fwrite(bytes, 1, size,
+           f.stream); /* a short write leaves the stream's error flag, which the end looks at */
+    return lvt_atomic_end(&f, LVT_OK, diag);
+}

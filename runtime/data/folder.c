@@ -1,0 +1,165 @@
+/* Reader of folders of pictures: DIR/train/CLASS/FILE and DIR/test/CLASS/FILE, or DIR/CLASS/FILE with a split
+ * made here.
+ *
+ * Invariants: classes and files are taken in the byte order of their names, so the data set does not depend
+ * on the file system; without a test folder every fifth file of a class is a test image. May not know: how
+ * pictures are coded. */
+#include "data/dataset.h"
+#include "data/file.h"
+#include "data/image.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+typedef struct names {
+    char **list;
+    int n;
+} names;
+
+static void names_free(names *l) {
+    for (int i = 0; i < l->n; i++)
+        free(l->list[i]);
+    free(l->list);
+    *l = (names){0};
+}
+
+static int by_bytes(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* The folders in `dir`, or its picture files; hidden names are passed over. */
+static lvt_status list(const char *dir, bool folders, names *out, lvt_diag *diag) {
+    *out = (names){0};
+    DIR *d = opendir(dir);
+    if (!d)
+        return lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "%s: cannot be read: %s", dir, strerror(errno));
+    lvt_status status = LVT_OK;
+    for (struct dirent *e; status == LVT_OK && (e = readdir(d));) {
+        struct stat st;
+        if (e->d_name[0] == '.' || fstatat(dirfd(d), e->d_name, &st, 0) != 0 ||
+            (folders ? !S_ISDIR(st.st_mode) : !S_ISREG(st.st_mode) || !lvt_picture_name(e->d_name)))
+            continue;
+        char **more = realloc(out->list, ((size_t)out->n + 1) * sizeof *more);
+        out->list = more ? more : out->list;
+        if (!more || !(more[out->n] = strdup(e->d_name)))
+            status = lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "%s: out of memory", dir);
+        else
+            out->n++;
+    }
+    closedir(d);
+    if (out->n)
+        qsort(out->list, (size_t)out->n, sizeof *out->list, by_bytes);
+    return status;
+}
+
+typedef struct reading {
+    lvt_dataset *d;
+    const lvt_dataset_options *options;
+    char *first; /* the picture that set size and channels */
+} reading;
+
+static lvt_status add(reading *r, lvt_images *images, const char *path, int label, lvt_diag *diag) {
+    lvt_dataset *d = r->d;
+    lvt_picture p;
+    lvt_status status = lvt_picture_read(path, d->channels, &p, diag);
+    if (status == LVT_OK && r->options->resize_height)
+        status = lvt_picture_resize(&p, r->options->resize_height, r->options->resize_width, diag);
+    if (status == LVT_OK && !r->first) {
+        d->height = p.height;
+        d->width = p.width;
+        d->channels = p.channels;
+        if (!(r->first = strdup(path)))
+            status = lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    }
+    if (status == LVT_OK && (p.height != d->height || p.width != d->width)) {
+        status =
+            lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s: the picture has %dx%d pixels, %s has %dx%d",
+                      path, p.height, p.width, r->first, d->height, d->width);
+        lvt_note(diag, LVT_NOWHERE, "--resize HxW scales all pictures to one size");
+    }
+    if (status == LVT_OK && (images->n & (images->n - 1)) == 0 && !lvt_images_grow(d, images, images->n + 1))
+        status = lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "%s: out of memory", path);
+    if (status == LVT_OK) {
+        memcpy(images->pixels + images->n * lvt_image_bytes(d), p.pixels, lvt_image_bytes(d));
+        images->labels[images->n++] = label;
+    }
+    free(p.pixels);
+    return status;
+}
+
+/* All pictures of one class folder; every fifth goes to `fifth`. */
+static lvt_status read_class(reading *r, const char *dir, int label, lvt_images *images, lvt_images *fifth,
+                             lvt_diag *diag) {
+    names files;
+    lvt_status status = list(dir, false, &files, diag);
+    if (status == LVT_OK && files.n == 0)
+        status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
+                           "%s: the class is empty: no .png, .jpg or .jpeg in it", dir);
+    if (status == LVT_OK && fifth != images && files.n < 5)
+        status =
+            lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
+                      "%s: %d pictures are too few to split (every fifth is a test image, so 5 at least)",
+                      dir, files.n);
+    for (int i = 0; i < files.n && status == LVT_OK; i++) {
+        char *path = lvt_path_join(dir, files.list[i]);
+        status = path ? add(r, i % 5 == 4 ? fifth : images, path, label, diag)
+                      : lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+        free(path);
+    }
+    names_free(&files);
+    return status;
+}
+
+static lvt_status read_part(reading *r, const char *dir, lvt_images *images, lvt_images *fifth,
+                            lvt_diag *diag) {
+    lvt_status status = LVT_OK;
+    for (int c = 0; c < r->d->classes && status == LVT_OK; c++) {
+        char *path = lvt_path_join(dir, r->d->class_names[c]);
+        status = path ? read_class(r, path, c, images, fifth, diag)
+                      : lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+        free(path);
+    }
+    return status;
+}
+
+lvt_status lvt_read_folder(lvt_dataset *d, const char *dir, const lvt_dataset_options *o, lvt_diag *diag) {
+    reading r = {d, o, NULL};
+    char *train = lvt_path_join(dir, "train"), *test = lvt_path_join(dir, "test");
+    if (!train || !test) {
+        free(train);
+        free(test);
+        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    }
+    bool split = lvt_path_exists(train) && lvt_path_exists(test);
+    const char *base = split ? train : dir;
+    names classes = {0}, tested = {0};
+    lvt_status status = list(base, true, &classes, diag);
+    if (status == LVT_OK && classes.n < 2)
+        status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s: %s", base,
+                           classes.n ? "only one class folder in it; two at least are needed"
+                                     : "no class folders in it (DIR/CLASS/*.png or DIR/train/CLASS/*.png)");
+    if (status == LVT_OK && split)
+        status = list(test, true, &tested, diag);
+    for (int c = 0; c < tested.n && status == LVT_OK; c++) {
+        if (!bsearch(&tested.list[c], classes.list, (size_t)classes.n, sizeof *classes.list, by_bytes))
+            status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s/%s: there is no such class in %s", test,
+                               tested.list[c], train);
+    }
+    names_free(&tested);
+    d->class_names = classes.list; /* the data set owns them now, also when reading fails */
+    d->classes = classes.n;
+    d->flip = true;
+    if (status == LVT_OK)
+        status = split ? read_part(&r, train, &d->train, &d->train, diag)
+                       : read_part(&r, dir, &d->train, &d->test, diag);
+    if (status == LVT_OK && split)
+        status = read_part(&r, test, &d->test, &d->test, diag);
+    d->crop = d->height / 8 < d->width / 8 ? d->height / 8 : d->width / 8; /* as 4 for 32 pixels */
+    free(r.first);
+    free(train);
+    free(test);
+    return status;
+}

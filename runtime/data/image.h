@@ -1,0 +1,30 @@
+/* Pictures in PNG and JPEG files: decoding, scaling, and writing a PNG.
+ *
+ * Invariants: pixels are 8-bit, height x width x channels, without gaps; a broken picture is an error that
+ * names it, never a crash and never noise on standard error. May not know: data sets, models. */
+#ifndef LVT_DATA_IMAGE_H
+#define LVT_DATA_IMAGE_H
+
+#include "ir/diag.h"
+
+enum { LVT_MAX_PICTURE_SIDE = 16384 };
+
+typedef struct lvt_picture {
+    int height, width, channels;
+    uint8_t *pixels; /* malloc'ed */
+} lvt_picture;
+
+/* True when the name ends in .png, .jpg or .jpeg (any case). */
+bool lvt_picture_name(const char *name);
+/* Decodes a PNG or JPEG file (told by its first bytes). channels: 1 (grey) or 3 (colour): converted to that;
+ * 0: 1 when the picture is grey, else 3. Transparency is dropped, 16-bit samples keep their high byte.
+ * out->pixels belongs to the caller, NULL on error. Errors: LVT_IO, LVT_USER (cannot be decoded), LVT_NOMEM.
+ */
+lvt_status lvt_picture_read(const char *path, int channels, lvt_picture *out, lvt_diag *diag);
+/* Scales in place: the mean over the source area of each target pixel when shrinking, bilinear when growing
+ * (each direction for itself). */
+lvt_status lvt_picture_resize(lvt_picture *p, int height, int width, lvt_diag *diag);
+/* Writes an 8-bit PNG (1 or 3 channels), atomically. */
+lvt_status lvt_picture_write(const lvt_picture *p, const char *path, lvt_diag *diag);
+
+#endif

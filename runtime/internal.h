@@ -1,0 +1,115 @@
+/* What the files of the runtime core share and nobody else sees: the structs behind lvt.h, strided copies,
+ * random initial values.
+ *
+ * Invariants: a program is read-only once opened (but for the code cache, under its lock); everything a run
+ * touches belongs to the session. May not know: LLVM, oneDNN, data sets. */
+#ifndef LVT_RUNTIME_INTERNAL_H
+#define LVT_RUNTIME_INTERNAL_H
+
+#include "kernel.h"
+#include "lvt.h"
+
+#include <pthread.h>
+
+struct lvt_program {
+    lvt_compiled *compiled;
+    lvt_jit *jit;         /* NULL when every step is interpreted */
+    pthread_mutex_t lock; /* around jit: sessions may be made from several threads */
+    int threads;
+    bool interpret;
+    char *name; /* as it was opened, for messages */
+};
+
+/* A pointer of a step's table that has to follow an input of the run. */
+typedef struct lvt_patch {
+    void **slot;
+    uint32_t input;
+    uint64_t offset;
+} lvt_patch;
+
+/* Copy of a value into packed memory at the end of a run. */
+typedef struct lvt_end_copy {
+    lvt_value value;
+    void *from; /* patched like the tables */
+    void *to;
+    void *stage; /* not NULL: copied here first, so that states can be exchanged */
+} lvt_end_copy;
+
+typedef struct lvt_session_entry {
+    const lvt_plan *plan;
+    const lvt_graph *graph;
+    lvt_kernel **kernels;         /* one a step */
+    void ***operands, ***results; /* one table a step */
+    lvt_patch *patches;
+    lvt_end_copy *out_copies,
+        *stores; /* outputs that need a packed copy; states that are not updated in place */
+    void **outputs;
+    void **defaults; /* packed default values of inputs, NULL where there is none */
+    uint32_t n_patches, n_out_copies, n_stores;
+    lvt_step_time *times;
+} lvt_session_entry;
+
+typedef struct lvt_block { /* one mapping, zeroed, 2 MiB aligned when large */
+    void *base;
+    size_t bytes;
+} lvt_block;
+
+struct lvt_session {
+    lvt_program *program;
+    lvt_onednn *onednn;
+    int threads;
+    bool profile;
+    lvt_session_entry *entries;
+    uint32_t n_entries;
+    void **states;   /* one a state of the module */
+    lvt_arena *pool; /* tables, constants, defaults, output copies */
+    lvt_block arena, state_block, scratch;
+};
+
+/* ---- program.c --------------------------------------------------------------------------------------------
+ */
+
+/* A program of a compiled module that is already verified; takes ownership of it, also on error. */
+lvt_status lvt_program_new(lvt_compiled *compiled, const char *name, const lvt_program_options *options,
+                           lvt_program **out, lvt_diag *diag);
+
+/* ---- memory.c ---------------------------------------------------------------------------------------------
+ */
+
+/* Maps zeroed memory, in large pages where the system grants them. bytes 0 gives an empty block. */
+bool lvt_block_map(lvt_block *b, size_t bytes);
+void lvt_block_unmap(lvt_block *b);
+/* True when strides are those of packed row-major elements (dims of size 1 do not matter). */
+bool lvt_strides_packed(const lvt_type *t, const int64_t *strides);
+/* Elements from the base to one past the last that the strides reach. */
+int64_t lvt_strides_extent(const lvt_type *t, const int64_t *strides);
+void lvt_strides_of(const lvt_type *t, int64_t *strides); /* packed row-major */
+/* Copies strided elements to packed ones and back. */
+void lvt_gather_packed(const lvt_type *t, const int64_t *strides, const void *strided, void *packed);
+void lvt_scatter_packed(const lvt_type *t, const int64_t *strides, const void *packed, void *strided);
+
+/* ---- rng.c ------------------------------------------------------------------------------------------------
+ */
+
+/* Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011): 128 random bits from a
+ * counter and a key. */
+void lvt_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
+/* Initial value of a state: packed elements, a function of (seed, name, init, type) alone, the same on every
+ * machine and for every number of threads. */
+void lvt_init_values(const lvt_state *state, uint64_t seed, int threads, void *packed);
+
+/* ---- session.c --------------------------------------------------------------------------------------------
+ */
+
+/* Points the tables at the inputs; LVT_USER when one is missing that has no default. */
+lvt_status lvt_session_bind(lvt_session *s, int entry, const void *const *inputs, lvt_diag *diag);
+void lvt_session_run_step(lvt_session *s, int entry, uint32_t step);
+/* Copies outputs and stores states. */
+void lvt_session_finish(lvt_session *s, int entry);
+int lvt_processors(void); /* how many this process may use, at least 1 */
+/* Sets the team's size for this thread's OpenMP regions and returns the old one, to be set again afterwards.
+ */
+int lvt_team(int threads);
+double lvt_seconds(void); /* monotonic */
+
+#endif

@@ -1,0 +1,460 @@
+/* Sessions: the memory of a running program, its kernels, and the loop over its steps.
+ *
+ * Invariants: lvt_session_new does all that can fail; a run walks tables of pointers made there, patches
+ * those that follow inputs, allocates nothing and takes no lock. Kernels belong to the session, because they
+ * are made for its number of threads and keep run state of their own. May not know: how a family works,
+ * files, data sets. */
+#include "internal.h"
+#include "ir/interp.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static lvt_status no_memory(lvt_diag *diag) {
+    return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory while making a session");
+}
+
+static void *pool_aligned(lvt_session *s, size_t bytes) {
+    char *p = bytes > SIZE_MAX - 64 ? NULL : lvt_arena_alloc(s->pool, bytes + 64);
+    return p ? p + (64 - (uintptr_t)p % 64) % 64 : NULL;
+}
+
+/* ---- constants and places ---------------------------------------------------------------------------------
+ */
+
+/* Packed values of every constant node that some place refers to. One that fills its shape with one value is
+ * only as large as the places reach into it. */
+static lvt_status make_constants(lvt_session *s, const lvt_plan *plan, void **constants, lvt_diag *diag) {
+    const lvt_graph *g = plan->graph;
+    size_t *reach = calloc(g->n_nodes + 1, sizeof *reach);
+    if (!reach)
+        return no_memory(diag);
+    for (uint32_t v = 0; v < g->n_values; v++) {
+        const lvt_place *place = &plan->places[v];
+        if (place->kind != LVT_PLACE_CONSTANT)
+            continue;
+        const lvt_type *t = &g->values[v].type;
+        size_t end = place->offset +
+                     (size_t)lvt_strides_extent(t, place->strides) * lvt_dtype_size((lvt_dtype)t->dtype);
+        if (end > reach[place->index])
+            reach[place->index] = end;
+    }
+    lvt_status status = LVT_OK;
+    for (uint32_t i = 0; i < g->n_nodes && status == LVT_OK; i++) {
+        if (!reach[i])
+            continue;
+        const lvt_attr *values = lvt_attr_get(&g->nodes[i], "values");
+        lvt_type type = g->values[g->nodes[i].result].type;
+        size_t size = lvt_dtype_size((lvt_dtype)type.dtype), full = lvt_type_bytes(&type);
+        char *data = pool_aligned(s, values->n == 1 ? reach[i] : full);
+        if (!data) {
+            status = no_memory(diag);
+        } else if (values->n == 1) {
+            lvt_type one = lvt_type_make((lvt_dtype)type.dtype, 0, NULL);
+            lvt_tensor t = {one, (double *)values->floats};
+            lvt_tensor_store(&t, data);
+            for (size_t at = size; at < reach[i]; at += size)
+                memcpy(data + at, data, size);
+        } else {
+            lvt_tensor t = {type, (double *)values->floats};
+            lvt_tensor_store(&t, data);
+        }
+        constants[i] = data;
+    }
+    free(reach);
+    return status;
+}
+
+/* Where a place is now, for those that do not follow an input; NULL for the others. */
+static void *fixed_place(lvt_session *s, const lvt_place *place, void **constants) {
+    switch ((lvt_place_kind)place->kind) {
+    case LVT_PLACE_ARENA:
+        return (char *)s->arena.base + place->offset;
+    case LVT_PLACE_STATE:
+        return (char *)s->states[place->index] + place->offset;
+    case LVT_PLACE_CONSTANT:
+        return (char *)constants[place->index] + place->offset;
+    default:
+        return NULL;
+    }
+}
+
+static void add_pointer(lvt_session *s, lvt_session_entry *e, void **constants, lvt_value v, void **slot) {
+    const lvt_place *place = &e->plan->places[v];
+    *slot = fixed_place(s, place, constants);
+    if (place->kind == LVT_PLACE_INPUT)
+        e->patches[e->n_patches++] = (lvt_patch){slot, place->index, place->offset};
+}
+
+/* ---- tables -----------------------------------------------------------------------------------------------
+ */
+
+/* Results nobody needs still have to be written somewhere: packed, into memory at the end of the scratch
+ * block. */
+static size_t discard_bytes(const lvt_plan *plan) {
+    size_t most = 0;
+    for (uint32_t i = 0; i < plan->n_steps; i++) {
+        const lvt_node *n = &plan->graph->nodes[plan->steps[i].node];
+        for (uint32_t k = 0; k < n->n_results; k++) {
+            size_t bytes = lvt_type_bytes(&plan->graph->values[n->result + k].type);
+            if (plan->places[n->result + k].kind == LVT_PLACE_NOWHERE && bytes > most)
+                most = bytes;
+        }
+    }
+    return most;
+}
+
+static lvt_status make_tables(lvt_session *s, lvt_session_entry *e, void *discard, lvt_diag *diag) {
+    const lvt_plan *plan = e->plan;
+    const lvt_graph *g = plan->graph;
+    void **constants = lvt_arena_alloc(s->pool, (g->n_nodes + 1) * sizeof *constants);
+    size_t pointers = 0;
+    for (uint32_t i = 0; i < plan->n_steps; i++)
+        pointers +=
+            (size_t)g->nodes[plan->steps[i].node].n_operands + g->nodes[plan->steps[i].node].n_results;
+    void **table = lvt_arena_alloc(s->pool, (pointers + 1) * sizeof *table);
+    e->operands = lvt_arena_alloc(s->pool, (plan->n_steps + 1) * sizeof *e->operands);
+    e->results = lvt_arena_alloc(s->pool, (plan->n_steps + 1) * sizeof *e->results);
+    e->patches =
+        lvt_arena_alloc(s->pool, (pointers + g->n_outputs + plan->n_stores + 1) * sizeof *e->patches);
+    e->outputs = lvt_arena_alloc(s->pool, (g->n_outputs + 1) * sizeof *e->outputs);
+    e->out_copies = lvt_arena_alloc(s->pool, (g->n_outputs + 1) * sizeof *e->out_copies);
+    e->stores = lvt_arena_alloc(s->pool, (plan->n_stores + 1) * sizeof *e->stores);
+    e->defaults = lvt_arena_alloc(s->pool, (g->n_inputs + 1) * sizeof *e->defaults);
+    e->times = lvt_arena_alloc(s->pool, (plan->n_steps + 1) * sizeof *e->times);
+    if (!constants || !table || !e->operands || !e->results || !e->patches || !e->outputs || !e->out_copies ||
+        !e->stores || !e->defaults || !e->times)
+        return no_memory(diag);
+    lvt_status status = make_constants(s, plan, constants, diag);
+    if (status != LVT_OK)
+        return status;
+    for (uint32_t i = 0; i < plan->n_steps; i++) {
+        const lvt_node *n = &g->nodes[plan->steps[i].node];
+        e->operands[i] = table;
+        for (uint32_t k = 0; k < n->n_operands; k++)
+            add_pointer(s, e, constants, n->operands[k], table++);
+        e->results[i] = table;
+        for (uint32_t k = 0; k < n->n_results; k++, table++) {
+            add_pointer(s, e, constants, n->result + k, table);
+            if (plan->places[n->result + k].kind == LVT_PLACE_NOWHERE)
+                *table = discard;
+        }
+    }
+    for (uint32_t i = 0; i < g->n_outputs; i++) {
+        lvt_value v = g->outputs[i].value;
+        const lvt_place *place = &plan->places[v];
+        const lvt_type *type = &g->values[v].type;
+        bool stays = place->kind == LVT_PLACE_ARENA || place->kind == LVT_PLACE_CONSTANT;
+        if (stays && lvt_strides_packed(type, place->strides)) {
+            e->outputs[i] = fixed_place(s, place, constants);
+            continue;
+        }
+        lvt_end_copy *copy = &e->out_copies[e->n_out_copies++];
+        copy->value = v;
+        copy->to = e->outputs[i] = pool_aligned(s, lvt_type_bytes(type));
+        if (!copy->to)
+            return no_memory(diag);
+        add_pointer(s, e, constants, v, &copy->from);
+    }
+    for (uint32_t i = 0; i < plan->n_stores; i++) {
+        lvt_value v = plan->stores[i].value;
+        lvt_end_copy *copy = &e->stores[e->n_stores++];
+        copy->value = v;
+        copy->to = s->states[plan->stores[i].state];
+        if (plan->places[v].kind == LVT_PLACE_STATE) {
+            copy->stage = pool_aligned(s, lvt_type_bytes(&g->values[v].type));
+            if (!copy->stage)
+                return no_memory(diag);
+        }
+        add_pointer(s, e, constants, v, &copy->from);
+    }
+    for (uint32_t i = 0; i < g->n_inputs; i++) {
+        if (!g->inputs[i].has_default)
+            continue;
+        lvt_type one = g->values[g->inputs[i].value].type;
+        one.rank = 0; /* a default is one element; only scalars have one */
+        lvt_tensor t = {one, (double *)&g->inputs[i].default_value};
+        e->defaults[i] = lvt_arena_alloc(s->pool, sizeof(double));
+        if (!e->defaults[i])
+            return no_memory(diag);
+        lvt_tensor_store(&t, e->defaults[i]);
+    }
+    return LVT_OK;
+}
+
+/* ---- kernels ----------------------------------------------------------------------------------------------
+ */
+
+typedef struct requests { /* of the family that takes all its requests at once */
+    lvt_kernel_request *list;
+    lvt_kernel ***slots;
+    size_t n;
+} requests;
+
+static void views_of(const lvt_plan *plan, const lvt_value *values, lvt_value first, uint32_t n,
+                     lvt_view *views) {
+    for (uint32_t k = 0; k < n; k++) {
+        lvt_value v = values ? values[k] : first + k;
+        const lvt_place *place = &plan->places[v];
+        views[k].type = plan->graph->values[v].type;
+        if (place->kind == LVT_PLACE_NOWHERE)
+            lvt_strides_of(&views[k].type, views[k].strides);
+        else
+            memcpy(views[k].strides, place->strides, sizeof views[k].strides);
+    }
+}
+
+static lvt_status make_kernels(lvt_session *s, lvt_session_entry *e, lvt_arena *temporary, requests *later,
+                               lvt_diag *diag) {
+    const lvt_plan *plan = e->plan;
+    for (uint32_t i = 0; i < plan->n_steps; i++) {
+        const lvt_node *n = &plan->graph->nodes[plan->steps[i].node];
+        lvt_view *views =
+            lvt_arena_alloc(temporary, ((size_t)n->n_operands + n->n_results + 1) * sizeof *views);
+        if (!views)
+            return no_memory(diag);
+        views_of(plan, n->operands, 0, n->n_operands, views);
+        views_of(plan, NULL, n->result, n->n_results, views + n->n_operands);
+        lvt_kernel_request r = {plan->graph,
+                                plan->steps[i].node,
+                                views,
+                                views + n->n_operands,
+                                s->threads,
+                                diag,
+                                lvt_module_pos(plan->graph->module, n->loc)};
+        lvt_family family = s->program->interpret ? LVT_FAMILY_INTERP : (lvt_family)plan->steps[i].family;
+        lvt_status status = LVT_OK;
+        if (family == LVT_FAMILY_JIT) {
+            later->list[later->n] = r;
+            later->slots[later->n++] = &e->kernels[i];
+        } else if (family == LVT_FAMILY_ONEDNN) {
+            status = lvt_onednn_make(s->onednn, &r, &e->kernels[i]);
+        } else {
+            status = lvt_interp_make(&r, &e->kernels[i]);
+        }
+        if (status != LVT_OK)
+            return status;
+    }
+    return LVT_OK;
+}
+
+static lvt_status make_all_kernels(lvt_session *s, lvt_diag *diag) {
+    lvt_arena *temporary = lvt_arena_new();
+    if (!temporary)
+        return no_memory(diag);
+    size_t steps = 0;
+    for (uint32_t i = 0; i < s->n_entries; i++)
+        steps += s->entries[i].plan->n_steps;
+    requests later = {lvt_arena_alloc(temporary, (steps + 1) * sizeof *later.list),
+                      lvt_arena_alloc(temporary, (steps + 1) * sizeof *later.slots), 0};
+    lvt_kernel **made = lvt_arena_alloc(temporary, (steps + 1) * sizeof(lvt_kernel *));
+    lvt_status status = later.list && later.slots && made ? LVT_OK : no_memory(diag);
+    for (uint32_t i = 0; i < s->n_entries && status == LVT_OK; i++)
+        status = make_kernels(s, &s->entries[i], temporary, &later, diag);
+    if (status == LVT_OK && later.n) {
+        pthread_mutex_lock(&s->program->lock);
+        status = lvt_jit_make(s->program->jit, later.n, later.list, made);
+        pthread_mutex_unlock(&s->program->lock);
+        for (size_t i = 0; i < later.n && status == LVT_OK; i++)
+            *later.slots[i] = made[i];
+    }
+    lvt_arena_free(temporary);
+    return status;
+}
+
+/* ---- life -------------------------------------------------------------------------------------------------
+ */
+
+static lvt_status make_states(lvt_session *s, lvt_diag *diag) {
+    const lvt_module *m = s->program->compiled->module;
+    size_t total = 0;
+    for (uint32_t i = 0; i < m->n_states; i++)
+        total += (lvt_type_bytes(&m->states[i].type) + 63) / 64 * 64;
+    s->states = lvt_arena_alloc(s->pool, (m->n_states + 1) * sizeof *s->states);
+    if (!s->states || !lvt_block_map(&s->state_block, total))
+        return no_memory(diag);
+    char *at = s->state_block.base;
+    for (uint32_t i = 0; i < m->n_states; i++) {
+        s->states[i] = at;
+        at += (lvt_type_bytes(&m->states[i].type) + 63) / 64 * 64;
+    }
+    return LVT_OK;
+}
+
+static lvt_status session_make(lvt_session *s, lvt_diag *diag) {
+    const lvt_compiled *c = s->program->compiled;
+    s->n_entries = c->module->n_entries;
+    s->entries = lvt_arena_alloc(s->pool, (s->n_entries + 1) * sizeof *s->entries);
+    if (!s->entries)
+        return no_memory(diag);
+    size_t arena = 0, discard = 0, scratch = 0;
+    for (uint32_t i = 0; i < s->n_entries; i++) {
+        lvt_session_entry *e = &s->entries[i];
+        e->plan = &c->plans[i];
+        e->graph = c->plans[i].graph;
+        e->kernels = lvt_arena_alloc(s->pool, (e->plan->n_steps + 1) * sizeof *e->kernels);
+        if (!e->kernels)
+            return no_memory(diag);
+        arena = e->plan->arena_bytes > arena ? e->plan->arena_bytes : arena;
+        size_t bytes = discard_bytes(e->plan);
+        discard = bytes > discard ? bytes : discard;
+    }
+    lvt_status status = s->program->interpret ? LVT_OK : lvt_onednn_new(&s->onednn, diag);
+    if (status == LVT_OK)
+        status = make_states(s, diag);
+    if (status == LVT_OK)
+        status = make_all_kernels(s, diag);
+    if (status != LVT_OK)
+        return status;
+    for (uint32_t i = 0; i < s->n_entries; i++) {
+        for (uint32_t k = 0; k < s->entries[i].plan->n_steps; k++) {
+            size_t bytes = s->entries[i].kernels[k]->scratch_bytes;
+            scratch = bytes > scratch ? bytes : scratch;
+        }
+    }
+    scratch = (scratch + 63) / 64 * 64;
+    if (!lvt_block_map(&s->arena, arena) || !lvt_block_map(&s->scratch, scratch + discard))
+        return no_memory(diag);
+    for (uint32_t i = 0; i < s->n_entries && status == LVT_OK; i++)
+        status = make_tables(s, &s->entries[i], discard ? (char *)s->scratch.base + scratch : NULL, diag);
+    return status;
+}
+
+lvt_status lvt_session_new(lvt_program *p, const lvt_session_options *options, lvt_session **out,
+                           lvt_diag *diag) {
+    *out = NULL;
+    lvt_session *s = calloc(1, sizeof *s);
+    if (!s || !(s->pool = lvt_arena_new())) {
+        free(s);
+        return no_memory(diag);
+    }
+    s->program = p;
+    s->threads = options && options->threads > 0 ? options->threads : lvt_processors();
+    int team = lvt_team(s->threads); /* oneDNN asks OpenMP for the team's size when it makes a primitive */
+    lvt_status status = session_make(s, diag);
+    if (status == LVT_OK)
+        lvt_session_reset(s, options ? options->seed : 0);
+    lvt_team(team);
+    if (status != LVT_OK) {
+        lvt_session_free(s);
+        return status;
+    }
+    *out = s;
+    return LVT_OK;
+}
+
+void lvt_session_free(lvt_session *s) {
+    if (!s)
+        return;
+    for (uint32_t i = 0; s->entries && i < s->n_entries; i++) {
+        for (uint32_t k = 0; s->entries[i].kernels && k < s->entries[i].plan->n_steps; k++) {
+            if (s->entries[i].kernels[k])
+                s->entries[i].kernels[k]->free(s->entries[i].kernels[k]);
+        }
+    }
+    if (s->onednn)
+        lvt_onednn_free(s->onednn);
+    lvt_block_unmap(&s->arena);
+    lvt_block_unmap(&s->state_block);
+    lvt_block_unmap(&s->scratch);
+    lvt_arena_free(s->pool);
+    free(s);
+}
+
+void lvt_session_reset(lvt_session *s, uint64_t seed) {
+    const lvt_module *m = s->program->compiled->module;
+    for (uint32_t i = 0; i < m->n_states; i++)
+        lvt_init_values(&m->states[i], seed, s->threads, s->states[i]);
+}
+
+/* ---- running ----------------------------------------------------------------------------------------------
+ */
+
+lvt_status lvt_session_bind(lvt_session *s, int entry, const void *const *inputs, lvt_diag *diag) {
+    lvt_session_entry *e = &s->entries[entry];
+    const lvt_graph *g = e->graph;
+    lvt_status status = LVT_OK;
+    for (uint32_t i = 0; i < g->n_inputs; i++) {
+        if ((!inputs || !inputs[i]) && !e->defaults[i])
+            status =
+                lvt_error(diag, LVT_USER, "E701", lvt_module_pos(g->module, g->inputs[i].loc),
+                          "entry %s: input %s has no default and was not given", g->name, g->inputs[i].name);
+    }
+    for (uint32_t i = 0; i < e->n_patches && status == LVT_OK; i++) {
+        const lvt_patch *patch = &e->patches[i];
+        const void *from = inputs && inputs[patch->input] ? inputs[patch->input] : e->defaults[patch->input];
+        *patch->slot = (char *)from + patch->offset;
+    }
+    return status;
+}
+
+void lvt_session_run_step(lvt_session *s, int entry, uint32_t step) {
+    lvt_session_entry *e = &s->entries[entry];
+    e->kernels[step]->run(e->kernels[step], e->operands[step], e->results[step], s->scratch.base);
+}
+
+void lvt_session_finish(lvt_session *s, int entry) {
+    lvt_session_entry *e = &s->entries[entry];
+    for (uint32_t i = 0; i < e->n_out_copies;
+         i++) { /* before the stores: an output may show a state's old value */
+        const lvt_end_copy *c = &e->out_copies[i];
+        lvt_gather_packed(&e->graph->values[c->value].type, e->plan->places[c->value].strides, c->from,
+                          c->to);
+    }
+    for (uint32_t i = 0; i < e->n_stores; i++) {
+        const lvt_end_copy *c = &e->stores[i];
+        if (c->stage)
+            lvt_gather_packed(&e->graph->values[c->value].type, e->plan->places[c->value].strides, c->from,
+                              c->stage);
+    }
+    for (uint32_t i = 0; i < e->n_stores; i++) {
+        const lvt_end_copy *c = &e->stores[i];
+        const lvt_type *type = &e->graph->values[c->value].type;
+        if (c->stage)
+            memcpy(c->to, c->stage, lvt_type_bytes(type));
+        else
+            lvt_gather_packed(type, e->plan->places[c->value].strides, c->from, c->to);
+    }
+}
+
+lvt_status lvt_session_run(lvt_session *s, int entry, const void *const *inputs, lvt_diag *diag) {
+    lvt_status status = lvt_session_bind(s, entry, inputs, diag);
+    if (status != LVT_OK)
+        return status;
+    lvt_session_entry *e = &s->entries[entry];
+    int team = lvt_team(s->threads);
+    if (s->profile) {
+        double begin = lvt_seconds();
+        for (uint32_t i = 0; i < e->plan->n_steps; i++) {
+            lvt_session_run_step(s, entry, i);
+            double end = lvt_seconds();
+            e->times[i].seconds += end - begin;
+            e->times[i].runs++;
+            begin = end;
+        }
+    } else {
+        for (uint32_t i = 0; i < e->plan->n_steps; i++)
+            lvt_session_run_step(s, entry, i);
+    }
+    lvt_session_finish(s, entry);
+    lvt_team(team);
+    return LVT_OK;
+}
+
+const void *lvt_session_output(const lvt_session *s, int entry, int output) {
+    return s->entries[entry].outputs[output];
+}
+
+void *lvt_session_state(lvt_session *s, uint32_t state) {
+    return s->states[state];
+}
+
+void lvt_session_profile(lvt_session *s, bool on) {
+    s->profile = on;
+    for (uint32_t i = 0; i < s->n_entries && on; i++)
+        memset(s->entries[i].times, 0, s->entries[i].plan->n_steps * sizeof *s->entries[i].times);
+}
+
+const lvt_step_time *lvt_session_times(const lvt_session *s, int entry) {
+    return s->profile ? s->entries[entry].times : NULL;
+}
