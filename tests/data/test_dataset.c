@@ -305,7 +305,7 @@ static void atomic_write(void **state) {
     uint8_t *bytes;
     size_t size;
     assert_int_equal(lvt_file_read(path_in(f, "a"), &bytes, &size, f->diag), LVT_OK);
-    assert_string_equal(bytes, "old");
+    assert_string_equal((char *)bytes, "old");
     free(bytes);
     assert_false(lvt_path_exists(path_in(f, "a.tmp")));
     assert_int_equal(lvt_file_write(path_in(f, "none/a"), "x", 1, f->diag), LVT_IO);
