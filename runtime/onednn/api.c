@@ -1,0 +1,266 @@
+/* oneDNN: the differences between its versions, the context, and the kernel that runs a list of primitives.
+ *
+ * Invariant: this file alone looks at DNNL_VERSION_MAJOR. May not know: matrix products, convolutions. */
+#include "api.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+dnnl_data_type_t lvt_onednn_dtype(uint8_t dtype) {
+    static const dnnl_data_type_t types[LVT_N_DTYPES] = {
+        [LVT_F32] = dnnl_f32, [LVT_BF16] = dnnl_bf16, [LVT_F64] = dnnl_data_type_undef,
+        [LVT_I32] = dnnl_s32, [LVT_U8] = dnnl_u8,     [LVT_BOOL] = dnnl_data_type_undef};
+    return types[dtype];
+}
+
+/* ---- versions ---------------------------------------------------------------------------------------------
+ */
+
+#if DNNL_VERSION_MAJOR >= 3
+
+lvt_md lvt_md_strided(int rank, const int64_t *dims, dnnl_data_type_t type, const int64_t *strides) {
+    lvt_md md = NULL;
+    return dnnl_memory_desc_create_with_strides(&md, rank, dims, type, strides) == dnnl_success ? md : NULL;
+}
+
+lvt_md lvt_md_any(int rank, const int64_t *dims, dnnl_data_type_t type) {
+    lvt_md md = NULL;
+    return dnnl_memory_desc_create_with_tag(&md, rank, dims, type, dnnl_format_tag_any) == dnnl_success
+               ? md
+               : NULL;
+}
+
+void lvt_md_free(lvt_md md) {
+    if (md)
+        dnnl_memory_desc_destroy(md);
+}
+
+dnnl_status_t lvt_pd_matmul(lvt_onednn *c, lvt_md_ref a, lvt_md_ref b, lvt_md_ref y,
+                            dnnl_primitive_desc_t *out) {
+    return dnnl_matmul_primitive_desc_create(out, c->engine, a, b, NULL, y, c->attr);
+}
+
+dnnl_status_t lvt_pd_conv(lvt_onednn *c, lvt_op kind, lvt_md_ref x, lvt_md_ref w, lvt_md_ref y,
+                          const lvt_conv_shape *s, dnnl_primitive_desc_t *out) {
+    dnnl_primitive_desc_t forward;
+    dnnl_status_t status = dnnl_convolution_forward_primitive_desc_create(
+        &forward, c->engine, dnnl_forward_training, dnnl_convolution_direct, x, w, NULL, y, s->stride,
+        s->dilation, s->before, s->after, c->attr);
+    if (status != dnnl_success || kind == LVT_OP_conv2d) {
+        *out = status == dnnl_success ? forward : NULL;
+        return status;
+    }
+    if (kind == LVT_OP_conv2d_grad_input)
+        status = dnnl_convolution_backward_data_primitive_desc_create(out, c->engine, dnnl_convolution_direct,
+                                                                      x, w, y, s->stride, s->dilation,
+                                                                      s->before, s->after, forward, c->attr);
+    else
+        status = dnnl_convolution_backward_weights_primitive_desc_create(
+            out, c->engine, dnnl_convolution_direct, x, w, NULL, y, s->stride, s->dilation, s->before,
+            s->after, forward, c->attr);
+    dnnl_primitive_desc_destroy(forward);
+    return status;
+}
+
+#else /* 2.x: descriptors are structs, and an operation descriptor comes before the primitive descriptor */
+
+lvt_md lvt_md_strided(int rank, const int64_t *dims, dnnl_data_type_t type, const int64_t *strides) {
+    lvt_md md = calloc(1, sizeof *md);
+    if (md && dnnl_memory_desc_init_by_strides(md, rank, dims, type, strides) == dnnl_success)
+        return md;
+    free(md);
+    return NULL;
+}
+
+lvt_md lvt_md_any(int rank, const int64_t *dims, dnnl_data_type_t type) {
+    lvt_md md = calloc(1, sizeof *md);
+    if (md && dnnl_memory_desc_init_by_tag(md, rank, dims, type, dnnl_format_tag_any) == dnnl_success)
+        return md;
+    free(md);
+    return NULL;
+}
+
+void lvt_md_free(lvt_md md) {
+    free(md);
+}
+
+dnnl_status_t lvt_pd_matmul(lvt_onednn *c, lvt_md_ref a, lvt_md_ref b, lvt_md_ref y,
+                            dnnl_primitive_desc_t *out) {
+    dnnl_matmul_desc_t d;
+    dnnl_status_t status = dnnl_matmul_desc_init(&d, a, b, NULL, y);
+    return status == dnnl_success ? dnnl_primitive_desc_create(out, &d, c->attr, c->engine, NULL) : status;
+}
+
+dnnl_status_t lvt_pd_conv(lvt_onednn *c, lvt_op kind, lvt_md_ref x, lvt_md_ref w, lvt_md_ref y,
+                          const lvt_conv_shape *s, dnnl_primitive_desc_t *out) {
+    dnnl_convolution_desc_t d;
+    dnnl_primitive_desc_t forward;
+    dnnl_status_t status =
+        dnnl_dilated_convolution_forward_desc_init(&d, dnnl_forward_training, dnnl_convolution_direct, x, w,
+                                                   NULL, y, s->stride, s->dilation, s->before, s->after);
+    if (status == dnnl_success)
+        status = dnnl_primitive_desc_create(&forward, &d, c->attr, c->engine, NULL);
+    if (status != dnnl_success || kind == LVT_OP_conv2d) {
+        *out = status == dnnl_success ? forward : NULL;
+        return status;
+    }
+    if (kind == LVT_OP_conv2d_grad_input)
+        status = dnnl_dilated_convolution_backward_data_desc_init(
+            &d, dnnl_convolution_direct, x, w, y, s->stride, s->dilation, s->before, s->after);
+    else
+        status = dnnl_dilated_convolution_backward_weights_desc_init(
+            &d, dnnl_convolution_direct, x, w, NULL, y, s->stride, s->dilation, s->before, s->after);
+    if (status == dnnl_success)
+        status = dnnl_primitive_desc_create(out, &d, c->attr, c->engine, forward);
+    dnnl_primitive_desc_destroy(forward);
+    return status;
+}
+
+#endif
+
+/* ---- calls ------------------------------------------------------------------------------------------------
+ */
+
+lvt_at lvt_scratch_at(lvt_onednn_kernel *k, size_t bytes) {
+    lvt_at at = {LVT_AT_SCRATCH, 0, k->scratch};
+    k->scratch += (bytes + 63) / 64 * 64;
+    return at;
+}
+
+bool lvt_pd_is_reference(dnnl_primitive_desc_t pd) {
+    const char *info = NULL;
+    if (dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, (void *)&info) != dnnl_success || !info)
+        return false;
+    return !strncmp(info, "ref", 3) || strstr(info, ":ref") != NULL;
+}
+
+static dnnl_status_t add_memory(lvt_onednn_kernel *k, lvt_call *call, int arg, lvt_md_ref md, lvt_at at) {
+    dnnl_memory_t memory;
+    dnnl_status_t status = dnnl_memory_create(&memory, md, k->context->engine, DNNL_MEMORY_NONE);
+    if (status == dnnl_success) {
+        call->args[call->n] = (dnnl_exec_arg_t){arg, memory};
+        call->at[call->n++] = at;
+    }
+    return status;
+}
+
+dnnl_status_t lvt_call_add(lvt_onednn_kernel *k, dnnl_primitive_desc_t pd, int n, const int *arg,
+                           const lvt_md_ref *md, const lvt_at *at) {
+    dnnl_status_t status = k->n_calls < LVT_MAX_CALLS && n < LVT_MAX_ARGS ? dnnl_success : dnnl_runtime_error;
+    if (status == dnnl_success) {
+        lvt_call *call = &k->calls[k->n_calls];
+        status = dnnl_primitive_create(&call->primitive, pd);
+        k->n_calls += status == dnnl_success;
+        for (int i = 0; i < n && status == dnnl_success; i++)
+            status = add_memory(k, call, arg[i], md[i], at[i]);
+        lvt_md_ref pad = dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
+        size_t bytes = pad ? dnnl_memory_desc_get_size(pad) : 0;
+        if (status == dnnl_success && bytes)
+            status = add_memory(k, call, DNNL_ARG_SCRATCHPAD, pad, lvt_scratch_at(k, bytes));
+    }
+    return status;
+}
+
+dnnl_status_t lvt_call_reorder(lvt_onednn_kernel *k, lvt_md_ref from, lvt_at from_at, lvt_md_ref to,
+                               lvt_at to_at) {
+    dnnl_primitive_desc_t pd;
+    dnnl_engine_t engine = k->context->engine;
+    dnnl_status_t status =
+        dnnl_reorder_primitive_desc_create(&pd, from, engine, to, engine, k->context->attr);
+    if (status != dnnl_success)
+        return status;
+    status = lvt_call_add(k, pd, 2, (const int[]){DNNL_ARG_FROM, DNNL_ARG_TO}, (const lvt_md_ref[]){from, to},
+                          (const lvt_at[]){from_at, to_at});
+    dnnl_primitive_desc_destroy(pd);
+    return status;
+}
+
+/* ---- the kernel -------------------------------------------------------------------------------------------
+ */
+
+static void kernel_run(lvt_kernel *base, void *const *operands, void *const *results, void *scratch) {
+    lvt_onednn_kernel *k = (lvt_onednn_kernel *)base;
+    for (int i = 0; i < k->n_calls; i++) {
+        lvt_call *call = &k->calls[i];
+        for (int a = 0; a < call->n; a++) {
+            const lvt_at *at = &call->at[a];
+            void *p = at->where == LVT_AT_OPERAND  ? operands[at->index]
+                      : at->where == LVT_AT_RESULT ? results[at->index]
+                                                   : (char *)scratch + at->offset;
+            if (p != call->last[a]) { /* only inputs move from run to run */
+                dnnl_memory_set_data_handle(call->args[a].memory, p);
+                call->last[a] = p;
+            }
+        }
+        dnnl_primitive_execute(call->primitive, k->context->stream, call->n, call->args);
+    }
+}
+
+static void kernel_clear(lvt_onednn_kernel *k) {
+    for (int i = 0; i < k->n_calls; i++) {
+        for (int a = 0; a < k->calls[i].n; a++)
+            dnnl_memory_destroy(k->calls[i].args[a].memory);
+        dnnl_primitive_destroy(k->calls[i].primitive);
+    }
+}
+
+static void kernel_free(lvt_kernel *base) {
+    kernel_clear((lvt_onednn_kernel *)base);
+    free(base);
+}
+
+lvt_status lvt_onednn_new(lvt_onednn **out, lvt_diag *diag) {
+    *out = NULL;
+    lvt_onednn *c = calloc(1, sizeof *c);
+    if (!c)
+        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    dnnl_status_t status = dnnl_engine_create(&c->engine, dnnl_cpu, 0);
+    if (status == dnnl_success)
+        status = dnnl_stream_create(&c->stream, c->engine, dnnl_stream_default_flags);
+    if (status == dnnl_success)
+        status = dnnl_primitive_attr_create(&c->attr);
+    if (status == dnnl_success)
+        status = dnnl_primitive_attr_set_scratchpad_mode(c->attr, dnnl_scratchpad_mode_user);
+    if (status != dnnl_success) {
+        lvt_onednn_free(c);
+        return lvt_error(diag, status == dnnl_out_of_memory ? LVT_NOMEM : LVT_INTERNAL, NULL, LVT_NOWHERE,
+                         "oneDNN cannot be set up (its status is %d)", (int)status);
+    }
+    *out = c;
+    return LVT_OK;
+}
+
+void lvt_onednn_free(lvt_onednn *c) {
+    if (!c)
+        return;
+    if (c->attr)
+        dnnl_primitive_attr_destroy(c->attr);
+    if (c->stream)
+        dnnl_stream_destroy(c->stream);
+    if (c->engine)
+        dnnl_engine_destroy(c->engine);
+    free(c);
+}
+
+lvt_status lvt_onednn_make(lvt_onednn *c, const lvt_kernel_request *r, lvt_kernel **out) {
+    *out = NULL;
+    lvt_op op = (lvt_op)r->graph->nodes[r->node].op;
+    lvt_onednn_kernel *k = calloc(1, sizeof *k);
+    if (!k)
+        return lvt_error(r->diag, LVT_NOMEM, NULL, r->at, "out of memory");
+    k->base = (lvt_kernel){kernel_run, kernel_free, 0};
+    k->context = c;
+    dnnl_status_t status = op == LVT_OP_matmul ? lvt_onednn_matmul(k, r) : lvt_onednn_conv(k, r);
+    if (status == dnnl_success) {
+        k->base.scratch_bytes = k->scratch;
+        *out = &k->base;
+        return LVT_OK;
+    }
+    kernel_free(&k->base);
+    if (status == dnnl_out_of_memory)
+        return lvt_error(r->diag, LVT_NOMEM, NULL, r->at, "out of memory");
+    lvt_warning(r->diag, "W701", r->at,
+                "%s: oneDNN has no kernel for this case; it runs on the interpreter, slowly",
+                lvt_op_table[op]->name);
+    return lvt_interp_make(r, out);
+}

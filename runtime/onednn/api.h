@@ -1,0 +1,90 @@
+/* oneDNN's C interface as the kernels here use it, the same for its versions 2.6 and 3.x, and the kernel that
+ * is a short list of primitives.
+ *
+ * Invariants: a primitive's scratchpad and every packed copy lie in the session's scratch; running allocates
+ * nothing of ours. May not know: the graph beyond one node. */
+#ifndef LVT_RUNTIME_ONEDNN_API_H
+#define LVT_RUNTIME_ONEDNN_API_H
+
+#include "kernel.h"
+
+#include <oneapi/dnnl/dnnl.h>
+
+struct lvt_onednn {
+    dnnl_engine_t engine;
+    dnnl_stream_t stream;
+    dnnl_primitive_attr_t attr; /* scratchpad given by the caller */
+};
+
+/* A memory descriptor we own, and one to look at. */
+#if DNNL_VERSION_MAJOR >= 3
+typedef dnnl_memory_desc_t lvt_md;
+typedef const_dnnl_memory_desc_t lvt_md_ref;
+#else
+typedef dnnl_memory_desc_t *lvt_md;
+typedef const dnnl_memory_desc_t *lvt_md_ref;
+#endif
+
+/* Element type of oneDNN, dnnl_data_type_undef when it has none. */
+dnnl_data_type_t lvt_onednn_dtype(uint8_t dtype);
+/* Descriptors by strides (elements) or of a layout the primitive may choose; NULL when refused or out of
+ * memory. Freed with lvt_md_free. */
+lvt_md lvt_md_strided(int rank, const int64_t *dims, dnnl_data_type_t type, const int64_t *strides);
+lvt_md lvt_md_any(int rank, const int64_t *dims, dnnl_data_type_t type);
+void lvt_md_free(lvt_md md);
+
+/* Primitive descriptors; dnnl_unimplemented and dnnl_invalid_arguments mean "not these layouts". */
+dnnl_status_t lvt_pd_matmul(lvt_onednn *c, lvt_md_ref a, lvt_md_ref b, lvt_md_ref y,
+                            dnnl_primitive_desc_t *out);
+typedef struct lvt_conv_shape {
+    dnnl_dims_t stride, dilation, before, after; /* rows, columns; dilation counts from 0 as in oneDNN */
+} lvt_conv_shape;
+/* kind: LVT_OP_conv2d, _grad_input or _grad_weight; x, w, y are the descriptors of image, weights and result
+ * whichever of them is computed. */
+dnnl_status_t lvt_pd_conv(lvt_onednn *c, lvt_op kind, lvt_md_ref x, lvt_md_ref w, lvt_md_ref y,
+                          const lvt_conv_shape *s, dnnl_primitive_desc_t *out);
+
+/* ---- the kernel -------------------------------------------------------------------------------------------
+ */
+
+/* Where an argument of a primitive is at run time. */
+typedef enum lvt_where { LVT_AT_OPERAND, LVT_AT_RESULT, LVT_AT_SCRATCH } lvt_where;
+typedef struct lvt_at {
+    lvt_where where;
+    uint32_t index; /* of operand or result */
+    size_t offset;  /* bytes, of scratch */
+} lvt_at;
+
+enum { LVT_MAX_ARGS = 4, LVT_MAX_CALLS = 4 };
+typedef struct lvt_call {
+    dnnl_primitive_t primitive;
+    dnnl_exec_arg_t args[LVT_MAX_ARGS];
+    lvt_at at[LVT_MAX_ARGS];
+    void *last[LVT_MAX_ARGS]; /* pointer the memory object has now */
+    int n;
+} lvt_call;
+typedef struct lvt_onednn_kernel {
+    lvt_kernel base;
+    lvt_onednn *context;
+    lvt_call calls[LVT_MAX_CALLS];
+    int n_calls;
+    size_t scratch; /* bytes laid out so far */
+} lvt_onednn_kernel;
+
+/* Room for `bytes` of scratch that no other part of the kernel uses. */
+lvt_at lvt_scratch_at(lvt_onednn_kernel *k, size_t bytes);
+/* Appends the primitive of pd with its arguments and its scratchpad; pd and descriptors stay the caller's. */
+dnnl_status_t lvt_call_add(lvt_onednn_kernel *k, dnnl_primitive_desc_t pd, int n, const int *arg,
+                           const lvt_md_ref *md, const lvt_at *at);
+/* Appends a copy between layouts. */
+dnnl_status_t lvt_call_reorder(lvt_onednn_kernel *k, lvt_md_ref from, lvt_at from_at, lvt_md_ref to,
+                               lvt_at to_at);
+/* True when the implementation is oneDNN's plain C++ reference, which is hundreds of times slower than the
+ * others. */
+bool lvt_pd_is_reference(dnnl_primitive_desc_t pd);
+
+/* Fill an empty kernel for the node. */
+dnnl_status_t lvt_onednn_matmul(lvt_onednn_kernel *k, const lvt_kernel_request *r);
+dnnl_status_t lvt_onednn_conv(lvt_onednn_kernel *k, const lvt_kernel_request *r);
+
+#endif

@@ -1,0 +1,151 @@
+/* Convolutions on oneDNN: channels-last images, weights kept plain in the program's state.
+ *
+ * The weights' layout inside is the primitive's own choice; a reorder through scratch before (or, for their
+ * gradient, after) costs a few hundredths of the convolution. Images that are not packed channels-last are
+ * packed when the primitive would otherwise fall to its reference. May not know: where images come from. */
+#include "api.h"
+
+#include <string.h>
+
+typedef struct image { /* as [B, C, H, W] */
+    int64_t dims[4], strides[4], packed[4];
+} image;
+
+static image image_of(const lvt_view *v) {
+    static const int source[4] = {0, 3, 1, 2};
+    image m;
+    for (int i = 0; i < 4; i++) {
+        m.dims[i] = v->type.dim[source[i]];
+        m.strides[i] = v->strides[source[i]];
+    }
+    const int64_t *d = v->type.dim;
+    int64_t packed[4] = {d[1] * d[2] * d[3], 1, d[2] * d[3], d[3]};
+    memcpy(m.packed, packed, sizeof packed);
+    for (int i = 0; i < 4; i++) {
+        if (m.dims[i] == 1)
+            m.strides[i] = m.packed[i];
+    }
+    return m;
+}
+
+enum { X, W, Y, N_TENSORS };
+
+typedef struct conv {
+    lvt_op op;
+    lvt_conv_shape shape;
+    dnnl_data_type_t type[N_TENSORS];
+    lvt_at at[N_TENSORS];
+    int computed;             /* which of X, W, Y is the result */
+    lvt_md plain[N_TENSORS];  /* as the session has them */
+    lvt_md packed[N_TENSORS]; /* images: packed channels-last */
+    lvt_md any;               /* weights: the primitive's choice */
+} conv;
+
+static void conv_free(conv *c) {
+    for (int i = 0; i < N_TENSORS; i++) {
+        lvt_md_free(c->plain[i]);
+        lvt_md_free(c->packed[i]);
+    }
+    lvt_md_free(c->any);
+}
+
+static dnnl_status_t conv_describe(conv *c, const lvt_kernel_request *r) {
+    const lvt_node *node = &r->graph->nodes[r->node];
+    c->op = (lvt_op)node->op;
+    c->computed = c->op == LVT_OP_conv2d ? Y : c->op == LVT_OP_conv2d_grad_input ? X : W;
+    /* operands: (x, w), (dy, w) or (dy, x) */
+    int first = c->op == LVT_OP_conv2d ? X : Y, second = c->op == LVT_OP_conv2d_grad_weight ? X : W;
+    const lvt_view *views[N_TENSORS];
+    views[first] = &r->operands[0];
+    views[second] = &r->operands[1];
+    views[c->computed] = &r->results[0];
+    c->at[first] = (lvt_at){LVT_AT_OPERAND, 0, 0};
+    c->at[second] = (lvt_at){LVT_AT_OPERAND, 1, 0};
+    c->at[c->computed] = (lvt_at){LVT_AT_RESULT, 0, 0};
+
+    const int64_t *stride = lvt_attr_get(node, "stride")->ints,
+                  *padding = lvt_attr_get(node, "padding")->ints;
+    const int64_t *dilation = lvt_attr_get(node, "dilation")->ints;
+    int64_t groups = lvt_attr_get(node, "groups")->i;
+    for (int i = 0; i < 2; i++) {
+        c->shape.stride[i] = stride[i];
+        c->shape.dilation[i] = dilation[i] - 1;
+        c->shape.before[i] = padding[i];
+        c->shape.after[i] = padding[2 + i];
+    }
+    for (int i = 0; i < N_TENSORS; i++) {
+        c->type[i] = lvt_onednn_dtype(views[i]->type.dtype);
+        if (c->type[i] == dnnl_data_type_undef)
+            return dnnl_unimplemented;
+        if (i == W)
+            continue;
+        image m = image_of(views[i]);
+        c->plain[i] = lvt_md_strided(4, m.dims, c->type[i], m.strides);
+        c->packed[i] = lvt_md_strided(4, m.dims, c->type[i], m.packed);
+    }
+    const lvt_view *w = views[W];
+    const int64_t *d = w->type.dim, *s = w->strides;
+    int64_t dims[5] = {groups, d[0] / groups, d[1], d[2], d[3]};
+    int64_t strides[5] = {d[0] / groups * s[0], s[0], s[1], s[2], s[3]};
+    int skip = groups == 1;
+    c->plain[W] = lvt_md_strided(5 - skip, dims + skip, c->type[W], strides + skip);
+    c->any = lvt_md_any(5 - skip, dims + skip, c->type[W]);
+    return c->plain[X] && c->packed[X] && c->plain[Y] && c->packed[Y] && c->plain[W] && c->any
+               ? dnnl_success
+               : dnnl_invalid_arguments;
+}
+
+dnnl_status_t lvt_onednn_conv(lvt_onednn_kernel *k, const lvt_kernel_request *r) {
+    conv c = {0};
+    dnnl_primitive_desc_t pd = NULL;
+    dnnl_status_t status = conv_describe(&c, r);
+    bool pack[N_TENSORS] = {false, true, false};
+    if (status == dnnl_success) {
+        /* As they lie first: packed images are the usual case and then both descriptors are equal. */
+        dnnl_status_t made = lvt_pd_conv(k->context, c.op, c.plain[X], c.any, c.plain[Y], &c.shape, &pd);
+        if (made != dnnl_success || lvt_pd_is_reference(pd)) {
+            dnnl_primitive_desc_t other = NULL;
+            status = lvt_pd_conv(k->context, c.op, c.packed[X], c.any, c.packed[Y], &c.shape, &other);
+            if (status == dnnl_success) {
+                if (pd)
+                    dnnl_primitive_desc_destroy(pd);
+                pd = other;
+                pack[X] = !dnnl_memory_desc_equal(c.plain[X], c.packed[X]);
+                pack[Y] = !dnnl_memory_desc_equal(c.plain[Y], c.packed[Y]);
+            } else if (made == dnnl_success) {
+                status = dnnl_success;
+            }
+        }
+    }
+    if (status != dnnl_success) {
+        if (pd)
+            dnnl_primitive_desc_destroy(pd);
+        conv_free(&c);
+        return status;
+    }
+    lvt_md_ref used[N_TENSORS] = {
+        pack[X] ? c.packed[X] : c.plain[X],
+        dnnl_primitive_desc_query_md(pd, c.computed == W ? dnnl_query_diff_weights_md : dnnl_query_weights_md,
+                                     0),
+        pack[Y] ? c.packed[Y] : c.plain[Y]};
+    pack[W] = !dnnl_memory_desc_equal(used[W], c.plain[W]);
+    lvt_at at[N_TENSORS];
+    for (int i = 0; i < N_TENSORS; i++)
+        at[i] = pack[i] ? lvt_scratch_at(k, dnnl_memory_desc_get_size(used[i])) : c.at[i];
+    for (int i = 0; i < N_TENSORS && status == dnnl_success; i++) {
+        if (pack[i] && i != c.computed)
+            status = lvt_call_reorder(k, c.plain[i], c.at[i], used[i], at[i]);
+    }
+    static const int args[][N_TENSORS] = {
+        [X] = {DNNL_ARG_DIFF_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DIFF_DST},
+        [W] = {DNNL_ARG_SRC, DNNL_ARG_DIFF_WEIGHTS, DNNL_ARG_DIFF_DST},
+        [Y] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST},
+    };
+    if (status == dnnl_success)
+        status = lvt_call_add(k, pd, 3, args[c.computed], used, at);
+    if (status == dnnl_success && pack[c.computed])
+        status = lvt_call_reorder(k, used[c.computed], at[c.computed], c.plain[c.computed], c.at[c.computed]);
+    dnnl_primitive_desc_destroy(pd); /* used[W] is a part of it */
+    conv_free(&c);
+    return status;
+}

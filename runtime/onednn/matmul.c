@@ -1,0 +1,288 @@
+/* Matrix products on oneDNN: any strides, any broadcast of batch dims, brought to the form its fast kernels
+ * take.
+ *
+ * What those want (found with ONEDNN_VERBOSE=1 on AVX-512 machines): unit stride along one of the last two
+ * dims of each operand, unit stride along the last dim of the result (else a reference loop runs, thousands
+ * of times slower), and few batch dims. So batch dims fold into rows or columns where strides allow, the
+ * product is transposed as a whole when the result is column-major, and what still does not fit is packed
+ * into scratch. May not know: where the strides come from. */
+#include "api.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { A, B, Y, N_MATRICES };
+
+typedef struct matrix { /* rows x columns, with one stride a batch dim, 0 where it is broadcast */
+    int64_t row, col, batch[LVT_MAX_RANK];
+    lvt_at at;
+    dnnl_data_type_t type;
+    size_t size;
+} matrix;
+
+typedef struct product {
+    int64_t m, n, k;
+    int n_batch;
+    int64_t batch[LVT_MAX_RANK];
+    matrix x[N_MATRICES];
+} product;
+
+static void drop_batch(product *p, int d) {
+    p->n_batch--;
+    memmove(&p->batch[d], &p->batch[d + 1], (size_t)(p->n_batch - d) * sizeof *p->batch);
+    for (int i = 0; i < N_MATRICES; i++)
+        memmove(&p->x[i].batch[d], &p->x[i].batch[d + 1], (size_t)(p->n_batch - d) * sizeof *p->batch);
+}
+
+/* Batch dim d becomes part of the rows: all images times the same weights is one product. */
+static bool fold_rows(product *p, int d) {
+    matrix *a = &p->x[A], *y = &p->x[Y];
+    if (p->x[B].batch[d] != 0 || a->batch[d] == 0)
+        return false;
+    if (p->m == 1) {
+        a->row = a->batch[d];
+        y->row = y->batch[d];
+    } else if (a->batch[d] != p->m * a->row || y->batch[d] != p->m * y->row) {
+        return false;
+    }
+    p->m *= p->batch[d];
+    drop_batch(p, d);
+    return true;
+}
+
+static bool fold_columns(product *p, int d) {
+    matrix *b = &p->x[B], *y = &p->x[Y];
+    if (p->x[A].batch[d] != 0 || b->batch[d] == 0)
+        return false;
+    if (p->n == 1) {
+        b->col = b->batch[d];
+        y->col = y->batch[d];
+    } else if (b->batch[d] != p->n * b->col || y->batch[d] != p->n * y->col) {
+        return false;
+    }
+    p->n *= p->batch[d];
+    drop_batch(p, d);
+    return true;
+}
+
+/* Batch dims d and e become one when stepping through e ends where the next of d begins, for all three. */
+static bool merge(product *p, int d, int e) {
+    for (int i = 0; i < N_MATRICES; i++) {
+        if (p->x[i].batch[d] != p->batch[e] * p->x[i].batch[e])
+            return false;
+    }
+    p->batch[e] *= p->batch[d];
+    drop_batch(p, d);
+    return true;
+}
+
+static void simplify(product *p) {
+    for (int d = p->n_batch - 1; d >= 0; d--) {
+        if (p->batch[d] == 1)
+            drop_batch(p, d);
+    }
+    for (bool again = true; again;) {
+        again = false;
+        for (int d = p->n_batch - 1; d >= 0 && !again; d--) {
+            again = fold_rows(p, d) || fold_columns(p, d);
+            for (int e = p->n_batch - 1; e >= 0 && !again; e--)
+                again = d != e && merge(p, d, e);
+        }
+    }
+}
+
+/* Y^T = B^T A^T. */
+static void transpose(product *p) {
+    matrix a = p->x[A];
+    p->x[A] = p->x[B];
+    p->x[B] = a;
+    for (int i = 0; i < N_MATRICES; i++) {
+        int64_t row = p->x[i].row;
+        p->x[i].row = p->x[i].col;
+        p->x[i].col = row;
+    }
+    int64_t m = p->m;
+    p->m = p->n;
+    p->n = m;
+}
+
+static void extents(const product *p, int i, int64_t *rows, int64_t *cols) {
+    *rows = i == B ? p->k : p->m;
+    *cols = i == A ? p->k : p->n;
+}
+
+/* The stride of a dim of size 1 means nothing to us but something to oneDNN's checks. */
+static void tidy_strides(product *p) {
+    for (int i = 0; i < N_MATRICES; i++) {
+        matrix *x = &p->x[i];
+        int64_t rows, cols;
+        extents(p, i, &rows, &cols);
+        if (cols == 1)
+            x->col = rows == 1 || x->row >= 1 ? 1 : x->row;
+        if (rows == 1)
+            x->row = cols * x->col;
+    }
+}
+
+static bool fits(const product *p, int i) {
+    const matrix *x = &p->x[i];
+    int64_t rows, cols;
+    extents(p, i, &rows, &cols);
+    if (x->col == 1 && (rows == 1 || x->row >= cols))
+        return true;
+    return i != Y && x->row == 1 && (cols == 1 || x->col >= rows);
+}
+
+static lvt_md describe(const product *p, int i, bool packed) {
+    const matrix *x = &p->x[i];
+    int64_t dims[LVT_MAX_RANK], strides[LVT_MAX_RANK], rows, cols;
+    extents(p, i, &rows, &cols);
+    int nb = p->n_batch;
+    for (int d = 0; d < nb; d++) {
+        bool spread = x->batch[d] == 0;
+        dims[d] = spread ? 1 : p->batch[d];
+        strides[d] = x->batch[d];
+    }
+    dims[nb] = rows;
+    dims[nb + 1] = cols;
+    strides[nb] = x->row;
+    strides[nb + 1] = x->col;
+    int64_t step = 1;
+    for (int d = nb + 1; d >= 0; d--) {
+        if (packed || (d < nb && x->batch[d] == 0))
+            strides[d] = packed ? step : rows * cols;
+        step *= dims[d];
+    }
+    return lvt_md_strided(nb + 2, dims, x->type, strides);
+}
+
+static int64_t distinct(const product *p, int i) { /* elements of a packed copy */
+    int64_t rows, cols;
+    extents(p, i, &rows, &cols);
+    int64_t n = rows * cols;
+    for (int d = 0; d < p->n_batch; d++)
+        n *= p->x[i].batch[d] == 0 ? 1 : p->batch[d];
+    return n;
+}
+
+typedef struct form { /* one way to compute it: which matrices are packed */
+    lvt_md strided[N_MATRICES], used[N_MATRICES];
+    bool packed[N_MATRICES];
+    dnnl_primitive_desc_t pd;
+} form;
+
+static void form_free(form *f) {
+    for (int i = 0; i < N_MATRICES; i++) {
+        lvt_md_free(f->strided[i]);
+        lvt_md_free(f->used[i]);
+    }
+    if (f->pd)
+        dnnl_primitive_desc_destroy(f->pd);
+    *f = (form){0};
+}
+
+static dnnl_status_t form_make(lvt_onednn *c, const product *p, unsigned pack, form *f) {
+    *f = (form){0};
+    for (int i = 0; i < N_MATRICES; i++) {
+        f->packed[i] = pack >> i & 1;
+        f->strided[i] = describe(p, i, false);
+        f->used[i] = describe(p, i, f->packed[i]);
+        if (!f->strided[i] || !f->used[i]) {
+            form_free(f);
+            return dnnl_invalid_arguments;
+        }
+    }
+    dnnl_status_t status = lvt_pd_matmul(c, f->used[A], f->used[B], f->used[Y], &f->pd);
+    if (status != dnnl_success) {
+        f->pd = NULL;
+        form_free(f);
+    }
+    return status;
+}
+
+/* The first form with a fast kernel, packing as little as possible; else any that works at all. */
+static dnnl_status_t choose(lvt_onednn *c, const product *p, form *best) {
+    static const unsigned order[] = {
+        0, 1u << A, 1u << B, 1u << Y, 1u << A | 1u << B, 1u << A | 1u << Y, 1u << B | 1u << Y, 7};
+    unsigned must = 0;
+    for (int i = 0; i < N_MATRICES; i++)
+        must |= (unsigned)!fits(p, i) << i;
+    dnnl_status_t status = dnnl_unimplemented;
+    *best = (form){0};
+    for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
+        form f;
+        if ((order[i] & must) != must)
+            continue;
+        dnnl_status_t made = form_make(c, p, order[i], &f);
+        if (made != dnnl_success) {
+            status = best->pd ? dnnl_success : made;
+            continue;
+        }
+        status = dnnl_success;
+        if (!lvt_pd_is_reference(f.pd)) {
+            form_free(best);
+            *best = f;
+            break;
+        }
+        if (best->pd)
+            form_free(&f);
+        else
+            *best = f;
+    }
+    return best->pd ? dnnl_success : status;
+}
+
+static void read_operand(matrix *x, const lvt_view *v, bool flip, const lvt_type *result, lvt_at at) {
+    int r = v->type.rank, batch = result->rank - 2;
+    x->row = v->strides[flip ? r - 1 : r - 2];
+    x->col = v->strides[flip ? r - 2 : r - 1];
+    for (int d = 0; d < batch; d++) {
+        int mine = d - (batch - (r - 2)); /* batch dims line up at the right */
+        x->batch[d] = mine < 0 || v->type.dim[mine] == 1 ? 0 : v->strides[mine];
+    }
+    x->at = at;
+    x->type = lvt_onednn_dtype(v->type.dtype);
+    x->size = lvt_dtype_size((lvt_dtype)v->type.dtype);
+}
+
+dnnl_status_t lvt_onednn_matmul(lvt_onednn_kernel *k, const lvt_kernel_request *r) {
+    const lvt_node *node = &r->graph->nodes[r->node];
+    bool flip_a = lvt_attr_get(node, "transpose_a")->i, flip_b = lvt_attr_get(node, "transpose_b")->i;
+    const lvt_type *a = &r->operands[0].type, *y = &r->results[0].type;
+    if (a->rank < 2 || r->operands[1].type.rank < 2)
+        return dnnl_unimplemented;
+    product p = {.m = y->dim[y->rank - 2], .n = y->dim[y->rank - 1], .n_batch = y->rank - 2};
+    p.k = a->dim[flip_a ? a->rank - 2 : a->rank - 1];
+    for (int d = 0; d < p.n_batch; d++)
+        p.batch[d] = y->dim[d];
+    read_operand(&p.x[A], &r->operands[0], flip_a, y, (lvt_at){LVT_AT_OPERAND, 0, 0});
+    read_operand(&p.x[B], &r->operands[1], flip_b, y, (lvt_at){LVT_AT_OPERAND, 1, 0});
+    read_operand(&p.x[Y], &r->results[0], false, y, (lvt_at){LVT_AT_RESULT, 0, 0});
+    for (int i = 0; i < N_MATRICES; i++) {
+        if (p.x[i].type == dnnl_data_type_undef)
+            return dnnl_unimplemented;
+    }
+    simplify(&p);
+    if (p.x[Y].col != 1 && p.n != 1 && (p.x[Y].row == 1 || p.m == 1))
+        transpose(&p);
+    tidy_strides(&p);
+
+    form f;
+    dnnl_status_t status = choose(k->context, &p, &f);
+    if (status != dnnl_success)
+        return status;
+    lvt_at at[N_MATRICES];
+    for (int i = 0; i < N_MATRICES; i++)
+        at[i] = f.packed[i] ? lvt_scratch_at(k, (size_t)distinct(&p, i) * p.x[i].size) : p.x[i].at;
+    for (int i = A; i <= B && status == dnnl_success; i++) {
+        if (f.packed[i])
+            status = lvt_call_reorder(k, f.strided[i], p.x[i].at, f.used[i], at[i]);
+    }
+    if (status == dnnl_success)
+        status = lvt_call_add(k, f.pd, 3, (const int[]){DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST},
+                              (const lvt_md_ref[]){f.used[A], f.used[B], f.used[Y]}, at);
+    if (status == dnnl_success && f.packed[Y])
+        status = lvt_call_reorder(k, f.used[Y], at[Y], f.strided[Y], p.x[Y].at);
+    form_free(&f);
+    return status;
+}
