@@ -1,0 +1,99 @@
+/* Which family runs a node: the rows of providers.def and their predicates.
+ *
+ * Invariant: an answer depends on the node, its types and its body alone, so compiler and runtime, asked on
+ * different machines, say the same. May not know: oneDNN, LLVM; a predicate states what runtime/ promises to
+ * run. */
+#include "program.h"
+#include "loop.h"
+#include "op.h"
+
+const char *lvt_family_name(lvt_family f) {
+    static const char *const names[] = {[LVT_FAMILY_NONE] = "none",
+                                        [LVT_FAMILY_ONEDNN] = "onednn",
+                                        [LVT_FAMILY_JIT] = "jit",
+                                        [LVT_FAMILY_INTERP] = "interp"};
+    return (unsigned)f < LVT_N_FAMILIES ? names[f] : "?";
+}
+
+/* ---- predicates: NULL to accept, else why not -------------------------------------------------------------
+ */
+
+static bool every_float(const lvt_graph *g, const lvt_node *n) {
+    for (uint32_t k = 0; k < n->n_operands; k++)
+        if (g->values[n->operands[k]].type.dtype != LVT_F32)
+            return false;
+    return g->values[n->result].type.dtype == LVT_F32;
+}
+
+static bool is_word_type(const lvt_graph *g, lvt_value v) {
+    uint8_t dtype = g->values[v].type.dtype;
+    return dtype == LVT_F32 || dtype == LVT_I32;
+}
+
+static const char *lvt_accept_fused(const lvt_graph *g, const lvt_node *n) {
+    (void)g;
+    return n->body ? lvt_loop_accepts(n->body) : "it has no body";
+}
+
+static const char *lvt_accept_copy(const lvt_graph *g, const lvt_node *n) {
+    return is_word_type(g, n->result) ? NULL : "only f32 and i32 are copied by generated code";
+}
+
+static const char *lvt_accept_gather(const lvt_graph *g, const lvt_node *n) {
+    return is_word_type(g, n->result) ? NULL : "only f32 and i32 are gathered by generated code";
+}
+
+static const char *lvt_accept_gather_grad(const lvt_graph *g, const lvt_node *n) {
+    return is_word_type(g, n->result) ? NULL : "only f32 and i32 are scattered by generated code";
+}
+
+static const char *lvt_accept_concat(const lvt_graph *g, const lvt_node *n) {
+    return is_word_type(g, n->result) ? NULL : "only f32 and i32 are joined by generated code";
+}
+
+static const char *lvt_accept_matmul(const lvt_graph *g, const lvt_node *n) {
+    const lvt_type *a = lvt_value_type(g, n->operands[0]), *b = lvt_value_type(g, n->operands[1]);
+    if (!every_float(g, n))
+        return "oneDNN multiplies matrices of f32 only";
+    if (a->rank != b->rank)
+        return "oneDNN multiplies operands of equal rank only";
+    return NULL;
+}
+
+static const char *lvt_accept_conv(const lvt_graph *g, const lvt_node *n) {
+    return every_float(g, n) ? NULL : "oneDNN convolves f32 only";
+}
+
+/* ---- the table --------------------------------------------------------------------------------------------
+ */
+
+typedef struct row {
+    lvt_op op;
+    lvt_family family;
+    const char *(*refuses)(const lvt_graph *g, const lvt_node *n);
+} row;
+
+static const row rows[] = {
+#define LVT_PROVIDER(op, family, predicate) {LVT_OP_##op, LVT_FAMILY_##family, predicate},
+#include "providers.def"
+};
+
+lvt_family lvt_family_for(const lvt_graph *g, lvt_node_id id, const char **why) {
+    const lvt_node *n = &g->nodes[id];
+    const char *reason = NULL, *ignored;
+    why = why ? why : &ignored;
+    *why = NULL;
+    if (n->op == LVT_OP_input || n->op == LVT_OP_state || n->op == LVT_OP_constant ||
+        lvt_op_of(n)->kind == LVT_KIND_VIEW)
+        return LVT_FAMILY_NONE;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (rows[i].op != n->op)
+            continue;
+        const char *refusal = rows[i].refuses(g, n);
+        if (!refusal)
+            return rows[i].family;
+        reason = reason ? reason : refusal;
+    }
+    *why = reason ? reason : "no kernel of its own; fusion takes what is pointwise or a reduction";
+    return LVT_FAMILY_INTERP;
+}
