@@ -87,7 +87,7 @@ typedef struct lvt_op_def {
      * (NULL: the op is itself a primitive of the scalar evaluators), and d/da, d/db, d/dc as expressions of
      * a, b, c, y (the result) and g (the gradient of y) over pointwise ops; NULL: derivative is zero. */
     const char *expr, *grads[3];
-    const char *signature; /* pointwise: types of operands and result, see ops.def */
+    const char *signature; /* pointwise: types of operands and result as in ops.def: "nn_n" */
     lvt_status (*infer)(lvt_infer *c);
     lvt_status (*grad)(lvt_grad *c); /* NULL: not differentiable (a sweep test checks that this is meant) */
     lvt_status (*eval)(lvt_eval *c);

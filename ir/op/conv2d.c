@@ -1,0 +1,94 @@
+/* conv2d (x [B,H,W,C], w [O,C/groups,kh,kw]) {stride, padding, dilation, groups} -> [B,OH,OW,O]. stride and
+ * dilation: one number or [vertical, horizontal]; padding: one number, two, or [top, left, bottom, right].
+ * May not know: anything outside ir. */
+#include "common.h"
+
+static const lvt_attr_def attrs[] = {LVT_CONV_ATTR_ROWS};
+
+static lvt_status infer(lvt_infer *c) {
+    const lvt_type *x = &c->operands[0], *weight = &c->operands[1];
+    lvt_window w;
+    LVT_TRY(lvt_want_window(c, &w));
+    LVT_TRY(lvt_want_float(c, 0));
+    LVT_TRY(lvt_want_same_dtype(c));
+    LVT_TRY(lvt_want_rank(c, 0, 4, 4));
+    LVT_TRY(lvt_want_rank(c, 1, 4, 4));
+    if (x->dim[3] != weight->dim[1] * w.groups)
+        return w.groups == 1
+                   ? lvt_infer_error(c, "E204", "the image has %lld channels, the weight takes %lld",
+                                     (long long)x->dim[3], (long long)weight->dim[1])
+                   : lvt_infer_error(
+                         c, "E204", "the image has %lld channels, the weight takes %lld in %lld groups",
+                         (long long)x->dim[3], (long long)(weight->dim[1] * w.groups), (long long)w.groups);
+    if (weight->dim[0] % w.groups)
+        return lvt_infer_error(c, "E204", "%lld output channels do not divide into %lld groups",
+                               (long long)weight->dim[0], (long long)w.groups);
+    lvt_type *y = &c->results[0];
+    *y = *x;
+    y->dim[3] = weight->dim[0];
+    for (int d = 0; d < 2; d++) {
+        y->dim[1 + d] = lvt_window_out(&w, d, x->dim[1 + d], weight->dim[2 + d]);
+        if (y->dim[1 + d] < 1)
+            return lvt_infer_error(
+                c, "E207", "kernel %lld does not fit into %s %lld with padding %lld and %lld",
+                (long long)weight->dim[2 + d], d ? "width" : "height", (long long)x->dim[1 + d],
+                (long long)w.padding[d], (long long)w.padding[d + 2]);
+    }
+    return LVT_OK;
+}
+
+static lvt_status eval(lvt_eval *c) {
+    lvt_conv conv = {lvt_window_of(c->node), &c->in[0].type, &c->in[1].type, &c->out[0].type,
+                     c->in[0].data,          c->in[1].data,  c->out[0].data};
+    return lvt_conv_run(&conv, LVT_CONV_FORWARD, c->arena);
+}
+
+static lvt_status grad(lvt_grad *c) {
+    lvt_value x = c->node->operands[0], w = c->node->operands[1], g = c->dresults[0];
+    lvt_type x_type = *lvt_value_type(c->b->graph, x), w_type = *lvt_value_type(c->b->graph, w);
+    lvt_named_attr a[LVT_CONV_ATTRS + 2];
+    lvt_same_attrs(c->node, LVT_CONV_ATTRS, a);
+    if (c->wants[0]) {
+        a[LVT_CONV_ATTRS] = (lvt_named_attr){"height", lvt_attr_int(x_type.dim[1])};
+        a[LVT_CONV_ATTRS + 1] = (lvt_named_attr){"width", lvt_attr_int(x_type.dim[2])};
+        c->doperands[0] =
+            lvt_build(c->b, LVT_OP_conv2d_grad_input, 2, (lvt_value[]){g, w}, LVT_CONV_ATTRS + 2, a);
+        LVT_TRY(LVT_MADE(c->doperands[0]));
+    }
+    if (c->wants[1]) {
+        a[LVT_CONV_ATTRS] = (lvt_named_attr){"kernel", lvt_attr_ints(&w_type.dim[2], 2)};
+        c->doperands[1] =
+            lvt_build(c->b, LVT_OP_conv2d_grad_weight, 2, (lvt_value[]){g, x}, LVT_CONV_ATTRS + 1, a);
+        LVT_TRY(LVT_MADE(c->doperands[1]));
+    }
+    return LVT_OK;
+}
+
+static lvt_cost cost(const lvt_node *n, const lvt_type *operands, const lvt_type *results) {
+    (void)n;
+    return lvt_conv_cost(&operands[0], &operands[1], &results[0]);
+}
+
+static const char *const samples[] = {
+    "f32[2,4,5,3] in -1..1, f32[2,3,3,3] in -1..1 {padding = [1, 1, 1, 1]}",
+    "f32[1,6,6,2] in -1..1, f32[4,2,3,3] in -1..1 {stride = [2, 2], padding = [1, 1, 1, 1]}",
+    "f32[2,3,3,4] in -1..1, f32[3,4,1,1] in -1..1",
+    "f32[1,5,4,4] in -1..1, f32[6,2,3,2] in -1..1 {stride = [2, 1], padding = [0, 1, 2, 0], groups = 2}",
+    "f32[1,7,7,1] in -1..1, f32[2,1,3,3] in -1..1 {dilation = [2, 2], padding = [1, 1, 1, 1]}",
+    "f32[1,7,6,1] in -1..1, f32[1,1,2,2] in -1..1 {stride = [3, 3]}",
+    NULL};
+
+const lvt_op_def lvt_op_def_conv2d = {
+    .name = "conv2d",
+    .kind = LVT_KIND_COMPUTE,
+    .min_operands = 2,
+    .max_operands = 2,
+    .n_results = 1,
+    .attrs = attrs,
+    .n_attrs = LVT_COUNT(attrs),
+    .infer = infer,
+    .grad = grad,
+    .eval = eval,
+    .cost = cost,
+    .samples = samples,
+};

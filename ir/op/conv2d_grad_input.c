@@ -1,0 +1,86 @@
+/* conv2d_grad_input (dy [B,OH,OW,O], w) {as conv2d, height, width}: gradient of conv2d for its image
+ * [B,height,width,C]. May not know: anything outside ir. */
+#include "common.h"
+
+static const lvt_attr_def attrs[] = {LVT_CONV_ATTR_ROWS,
+                                     {"height", LVT_ATTR_INT, .required = true},
+                                     {"width", LVT_ATTR_INT, .required = true}};
+
+static lvt_status infer(lvt_infer *c) {
+    const lvt_type *dy = &c->operands[0], *weight = &c->operands[1];
+    int64_t size[2] = {lvt_int_attr(c->node, "height"), lvt_int_attr(c->node, "width")};
+    lvt_window w;
+    LVT_TRY(lvt_want_window(c, &w));
+    LVT_TRY(lvt_want_float(c, 0));
+    LVT_TRY(lvt_want_same_dtype(c));
+    LVT_TRY(lvt_want_rank(c, 0, 4, 4));
+    LVT_TRY(lvt_want_rank(c, 1, 4, 4));
+    if (dy->dim[3] != weight->dim[0] || weight->dim[0] % w.groups)
+        return lvt_infer_error(c, "E204",
+                               "the gradient has %lld channels, the weight gives %lld in %lld group(s)",
+                               (long long)dy->dim[3], (long long)weight->dim[0], (long long)w.groups);
+    lvt_type *x = &c->results[0];
+    *x = *dy;
+    x->dim[3] = weight->dim[1] * w.groups;
+    for (int d = 0; d < 2; d++) {
+        x->dim[1 + d] = size[d];
+        if (size[d] < 1 || size[d] > LVT_MAX_DIM ||
+            lvt_window_out(&w, d, size[d], weight->dim[2 + d]) != dy->dim[1 + d])
+            return lvt_infer_error(c, "E204", "an image of %s %lld does not give a result of %lld",
+                                   d ? "width" : "height", (long long)size[d], (long long)dy->dim[1 + d]);
+    }
+    return LVT_OK;
+}
+
+static lvt_status eval(lvt_eval *c) {
+    lvt_conv conv = {lvt_window_of(c->node), &c->out[0].type, &c->in[1].type, &c->in[0].type,
+                     c->out[0].data,         c->in[1].data,   c->in[0].data};
+    return lvt_conv_run(&conv, LVT_CONV_INPUT, c->arena);
+}
+
+/* It is linear in both operands: for dy it is undone by the convolution itself. */
+static lvt_status grad(lvt_grad *c) {
+    lvt_value dy = c->node->operands[0], w = c->node->operands[1], g = c->dresults[0];
+    lvt_type w_type = *lvt_value_type(c->b->graph, w);
+    lvt_named_attr a[LVT_CONV_ATTRS + 1];
+    lvt_same_attrs(c->node, LVT_CONV_ATTRS, a);
+    if (c->wants[0]) {
+        c->doperands[0] = lvt_build(c->b, LVT_OP_conv2d, 2, (lvt_value[]){g, w}, LVT_CONV_ATTRS, a);
+        LVT_TRY(LVT_MADE(c->doperands[0]));
+    }
+    if (c->wants[1]) {
+        a[LVT_CONV_ATTRS] = (lvt_named_attr){"kernel", lvt_attr_ints(&w_type.dim[2], 2)};
+        c->doperands[1] =
+            lvt_build(c->b, LVT_OP_conv2d_grad_weight, 2, (lvt_value[]){dy, g}, LVT_CONV_ATTRS + 1, a);
+        LVT_TRY(LVT_MADE(c->doperands[1]));
+    }
+    return LVT_OK;
+}
+
+static lvt_cost cost(const lvt_node *n, const lvt_type *operands, const lvt_type *results) {
+    (void)n;
+    return lvt_conv_cost(&results[0], &operands[1], &operands[0]);
+}
+
+static const char *const samples[] = {
+    "f32[2,4,5,2] in -1..1, f32[2,3,3,3] in -1..1 {padding = [1, 1, 1, 1], height = 4, width = 5}",
+    "f32[1,3,3,4] in -1..1, f32[4,2,3,3] in -1..1 {stride = [2, 2], padding = [1, 1, 1, 1], height = 6, "
+    "width = 6}",
+    "f32[1,3,4,6] in -1..1, f32[6,2,3,2] in -1..1 {stride = [2, 1], padding = [0, 1, 2, 0], groups = 2, "
+    "height = 5, width = 4}",
+    NULL};
+
+const lvt_op_def lvt_op_def_conv2d_grad_input = {
+    .name = "conv2d_grad_input",
+    .kind = LVT_KIND_COMPUTE,
+    .min_operands = 2,
+    .max_operands = 2,
+    .n_results = 1,
+    .attrs = attrs,
+    .n_attrs = LVT_COUNT(attrs),
+    .infer = infer,
+    .grad = grad,
+    .eval = eval,
+    .cost = cost,
+    .samples = samples,
+};

@@ -1,0 +1,82 @@
+/* conv2d_grad_weight (dy [B,OH,OW,O], x [B,H,W,C]) {as conv2d, kernel [2]}: gradient of conv2d for its
+ * weight. May not know: anything outside ir. */
+#include "common.h"
+
+static const lvt_attr_def attrs[] = {LVT_CONV_ATTR_ROWS, {"kernel", LVT_ATTR_INTS, .required = true}};
+
+static lvt_status infer(lvt_infer *c) {
+    const lvt_type *dy = &c->operands[0], *x = &c->operands[1];
+    lvt_window w;
+    LVT_TRY(lvt_want_window(c, &w));
+    LVT_TRY(lvt_want_float(c, 0));
+    LVT_TRY(lvt_want_same_dtype(c));
+    LVT_TRY(lvt_want_rank(c, 0, 4, 4));
+    LVT_TRY(lvt_want_rank(c, 1, 4, 4));
+    if (dy->dim[0] != x->dim[0])
+        return lvt_infer_error(c, "E204", "batches differ, %lld and %lld", (long long)dy->dim[0],
+                               (long long)x->dim[0]);
+    if (x->dim[3] % w.groups || dy->dim[3] % w.groups)
+        return lvt_infer_error(c, "E204", "%lld and %lld channels do not divide into %lld groups",
+                               (long long)x->dim[3], (long long)dy->dim[3], (long long)w.groups);
+    c->results[0] = lvt_type_make((lvt_dtype)x->dtype, 4,
+                                  (int64_t[]){dy->dim[3], x->dim[3] / w.groups, w.kernel[0], w.kernel[1]});
+    for (int d = 0; d < 2; d++)
+        if (lvt_window_out(&w, d, x->dim[1 + d], w.kernel[d]) != dy->dim[1 + d])
+            return lvt_infer_error(c, "E204", "an image of %s %lld does not give a result of %lld",
+                                   d ? "width" : "height", (long long)x->dim[1 + d],
+                                   (long long)dy->dim[1 + d]);
+    return LVT_OK;
+}
+
+static lvt_status eval(lvt_eval *c) {
+    lvt_conv conv = {lvt_window_of(c->node), &c->in[1].type, &c->out[0].type, &c->in[0].type,
+                     c->in[1].data,          c->out[0].data, c->in[0].data};
+    return lvt_conv_run(&conv, LVT_CONV_WEIGHT, c->arena);
+}
+
+/* Linear in both operands; g has the shape of the weight. */
+static lvt_status grad(lvt_grad *c) {
+    lvt_value dy = c->node->operands[0], x = c->node->operands[1], g = c->dresults[0];
+    lvt_type x_type = *lvt_value_type(c->b->graph, x);
+    lvt_named_attr a[LVT_CONV_ATTRS + 2];
+    lvt_same_attrs(c->node, LVT_CONV_ATTRS, a);
+    if (c->wants[0]) {
+        c->doperands[0] = lvt_build(c->b, LVT_OP_conv2d, 2, (lvt_value[]){x, g}, LVT_CONV_ATTRS, a);
+        LVT_TRY(LVT_MADE(c->doperands[0]));
+    }
+    if (c->wants[1]) {
+        a[LVT_CONV_ATTRS] = (lvt_named_attr){"height", lvt_attr_int(x_type.dim[1])};
+        a[LVT_CONV_ATTRS + 1] = (lvt_named_attr){"width", lvt_attr_int(x_type.dim[2])};
+        c->doperands[1] =
+            lvt_build(c->b, LVT_OP_conv2d_grad_input, 2, (lvt_value[]){dy, g}, LVT_CONV_ATTRS + 2, a);
+        LVT_TRY(LVT_MADE(c->doperands[1]));
+    }
+    return LVT_OK;
+}
+
+static lvt_cost cost(const lvt_node *n, const lvt_type *operands, const lvt_type *results) {
+    (void)n;
+    return lvt_conv_cost(&operands[1], &results[0], &operands[0]);
+}
+
+static const char *const samples[] = {
+    "f32[2,4,5,2] in -1..1, f32[2,4,5,3] in -1..1 {padding = [1, 1, 1, 1], kernel = [3, 3]}",
+    "f32[1,3,3,4] in -1..1, f32[1,6,6,2] in -1..1 {stride = [2, 2], padding = [1, 1, 1, 1], kernel = [3, 3]}",
+    "f32[1,3,4,6] in -1..1, f32[1,5,4,4] in -1..1 {stride = [2, 1], padding = [0, 1, 2, 0], groups = 2, "
+    "kernel = [3, 2]}",
+    NULL};
+
+const lvt_op_def lvt_op_def_conv2d_grad_weight = {
+    .name = "conv2d_grad_weight",
+    .kind = LVT_KIND_COMPUTE,
+    .min_operands = 2,
+    .max_operands = 2,
+    .n_results = 1,
+    .attrs = attrs,
+    .n_attrs = LVT_COUNT(attrs),
+    .infer = infer,
+    .grad = grad,
+    .eval = eval,
+    .cost = cost,
+    .samples = samples,
+};
