@@ -167,13 +167,7 @@ static lvt_status fill_attrs(build *s, uint32_t n, const lvt_named_attr *given) 
         if (def->attrs[i].required)
             return lvt_error(s->b->diag, LVT_USER, "E206", s->at, "%s: attribute '%s' is missing", def->name,
                              def->attrs[i].name);
-        s->attrs[i] = (lvt_attr){.kind = def->attrs[i].kind};
-        if (def->attrs[i].kind == LVT_ATTR_FLOAT)
-            s->attrs[i].f = def->attrs[i].value;
-        else if (def->attrs[i].kind == LVT_ATTR_STRING)
-            s->attrs[i].s = def->attrs[i].text ? def->attrs[i].text : "";
-        else if (def->attrs[i].kind != LVT_ATTR_INTS && def->attrs[i].kind != LVT_ATTR_FLOATS)
-            s->attrs[i].i = (int64_t)def->attrs[i].value;
+        s->attrs[i] = lvt_attr_default(&def->attrs[i]);
     }
     return LVT_OK;
 }
