@@ -31,5 +31,4 @@ const lvt_op_def lvt_op_def_fused = {
     .max_operands = -1,
     .n_results = 1,
     .infer = infer,
-    .no_gradient = true,
 };
