@@ -130,8 +130,7 @@ static lvt_value no_dependence(reverse *r, const lvt_node *gradient, lvt_value v
 }
 
 /* Builds the reverse for a `gradient` node of the old graph and enters its results into map. */
-static bool expand(lvt_pass *ctx, lvt_graph *g, const lvt_graph *in, const lvt_node *gradient,
-                   lvt_value *map) {
+static bool expand(lvt_pass *ctx, lvt_graph *g, const lvt_node *gradient, lvt_value *map) {
     uint32_t n_variables = gradient->n_operands - 1u, n_values = g->n_values, n_nodes = g->n_nodes;
     reverse r = {.ctx = ctx, .g = g, .b = lvt_builder_for(g, ctx->diag)};
     lvt_value *operands = lvt_arena_alloc(ctx->arena, gradient->n_operands * sizeof *operands);
