@@ -1,0 +1,232 @@
+/* Compares a program's kernels with the reference interpreter, step by step.
+ *
+ * Each step runs on its kernel, and its node is evaluated on the very operands the kernel saw, so the first
+ * step that is reported is the one at fault and not one that inherited an error. What a step read is compared
+ * with what was computed for it: a difference is a mistake of the plan (memory reused too early). May not
+ * know: families. */
+#include "internal.h"
+#include "ir/interp.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* How far a kernel may be from the interpreter: relative to the largest magnitude of the result, and which
+ * share of the elements may be further away. */
+typedef struct tolerance {
+    int op;
+    double relative, outliers;
+    const char *reason;
+} tolerance;
+
+static const tolerance tolerances[] = {
+    {LVT_OP_matmul, 2e-5, 0,
+     "sums of up to some 10^4 products in f32, in another order than the interpreter's doubles"},
+    {LVT_OP_conv2d, 2e-5, 0, "as matmul: sums over the window and the channels"},
+    {LVT_OP_conv2d_grad_input, 2e-5, 0, "as conv2d"},
+    {LVT_OP_conv2d_grad_weight, 1e-4, 0, "sums over batch and image, up to 10^5 terms"},
+    {LVT_OP_fused, 1e-4, 1e-4,
+     "a chain of f32 roundings with polynomial exp, tanh and erf; where a comparison inside is decided by "
+     "the last "
+     "bit, an element may take the other branch"},
+    {LVT_OP_gather_grad, 1e-5, 0, "repeated indices add up in f32"},
+    {LVT_OP_gather, 0, 0, "moves elements"},
+    {LVT_OP_copy, 0, 0, "moves elements"},
+    {LVT_OP_concat, 0, 0, "moves elements"},
+};
+static const tolerance otherwise = {LVT_NO_OP, 1e-5, 0, "some roundings of f32"};
+
+static const tolerance *tolerance_of(lvt_op op) {
+    for (size_t i = 0; i < sizeof tolerances / sizeof *tolerances; i++) {
+        if (tolerances[i].op == (int)op)
+            return &tolerances[i];
+    }
+    return &otherwise;
+}
+
+typedef struct checker {
+    lvt_session *s;
+    int entry;
+    lvt_session_entry *e;
+    uint64_t *sums;   /* of a value's elements when they were computed; 0: not computed by a step */
+    lvt_value *roots; /* the value that a chain of views starts from */
+    lvt_diag *diag;
+} checker;
+
+static uint64_t sum_of(const void *data, size_t n) {
+    uint64_t h = 0xcbf29ce484222325u;
+    for (size_t i = 0; i < n; i++)
+        h = (h ^ ((const unsigned char *)data)[i]) * 0x100000001b3u;
+    return h | 1;
+}
+
+static lvt_status no_memory(checker *c) {
+    return lvt_error(c->diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+}
+
+/* Packed copy of a value as it is in memory now, and its doubles. */
+static bool fetch(checker *c, lvt_value v, const void *from, lvt_tensor *t, uint64_t *sum) {
+    const lvt_type *type = &c->e->graph->values[v].type;
+    void *packed = malloc(lvt_type_bytes(type));
+    t->type = *type;
+    t->data = malloc((size_t)lvt_numel(type) * sizeof *t->data);
+    if (packed && t->data) {
+        lvt_gather_packed(type, c->e->plan->places[v].strides, from, packed);
+        lvt_tensor_load(t, packed);
+        *sum = sum_of(packed, lvt_type_bytes(type));
+    }
+    bool ok = packed && t->data;
+    free(packed);
+    return ok;
+}
+
+/* Remembers what v, just computed, and every view of it look like. */
+static lvt_status remember(checker *c, lvt_value v, const void *at) {
+    const lvt_graph *g = c->e->graph;
+    const lvt_place *base = &c->e->plan->places[v];
+    for (lvt_value u = v; u < g->n_values; u++) {
+        const lvt_place *place = &c->e->plan->places[u];
+        if (c->roots[u] != v || place->kind != base->kind || place->index != base->index)
+            continue;
+        const lvt_type *type = &g->values[u].type;
+        void *packed = malloc(lvt_type_bytes(type));
+        if (!packed)
+            return no_memory(c);
+        lvt_gather_packed(type, place->strides, (const char *)at + (int64_t)(place->offset - base->offset),
+                          packed);
+        c->sums[u] = sum_of(packed, lvt_type_bytes(type));
+        free(packed);
+    }
+    return LVT_OK;
+}
+
+static void describe_step(checker *c, uint32_t step, char *buffer, size_t size) {
+    const lvt_node *n = &c->e->graph->nodes[c->e->plan->steps[step].node];
+    const char *name = c->e->graph->values[n->result].name;
+    snprintf(buffer, size, "entry %s, step %u (%s%s%s on %s)", c->e->graph->name, step, lvt_op_of(n)->name,
+             name ? " " : "", name ? name : "", lvt_family_name((lvt_family)c->e->plan->steps[step].family));
+}
+
+static lvt_status compare(checker *c, uint32_t step, uint32_t result, const lvt_tensor *got,
+                          const lvt_tensor *want) {
+    const lvt_node *n = &c->e->graph->nodes[c->e->plan->steps[step].node];
+    const tolerance *tol = tolerance_of((lvt_op)n->op);
+    int64_t count = lvt_numel(&want->type), wrong = 0, worst_at = 0;
+    double largest = 0, worst = -1;
+    for (int64_t i = 0; i < count; i++) {
+        if (isfinite(want->data[i]) && fabs(want->data[i]) > largest)
+            largest = fabs(want->data[i]);
+    }
+    bool exact = !lvt_dtype_is_float((lvt_dtype)want->type.dtype);
+    double allowed = exact ? 0 : (want->type.dtype == LVT_BF16 ? 0x1p-7 : tol->relative) * largest;
+    for (int64_t i = 0; i < count; i++) {
+        double a = got->data[i], b = want->data[i];
+        double distance = a == b || (isnan(a) && isnan(b)) ? 0
+                          : isfinite(a) && isfinite(b)     ? fabs(a - b)
+                                                           : INFINITY;
+        wrong += distance > allowed;
+        if (distance > worst) {
+            worst = distance;
+            worst_at = i;
+        }
+    }
+    if ((double)wrong <= tol->outliers * (double)count || (tol->outliers > 0 && exact && wrong <= 1))
+        return LVT_OK;
+    char what[256], type[LVT_TYPE_TEXT];
+    describe_step(c, step, what, sizeof what);
+    lvt_pos at = lvt_module_pos(c->e->graph->module, n->loc);
+    lvt_status status = lvt_error(
+        c->diag, LVT_INTERNAL, "E710", at,
+        "%s: result %u, %s, differs from the interpreter: element %lld is %.9g, should be %.9g", what, result,
+        lvt_type_text(&want->type, type), (long long)worst_at, got->data[worst_at], want->data[worst_at]);
+    lvt_note(c->diag, LVT_NOWHERE, "%lld of %lld elements are off by more than %.3g (%g of the largest: %s)",
+             (long long)wrong, (long long)count, allowed, exact ? 0 : tol->relative, tol->reason);
+    return status;
+}
+
+static lvt_status check_operand(checker *c, uint32_t step, uint32_t operand, lvt_value v, uint64_t sum) {
+    if (!c->sums[v] || c->sums[v] == sum)
+        return LVT_OK;
+    char what[256];
+    describe_step(c, step, what, sizeof what);
+    const lvt_node *n = &c->e->graph->nodes[c->e->plan->steps[step].node];
+    return lvt_error(
+        c->diag, LVT_INTERNAL, "E711", lvt_module_pos(c->e->graph->module, n->loc),
+        "%s: operand %u was overwritten after it was computed: the plan reuses its memory too early", what,
+        operand);
+}
+
+static lvt_status check_step(checker *c, uint32_t step) {
+    lvt_session_entry *e = c->e;
+    const lvt_node *n = &e->graph->nodes[e->plan->steps[step].node];
+    uint32_t total = (uint32_t)n->n_operands + n->n_results;
+    lvt_tensor *in = calloc(total + 1, sizeof *in), *out = in + n->n_operands, got = {0};
+    lvt_status status = in ? LVT_OK : no_memory(c);
+    uint64_t sum = 0;
+    for (uint32_t k = 0; status == LVT_OK && k < n->n_operands; k++) {
+        if (!fetch(c, n->operands[k], e->operands[step][k], &in[k], &sum))
+            status = no_memory(c);
+        else
+            status = check_operand(c, step, k, n->operands[k], sum);
+    }
+    for (uint32_t k = 0; status == LVT_OK && k < n->n_results; k++) {
+        out[k].type = e->graph->values[n->result + k].type;
+        out[k].data = malloc((size_t)lvt_numel(&out[k].type) * sizeof(double));
+        status = out[k].data ? LVT_OK : no_memory(c);
+    }
+    if (status == LVT_OK) {
+        lvt_session_run_step(c->s, c->entry, step);
+        status = lvt_eval_node(e->graph, e->plan->steps[step].node, in, out, LVT_PRECISION_F32, c->diag);
+    }
+    for (uint32_t k = 0; status == LVT_OK && k < n->n_results; k++) {
+        lvt_value v = n->result + k;
+        if (e->plan->places[v].kind == LVT_PLACE_NOWHERE)
+            continue;
+        if (!fetch(c, v, e->results[step][k], &got, &sum))
+            status = no_memory(c);
+        else
+            status = compare(c, step, k, &got, &out[k]);
+        free(got.data);
+        got = (lvt_tensor){0};
+        if (status == LVT_OK)
+            status = remember(c, v, e->results[step][k]);
+    }
+    for (uint32_t k = 0; in && k < total; k++)
+        free(in[k].data);
+    free(in);
+    return status;
+}
+
+lvt_status lvt_session_check(lvt_session *s, int entry, const void *const *inputs, lvt_diag *diag) {
+    lvt_session_entry *e = &s->entries[entry];
+    lvt_status status = lvt_session_bind(s, entry, inputs, diag);
+    if (status != LVT_OK)
+        return status;
+    uint32_t n = e->graph->n_values;
+    checker c = {s, entry, e, calloc(n + 1, sizeof *c.sums), calloc(n + 1, sizeof *c.roots), diag};
+    size_t bytes = s->state_block.bytes;
+    void *saved = malloc(bytes + 1);
+    if (!c.sums || !c.roots || !saved) {
+        free(c.sums);
+        free(c.roots);
+        free(saved);
+        return no_memory(&c);
+    }
+    for (lvt_value v = 0; v < n; v++) {
+        const lvt_node *node = lvt_value_node(e->graph, v);
+        c.roots[v] = lvt_op_of(node)->kind == LVT_KIND_VIEW ? c.roots[node->operands[0]] : v;
+    }
+    if (bytes)
+        memcpy(saved, s->state_block.base, bytes);
+    int team = lvt_team(s->threads);
+    for (uint32_t i = 0; i < e->plan->n_steps && status == LVT_OK; i++)
+        status = check_step(&c, i);
+    lvt_team(team);
+    if (bytes)
+        memcpy(s->state_block.base, saved, bytes);
+    free(c.sums);
+    free(c.roots);
+    free(saved);
+    return status;
+}
