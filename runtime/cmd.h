@@ -72,4 +72,19 @@ lvt_status lvt_arguments_parse(const lvt_usage *usage, int argc, char **argv, lv
 /* Writes s as a JSON string with its quotes. */
 void lvt_print_json_string(const char *s);
 
+/* ---- what info, bench and check share ---------------------------------------------------------------------
+ */
+
+/* The entry of that name; with NULL the one called "train", else the first. Names the nearest when there is
+ * none. */
+lvt_status lvt_cmd_entry(const lvt_program *p, const char *name, int *entry, lvt_diag *diag);
+/* Inputs of a sensible kind for every input of an entry, from the seed alone: labels within the classes they
+ * index, masks all ones, images random, NULL (the default) where there is a default. The caller frees the
+ * array with lvt_cmd_inputs_free. */
+void **lvt_cmd_inputs(const lvt_program *p, int entry, uint64_t seed, lvt_diag *diag);
+void lvt_cmd_inputs_free(const lvt_program *p, int entry, void **inputs);
+/* GFLOP/s of a loop of f32 fused multiply-adds in registers on `threads` threads, the best of a few short
+ * runs. *name gets the instruction set it used. */
+double lvt_cmd_peak(int threads, const char **name);
+
 #endif
