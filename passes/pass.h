@@ -2,7 +2,8 @@
  *
  * Invariant: a pass never changes the graph it is given; it returns a new one (or the same, when there is
  * nothing to do). What becomes part of the program lives in the module's arena, scratch in ctx->arena, which
- * goes away after the pass. May not know: kernels, files; which family accepts a node is asked of program.h. */
+ * goes away after the pass. May not know: kernels, files; which family accepts a node is asked of program.h.
+ */
 #ifndef LVT_PASSES_PASS_H
 #define LVT_PASSES_PASS_H
 
@@ -51,9 +52,15 @@ lvt_graph *lvt_pass_fail(lvt_pass *ctx, lvt_status status, const char *code, lvt
                          ...) __attribute__((format(printf, 5, 6)));
 lvt_graph *lvt_pass_nomem(lvt_pass *ctx); /* out of memory: reports, sets ctx->status, returns NULL */
 
-/* ---- the driver ------------------------------------------------------------------------------------------- */
+/* ---- the driver -------------------------------------------------------------------------------------------
+ */
 
-typedef enum lvt_report { LVT_REPORT_DUMP, LVT_REPORT_EXPLAIN, LVT_REPORT_MEMORY, LVT_REPORT_TIME } lvt_report;
+typedef enum lvt_report {
+    LVT_REPORT_DUMP,
+    LVT_REPORT_EXPLAIN,
+    LVT_REPORT_MEMORY,
+    LVT_REPORT_TIME
+} lvt_report;
 
 typedef struct lvt_compile_options {
     const char *start_at;   /* name of the first pass to run; NULL: all. The module is then taken as it is */
@@ -61,15 +68,16 @@ typedef struct lvt_compile_options {
     const char *dump_after; /* name of a pass, "all", or NULL: the module's text after it goes to `report` */
     bool verify_each;       /* the verifier after every pass */
     bool time_passes, explain, memory_report;
-    int pass_limit; /* > 0: of the passes that only improve (fold, simplify, cse, fuse-pointwise) run the first so
-                       many, counted over all entries: for finding the pass that breaks something. 0: no limit */
+    int pass_limit; /* > 0: of the passes that only improve (fold, simplify, cse, fuse-pointwise) run the
+                       first so many, counted over all entries: for finding the pass that breaks something. 0:
+                       no limit */
     void (*report)(void *user, lvt_report kind, const char *title, const char *text);
     void *user;
 } lvt_compile_options;
 
-/* Runs the passes over every entry of the module. When the last pass ran, *out is the compiled program, which owns
- * the module then; otherwise *out is NULL and the module, with its entries as the passes left them, stays the
- * caller's. On failure too the module stays the caller's. */
+/* Runs the passes over every entry of the module. When the last pass ran, *out is the compiled program, which
+ * owns the module then; otherwise *out is NULL and the module, with its entries as the passes left them,
+ * stays the caller's. On failure too the module stays the caller's. */
 lvt_status lvt_compile(lvt_module *m, const lvt_compile_options *options, lvt_compiled **out, lvt_diag *diag);
 
 typedef struct lvt_pass_info {

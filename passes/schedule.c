@@ -1,0 +1,298 @@
+/* Passes assign and schedule: which family runs each node, and in which order.
+ *
+ * Invariant: a step comes after the steps that make what it reads; a node that makes new state comes, where
+ * that is possible, after all readers of the old state, so that the planner may write it in place. The order
+ * is the graph's own or a greedy one, whichever needs less memory at its peak. May not know: addresses. */
+#include "plan.h"
+#include "rewrite.h"
+
+#include <string.h>
+
+lvt_graph *lvt_pass_assign(lvt_pass *ctx, const lvt_graph *in) {
+    lvt_plan *p = ctx->plan;
+    p->n_steps = 0;
+    p->steps = lvt_arena_alloc(ctx->module->arena, (in->n_nodes + 1u) * sizeof *p->steps);
+    if (!p->steps)
+        return lvt_pass_nomem(ctx);
+    for (lvt_node_id i = 0; i < in->n_nodes; i++) {
+        const lvt_node *n = &in->nodes[i];
+        const char *why = NULL;
+        if (lvt_op_of(n)->kind == LVT_KIND_VIEW || n->op == LVT_OP_input || n->op == LVT_OP_state ||
+            n->op == LVT_OP_constant)
+            continue;
+        lvt_family family = lvt_family_for(in, i, &why);
+        p->steps[p->n_steps++] = (lvt_step){i, (uint8_t)family};
+        lvt_pos pos = lvt_module_pos(ctx->module, n->loc);
+        char type[LVT_TYPE_TEXT];
+        lvt_text_add(ctx->explain, "%s: %s -> %s on %s (%s:%u)%s%s\n", in->name ? in->name : "",
+                     lvt_op_of(n)->name, lvt_type_text(&in->values[n->result].type, type),
+                     lvt_family_name(family), pos.file ? pos.file : "?", pos.line,
+                     family == LVT_FAMILY_INTERP && why ? ": " : "",
+                     family == LVT_FAMILY_INTERP && why ? why : "");
+    }
+    return (lvt_graph *)in;
+}
+
+/* ---- schedule ---- */
+
+typedef struct scheduler {
+    const lvt_graph *g;
+    const lvt_plan *plan;
+    lvt_arena *arena;
+    uint32_t n;
+    lvt_value *roots;
+    uint32_t *step_of;      /* by node: its step in the graph's order, or LVT_NONE */
+    uint32_t *first, *next; /* edges as lists: step -> steps that wait for it */
+    uint32_t *to, n_edges;
+    size_t cap_next, cap_to;
+    uint32_t *waits;                   /* by step: how many it waits for */
+    uint32_t *readers, *reader_offset; /* by root: the steps that read it */
+    uint32_t *uses;                    /* by root: readers still to come */
+    bool *kept;                        /* by root: lives to the end, or is not in the arena */
+    double *bytes;                     /* by root */
+    uint32_t *mark, now, *stack;
+} scheduler;
+
+static bool add_edge(scheduler *s, uint32_t from, uint32_t to) {
+    uint32_t *next =
+        lvt_arena_grow(s->arena, s->next, s->n_edges, s->n_edges + 1u, &s->cap_next, sizeof *next);
+    uint32_t *ends = lvt_arena_grow(s->arena, s->to, s->n_edges, s->n_edges + 1u, &s->cap_to, sizeof *ends);
+    if (!next || !ends)
+        return false;
+    s->next = next;
+    s->to = ends;
+    next[s->n_edges] = s->first[from];
+    ends[s->n_edges] = to;
+    s->first[from] = s->n_edges++;
+    s->waits[to]++;
+    return true;
+}
+
+/* Marks every step that waits, directly or not, for `from`. */
+static void mark_after(scheduler *s, uint32_t from) {
+    uint32_t depth = 0;
+    s->now++;
+    s->mark[from] = s->now;
+    s->stack[depth++] = from;
+    while (depth) {
+        uint32_t at = s->stack[--depth];
+        for (uint32_t e = s->first[at]; e != LVT_NONE; e = s->next[e])
+            if (s->mark[s->to[e]] != s->now) {
+                s->mark[s->to[e]] = s->now;
+                s->stack[depth++] = s->to[e];
+            }
+    }
+}
+
+static bool build_edges(scheduler *s) {
+    const lvt_graph *g = s->g;
+    uint32_t total = 0;
+    for (int pass = 0; pass < 2; pass++) {
+        for (uint32_t i = 0; i < s->n; i++) {
+            const lvt_node *n = &g->nodes[s->plan->steps[i].node];
+            for (uint32_t k = 0; k < n->n_operands; k++) {
+                lvt_value root = s->roots[n->operands[k]];
+                uint32_t maker = s->step_of[g->values[root].node];
+                if (!pass) {
+                    s->reader_offset[root + 2]++;
+                    total++;
+                    if (maker != LVT_NONE && !add_edge(s, maker, i))
+                        return false;
+                } else {
+                    s->readers[s->reader_offset[root + 1]++] = i;
+                }
+            }
+        }
+        if (!pass) {
+            for (size_t v = 2; v < (size_t)g->n_values + 2; v++)
+                s->reader_offset[v] += s->reader_offset[v - 1];
+            if (!(s->readers = lvt_arena_alloc(s->arena, (total + 1u) * sizeof *s->readers)))
+                return false;
+        }
+    }
+    return true;
+}
+
+/* The maker of new state waits for the readers of the old, unless one of them waits for it. */
+static bool order_updates(scheduler *s) {
+    const lvt_graph *g = s->g;
+    lvt_value *state_value = lvt_arena_alloc(s->arena, (g->module->n_states + 1u) * sizeof *state_value);
+    if (!state_value)
+        return false;
+    memset(state_value, 0xff, g->module->n_states * sizeof *state_value);
+    for (uint32_t i = 0; i < g->n_nodes; i++)
+        if (g->nodes[i].op == LVT_OP_state)
+            state_value[lvt_attr_get(&g->nodes[i], "index")->i] = g->nodes[i].result;
+    for (uint32_t i = 0; i < g->n_updates; i++) {
+        lvt_value old = state_value[g->updates[i].state];
+        uint32_t maker = s->step_of[g->values[s->roots[g->updates[i].value]].node];
+        if (old == LVT_NONE || maker == LVT_NONE)
+            continue;
+        mark_after(s, maker);
+        bool possible = true;
+        for (uint32_t k = s->reader_offset[old]; k < s->reader_offset[old + 1]; k++)
+            possible &= s->readers[k] == maker || s->mark[s->readers[k]] != s->now;
+        for (uint32_t k = s->reader_offset[old]; possible && k < s->reader_offset[old + 1]; k++)
+            if (s->readers[k] != maker && !add_edge(s, s->readers[k], maker))
+                return false;
+    }
+    return true;
+}
+
+/* Memory that step i takes (its results) less what it sets free. uses counts what is still to be read. */
+static double growth(const scheduler *s, uint32_t i, double *results) {
+    const lvt_graph *g = s->g;
+    const lvt_node *n = &g->nodes[s->plan->steps[i].node];
+    double freed = 0, made = 0;
+    for (uint32_t k = 0; k < n->n_results; k++)
+        made += s->bytes[n->result + k];
+    for (uint32_t k = 0; k < n->n_operands; k++) {
+        lvt_value root = s->roots[n->operands[k]];
+        uint32_t here = 0;
+        bool before = false;
+        for (uint32_t j = 0; j < n->n_operands; j++) {
+            here += s->roots[n->operands[j]] == root;
+            before |= j < k && s->roots[n->operands[j]] == root;
+        }
+        if (!before && s->uses[root] == here && !s->kept[root])
+            freed += s->bytes[root];
+    }
+    for (uint32_t k = 0; k < n->n_results; k++) /* results nobody reads */
+        if (s->reader_offset[n->result + k] == s->reader_offset[n->result + k + 1] && !s->kept[n->result + k])
+            freed += s->bytes[n->result + k];
+    *results = made;
+    return made - freed;
+}
+
+static void take(scheduler *s, uint32_t i) {
+    const lvt_node *n = &s->g->nodes[s->plan->steps[i].node];
+    for (uint32_t k = 0; k < n->n_operands; k++)
+        s->uses[s->roots[n->operands[k]]]--;
+}
+
+static void reset_uses(scheduler *s) {
+    for (lvt_value v = 0; v < s->g->n_values; v++)
+        s->uses[v] = s->reader_offset[v + 1] - s->reader_offset[v];
+}
+
+static double peak_of(scheduler *s, const uint32_t *order) {
+    double now = 0, peak = 0, made;
+    reset_uses(s);
+    for (uint32_t i = 0; i < s->n; i++) {
+        double grows = growth(s, order[i], &made);
+        peak = now + made > peak ? now + made : peak;
+        now += grows;
+        take(s, order[i]);
+    }
+    return peak;
+}
+
+/* Of the steps that may run, the first (in the graph's order) that sets free at least as much as it takes; if
+ * there is none, the first of all (greedy = false), or the one that grows least (greedy = true). */
+static bool list_order(scheduler *s, bool greedy, uint32_t *order) {
+    uint32_t *waits = lvt_arena_alloc(s->arena, (s->n + 1u) * sizeof *waits);
+    bool *ready = lvt_arena_alloc(s->arena, s->n + 1u);
+    if (!waits || !ready)
+        return false;
+    memcpy(waits, s->waits, s->n * sizeof *waits);
+    reset_uses(s);
+    uint32_t low = 0, high = 0; /* the steps that may run lie in here */
+    for (uint32_t i = 0; i < s->n; i++) {
+        ready[i] = !waits[i];
+        high = ready[i] ? i + 1 : high;
+    }
+    for (uint32_t done = 0; done < s->n; done++) {
+        uint32_t best = LVT_NONE;
+        double least = 0, made;
+        while (low < high && !ready[low])
+            low++;
+        for (uint32_t i = low; i < high; i++) {
+            if (!ready[i])
+                continue;
+            double grows = growth(s, i, &made);
+            if (best == LVT_NONE || (greedy && grows < least)) {
+                best = i;
+                least = grows;
+            }
+            if (grows <= 0) {
+                best = i;
+                break;
+            }
+        }
+        if (best == LVT_NONE)
+            return false; /* the edges have a cycle: cannot be, order_updates looked */
+        order[done] = best;
+        ready[best] = false;
+        take(s, best);
+        for (uint32_t e = s->first[best]; e != LVT_NONE; e = s->next[e])
+            if (!--waits[s->to[e]]) {
+                ready[s->to[e]] = true;
+                high = s->to[e] + 1 > high ? s->to[e] + 1 : high;
+                low = s->to[e] < low ? s->to[e] : low;
+            }
+    }
+    return true;
+}
+
+static bool begin(scheduler *s) {
+    const lvt_graph *g = s->g;
+    lvt_arena *a = s->arena;
+    size_t values = g->n_values + 3u, steps = s->n + 1u;
+    s->roots = lvt_plan_roots(g, a);
+    s->step_of = lvt_arena_alloc(a, (g->n_nodes + 1u) * sizeof *s->step_of);
+    s->first = lvt_arena_alloc(a, steps * sizeof *s->first);
+    s->waits = lvt_arena_alloc(a, steps * sizeof *s->waits);
+    s->reader_offset = lvt_arena_alloc(a, values * sizeof *s->reader_offset);
+    s->uses = lvt_arena_alloc(a, values * sizeof *s->uses);
+    s->kept = lvt_arena_alloc(a, values);
+    s->bytes = lvt_arena_alloc(a, values * sizeof *s->bytes);
+    s->mark = lvt_arena_alloc(a, steps * sizeof *s->mark);
+    s->stack = lvt_arena_alloc(a, steps * sizeof *s->stack);
+    if (!s->roots || !s->step_of || !s->first || !s->waits || !s->reader_offset || !s->uses || !s->kept ||
+        !s->bytes || !s->mark || !s->stack)
+        return false;
+    memset(s->step_of, 0xff, g->n_nodes * sizeof *s->step_of);
+    memset(s->first, 0xff, s->n * sizeof *s->first);
+    for (uint32_t i = 0; i < s->n; i++)
+        s->step_of[s->plan->steps[i].node] = i;
+    for (lvt_value v = 0; v < g->n_values; v++)
+        if (s->roots[v] == v && s->step_of[g->values[v].node] != LVT_NONE)
+            s->bytes[v] = (double)lvt_strides_span(&g->values[v].type, s->plan->places[v].strides);
+    for (uint32_t i = 0; i < g->n_outputs; i++)
+        s->kept[s->roots[g->outputs[i].value]] = true;
+    for (uint32_t i = 0; i < g->n_updates; i++)
+        s->kept[s->roots[g->updates[i].value]] = true;
+    return build_edges(s) && order_updates(s);
+}
+
+lvt_graph *lvt_pass_schedule(lvt_pass *ctx, const lvt_graph *in) {
+    lvt_plan *p = ctx->plan;
+    scheduler s = {.g = in, .plan = p, .arena = ctx->arena, .n = p->n_steps};
+    if (!begin(&s))
+        return lvt_pass_nomem(ctx);
+    uint32_t *best = NULL;
+    double least = 0;
+    for (int greedy = 0; greedy < 2; greedy++) {
+        uint32_t *order = lvt_arena_alloc(ctx->arena, (s.n + 1u) * sizeof *order);
+        if (!order)
+            return lvt_pass_nomem(ctx);
+        if (!list_order(&s, greedy, order))
+            return lvt_pass_fail(ctx, LVT_INTERNAL, NULL, in->loc,
+                                 "schedule: the steps of %s wait for each other",
+                                 in->name ? in->name : "a graph");
+        double peak = peak_of(&s, order);
+        if (!best || peak < least) {
+            best = order;
+            least = peak;
+        }
+    }
+    lvt_step *steps = lvt_arena_alloc(ctx->module->arena, (s.n + 1u) * sizeof *steps);
+    if (!steps)
+        return lvt_pass_nomem(ctx);
+    for (uint32_t i = 0; i < s.n; i++)
+        steps[i] = p->steps[best[i]];
+    p->steps = steps;
+    lvt_text_add(ctx->explain, "%s: %u steps, at most %.1f MB alive at a time\n", in->name ? in->name : "",
+                 s.n, least / 1e6);
+    return (lvt_graph *)in;
+}

@@ -1,0 +1,376 @@
+/* Pass simplify: nodes that change nothing go, chains of shape changes become one, products become the shapes
+ * that kernels like.
+ *
+ * Invariant: each rule replaces one node by others that compute the same up to rounding, looking at operands
+ * only; since operands were simplified before, one pass over the graph reaches a fixed point for nearly all.
+ * May not know: kernels. The rules for matrix products are in simplify_matmul.c. */
+#include "simplify.h"
+
+#include <math.h>
+#include <string.h>
+
+#define OPERAND(r, n, k) ((r)->map[(n)->operands[k]])
+
+static const lvt_type *type_of(const lvt_rewrite *r, lvt_value v) {
+    return &r->out->values[v].type;
+}
+
+/* The only user of operand k of n is n, so what it computes may change. */
+static bool single(const lvt_simplify *s, const lvt_node *n, uint32_t k) {
+    lvt_value v = n->operands[k];
+    return s->uses.offset[v + 1] - s->uses.offset[v] == 1 && !s->uses.ends[v];
+}
+
+/* v is f(x, c) with f that op and c a splat: returns x. */
+static lvt_value with_constant(const lvt_graph *g, lvt_value v, lvt_op op, double *c) {
+    if (!lvt_is_op(g, v, op))
+        return LVT_NONE;
+    const lvt_node *n = lvt_value_node(g, v);
+    if (lvt_is_splat(g, n->operands[1], c))
+        return n->operands[0];
+    if ((op == LVT_OP_mul || op == LVT_OP_add) && lvt_is_splat(g, n->operands[0], c))
+        return n->operands[1];
+    return LVT_NONE;
+}
+
+static lvt_value scaled(lvt_rewrite *r, lvt_value x, double c) {
+    if (c == 1)
+        return x;
+    lvt_value k = lvt_build_full(&r->b, type_of(r, x), c);
+    return lvt_build_binary(&r->b, LVT_OP_mul, x, k);
+}
+
+/* ---- arithmetic ---- */
+
+static lvt_value simplify_mul(lvt_simplify *s, const lvt_node *n) {
+    lvt_rewrite *r = &s->r;
+    lvt_value a = OPERAND(r, n, 0), b = OPERAND(r, n, 1);
+    double c, d;
+    uint32_t other = 0;
+    if (lvt_is_splat(r->out, a, &c)) {
+        lvt_value t = a;
+        a = b;
+        b = t;
+        other = 1;
+    } else if (!lvt_is_splat(r->out, b, &c)) {
+        return LVT_NONE;
+    }
+    if (c == 1)
+        return a;
+    if (!lvt_dtype_is_float((lvt_dtype)type_of(r, a)->dtype))
+        return LVT_NONE;
+    if (c == -1)
+        return lvt_build_unary(&r->b, LVT_OP_neg, a);
+    lvt_value x = with_constant(r->out, a, LVT_OP_mul, &d);
+    if (x != LVT_NONE && single(s, n, other) && isfinite(c * d) && fabs(c * d) > 1e-30)
+        return scaled(r, x, c * d);
+    return LVT_NONE;
+}
+
+static lvt_value simplify_div(lvt_simplify *s, const lvt_node *n) {
+    lvt_rewrite *r = &s->r;
+    lvt_value a = OPERAND(r, n, 0), b = OPERAND(r, n, 1);
+    double c, d;
+    if (!lvt_is_splat(r->out, b, &c))
+        return LVT_NONE;
+    if (c == 1)
+        return a;
+    if (!lvt_dtype_is_float((lvt_dtype)type_of(r, a)->dtype) || fabs(c) < 1e-30 || fabs(c) > 1e30)
+        return LVT_NONE;
+    lvt_value x = with_constant(r->out, a, LVT_OP_mul, &d);
+    if (x != LVT_NONE && single(s, n, 0))
+        return scaled(r, x, d / c);
+    return scaled(r, a, 1 / c); /* one rounding more than the division, in the last bit */
+}
+
+static lvt_value simplify_add_sub(lvt_simplify *s, const lvt_node *n) {
+    lvt_rewrite *r = &s->r;
+    lvt_value a = OPERAND(r, n, 0), b = OPERAND(r, n, 1);
+    double c;
+    if (lvt_is_splat(r->out, b, &c) && c == 0)
+        return a;
+    if (n->op == LVT_OP_add && lvt_is_splat(r->out, a, &c) && c == 0)
+        return b;
+    if (lvt_is_op(r->out, b, LVT_OP_neg))
+        return lvt_build_binary(&r->b, n->op == LVT_OP_add ? LVT_OP_sub : LVT_OP_add, a,
+                                lvt_value_node(r->out, b)->operands[0]);
+    return n->op == LVT_OP_add ? lvt_simplify_joined_pads(s, n) : LVT_NONE;
+}
+
+static lvt_value simplify_neg(lvt_simplify *s, const lvt_node *n) {
+    lvt_rewrite *r = &s->r;
+    lvt_value a = OPERAND(r, n, 0);
+    if (lvt_is_op(r->out, a, LVT_OP_neg))
+        return lvt_value_node(r->out, a)->operands[0];
+    if (lvt_is_op(r->out, a, LVT_OP_sub) && single(s, n, 0)) {
+        const lvt_node *sub = lvt_value_node(r->out, a);
+        return lvt_build_binary(&r->b, LVT_OP_sub, sub->operands[1], sub->operands[0]);
+    }
+    return LVT_NONE;
+}
+
+/* ---- shapes ---- */
+
+lvt_value lvt_simplify_reshape(lvt_simplify *s, lvt_value x, int rank, const int64_t *dims) {
+    lvt_rewrite *r = &s->r;
+    while (lvt_is_op(r->out, x, LVT_OP_reshape))
+        x = lvt_value_node(r->out, x)->operands[0];
+    lvt_type want = lvt_type_make((lvt_dtype)type_of(r, x)->dtype, rank, dims);
+    return lvt_type_equal(type_of(r, x), &want) ? x : lvt_build_reshape(&r->b, x, rank, dims);
+}
+
+static lvt_value simplify_reshape(lvt_simplify *s, const lvt_node *n) {
+    lvt_rewrite *r = &s->r;
+    const lvt_type *t = &r->in->values[n->result].type;
+    lvt_value x = OPERAND(r, n, 0);
+    if (lvt_type_equal(type_of(r, x), t))
+        return x;
+    if (lvt_is_op(r->out, x, LVT_OP_reshape))
+        return lvt_simplify_reshape(s, x, t->rank, t->dim);
+    const lvt_node *from = lvt_value_node(r->out, x);
+    if (!lvt_is_reduce(from) || !single(s, n, 0))
+        return LVT_NONE;
+    /* A reduction whose dims come back as size 1, or whose kept dims go: the reduction itself can do that. */
+    const lvt_type *in = type_of(r, from->operands[0]);
+    uint32_t mask = lvt_reduce_mask(r->out, from);
+    int64_t axes[LVT_MAX_RANK];
+    for (int keep = 0; keep < 2; keep++) {
+        lvt_type want = {.dtype = t->dtype};
+        int n_axes = 0;
+        for (int i = 0; i < in->rank; i++) {
+            if (!(mask & (1u << i)))
+                want.dim[want.rank++] = in->dim[i];
+            else if (keep)
+                want.dim[want.rank++] = 1;
+            if (mask & (1u << i))
+                axes[n_axes++] = i;
+        }
+        if (lvt_type_equal(&want, t))
+            return lvt_build_reduce(&r->b, (lvt_op)from->op, from->operands[0], n_axes, axes, keep);
+    }
+    return LVT_NONE;
+}
+
+static lvt_value simplify_transpose(lvt_simplify *s, const lvt_node *n) {
+    lvt_rewrite *r = &s->r;
+    lvt_value x = OPERAND(r, n, 0);
+    const lvt_attr *order = lvt_attr_get(n, "order");
+    const lvt_type *t = type_of(r, x);
+    int64_t composed[LVT_MAX_RANK], last = -1;
+    bool identity = true, moves = false;
+    if (lvt_is_op(r->out, x, LVT_OP_transpose)) {
+        const lvt_node *inner = lvt_value_node(r->out, x);
+        const lvt_attr *first = lvt_attr_get(inner, "order");
+        for (uint32_t i = 0; i < order->n; i++) {
+            composed[i] = first->ints[order->ints[i]];
+            identity &= composed[i] == i;
+        }
+        return identity ? inner->operands[0] : lvt_build_transpose(&r->b, inner->operands[0], composed);
+    }
+    for (uint32_t i = 0; i < order->n; i++) {
+        if (t->dim[order->ints[i]] == 1)
+            continue;
+        moves |= order->ints[i] < last;
+        last = order->ints[i];
+    }
+    if (moves)
+        return LVT_NONE;
+    const lvt_type *to = &r->in->values[n->result].type; /* only dims of size 1 move */
+    return lvt_simplify_reshape(s, x, to->rank, to->dim);
+}
+
+static lvt_value simplify_broadcast(lvt_simplify *s, const lvt_node *n) {
+    lvt_rewrite *r = &s->r;
+    lvt_value x = OPERAND(r, n, 0);
+    const lvt_type *t = &r->in->values[n->result].type;
+    if (lvt_type_equal(type_of(r, x), t))
+        return x;
+    if (lvt_is_op(r->out, x, LVT_OP_broadcast))
+        return lvt_build_broadcast(&r->b, lvt_value_node(r->out, x)->operands[0], t->rank, t->dim);
+    if (lvt_is_op(r->out, x, LVT_OP_reshape)) { /* leading dims of size 1 are broadcast's own business */
+        lvt_value y = lvt_value_node(r->out, x)->operands[0];
+        const lvt_type *a = type_of(r, y), *b = type_of(r, x);
+        int extra = b->rank - a->rank;
+        bool leading = extra > 0 && !memcmp(a->dim, b->dim + extra, (size_t)a->rank * sizeof *a->dim);
+        for (int i = 0; i < extra; i++)
+            leading &= b->dim[i] == 1;
+        if (leading)
+            return lvt_build_broadcast(&r->b, y, t->rank, t->dim);
+    }
+    return LVT_NONE;
+}
+
+static lvt_value simplify_slice(lvt_simplify *s, const lvt_node *n) {
+    lvt_rewrite *r = &s->r;
+    lvt_value x = OPERAND(r, n, 0);
+    if (lvt_type_equal(type_of(r, x), &r->in->values[n->result].type))
+        return x;
+    int axis = (int)lvt_attr_get(n, "axis")->i;
+    int64_t begin = lvt_attr_get(n, "begin")->i, end = lvt_attr_get(n, "end")->i;
+    if (lvt_attr_get(n, "step")->i != 1 || !lvt_is_op(r->out, x, LVT_OP_concat))
+        return LVT_NONE;
+    const lvt_node *concat = lvt_value_node(r->out, x);
+    if (lvt_attr_get(concat, "axis")->i != axis)
+        return LVT_NONE;
+    for (uint32_t k = 0; k < concat->n_operands; k++) { /* of one part alone */
+        int64_t size = type_of(r, concat->operands[k])->dim[axis];
+        if (begin >= 0 && end <= size)
+            return begin == 0 && end == size ? concat->operands[k]
+                                             : lvt_build_slice(&r->b, concat->operands[k], axis, begin, end);
+        begin -= size;
+        end -= size;
+        if (begin < 0)
+            break;
+    }
+    return LVT_NONE;
+}
+
+static lvt_value simplify_pad(lvt_simplify *s, const lvt_node *n) {
+    lvt_rewrite *r = &s->r;
+    lvt_value x = OPERAND(r, n, 0);
+    return lvt_type_equal(type_of(r, x), &r->in->values[n->result].type) ? x : LVT_NONE;
+}
+
+static lvt_value simplify_cast(lvt_simplify *s, const lvt_node *n) {
+    lvt_value x = OPERAND(&s->r, n, 0);
+    return type_of(&s->r, x)->dtype == s->r.in->values[n->result].type.dtype ? x : LVT_NONE;
+}
+
+static lvt_value simplify_concat(lvt_simplify *s, const lvt_node *n) {
+    return n->n_operands == 1 ? OPERAND(&s->r, n, 0) : LVT_NONE;
+}
+
+static lvt_value simplify_select(lvt_simplify *s, const lvt_node *n) {
+    double c;
+    if (lvt_is_splat(s->r.out, OPERAND(&s->r, n, 0), &c))
+        return OPERAND(&s->r, n, c != 0 ? 1 : 2);
+    return OPERAND(&s->r, n, 1) == OPERAND(&s->r, n, 2) ? OPERAND(&s->r, n, 1) : LVT_NONE;
+}
+
+static lvt_value simplify_reduce(lvt_simplify *s, const lvt_node *n) {
+    lvt_rewrite *r = &s->r;
+    lvt_value x = OPERAND(r, n, 0);
+    const lvt_type *t = type_of(r, x), *to = &r->in->values[n->result].type;
+    uint32_t mask = lvt_reduce_mask(r->in, n);
+    if (lvt_numel(t) == lvt_numel(to))
+        return lvt_simplify_reshape(s, x, to->rank, to->dim);
+    if (n->op == LVT_OP_reduce_sum && lvt_is_op(r->out, x, LVT_OP_matmul) && single(s, n, 0))
+        return lvt_simplify_summed_matmul(s, n, mask);
+    if (lvt_is_op(r->out, x, (lvt_op)n->op) && single(s, n, 0)) { /* a reduction of a reduction */
+        const lvt_node *inner = lvt_value_node(r->out, x);
+        const lvt_type *whole = type_of(r, inner->operands[0]);
+        uint32_t first = lvt_reduce_mask(r->out, inner);
+        bool kept = t->rank == whole->rank, keep = to->rank == t->rank;
+        int64_t axes[LVT_MAX_RANK];
+        int n_axes = 0;
+        if (kept != keep)
+            return LVT_NONE;
+        for (int i = 0, j = 0; i < whole->rank; i++) {
+            bool gone = first & (1u << i);
+            if (gone || (mask & (1u << (kept ? i : j))))
+                axes[n_axes++] = i;
+            j += !gone;
+        }
+        return lvt_build_reduce(&r->b, (lvt_op)n->op, inner->operands[0], n_axes, axes, keep);
+    }
+    return LVT_NONE;
+}
+
+static lvt_value simplify_stop_gradient(lvt_simplify *s, const lvt_node *n) {
+    for (uint32_t i = 0; i < s->r.in->n_nodes; i++)
+        if (s->r.in->nodes[i].op == LVT_OP_gradient)
+            return LVT_NONE; /* autodiff has yet to see it */
+    return OPERAND(&s->r, n, 0);
+}
+
+/* ---- shape changes go below pointwise ops ---- */
+
+/* f(reshape(a), reshape(b)) = reshape(f(a, b)): chains of pointwise ops then have one shape, whatever shapes
+ * the products around them want. Operands must all be reshapes from one shape, splats, or broadcasts along
+ * the last dims, which both shapes share. */
+static lvt_value sink_reshapes(lvt_simplify *s, const lvt_node *n) {
+    lvt_rewrite *r = &s->r;
+    const lvt_type *to = &r->in->values[n->result].type;
+    const lvt_type *from = NULL;
+    lvt_value operands[3];
+    for (uint32_t k = 0; k < n->n_operands; k++) {
+        lvt_value x = OPERAND(r, n, k);
+        if (!lvt_is_op(r->out, x, LVT_OP_reshape))
+            continue;
+        if (!single(s, n, k))
+            return LVT_NONE;
+        const lvt_type *t = type_of(r, lvt_value_node(r->out, x)->operands[0]);
+        if (from && !lvt_shape_equal(from, t))
+            return LVT_NONE;
+        from = t;
+    }
+    if (!from)
+        return LVT_NONE;
+    for (uint32_t k = 0; k < n->n_operands; k++) {
+        lvt_value x = OPERAND(r, n, k);
+        const lvt_node *made = lvt_value_node(r->out, x);
+        double c;
+        if (made->op == LVT_OP_reshape) {
+            operands[k] = made->operands[0];
+        } else if (lvt_is_splat(r->out, x, &c)) {
+            lvt_type t = *from;
+            t.dtype = type_of(r, x)->dtype;
+            operands[k] = lvt_build_full(&r->b, &t, c);
+        } else if (made->op == LVT_OP_broadcast) {
+            const lvt_type *small = type_of(r, made->operands[0]);
+            if (small->rank > 1 ||
+                (small->rank == 1 && (from->rank == 0 || from->dim[from->rank - 1] != to->dim[to->rank - 1])))
+                return LVT_NONE;
+            operands[k] = lvt_build_broadcast(&r->b, made->operands[0], from->rank, from->dim);
+        } else {
+            return LVT_NONE;
+        }
+    }
+    lvt_value y = n->op == LVT_OP_cast ? lvt_build_cast(&r->b, operands[0], (lvt_dtype)to->dtype)
+                                       : lvt_build(&r->b, (lvt_op)n->op, n->n_operands, operands, 0, NULL);
+    return y == LVT_NONE ? y : lvt_simplify_reshape(s, y, to->rank, to->dim);
+}
+
+/* ---- the pass ---- */
+
+typedef lvt_value (*rule)(lvt_simplify *s, const lvt_node *n);
+static const rule rules[LVT_N_OPS] = {
+    [LVT_OP_mul] = simplify_mul,
+    [LVT_OP_div] = simplify_div,
+    [LVT_OP_add] = simplify_add_sub,
+    [LVT_OP_sub] = simplify_add_sub,
+    [LVT_OP_neg] = simplify_neg,
+    [LVT_OP_reshape] = simplify_reshape,
+    [LVT_OP_transpose] = simplify_transpose,
+    [LVT_OP_broadcast] = simplify_broadcast,
+    [LVT_OP_slice] = simplify_slice,
+    [LVT_OP_pad] = simplify_pad,
+    [LVT_OP_cast] = simplify_cast,
+    [LVT_OP_concat] = simplify_concat,
+    [LVT_OP_select] = simplify_select,
+    [LVT_OP_reduce_sum] = simplify_reduce,
+    [LVT_OP_reduce_mean] = simplify_reduce,
+    [LVT_OP_reduce_max] = simplify_reduce,
+    [LVT_OP_stop_gradient] = simplify_stop_gradient,
+    [LVT_OP_matmul] = lvt_simplify_matmul,
+};
+
+lvt_graph *lvt_pass_simplify(lvt_pass *ctx, const lvt_graph *in) {
+    lvt_simplify s = {0};
+    if (!lvt_rewrite_begin(&s.r, ctx, in))
+        return NULL;
+    if (!lvt_graph_uses(in, ctx->arena, &s.uses))
+        return lvt_pass_nomem(ctx);
+    for (lvt_node_id i = 0; i < in->n_nodes && !s.r.out->failed; i++) {
+        const lvt_node *n = &in->nodes[i];
+        lvt_rewrite_at(&s.r, i);
+        lvt_value v = rules[n->op] ? rules[n->op](&s, n) : LVT_NONE;
+        if (v == LVT_NONE && !s.r.out->failed && (lvt_is_pointwise(n) || n->op == LVT_OP_cast))
+            v = sink_reshapes(&s, n);
+        if (v == LVT_NONE)
+            lvt_rewrite_copy(&s.r, i);
+        else
+            lvt_rewrite_replace(&s.r, i, &v);
+    }
+    return lvt_rewrite_end(&s.r);
+}
