@@ -1,0 +1,162 @@
+/* The syntax tree of the model language: tokens in, tree out, nothing evaluated.
+ *
+ * Invariants: every node has the line and column of its first token (of its operator for binary expressions); all of
+ * it lives in the compilation's arena; the depth of a tree is bounded by AST_MAX_DEPTH, so recursion over it is safe.
+ * May not know: values, modules, graphs. */
+#ifndef LVT_LANGUAGE_AST_H
+#define LVT_LANGUAGE_AST_H
+
+#include "ir/ir.h"
+
+enum { AST_MAX_DEPTH = 100, AST_MAX_FILE = 4 << 20 };
+
+/* ---- tokens ----------------------------------------------------------------------------------------------- */
+
+typedef enum ast_token_kind {
+    TOKEN_END,
+    TOKEN_NEWLINE,
+    TOKEN_NAME,
+    TOKEN_KEYWORD, /* a name that is reserved; text tells which */
+    TOKEN_INT,
+    TOKEN_FLOAT,
+    TOKEN_STRING,
+    TOKEN_MARK /* operator or bracket; text tells which */
+} ast_token_kind;
+
+typedef struct ast_token {
+    uint8_t kind;
+    uint32_t line, col;
+    const char *text; /* 0-ended; of a string: its value */
+    int64_t i;
+    double f;
+} ast_token;
+
+typedef struct ast_tokens {
+    ast_token *items; /* ends with TOKEN_END */
+    size_t n;
+} ast_tokens;
+
+/* Cuts a text into tokens. Newlines inside ( ) and [ ] are dropped. Reports bad characters (E101), unterminated strings (E102), numbers
+ * out of range (E103) and goes on; LVT_NOMEM is the only failure. */
+lvt_status ast_lex(const char *file, const char *text, size_t length, lvt_arena *arena, lvt_diag *diag,
+                   ast_tokens *out);
+
+/* ---- expressions ------------------------------------------------------------------------------------------ */
+
+typedef enum ast_op {
+    AST_ADD, AST_SUB, AST_MUL, AST_DIV, AST_FLOORDIV, AST_MOD, AST_POW, AST_MATMUL,
+    AST_LT, AST_LE, AST_GT, AST_GE, AST_EQ, AST_NE, AST_AND, AST_OR, AST_NEG, AST_NOT, AST_N_OPS
+} ast_op;
+
+typedef enum ast_expr_kind {
+    EXPR_INT, EXPR_FLOAT, EXPR_STRING, EXPR_BOOL, EXPR_NONE, EXPR_NAME, EXPR_LIST,
+    EXPR_TUPLE,  /* a, b without brackets or in ( ) */
+    EXPR_BINARY, /* op, a, b */
+    EXPR_UNARY,  /* op, a */
+    EXPR_INDEX,  /* a[b] */
+    EXPR_SLICE,  /* a[b:c], b and c may be NULL */
+    EXPR_FIELD,  /* a.text */
+    EXPR_CALL    /* a(args) as path at b */
+} ast_expr_kind;
+
+typedef struct ast_expr ast_expr;
+typedef struct ast_arg {
+    const char *name; /* NULL: by position */
+    ast_expr *value;
+    uint32_t line, col;
+} ast_arg;
+typedef struct ast_path_part { /* "name" or an index in brackets */
+    const char *name;
+    ast_expr *index;
+} ast_path_part;
+
+struct ast_expr {
+    uint8_t kind, op;
+    uint16_t depth;
+    uint32_t line, col;
+    int64_t i; /* INT, BOOL */
+    double f;
+    const char *text; /* NAME, STRING, FIELD */
+    ast_expr *a, *b, *c;
+    ast_arg *args; /* CALL, LIST, TUPLE */
+    uint32_t n_args;
+    ast_path_part *path; /* CALL ... as path */
+    uint32_t n_path;
+};
+
+/* ---- types and declarations ------------------------------------------------------------------------------- */
+
+typedef struct ast_type {
+    bool has_dtype;
+    lvt_dtype dtype;
+    ast_expr *like;  /* like(p); then nothing else is set */
+    ast_expr **dims; /* NULL element: "..." */
+    uint32_t n_dims;
+    uint32_t line, col;
+} ast_type;
+
+typedef struct ast_param {
+    const char *name;
+    ast_type *type;   /* NULL: anything */
+    ast_expr *value;  /* default; NULL: none */
+    uint32_t line, col;
+} ast_param;
+
+typedef struct ast_stmt ast_stmt;
+typedef struct ast_body {
+    ast_stmt **items;
+    uint32_t n;
+} ast_body;
+
+typedef enum ast_stmt_kind {
+    STMT_IMPORT,  /* value: string */
+    STMT_BLOCK,   /* name, params, body */
+    STMT_MODEL,   /* name, params, body */
+    STMT_ENTRY,   /* name, params, body, training */
+    STMT_LET,     /* names = value */
+    STMT_ASSIGN,  /* names = value */
+    STMT_PARAM,   /* name: type = value */
+    STMT_STATE,   /* name: type = value */
+    STMT_UPDATE,  /* target = value */
+    STMT_RETURN,  /* args; by name or position */
+    STMT_REPEAT,  /* value as names[0]; body */
+    STMT_FOR,     /* names in value; body */
+    STMT_IF,      /* value; body, otherwise */
+    STMT_MINIMIZE,/* value with target (a call), args: clip, over */
+    STMT_EXPR     /* value */
+} ast_stmt_kind;
+
+typedef struct ast_name {
+    const char *text;
+    uint32_t line, col;
+} ast_name;
+
+struct ast_stmt {
+    uint8_t kind;
+    bool training;
+    uint32_t line, col;
+    ast_name *names; /* what is declared or bound */
+    uint32_t n_names;
+    ast_param *params;
+    uint32_t n_params;
+    ast_type *type;
+    ast_expr *value, *target;
+    ast_arg *args;
+    uint32_t n_args;
+    ast_body body, otherwise;
+};
+
+typedef struct ast_file {
+    const char *name;
+    ast_body items;
+} ast_file;
+
+/* Parses a whole file. Reports every syntax error it finds (recovering at the next line or closing brace) and returns what it understood; LVT_NOMEM
+ * and LVT_USER (something was reported) are the failures. */
+lvt_status ast_parse(const char *file, const char *text, size_t length, lvt_arena *arena, lvt_diag *diag,
+                     ast_file **out);
+
+/* One expression alone, as `--set` gives it. NULL when it is none (nothing is reported). */
+ast_expr *ast_parse_expression(const char *text, lvt_arena *arena);
+
+#endif

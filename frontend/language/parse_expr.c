@@ -1,0 +1,383 @@
+/* Expressions and types.
+ *
+ * Invariants: precedence climbing, `**` binds to the right, all else to the left; no tree is deeper than AST_MAX_DEPTH. May not know: what a
+ * name means. */
+#include "parser.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+bool parser_at(const parser *p, const char *text) {
+    return (p->t->kind == TOKEN_KEYWORD || p->t->kind == TOKEN_MARK) && !strcmp(p->t->text, text);
+}
+
+bool parser_take(parser *p, const char *text) {
+    if (!parser_at(p, text))
+        return false;
+    p->t++;
+    return true;
+}
+
+void parser_error(parser *p, const char *code, uint32_t line, uint32_t col, const char *format, ...) {
+    p->failed = true;
+    if (p->panic)
+        return;
+    p->panic = true;
+    char text[240];
+    va_list list;
+    va_start(list, format);
+    vsnprintf(text, sizeof text, format, list);
+    va_end(list);
+    lvt_error(p->diag, LVT_USER, code, (lvt_pos){p->file, line, col}, "%s", text);
+}
+
+void parser_unexpected(parser *p, const char *wanted) {
+    const ast_token *t = p->t;
+    if (t->kind == TOKEN_END)
+        parser_error(p, "E110", t->line, t->col, "expected %s, but the file ends here", wanted);
+    else if (t->kind == TOKEN_NEWLINE)
+        parser_error(p, "E110", t->line, t->col, "expected %s, but the line ends here", wanted);
+    else if (t->kind == TOKEN_STRING)
+        parser_error(p, "E110", t->line, t->col, "expected %s, found a string", wanted);
+    else if (t->kind == TOKEN_KEYWORD)
+        parser_error(p, "E110", t->line, t->col, "expected %s, found '%.40s', which is a reserved word", wanted, t->text);
+    else
+        parser_error(p, "E110", t->line, t->col, "expected %s, found '%.40s'", wanted, t->text);
+}
+
+bool parser_expect(parser *p, const char *text) {
+    if (parser_take(p, text))
+        return true;
+    char wanted[32];
+    snprintf(wanted, sizeof wanted, "'%s'", text);
+    parser_unexpected(p, wanted);
+    return false;
+}
+
+const char *parser_name(parser *p, const char *wanted) {
+    if (p->t->kind == TOKEN_NAME)
+        return p->t++->text;
+    parser_unexpected(p, wanted);
+    return NULL;
+}
+
+bool parser_push(parser *p, void *array, uint32_t *n, const void *element, size_t size) {
+    char **items = array;
+    uint32_t have = *n;
+    if ((have & (have - 1)) == 0) { /* room doubles at powers of two */
+        char *grown = lvt_arena_alloc(p->arena, (have ? 2 * (size_t)have : 1) * size);
+        if (!grown) {
+            p->nomem = true;
+            return false;
+        }
+        if (have)
+            memcpy(grown, *items, have * size);
+        *items = grown;
+    }
+    memcpy(*items + have * size, element, size);
+    ++*n;
+    return true;
+}
+
+bool parser_enter(parser *p) {
+    if (p->depth >= AST_MAX_DEPTH) {
+        parser_error(p, "E112", p->t->line, p->t->col, "nested more than %d levels deep", AST_MAX_DEPTH);
+        return false;
+    }
+    p->depth++;
+    return true;
+}
+
+static ast_expr *node(parser *p, ast_expr_kind kind, const ast_token *t, ast_expr *a, ast_expr *b, ast_expr *c) {
+    ast_expr *e = lvt_arena_alloc(p->arena, sizeof *e);
+    if (!e) {
+        p->nomem = true;
+        return NULL;
+    }
+    *e = (ast_expr){.kind = (uint8_t)kind, .line = t->line, .col = t->col, .text = t->text, .a = a, .b = b, .c = c};
+    unsigned depth = 0;
+    if (a && a->depth > depth)
+        depth = a->depth;
+    if (b && b->depth > depth)
+        depth = b->depth;
+    if (c && c->depth > depth)
+        depth = c->depth;
+    if (depth >= AST_MAX_DEPTH) {
+        parser_error(p, "E112", t->line, t->col, "nested more than %d levels deep", AST_MAX_DEPTH);
+        return NULL;
+    }
+    e->depth = (uint16_t)(depth + 1);
+    return e;
+}
+
+/* Comma-separated arguments up to `close`, newlines between them allowed (a brace may hide none, but a forgotten bracket may leave some). */
+bool parse_args(parser *p, ast_arg **args, uint32_t *n, const char *close) {
+    while (!parser_at(p, close)) {
+        ast_arg arg = {.line = p->t->line, .col = p->t->col};
+        if ((p->t->kind == TOKEN_NAME || p->t->kind == TOKEN_KEYWORD) && p->t[1].kind == TOKEN_MARK &&
+            !strcmp(p->t[1].text, "=")) {
+            arg.name = p->t->text;
+            p->t += 2;
+        }
+        if (!(arg.value = parse_expr(p)) || !parser_push(p, args, n, &arg, sizeof arg))
+            return false;
+        if (!parser_take(p, ","))
+            break;
+    }
+    return parser_expect(p, close);
+}
+
+/* The depth of a node with arguments counts them too. */
+static ast_expr *deepen(parser *p, ast_expr *e) {
+    for (uint32_t i = 0; e && i < e->n_args; i++)
+        if (e->args[i].value->depth >= e->depth)
+            e->depth = (uint16_t)(e->args[i].value->depth + 1);
+    if (e && e->depth > AST_MAX_DEPTH) {
+        parser_error(p, "E112", e->line, e->col, "nested more than %d levels deep", AST_MAX_DEPTH);
+        return NULL;
+    }
+    return e;
+}
+
+static ast_expr *parse_list(parser *p, const ast_token *open, ast_expr_kind kind, const char *close) {
+    ast_expr *e = node(p, kind, open, NULL, NULL, NULL);
+    if (!e || !parse_args(p, &e->args, &e->n_args, close))
+        return NULL;
+    for (uint32_t i = 0; i < e->n_args; i++)
+        if (e->args[i].name) {
+            parser_error(p, "E113", e->args[i].line, e->args[i].col, "a list cannot have names");
+            return NULL;
+        }
+    return deepen(p, e);
+}
+
+static ast_expr *primary(parser *p) {
+    const ast_token *t = p->t;
+    ast_expr *e;
+    switch (t->kind) {
+    case TOKEN_INT:
+        p->t++;
+        e = node(p, EXPR_INT, t, NULL, NULL, NULL);
+        if (e)
+            e->i = t->i;
+        return e;
+    case TOKEN_FLOAT:
+        p->t++;
+        e = node(p, EXPR_FLOAT, t, NULL, NULL, NULL);
+        if (e)
+            e->f = t->f;
+        return e;
+    case TOKEN_STRING:
+        p->t++;
+        return node(p, EXPR_STRING, t, NULL, NULL, NULL);
+    case TOKEN_NAME:
+        p->t++;
+        return node(p, EXPR_NAME, t, NULL, NULL, NULL);
+    default:
+        break;
+    }
+    if (parser_at(p, "true") || parser_at(p, "false")) {
+        p->t++;
+        e = node(p, EXPR_BOOL, t, NULL, NULL, NULL);
+        if (e)
+            e->i = t->text[0] == 't';
+        return e;
+    }
+    if (parser_take(p, "none"))
+        return node(p, EXPR_NONE, t, NULL, NULL, NULL);
+    bool outer = p->no_as;
+    p->no_as = false;
+    e = NULL;
+    if (parser_take(p, "[")) {
+        e = parse_list(p, t, EXPR_LIST, "]");
+    } else if (parser_take(p, "(")) {
+        e = parse_expr_tuple(p);
+        if (e && !parser_expect(p, ")"))
+            e = NULL;
+    } else {
+        parser_unexpected(p, "a value");
+    }
+    p->no_as = outer;
+    return e;
+}
+
+static bool parse_path(parser *p, ast_expr *call) {
+    ast_path_part part = {.name = parser_name(p, "a name after 'as'")};
+    if (!part.name || !parser_push(p, &call->path, &call->n_path, &part, sizeof part))
+        return false;
+    for (;;) {
+        part = (ast_path_part){0};
+        if (parser_take(p, ".")) {
+            if (!(part.name = parser_name(p, "a name after '.'")))
+                return false;
+        } else if (parser_take(p, "[")) {
+            if (!(part.index = parse_expr(p)) || !parser_expect(p, "]"))
+                return false;
+        } else {
+            return true;
+        }
+        if (!parser_push(p, &call->path, &call->n_path, &part, sizeof part))
+            return false;
+    }
+}
+
+static ast_expr *call(parser *p, const ast_token *open, ast_expr *callee) {
+    ast_expr *e = node(p, EXPR_CALL, open, callee, NULL, NULL);
+    if (!e)
+        return NULL;
+    e->line = callee->line;
+    e->col = callee->col;
+    bool outer = p->no_as;
+    p->no_as = false;
+    bool ok = parse_args(p, &e->args, &e->n_args, ")");
+    p->no_as = outer;
+    if (!ok)
+        return NULL;
+    if (!p->no_as && parser_take(p, "as") && !parse_path(p, e))
+        return NULL;
+    if (parser_take(p, "at") && (!parser_enter(p) || (e->b = primary(p), p->depth--, !e->b)))
+        return NULL;
+    return deepen(p, e);
+}
+
+static ast_expr *postfix(parser *p) {
+    ast_expr *e = primary(p);
+    while (e) {
+        const ast_token *t = p->t;
+        if (parser_take(p, "(")) {
+            e = call(p, t, e);
+        } else if (parser_take(p, "[")) {
+            bool outer = p->no_as;
+            p->no_as = false;
+            ast_expr *from = NULL, *to = NULL;
+            bool slice = false, ok = true;
+            if (!parser_at(p, ":"))
+                ok = (from = parse_expr(p)) != NULL;
+            if (ok && parser_take(p, ":")) {
+                slice = true;
+                if (!parser_at(p, "]"))
+                    ok = (to = parse_expr(p)) != NULL;
+            }
+            p->no_as = outer;
+            if (!ok || !parser_expect(p, "]"))
+                return NULL;
+            e = node(p, slice ? EXPR_SLICE : EXPR_INDEX, t, e, from, to);
+        } else if (parser_take(p, ".")) {
+            const char *name = parser_name(p, "a name after '.'");
+            if (!name || !(e = node(p, EXPR_FIELD, t, e, NULL, NULL)))
+                return NULL;
+            e->text = name;
+            e->line = e->a->line;
+            e->col = e->a->col;
+        } else {
+            return e;
+        }
+    }
+    return NULL;
+}
+
+static const struct binary_op {
+    const char *text;
+    ast_op op;
+    int level;
+} binaries[] = {
+    {"or", AST_OR, 1},   {"and", AST_AND, 2}, {"<", AST_LT, 4},  {"<=", AST_LE, 4},       {">", AST_GT, 4},
+    {">=", AST_GE, 4},   {"==", AST_EQ, 4},   {"!=", AST_NE, 4}, {"+", AST_ADD, 5},       {"-", AST_SUB, 5},
+    {"*", AST_MUL, 6},   {"/", AST_DIV, 6},   {"%", AST_MOD, 6}, {"//", AST_FLOORDIV, 6}, {"@", AST_MATMUL, 6},
+    {"**", AST_POW, 8},
+};
+enum { LEVEL_NOT = 3, LEVEL_NEG = 7 };
+
+static ast_expr *climb(parser *p, int level);
+
+static ast_expr *unary(parser *p) {
+    const ast_token *t = p->t;
+    bool negate = parser_at(p, "-"), invert = parser_at(p, "not");
+    if (!negate && !invert)
+        return postfix(p);
+    p->t++;
+    ast_expr *a = climb(p, negate ? LEVEL_NEG : LEVEL_NOT);
+    ast_expr *e = a ? node(p, EXPR_UNARY, t, a, NULL, NULL) : NULL;
+    if (e)
+        e->op = negate ? AST_NEG : AST_NOT;
+    return e;
+}
+
+static ast_expr *climb(parser *p, int level) {
+    if (!parser_enter(p))
+        return NULL;
+    ast_expr *left = unary(p);
+    while (left) {
+        const struct binary_op *found = NULL;
+        for (size_t i = 0; i < sizeof binaries / sizeof *binaries && !found; i++)
+            if (binaries[i].level >= level && parser_at(p, binaries[i].text))
+                found = &binaries[i];
+        if (!found)
+            break;
+        const ast_token *t = p->t++;
+        ast_expr *right = climb(p, found->op == AST_POW ? found->level : found->level + 1);
+        left = right ? node(p, EXPR_BINARY, t, left, right, NULL) : NULL;
+        if (left)
+            left->op = (uint8_t)found->op;
+    }
+    p->depth--;
+    return left;
+}
+
+ast_expr *parse_expr(parser *p) { return climb(p, 1); }
+
+ast_expr *parse_expr_tuple(parser *p) {
+    const ast_token *t = p->t;
+    ast_expr *first = parse_expr(p);
+    if (!first || !parser_at(p, ","))
+        return first;
+    ast_expr *e = node(p, EXPR_TUPLE, t, NULL, NULL, NULL);
+    if (!e)
+        return NULL;
+    for (ast_expr *x = first; x;) {
+        ast_arg arg = {.value = x, .line = x->line, .col = x->col};
+        if (!parser_push(p, &e->args, &e->n_args, &arg, sizeof arg))
+            return NULL;
+        if (!parser_take(p, ","))
+            return deepen(p, e);
+        x = parse_expr(p);
+    }
+    return NULL;
+}
+
+ast_type *parse_type(parser *p) {
+    ast_type *type = lvt_arena_alloc(p->arena, sizeof *type);
+    if (!type) {
+        p->nomem = true;
+        return NULL;
+    }
+    type->line = p->t->line;
+    type->col = p->t->col;
+    if (p->t->kind == TOKEN_NAME) {
+        const char *name = p->t->text;
+        if (!strcmp(name, "like")) {
+            p->t++;
+            return parser_expect(p, "(") && (type->like = parse_expr(p)) && parser_expect(p, ")") ? type : NULL;
+        }
+        if (!lvt_dtype_parse(name, strlen(name), &type->dtype)) {
+            parser_error(p, "E114", type->line, type->col,
+                         "'%.40s' is no element type; they are f32, bf16, f64, i32, u8, bool", name);
+            return NULL;
+        }
+        type->has_dtype = true;
+        p->t++;
+    }
+    if (!parser_expect(p, "["))
+        return NULL;
+    while (!parser_at(p, "]")) {
+        ast_expr *dim = NULL;
+        if (!parser_take(p, "...") && !(dim = parse_expr(p)))
+            return NULL;
+        if (!parser_push(p, &type->dims, &type->n_dims, &dim, sizeof dim))
+            return NULL;
+        if (!parser_take(p, ","))
+            break;
+    }
+    return parser_expect(p, "]") ? type : NULL;
+}
