@@ -20,6 +20,7 @@ typedef enum ast_token_kind {
     TOKEN_INT,
     TOKEN_FLOAT,
     TOKEN_STRING,
+    TOKEN_ERROR, /* a mistake that the lexer has reported */
     TOKEN_MARK /* operator or bracket; text tells which */
 } ast_token_kind;
 
@@ -36,8 +37,8 @@ typedef struct ast_tokens {
     size_t n;
 } ast_tokens;
 
-/* Cuts a text into tokens. Newlines inside ( ) and [ ] are dropped. Reports bad characters (E101), unterminated strings (E102), numbers
- * out of range (E103) and goes on; LVT_NOMEM is the only failure. */
+/* Cuts a text into tokens. Newlines inside ( ) and [ ] are dropped; mistakes (E101 to E103) are reported and become
+ * TOKEN_ERROR. LVT_NOMEM is the only failure. */
 lvt_status ast_lex(const char *file, const char *text, size_t length, lvt_arena *arena, lvt_diag *diag,
                    ast_tokens *out);
 

@@ -21,9 +21,10 @@ bool parser_take(parser *p, const char *text) {
 
 void parser_error(parser *p, const char *code, uint32_t line, uint32_t col, const char *format, ...) {
     p->failed = true;
-    if (p->panic)
-        return;
+    bool quiet = p->panic || p->t->kind == TOKEN_ERROR;
     p->panic = true;
+    if (quiet)
+        return;
     char text[240];
     va_list list;
     va_start(list, format);

@@ -1,0 +1,61 @@
+/* The two ways into the model language: a file or a text.
+ *
+ * Invariant: either a whole module comes out, or none and at least one error. */
+#include "language.h"
+#include "elab.h"
+
+static const ast_stmt *find_model(elab *e, const source_file *file) {
+    const ast_stmt *model = NULL;
+    for (uint32_t i = 0; i < file->ast->items.n; i++) {
+        const ast_stmt *s = file->ast->items.items[i];
+        if (s->kind != STMT_MODEL)
+            continue;
+        if (model) {
+            lvt_error(e->diag, LVT_USER, "E508", (lvt_pos){file->name, s->line, s->col}, "a file has at most one model");
+            return NULL;
+        }
+        model = s;
+    }
+    if (!model && !e->errors)
+        lvt_error(e->diag, LVT_USER, "E508", (lvt_pos){.file = file->name}, "%s holds no model", file->name);
+    return model;
+}
+
+/* text NULL: read the file `name`. */
+static lvt_status compile(const char *name, const char *text, size_t length, const char *const *settings,
+                          size_t n_settings, const char *models_folder, lvt_module **out, lvt_diag *diag) {
+    *out = NULL;
+    size_t before = lvt_diag_errors(diag);
+    lvt_diag *own = diag ? NULL : lvt_diag_new(); /* errors are counted even when nobody reads them */
+    elab e = {.arena = lvt_arena_new(), .m = lvt_module_new(name), .diag = diag ? diag : own,
+              .models_folder = models_folder};
+    lvt_status status = LVT_NOMEM;
+    if (e.arena && e.m && e.diag) {
+        source_file *file = text ? load_text(&e, name, text, length) : load_file(&e, name, NULL, (spot){0});
+        const ast_stmt *model = file ? find_model(&e, file) : NULL;
+        if (model && evaluate_file(&e, file))
+            run_model(&e, file, model, settings, n_settings);
+        bool failed = !model || e.errors || lvt_diag_errors(e.diag) > before;
+        status = e.nomem ? LVT_NOMEM : !failed ? LVT_OK : !file && !e.n_files ? LVT_IO : LVT_USER;
+        if (e.nomem)
+            lvt_error(e.diag, LVT_NOMEM, NULL, LVT_NOWHERE,
+                      "out of memory: the model needs more than a compilation may use");
+    }
+    if (status)
+        lvt_module_free(e.m);
+    else
+        *out = e.m;
+    lvt_arena_free(e.arena);
+    lvt_diag_free(own);
+    return status;
+}
+
+lvt_status lvt_compile_file(const char *path, const char *const *settings, size_t n_settings,
+                            const char *models_folder, lvt_module **out, lvt_diag *diag) {
+    return compile(path, NULL, 0, settings, n_settings, models_folder, out, diag);
+}
+
+lvt_status lvt_compile_text(const char *name, const char *text, size_t length, const char *const *settings,
+                            size_t n_settings, const char *models_folder, lvt_module **out, lvt_diag *diag) {
+    return compile(name, text, length, settings, n_settings, models_folder, out, diag);
+}

@@ -1,0 +1,185 @@
+/* Files: reading, imports, the names they declare.
+ *
+ * Invariants: a file is read once a compilation, under the name it was found by; imports are not passed on (who imports a file sees its own
+ * names only); cycles are harmless, since blocks are looked up when they are called. */
+#include "elab.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The whole file, or NULL with errno set (EFBIG: larger than AST_MAX_FILE; ENOMEM). malloc'ed. */
+static char *read_whole(const char *path, size_t *length) {
+    FILE *file = fopen(path, "rb");
+    if (!file)
+        return NULL;
+    size_t cap = 1 << 14, n = 0;
+    char *text = malloc(cap);
+    int error = text ? 0 : ENOMEM;
+    while (text && !error) {
+        size_t got = fread(text + n, 1, cap - n, file);
+        n += got;
+        if (ferror(file))
+            error = errno ? errno : EIO;
+        if (!got)
+            break;
+        if (n > AST_MAX_FILE) {
+            error = EFBIG;
+        } else if (n == cap) {
+            char *grown = realloc(text, cap * 2);
+            if (!grown)
+                error = ENOMEM;
+            else
+                text = grown, cap *= 2;
+        }
+    }
+    fclose(file);
+    if (error) {
+        free(text);
+        text = NULL;
+        errno = error;
+    }
+    *length = n;
+    return text;
+}
+
+static source_file *find(elab *e, const char *name) {
+    for (uint32_t i = 0; i < e->n_files; i++)
+        if (!strcmp(e->files[i]->name, name))
+            return e->files[i];
+    return NULL;
+}
+
+static const char *folder_of(elab *e, const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash ? lvt_arena_strndup(e->arena, path, (size_t)(slash - path) + 1) : "";
+}
+
+static bool load_imports(elab *e, source_file *file) {
+    bool ok = true;
+    for (uint32_t i = 0; i < file->ast->items.n; i++) {
+        const ast_stmt *s = file->ast->items.items[i];
+        if (s->kind != STMT_IMPORT)
+            continue;
+        source_file *other = load_file(e, s->value->text, file, SPOT(s->value));
+        if (!other)
+            ok = false;
+        else if (!grow(e, &file->imports, &file->n_imports, &other, sizeof(source_file *)))
+            return false;
+    }
+    return ok;
+}
+
+source_file *load_text(elab *e, const char *name, const char *text, size_t length) {
+    lvt_pos top = {.file = name};
+    source_file *file = room(e, sizeof *file);
+    char *own_name = lvt_arena_strdup(e->arena, name), *own = lvt_arena_strndup(e->arena, text, length);
+    if (!file || !own_name || !own)
+        return out_of_memory(e), NULL;
+    lvt_diag_source(e->diag, name, text, length);
+    uint32_t source = lvt_module_source(e->m, name, text, length);
+    if (source == UINT32_MAX)
+        return out_of_memory(e), NULL;
+    *file = (source_file){.name = own_name, .source = source};
+    file->names = (env){.imports_of = file, .frame = true};
+    if (e->n_files >= ELAB_MAX_FILES) {
+        lvt_error(e->diag, LVT_USER, "E505", top, "more than %d files", ELAB_MAX_FILES);
+        return NULL;
+    }
+    if (!grow(e, &e->files, &e->n_files, &file, sizeof(source_file *)))
+        return NULL;
+    if (length > AST_MAX_FILE) {
+        lvt_error(e->diag, LVT_USER, "E505", top, "the file is larger than %d MiB", AST_MAX_FILE >> 20);
+        return NULL;
+    }
+    lvt_status status = ast_parse(own_name, own, length, e->arena, e->diag, &file->ast);
+    if (status == LVT_NOMEM)
+        return out_of_memory(e), NULL;
+    if (status)
+        e->errors = true;
+    return file->ast && load_imports(e, file) ? file : NULL;
+}
+
+source_file *load_file(elab *e, const char *name, const source_file *from, spot at) {
+    const char *tries[2] = {name, NULL};
+    if (from && name[0] != '/') {
+        tries[0] = lvt_arena_printf(e->arena, "%s%s", folder_of(e, from->name), name);
+        if (e->models_folder)
+            tries[1] = lvt_arena_printf(e->arena, "%s/%s", e->models_folder, name);
+        if (!tries[0] || (e->models_folder && !tries[1]))
+            return out_of_memory(e), NULL;
+    }
+    int error = ENOENT;
+    for (int i = 0; i < 2 && tries[i]; i++) {
+        source_file *known = find(e, tries[i]);
+        if (known)
+            return known->ast ? known : NULL;
+        size_t length;
+        char *text = read_whole(tries[i], &length);
+        if (text) {
+            source_file *file = load_text(e, tries[i], text, length);
+            free(text);
+            return file;
+        }
+        if (errno == ENOMEM)
+            return out_of_memory(e), NULL;
+        error = errno;
+        if (error != ENOENT)
+            break;
+    }
+    e->errors = true;
+    const char *why = error == EFBIG ? "it is larger than a model file may be" : strerror(error);
+    lvt_pos place = from ? (lvt_pos){from->name, at.line, at.col} : LVT_NOWHERE;
+    if (from)
+        lvt_error(e->diag, LVT_USER, "E501", place, "cannot import \"%s\": %s", name, why);
+    else
+        lvt_error(e->diag, LVT_IO, "E501", place, "cannot read %s: %s", name, why);
+    if (from && tries[1] && error == ENOENT)
+        lvt_note(e->diag, LVT_NOWHERE, "looked for %s and %s", tries[0], tries[1]);
+    return NULL;
+}
+
+/* A name that two imports declare would depend on their order. */
+static bool imports_agree(frame *f, const source_file *file) {
+    bool ok = true;
+    for (uint32_t i = 0; i < file->n_imports; i++)
+        for (uint32_t k = 0; k < i; k++) {
+            if (file->imports[i] == file->imports[k])
+                continue;
+            for (binding *b = file->imports[i]->names.first; b; b = b->next)
+                for (binding *c = file->imports[k]->names.first; c; c = c->next)
+                    if (!strcmp(b->name, c->name) && !env_find_local((env *)&file->names, b->name)) {
+                        lvt_error(f->e->diag, LVT_USER, "E502", (lvt_pos){b->file->name, b->line, b->col},
+                                  "'%s' is also declared in another import of %s", b->name, file->name);
+                        explain(f, c->line, c->col, c->file, "the other declaration");
+                        ok = false;
+                    }
+        }
+    return ok;
+}
+
+bool evaluate_file(elab *e, source_file *file) {
+    if (file->evaluated)
+        return true;
+    file->evaluated = true;
+    bool ok = true;
+    for (uint32_t i = 0; i < file->n_imports; i++)
+        ok &= evaluate_file(e, file->imports[i]);
+    scope top = {.path = ""};
+    frame f = {.e = e, .file = file, .env = &file->names, .scope = &top, .suffix = "", .name = ""};
+    for (uint32_t i = 0; i < file->ast->items.n; i++) {
+        const ast_stmt *s = file->ast->items.items[i];
+        if (s->kind != STMT_BLOCK)
+            continue;
+        block_value *b = room(e, sizeof *b);
+        if (!b)
+            return false;
+        *b = (block_value){.ast = s, .env = &file->names, .file = file};
+        value v = {.kind = VALUE_BLOCK, .block = b};
+        ok &= env_add(&f, &file->names, s->names[0].text, v, BIND_BLOCK, SPOT(&s->names[0]));
+    }
+    for (uint32_t i = 0; i < file->ast->items.n; i++)
+        run_stmt(&f, file->ast->items.items[i]);
+    return ok && imports_agree(&f, file) && !e->nomem;
+}

@@ -1,0 +1,188 @@
+/* Statements.
+ *
+ * Invariants: braces open an environment of their own; loops add their index to the paths of what is declared in them. May not know: what
+ * declarations do (state.c). */
+#include "elab.h"
+
+#include <string.h>
+
+void run_body(frame *f, const ast_body *body, env *own) {
+    env *outer = f->env;
+    f->env = own;
+    for (uint32_t i = 0; i < body->n && !f->returned && !f->e->nomem; i++)
+        run_stmt(f, body->items[i]);
+    f->env = outer;
+}
+
+static void run_nested(frame *f, const ast_body *body) {
+    env *own = room(f->e, sizeof *own);
+    if (!own)
+        return;
+    own->parent = f->env;
+    run_body(f, body, own);
+}
+
+/* The k-th of n parts of a value; poison (after an error) when it has not n parts. */
+static value part(frame *f, value v, uint32_t k, uint32_t n, spot at) {
+    if (n == 1 || is_poison(v))
+        return v;
+    if (!is_list(v))
+        return fail(f, at, "E217", "expected %u values, found %s", n, value_describe(f->e, v));
+    if (v.n != n)
+        return fail(f, at, "E217", "expected %u values, found %u", n, v.n);
+    return v.items[k];
+}
+
+static void run_let(frame *f, const ast_stmt *s) {
+    value v = eval_named(f, s->value, s->n_names == 1 ? s->names[0].text : NULL);
+    for (uint32_t i = 0; i < s->n_names; i++) {
+        value one = part(f, v, i, s->n_names, SPOT(s->value));
+        env_add(f, f->env, s->names[i].text, one, BIND_LOCAL, SPOT(&s->names[i]));
+    }
+}
+
+static void run_assign(frame *f, const ast_stmt *s) {
+    value v = eval(f, s->value);
+    for (uint32_t i = 0; i < s->n_names; i++) {
+        const ast_name *name = &s->names[i];
+        value one = part(f, v, i, s->n_names, SPOT(s->value));
+        binding *b = env_find_local(f->env, name->text);
+        if (b) {
+            b->v = one;
+            continue;
+        }
+        b = env_find(f->env, name->text);
+        if (b) {
+            fail(f, SPOT(name), "E306", "'%.60s' cannot be changed here", name->text);
+            explain(f, b->line, b->col, b->file, "it is declared here");
+        } else {
+            fail(f, SPOT(name), "E301", "'%.60s' is not known here; declare it with let%s", name->text,
+                 suggest(f, f->env, name->text, false));
+        }
+    }
+}
+
+static void run_return(frame *f, const ast_stmt *s) {
+    elab *e = f->e;
+    f->returned = true;
+    value *items = room(e, s->n_args * sizeof *items);
+    const char **names = room(e, s->n_args * sizeof *names);
+    if (!items || !names)
+        return;
+    for (uint32_t i = 0; i < s->n_args; i++) {
+        items[i] = eval(f, s->args[i].value);
+        names[i] = s->args[i].name;
+        for (uint32_t k = 0; k < i && names[i]; k++)
+            if (!strcmp(names[k], names[i]))
+                items[i] = fail(f, SPOT(&s->args[i]), "E313", "'%.60s' is returned twice", names[i]);
+    }
+    if (!s->n_args)
+        f->result = (value){.kind = VALUE_NONE};
+    else if (s->n_args == 1 && !names[0])
+        f->result = items[0];
+    else
+        f->result = (value){.kind = VALUE_TUPLE, .n = s->n_args, .items = items, .names = names[0] ? names : NULL};
+}
+
+/* One more iteration of any loop; false when there were too many. */
+static bool iterate(frame *f, spot at) {
+    elab *e = f->e;
+    if (++e->unrolled <= ELAB_MAX_UNROLL)
+        return !e->nomem && !f->returned;
+    fail(f, at, "E308", "more than %d iterations of loops in all", ELAB_MAX_UNROLL);
+    return false;
+}
+
+static void run_loop(frame *f, const ast_stmt *s) {
+    elab *e = f->e;
+    spot at = SPOT(s->value);
+    value v = eval(f, s->value);
+    const char *outer = f->suffix;
+    bool repeat = s->kind == STMT_REPEAT;
+    if (is_poison(v))
+        return;
+    if (repeat ? v.kind != VALUE_INT || v.i < 0 : !is_list(v)) {
+        fail(f, at, "E206", "%s, not %s", repeat ? "repeat takes a whole number from 0" : "for takes a list",
+             value_describe(e, v));
+        return;
+    }
+    int64_t n = repeat ? v.i : (int64_t)v.n;
+    for (int64_t i = 0; i < n && iterate(f, at); i++) {
+        env *own = room(e, sizeof *own);
+        if (!own)
+            break;
+        own->parent = f->env;
+        f->suffix = join_path(e, outer, value_text(e, value_int(i)), "");
+        if (f->suffix[0] != '.')
+            f->suffix = lvt_arena_printf(e->arena, ".%s", f->suffix);
+        if (!f->suffix)
+            f->suffix = "", e->nomem = true;
+        value item = repeat ? value_int(i) : v.items[i];
+        for (uint32_t k = 0; k < s->n_names; k++)
+            env_add(f, own, s->names[k].text, part(f, item, k, s->n_names, at), BIND_LOCAL, SPOT(&s->names[k]));
+        run_body(f, &s->body, own);
+    }
+    f->suffix = outer;
+}
+
+static void run_if(frame *f, const ast_stmt *s) {
+    value v = eval(f, s->value);
+    if (is_poison(v))
+        return;
+    if (v.kind != VALUE_BOOL) {
+        fail(f, SPOT(s->value), "E206", "if takes a condition known at compile time, not %s%s", value_describe(f->e, v),
+             v.kind == VALUE_TENSOR ? "; select(condition, a, b) chooses at run time" : "");
+        return;
+    }
+    run_nested(f, v.i ? &s->body : &s->otherwise);
+}
+
+void run_stmt(frame *f, const ast_stmt *s) {
+    elab *e = f->e;
+    if (++e->depth > ELAB_MAX_DEPTH) {
+        fail(f, SPOT(s), "E305", "this is nested too deeply");
+        e->depth--;
+        return;
+    }
+    bool needs_entry = s->kind == STMT_PARAM || s->kind == STMT_STATE || s->kind == STMT_UPDATE ||
+                       s->kind == STMT_MINIMIZE;
+    if (needs_entry && !e->b.graph) {
+        fail(f, SPOT(s), "E303", "parameters, state and updates are for entries only");
+        e->depth--;
+        return;
+    }
+    switch (s->kind) {
+    case STMT_LET:
+        run_let(f, s);
+        break;
+    case STMT_ASSIGN:
+        run_assign(f, s);
+        break;
+    case STMT_PARAM:
+    case STMT_STATE:
+        declare(f, s);
+        break;
+    case STMT_UPDATE:
+        update(f, s);
+        break;
+    case STMT_RETURN:
+        run_return(f, s);
+        break;
+    case STMT_REPEAT:
+    case STMT_FOR:
+        run_loop(f, s);
+        break;
+    case STMT_IF:
+        run_if(f, s);
+        break;
+    case STMT_MINIMIZE:
+        minimize(f, s);
+        break;
+    case STMT_EXPR:
+        eval(f, s->value);
+        break;
+    default: /* declarations of files and models are not run */
+        break;
+    }
+    e->depth--;
+}

@@ -1,0 +1,304 @@
+/* Compile-time values and their arithmetic.
+ *
+ * Invariant: integers never overflow silently, `/` of integers is exact or an error, no value is changed in place.
+ * May not know: graphs, except through tensor_binary. */
+#include "elab.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+value value_int(int64_t i) { return (value){.kind = VALUE_INT, .i = i}; }
+value value_float(double x) { return (value){.kind = VALUE_FLOAT, .f = x}; }
+value value_bool(bool b) { return (value){.kind = VALUE_BOOL, .i = b}; }
+value value_string(const char *s) { return (value){.kind = VALUE_STRING, .s = s}; }
+value value_tensor(lvt_value v, uint32_t state) {
+    return (value){.kind = VALUE_TENSOR, .tensor = {.v = v, .state = state}};
+}
+
+value value_list(elab *e, value_kind kind, const value *items, size_t n) {
+    value *copy = n > ELAB_MAX_LIST ? NULL : room(e, n * sizeof *copy);
+    if (!copy)
+        return out_of_memory(e);
+    if (n)
+        memcpy(copy, items, n * sizeof *copy);
+    return (value){.kind = (uint8_t)kind, .n = (uint32_t)n, .items = copy};
+}
+
+bool value_equal(value a, value b) {
+    if (is_number(a) && is_number(b))
+        return a.kind == VALUE_INT && b.kind == VALUE_INT ? a.i == b.i : number_of(a) == number_of(b);
+    if (is_list(a) && is_list(b)) {
+        if (a.n != b.n)
+            return false;
+        for (uint32_t i = 0; i < a.n; i++)
+            if (!value_equal(a.items[i], b.items[i]))
+                return false;
+        return true;
+    }
+    if (a.kind != b.kind)
+        return false;
+    switch (a.kind) {
+    case VALUE_NONE:
+        return true;
+    case VALUE_BOOL:
+    case VALUE_DTYPE:
+        return a.i == b.i;
+    case VALUE_STRING:
+    case VALUE_BUILTIN:
+        return !strcmp(a.s, b.s);
+    case VALUE_BLOCK:
+        return a.block->ast == b.block->ast;
+    case VALUE_TENSOR:
+        return a.tensor.v == b.tensor.v;
+    default:
+        return false;
+    }
+}
+
+/* Shortest form that reads back as the same number, always with a point or an exponent. */
+static void float_text(double x, char *out, size_t n) {
+    for (int digits = 1; digits <= 17; digits++) {
+        snprintf(out, n, "%.*g", digits, x);
+        if (strtod(out, NULL) == x)
+            break;
+    }
+    if (!strpbrk(out, ".en"))
+        snprintf(out + strlen(out), n - strlen(out), ".0");
+}
+
+static void put(char *out, size_t cap, const char *text) {
+    size_t n = strlen(out);
+    if (n + 1 < cap)
+        snprintf(out + n, cap - n, "%s", text);
+}
+
+static void text_into(value v, char *out, size_t cap, int depth) {
+    char one[64] = "";
+    switch (v.kind) {
+    case VALUE_INT:
+        snprintf(one, sizeof one, "%" PRId64, v.i);
+        break;
+    case VALUE_FLOAT:
+        float_text(v.f, one, sizeof one);
+        break;
+    case VALUE_BOOL:
+        put(out, cap, v.i ? "true" : "false");
+        return;
+    case VALUE_STRING:
+    case VALUE_BUILTIN:
+        put(out, cap, v.s);
+        return;
+    case VALUE_DTYPE:
+        put(out, cap, lvt_dtype_name((lvt_dtype)v.i));
+        return;
+    case VALUE_LIST:
+    case VALUE_TUPLE:
+        put(out, cap, v.kind == VALUE_LIST ? "[" : "(");
+        for (uint32_t i = 0; i < v.n && depth < 4; i++) {
+            put(out, cap, i ? ", " : "");
+            if (i == 8) {
+                put(out, cap, "...");
+                break;
+            }
+            text_into(v.items[i], out, cap, depth + 1);
+        }
+        put(out, cap, v.kind == VALUE_LIST ? "]" : ")");
+        return;
+    case VALUE_BLOCK:
+        put(out, cap, v.block->ast->names[0].text);
+        return;
+    case VALUE_NONE:
+        put(out, cap, "none");
+        return;
+    case VALUE_INIT:
+        put(out, cap, "an initialiser");
+        return;
+    case VALUE_TENSOR:
+        put(out, cap, "a tensor");
+        return;
+    default:
+        put(out, cap, "?");
+        return;
+    }
+    put(out, cap, one);
+}
+
+const char *value_text(elab *e, value v) {
+    char text[256] = "";
+    text_into(v, text, sizeof text, 0);
+    const char *copy = lvt_arena_strdup(e->arena, text);
+    return copy ? copy : "";
+}
+
+const char *value_describe(elab *e, value v) {
+    static const char *const kinds[] = {
+        [VALUE_INT] = "the number ",  [VALUE_FLOAT] = "the number ", [VALUE_BOOL] = "",
+        [VALUE_STRING] = "the text ", [VALUE_DTYPE] = "the type ",   [VALUE_LIST] = "the list ",
+        [VALUE_BLOCK] = "the block ", [VALUE_BUILTIN] = "the function "};
+    char type[LVT_TYPE_TEXT];
+    const char *text = NULL;
+    if (v.kind == VALUE_TENSOR && e->b.graph)
+        text = lvt_arena_strdup(e->arena, lvt_type_text(lvt_value_type(e->b.graph, v.tensor.v), type));
+    else if (v.kind == VALUE_TUPLE)
+        text = lvt_arena_printf(e->arena, "%u values", v.n);
+    else if (v.kind == VALUE_NONE)
+        return "nothing";
+    else
+        text = lvt_arena_printf(e->arena, "%s%s", v.kind < sizeof kinds / sizeof *kinds && kinds[v.kind] ? kinds[v.kind] : "",
+                                value_text(e, v));
+    return text ? text : "";
+}
+
+static const struct op_row {
+    const char *text;
+    lvt_op op; /* on tensors; LVT_N_OPS: none */
+} op_rows[AST_N_OPS] = {
+    [AST_ADD] = {"+", LVT_OP_add},  [AST_SUB] = {"-", LVT_OP_sub},       [AST_MUL] = {"*", LVT_OP_mul},
+    [AST_DIV] = {"/", LVT_OP_div},  [AST_FLOORDIV] = {"//", LVT_N_OPS},  [AST_MOD] = {"%", LVT_OP_mod},
+    [AST_POW] = {"**", LVT_OP_pow}, [AST_MATMUL] = {"@", LVT_OP_matmul}, [AST_LT] = {"<", LVT_OP_lt},
+    [AST_LE] = {"<=", LVT_OP_le},   [AST_GT] = {">", LVT_OP_gt},         [AST_GE] = {">=", LVT_OP_ge},
+    [AST_EQ] = {"==", LVT_OP_eq},   [AST_NE] = {"!=", LVT_OP_ne},        [AST_AND] = {"and", LVT_OP_and},
+    [AST_OR] = {"or", LVT_OP_or},   [AST_NEG] = {"-", LVT_OP_neg},       [AST_NOT] = {"not", LVT_OP_not},
+};
+
+static value overflow(frame *f, spot at) { return fail(f, at, "E207", "the result does not fit in 64 bits"); }
+
+static value power(frame *f, int64_t base, int64_t exponent, spot at) {
+    if (exponent < 0)
+        return value_float(pow((double)base, (double)exponent));
+    int64_t r = 1;
+    for (; exponent; exponent >>= 1) {
+        if ((exponent & 1) && __builtin_mul_overflow(r, base, &r))
+            return overflow(f, at);
+        if (exponent > 1 && __builtin_mul_overflow(base, base, &base))
+            return overflow(f, at);
+    }
+    return value_int(r);
+}
+
+static value int_binary(frame *f, ast_op op, int64_t a, int64_t b, spot at) {
+    int64_t r = 0;
+    bool bad = false;
+    switch (op) {
+    case AST_ADD:
+        bad = __builtin_add_overflow(a, b, &r);
+        break;
+    case AST_SUB:
+        bad = __builtin_sub_overflow(a, b, &r);
+        break;
+    case AST_MUL:
+        bad = __builtin_mul_overflow(a, b, &r);
+        break;
+    case AST_DIV:
+    case AST_FLOORDIV:
+    case AST_MOD:
+        if (!b)
+            return fail(f, at, "E208", "division by zero");
+        if (a == INT64_MIN && b == -1)
+            return op == AST_MOD ? value_int(0) : overflow(f, at);
+        if (op == AST_DIV && a % b)
+            return fail(f, at, "E209",
+                        "%" PRId64 " / %" PRId64 " is not a whole number; // rounds down, a point as in %" PRId64 ".0 gives a fraction", a, b, b);
+        r = a % b;
+        if (r && (r < 0) != (b < 0)) /* as Python: the remainder has the divisor's sign */
+            r += b;
+        if (op != AST_MOD)
+            r = (a - r) / b;
+        break;
+    case AST_POW:
+        return power(f, a, b, at);
+    case AST_LT:
+        return value_bool(a < b);
+    case AST_LE:
+        return value_bool(a <= b);
+    case AST_GT:
+        return value_bool(a > b);
+    case AST_GE:
+        return value_bool(a >= b);
+    default:
+        return fail(f, at, "E206", "'%s' does not work on numbers", op_rows[op].text);
+    }
+    return bad ? overflow(f, at) : value_int(r);
+}
+
+static value float_binary(frame *f, ast_op op, double a, double b, spot at) {
+    switch (op) {
+    case AST_ADD:
+        return value_float(a + b);
+    case AST_SUB:
+        return value_float(a - b);
+    case AST_MUL:
+        return value_float(a * b);
+    case AST_DIV:
+    case AST_FLOORDIV:
+    case AST_MOD:
+        if (b == 0)
+            return fail(f, at, "E208", "division by zero");
+        if (op == AST_DIV)
+            return value_float(a / b);
+        return value_float(op == AST_MOD ? a - floor(a / b) * b : floor(a / b));
+    case AST_POW:
+        return value_float(pow(a, b));
+    case AST_LT:
+        return value_bool(a < b);
+    case AST_LE:
+        return value_bool(a <= b);
+    case AST_GT:
+        return value_bool(a > b);
+    case AST_GE:
+        return value_bool(a >= b);
+    default:
+        return fail(f, at, "E206", "'%s' does not work on numbers", op_rows[op].text);
+    }
+}
+
+value value_binary(frame *f, ast_op op, value a, value b, spot at) {
+    elab *e = f->e;
+    if (is_poison(a) || is_poison(b))
+        return (value){.kind = VALUE_POISON};
+    if (a.kind == VALUE_TENSOR || b.kind == VALUE_TENSOR) {
+        bool other = (a.kind == VALUE_TENSOR || is_number(a) || a.kind == VALUE_BOOL) &&
+                     (b.kind == VALUE_TENSOR || is_number(b) || b.kind == VALUE_BOOL);
+        if (op_rows[op].op != LVT_N_OPS && other)
+            return tensor_binary(f, op_rows[op].op, a, b, at);
+    } else if (op == AST_EQ || op == AST_NE) {
+        return value_bool(value_equal(a, b) == (op == AST_EQ));
+    } else if (a.kind == VALUE_INT && b.kind == VALUE_INT) {
+        return int_binary(f, op, a.i, b.i, at);
+    } else if (is_number(a) && is_number(b)) {
+        return float_binary(f, op, number_of(a), number_of(b), at);
+    } else if (op == AST_ADD && a.kind == VALUE_STRING) {
+        const char *s = lvt_arena_printf(e->arena, "%s%s", a.s, value_text(e, b));
+        return s && strlen(s) < 10000 ? value_string(s) : out_of_memory(e);
+    } else if (op == AST_ADD && is_list(a) && is_list(b)) {
+        if ((size_t)a.n + b.n > ELAB_MAX_LIST)
+            return fail(f, at, "E307", "a list may have at most %d items", ELAB_MAX_LIST);
+        value *items = room(e, ((size_t)a.n + b.n) * sizeof *items);
+        if (!items)
+            return out_of_memory(e);
+        if (a.n)
+            memcpy(items, a.items, a.n * sizeof *items);
+        if (b.n)
+            memcpy(items + a.n, b.items, b.n * sizeof *items);
+        return (value){.kind = VALUE_LIST, .n = a.n + b.n, .items = items};
+    }
+    return fail(f, at, "E206", "'%s' does not work on %s and %s", op_rows[op].text, value_describe(e, a),
+                value_describe(e, b));
+}
+
+value value_unary(frame *f, ast_op op, value a, spot at) {
+    if (is_poison(a))
+        return a;
+    if (a.kind == VALUE_TENSOR)
+        return build_op(f, op_rows[op].op, &a, 1, NULL, 0, at);
+    if (op == AST_NOT && a.kind == VALUE_BOOL)
+        return value_bool(!a.i);
+    if (op == AST_NEG && a.kind == VALUE_INT)
+        return a.i == INT64_MIN ? overflow(f, at) : value_int(-a.i);
+    if (op == AST_NEG && a.kind == VALUE_FLOAT)
+        return value_float(-a.f);
+    return fail(f, at, "E206", "'%s' does not work on %s", op_rows[op].text, value_describe(f->e, a));
+}
