@@ -1,8 +1,8 @@
 /* The syntax tree of the model language: tokens in, tree out, nothing evaluated.
  *
- * Invariants: every node has the line and column of its first token (of its operator for binary expressions); all of
- * it lives in the compilation's arena; the depth of a tree is bounded by AST_MAX_DEPTH, so recursion over it is safe.
- * May not know: values, modules, graphs. */
+ * Invariants: every node has the line and column of its first token (of its operator for binary expressions);
+ * all of it lives in the compilation's arena; the depth of a tree is bounded by AST_MAX_DEPTH, so recursion
+ * over it is safe. May not know: values, modules, graphs. */
 #ifndef LVT_LANGUAGE_AST_H
 #define LVT_LANGUAGE_AST_H
 
@@ -10,7 +10,8 @@
 
 enum { AST_MAX_DEPTH = 100, AST_MAX_FILE = 4 << 20 };
 
-/* ---- tokens ----------------------------------------------------------------------------------------------- */
+/* ---- tokens -----------------------------------------------------------------------------------------------
+ */
 
 typedef enum ast_token_kind {
     TOKEN_END,
@@ -21,7 +22,7 @@ typedef enum ast_token_kind {
     TOKEN_FLOAT,
     TOKEN_STRING,
     TOKEN_ERROR, /* a mistake that the lexer has reported */
-    TOKEN_MARK /* operator or bracket; text tells which */
+    TOKEN_MARK   /* operator or bracket; text tells which */
 } ast_token_kind;
 
 typedef struct ast_token {
@@ -37,20 +38,44 @@ typedef struct ast_tokens {
     size_t n;
 } ast_tokens;
 
-/* Cuts a text into tokens. Newlines inside ( ) and [ ] are dropped; mistakes (E101 to E103) are reported and become
- * TOKEN_ERROR. LVT_NOMEM is the only failure. */
+/* Cuts a text into tokens. Newlines inside ( ) and [ ] are dropped; mistakes (E101 to E103) are reported and
+ * become TOKEN_ERROR. LVT_NOMEM is the only failure. */
 lvt_status ast_lex(const char *file, const char *text, size_t length, lvt_arena *arena, lvt_diag *diag,
                    ast_tokens *out);
 
-/* ---- expressions ------------------------------------------------------------------------------------------ */
+/* ---- expressions ------------------------------------------------------------------------------------------
+ */
 
 typedef enum ast_op {
-    AST_ADD, AST_SUB, AST_MUL, AST_DIV, AST_FLOORDIV, AST_MOD, AST_POW, AST_MATMUL,
-    AST_LT, AST_LE, AST_GT, AST_GE, AST_EQ, AST_NE, AST_AND, AST_OR, AST_NEG, AST_NOT, AST_N_OPS
+    AST_ADD,
+    AST_SUB,
+    AST_MUL,
+    AST_DIV,
+    AST_FLOORDIV,
+    AST_MOD,
+    AST_POW,
+    AST_MATMUL,
+    AST_LT,
+    AST_LE,
+    AST_GT,
+    AST_GE,
+    AST_EQ,
+    AST_NE,
+    AST_AND,
+    AST_OR,
+    AST_NEG,
+    AST_NOT,
+    AST_N_OPS
 } ast_op;
 
 typedef enum ast_expr_kind {
-    EXPR_INT, EXPR_FLOAT, EXPR_STRING, EXPR_BOOL, EXPR_NONE, EXPR_NAME, EXPR_LIST,
+    EXPR_INT,
+    EXPR_FLOAT,
+    EXPR_STRING,
+    EXPR_BOOL,
+    EXPR_NONE,
+    EXPR_NAME,
+    EXPR_LIST,
     EXPR_TUPLE,  /* a, b without brackets or in ( ) */
     EXPR_BINARY, /* op, a, b */
     EXPR_UNARY,  /* op, a */
@@ -85,7 +110,8 @@ struct ast_expr {
     uint32_t n_path;
 };
 
-/* ---- types and declarations ------------------------------------------------------------------------------- */
+/* ---- types and declarations -------------------------------------------------------------------------------
+ */
 
 typedef struct ast_type {
     bool has_dtype;
@@ -98,8 +124,8 @@ typedef struct ast_type {
 
 typedef struct ast_param {
     const char *name;
-    ast_type *type;   /* NULL: anything */
-    ast_expr *value;  /* default; NULL: none */
+    ast_type *type;  /* NULL: anything */
+    ast_expr *value; /* default; NULL: none */
     uint32_t line, col;
 } ast_param;
 
@@ -110,21 +136,21 @@ typedef struct ast_body {
 } ast_body;
 
 typedef enum ast_stmt_kind {
-    STMT_IMPORT,  /* value: string */
-    STMT_BLOCK,   /* name, params, body */
-    STMT_MODEL,   /* name, params, body */
-    STMT_ENTRY,   /* name, params, body, training */
-    STMT_LET,     /* names = value */
-    STMT_ASSIGN,  /* names = value */
-    STMT_PARAM,   /* name: type = value */
-    STMT_STATE,   /* name: type = value */
-    STMT_UPDATE,  /* target = value */
-    STMT_RETURN,  /* args; by name or position */
-    STMT_REPEAT,  /* value as names[0]; body */
-    STMT_FOR,     /* names in value; body */
-    STMT_IF,      /* value; body, otherwise */
-    STMT_MINIMIZE,/* value with target (a call), args: clip, over */
-    STMT_EXPR     /* value */
+    STMT_IMPORT,   /* value: string */
+    STMT_BLOCK,    /* name, params, body */
+    STMT_MODEL,    /* name, params, body */
+    STMT_ENTRY,    /* name, params, body, training */
+    STMT_LET,      /* names = value */
+    STMT_ASSIGN,   /* names = value */
+    STMT_PARAM,    /* name: type = value */
+    STMT_STATE,    /* name: type = value */
+    STMT_UPDATE,   /* target = value */
+    STMT_RETURN,   /* args; by name or position */
+    STMT_REPEAT,   /* value as names[0]; body */
+    STMT_FOR,      /* names in value; body */
+    STMT_IF,       /* value; body, otherwise */
+    STMT_MINIMIZE, /* value with target (a call), args: clip, over */
+    STMT_EXPR      /* value */
 } ast_stmt_kind;
 
 typedef struct ast_name {
@@ -152,8 +178,8 @@ typedef struct ast_file {
     ast_body items;
 } ast_file;
 
-/* Parses a whole file. Reports every syntax error it finds (recovering at the next line or closing brace) and returns what it understood; LVT_NOMEM
- * and LVT_USER (something was reported) are the failures. */
+/* Parses a whole file. Reports every syntax error it finds (recovering at the next line or closing brace) and
+ * returns what it understood; LVT_NOMEM and LVT_USER (something was reported) are the failures. */
 lvt_status ast_parse(const char *file, const char *text, size_t length, lvt_arena *arena, lvt_diag *diag,
                      ast_file **out);
 

@@ -1,6 +1,7 @@
 /* The built-in functions: one row of a table each.
  *
- * Invariant: a built-in that has an op of the same name calls it as soon as an argument is a tensor. May not know: how values are declared (state.c). */
+ * Invariant: a built-in that has an op of the same name calls it as soon as an argument is a tensor. May not
+ * know: how values are declared (state.c). */
 #include "elab.h"
 
 #include <math.h>
@@ -8,14 +9,16 @@
 
 struct builtin {
     const char *name;
-    int min, max;            /* arguments; max < 0: any number */
-    const char *names;       /* names its arguments may have, with a space before and after each; NULL: none */
+    int min, max;      /* arguments; max < 0: any number */
+    const char *names; /* names its arguments may have, with a space before and after each; NULL: none */
     value (*run)(frame *f, const builtin *b, const argument *args, uint32_t n, spot at);
     double (*number)(double); /* of functions of one number */
-    lvt_op op;               /* on tensors; LVT_N_OPS: none */
+    lvt_op op;                /* on tensors; LVT_N_OPS: none */
 };
 
-static value poison(void) { return (value){.kind = VALUE_POISON}; }
+static value poison(void) {
+    return (value){.kind = VALUE_POISON};
+}
 
 static value wrong(frame *f, const builtin *b, const argument *a, const char *wanted) {
     return fail(f, a->at, "E206", "%s takes %s, not %s", b->name, wanted, value_describe(f->e, a->v));
@@ -29,7 +32,8 @@ static const argument *pick(const argument *args, uint32_t n, uint32_t k, const 
     return NULL;
 }
 
-/* ---- shapes and lists ------------------------------------------------------------------------------------- */
+/* ---- shapes and lists -------------------------------------------------------------------------------------
+ */
 
 static value run_shape(frame *f, const builtin *b, const argument *a, uint32_t n, spot at) {
     (void)at;
@@ -62,6 +66,11 @@ static value run_shape(frame *f, const builtin *b, const argument *a, uint32_t n
 static value run_len(frame *f, const builtin *b, const argument *a, uint32_t n, spot at) {
     (void)n, (void)at;
     return is_list(a->v) ? value_int(a->v.n) : wrong(f, b, a, "a list");
+}
+
+static value run_is_tensor(frame *f, const builtin *b, const argument *a, uint32_t n, spot at) {
+    (void)f, (void)b, (void)n, (void)at;
+    return value_bool(a->v.kind == VALUE_TENSOR);
 }
 
 static value run_range(frame *f, const builtin *b, const argument *a, uint32_t n, spot at) {
@@ -116,7 +125,8 @@ static value run_concat_shape(frame *f, const builtin *b, const argument *a, uin
     return sum;
 }
 
-/* ---- numbers ---------------------------------------------------------------------------------------------- */
+/* ---- numbers ----------------------------------------------------------------------------------------------
+ */
 
 static value run_math(frame *f, const builtin *b, const argument *a, uint32_t n, spot at) {
     (void)n;
@@ -135,7 +145,9 @@ static value run_math(frame *f, const builtin *b, const argument *a, uint32_t n,
     return whole ? value_int((int64_t)y) : value_float(y);
 }
 
-static double identity(double x) { return x; }
+static double identity(double x) {
+    return x;
+}
 
 /* Reduction over axes (default: all) with `keep`. */
 static value reduce(frame *f, lvt_op op, const argument *a, uint32_t n, spot at) {
@@ -197,7 +209,8 @@ static value run_extreme(frame *f, const builtin *b, const argument *a, uint32_t
     return best;
 }
 
-/* ---- tensors ---------------------------------------------------------------------------------------------- */
+/* ---- tensors ----------------------------------------------------------------------------------------------
+ */
 
 static value run_full(frame *f, const builtin *b, const argument *a, uint32_t n, spot at) {
     lvt_type t;
@@ -259,7 +272,8 @@ static value run_grad(frame *f, const builtin *b, const argument *a, uint32_t n,
     return gradients(f, a->v, of->v, at);
 }
 
-/* ---- initialisers ----------------------------------------------------------------------------------------- */
+/* ---- initialisers -----------------------------------------------------------------------------------------
+ */
 
 static value run_init(frame *f, const builtin *b, const argument *a, uint32_t n, spot at) {
     double x[2] = {0, 0};
@@ -286,7 +300,8 @@ static value run_init(frame *f, const builtin *b, const argument *a, uint32_t n,
     return (value){.kind = VALUE_INIT, .init = init};
 }
 
-/* ---- checks ----------------------------------------------------------------------------------------------- */
+/* ---- checks -----------------------------------------------------------------------------------------------
+ */
 
 static value run_assert(frame *f, const builtin *b, const argument *a, uint32_t n, spot at) {
     if (a->v.kind != VALUE_BOOL)
@@ -300,7 +315,8 @@ static value run_print(frame *f, const builtin *b, const argument *a, uint32_t n
     (void)b;
     const char *text = "";
     for (uint32_t i = 0; i < n; i++) {
-        const char *one = a[i].v.kind == VALUE_TENSOR ? value_describe(f->e, a[i].v) : value_text(f->e, a[i].v);
+        const char *one =
+            a[i].v.kind == VALUE_TENSOR ? value_describe(f->e, a[i].v) : value_text(f->e, a[i].v);
         const char *both = lvt_arena_printf(f->e->arena, "%s%s%s", text, i ? " " : "", one);
         text = both && strlen(both) < 2000 ? both : text;
     }
@@ -314,6 +330,7 @@ static const builtin table[] = {
     {"numel", 1, 1, NULL, run_shape, NULL, LVT_N_OPS},
     {"dim", 2, 2, NULL, run_shape, NULL, LVT_N_OPS},
     {"dtype", 1, 1, NULL, run_shape, NULL, LVT_N_OPS},
+    {"is_tensor", 1, 1, NULL, run_is_tensor, NULL, LVT_N_OPS},
     {"len", 1, 1, NULL, run_len, NULL, LVT_N_OPS},
     {"range", 1, 3, NULL, run_range, NULL, LVT_N_OPS},
     {"zip", 1, -1, NULL, run_zip, NULL, LVT_N_OPS},
@@ -361,9 +378,11 @@ size_t builtin_names(const char **names, size_t cap) {
 
 value call_builtin(frame *f, const builtin *b, const argument *args, uint32_t n, spot at) {
     if ((int)n < b->min)
-        return fail(f, at, "E312", "%s takes at least %d argument%s", b->name, b->min, b->min == 1 ? "" : "s");
+        return fail(f, at, "E312", "%s takes at least %d argument%s", b->name, b->min,
+                    b->min == 1 ? "" : "s");
     if (b->max >= 0 && (int)n > b->max)
-        return fail(f, args[b->max].at, "E310", "%s takes at most %d argument%s", b->name, b->max, b->max == 1 ? "" : "s");
+        return fail(f, args[b->max].at, "E310", "%s takes at most %d argument%s", b->name, b->max,
+                    b->max == 1 ? "" : "s");
     for (uint32_t i = 0; i < n; i++) {
         if (!args[i].name)
             continue;

@@ -1,7 +1,7 @@
 /* Calls: which function a name means, arguments to parameters, and the expansion of blocks.
  *
- * Invariants: a block sees its parameters and what is visible where it is declared; every call opens one scope for parameter paths. May
- * not know: statements' meaning (stmt.c). */
+ * Invariants: a block sees its parameters and what is visible where it is declared; every call opens one
+ * scope for parameter paths. May not know: statements' meaning (stmt.c). */
 #include "elab.h"
 
 #include <stdio.h>
@@ -17,7 +17,7 @@ bool eval_args(frame *f, const ast_arg *args, uint32_t n, argument **out) {
     return ok;
 }
 
-/* `as a.b[i]` as text. */
+/* `as a.b[i]` as text; `_` adds nothing. */
 static const char *as_path(frame *f, const ast_expr *x) {
     const char *path = "";
     for (uint32_t i = 0; i < x->n_path; i++) {
@@ -33,13 +33,15 @@ static const char *as_path(frame *f, const ast_expr *x) {
             }
             part = value_text(f->e, v);
         }
-        path = join_path(f->e, path, part, "");
+        if (strcmp(part, "_"))
+            path = join_path(f->e, path, part, "");
     }
     return path;
 }
 
 /* Binds or checks the dims of one parameter's type. */
-static bool check_dims(frame *f, frame *caller, const argument *a, const ast_param *p, const block_value *block) {
+static bool check_dims(frame *f, frame *caller, const argument *a, const ast_param *p,
+                       const block_value *block) {
     elab *e = f->e;
     const ast_type *t = p->type;
     lvt_type got = *type_of(f, a->v);
@@ -73,9 +75,9 @@ static bool check_dims(frame *f, frame *caller, const argument *a, const ast_par
         if (is_poison(want))
             return false;
         if (want.kind != VALUE_INT || want.i != have) {
-            problem = lvt_arena_printf(e->arena, "%s: dimension %u of '%s' must be %s%s%s, but '%s' is %s", name, i,
-                                       p->name, d->kind == EXPR_NAME ? d->text : "", d->kind == EXPR_NAME ? " = " : "",
-                                       value_text(e, want), p->name, type);
+            problem = lvt_arena_printf(e->arena, "%s: dimension %u of '%s' must be %s%s%s, but '%s' is %s",
+                                       name, i, p->name, d->kind == EXPR_NAME ? d->text : "",
+                                       d->kind == EXPR_NAME ? " = " : "", value_text(e, want), p->name, type);
         }
     }
     if (!problem)
@@ -111,7 +113,8 @@ static bool check_param(frame *f, frame *caller, argument *a, const ast_param *p
 }
 
 /* Arguments to parameters, in the order of the parameters. */
-static bool bind(frame *f, frame *caller, const block_value *block, const argument *args, uint32_t n, spot at) {
+static bool bind(frame *f, frame *caller, const block_value *block, const argument *args, uint32_t n,
+                 spot at) {
     elab *e = f->e;
     const ast_stmt *s = block->ast;
     const char *name = s->names[0].text;
@@ -129,7 +132,8 @@ static bool bind(frame *f, frame *caller, const block_value *block, const argume
         }
         if (k >= s->n_params) {
             if (!args[i].name) {
-                fail(caller, args[i].at, "E310", "%s takes %u argument%s", name, s->n_params, s->n_params == 1 ? "" : "s");
+                fail(caller, args[i].at, "E310", "%s takes %u argument%s", name, s->n_params,
+                     s->n_params == 1 ? "" : "s");
             } else {
                 const char **names = room(e, (s->n_params + 1) * sizeof *names);
                 if (!names)
@@ -174,7 +178,8 @@ value call_block(frame *f, const block_value *block, const argument *args, uint3
     elab *e = f->e;
     const ast_stmt *s = block->ast;
     if (e->calls >= ELAB_MAX_CALLS)
-        return fail(f, at, "E305", "blocks call each other more than %d levels deep; recursion is not possible",
+        return fail(f, at, "E305",
+                    "blocks call each other more than %d levels deep; recursion is not possible",
                     ELAB_MAX_CALLS);
     for (uint32_t i = 0; i < n; i++)
         if (is_poison(args[i].v))
@@ -187,8 +192,14 @@ value call_block(frame *f, const block_value *block, const argument *args, uint3
         path = join_path(e, f->scope->path, s->names[0].text, f->suffix);
     *sc = (scope){.parent = f->scope, .path = path, .explicit_path = explicit_path};
     *own = (env){.parent = block->env, .frame = true};
-    frame inner = {.e = e, .file = block->file, .env = own, .scope = sc, .suffix = "", .parent = loc_of(f, at),
-                   .name = s->names[0].text, .result = {.kind = VALUE_NONE}};
+    frame inner = {.e = e,
+                   .file = block->file,
+                   .env = own,
+                   .scope = sc,
+                   .suffix = "",
+                   .parent = loc_of(f, at),
+                   .name = s->names[0].text,
+                   .result = {.kind = VALUE_NONE}};
     e->calls++;
     if (bind(&inner, f, block, args, n, at)) {
         env *body = room(e, sizeof *body);
@@ -220,16 +231,19 @@ value eval_call(frame *f, const ast_expr *x, const char *name) {
     const ast_expr *callee = x->a;
     spot at = SPOT(x);
     value v;
-    if (callee->kind == EXPR_NAME && !env_find(f->env, callee->text)) {
-        bool known = builtin_find(callee->text) ||
-                     (int)lvt_op_find(callee->text, strlen(callee->text)) != LVT_N_OPS;
-        if (!known)
-            return fail(f, at, "E301", "there is no block, op or function '%.60s'%s", callee->text,
-                        suggest(f, f->env, callee->text, true));
-        v = (value){.kind = VALUE_BUILTIN, .s = callee->text};
-    } else {
+    const binding *bound = callee->kind == EXPR_NAME ? env_find(f->env, callee->text) : NULL;
+    bool known =
+        callee->kind == EXPR_NAME &&
+        (builtin_find(callee->text) || (int)lvt_op_find(callee->text, strlen(callee->text)) != LVT_N_OPS);
+    if (bound && (!known || bound->v.kind == VALUE_BLOCK || bound->v.kind == VALUE_BUILTIN))
+        v = bound->v;
+    else if (known) /* a variable named `mean` does not hide the function */
+        v = value_string(callee->text), v.kind = VALUE_BUILTIN;
+    else if (callee->kind == EXPR_NAME)
+        return fail(f, at, "E301", "there is no block, op or function '%.60s'%s", callee->text,
+                    suggest(f, f->env, callee->text, true));
+    else
         v = eval(f, callee);
-    }
     if (is_poison(v))
         return v;
     if (v.kind != VALUE_BLOCK && v.kind != VALUE_BUILTIN)
@@ -243,7 +257,8 @@ value eval_call(frame *f, const ast_expr *x, const char *name) {
         const builtin *b = op_wanted ? NULL : builtin_find(v.s);
         if (!ok)
             return (value){.kind = VALUE_POISON};
-        return b ? call_builtin(f, b, args, x->n_args, at) : call_op(f, lvt_op_find(v.s, strlen(v.s)), args, x->n_args, at);
+        return b ? call_builtin(f, b, args, x->n_args, at)
+                 : call_op(f, lvt_op_find(v.s, strlen(v.s)), args, x->n_args, at);
     }
     const char *path = NULL;
     bool explicit_path = x->n_path || x->b;
@@ -253,6 +268,7 @@ value eval_call(frame *f, const ast_expr *x, const char *name) {
         const char *own = as_path(f, x);
         if (!own)
             return (value){.kind = VALUE_POISON};
+        explicit_path = *own || x->b; /* `as _` stays in the caller's scope, which is no word about sharing */
         path = join_path(e, path ? path : f->scope->path, own, "");
     } else if (!path && name) {
         path = join_path(e, f->scope->path, name, f->suffix);

@@ -1,8 +1,8 @@
 /* Inside the elaborator: values, scopes, frames, and what its files ask of each other.
  *
- * Invariants: everything happens at compile time and leaves nodes in the graph of the entry at hand; a mistake is reported
- * once a place and gives VALUE_POISON, whose uses are silent; memory comes from `elab.arena` (the compilation's) or the
- * module's arena (what outlives it). May not know: passes. */
+ * Invariants: everything happens at compile time and leaves nodes in the graph of the entry at hand; a
+ * mistake is reported once a place and gives VALUE_POISON, whose uses are silent; memory comes from
+ * `elab.arena` (the compilation's) or the module's arena (what outlives it). May not know: passes. */
 #ifndef LVT_LANGUAGE_ELAB_H
 #define LVT_LANGUAGE_ELAB_H
 
@@ -11,13 +11,13 @@
 #include "ir/op.h"
 
 enum {
-    ELAB_MAX_CALLS = 64,          /* blocks within blocks */
-    ELAB_MAX_DEPTH = 1500,        /* expressions and statements within each other, over all calls */
-    ELAB_MAX_UNROLL = 1000000,    /* iterations of all loops of a compilation */
-    ELAB_MAX_LIST = 1000000,      /* items of a list */
-    ELAB_MAX_NODES = 4000000,     /* nodes of an entry */
+    ELAB_MAX_CALLS = 64,       /* blocks within blocks */
+    ELAB_MAX_DEPTH = 1500,     /* expressions and statements within each other, over all calls */
+    ELAB_MAX_UNROLL = 1000000, /* iterations of all loops of a compilation */
+    ELAB_MAX_LIST = 1000000,   /* items of a list */
+    ELAB_MAX_NODES = 4000000,  /* nodes of an entry */
     ELAB_MAX_FILES = 256,
-    ELAB_MAX_PATH = 1000          /* letters of a parameter's path */
+    ELAB_MAX_PATH = 1000 /* letters of a parameter's path */
 };
 #define ELAB_MAX_MEMORY ((size_t)512 << 20)
 
@@ -31,7 +31,7 @@ typedef enum value_kind {
     VALUE_DTYPE,
     VALUE_INIT,
     VALUE_LIST,
-    VALUE_TUPLE,   /* several returned values, perhaps with names */
+    VALUE_TUPLE, /* several returned values, perhaps with names */
     VALUE_BLOCK,
     VALUE_BUILTIN, /* a built-in function or an op, by name */
     VALUE_TENSOR
@@ -109,11 +109,13 @@ typedef struct elab {
     uint32_t n_files;
     int calls, depth;
     uint32_t unrolled;
-    uint32_t streams;   /* numbers given out by stream() in this entry */
-    scope **declared;   /* of the entry at hand: for every state the scope that declared it, or NULL */
+    uint32_t streams; /* numbers given out by stream() in this entry */
+    scope **declared; /* of the entry at hand: for every state the scope that declared it, or NULL */
     uint32_t n_declared;
     bool nomem, errors;
-    struct place { uint32_t file, line, col; } *places; /* where something was reported */
+    struct place {
+        uint32_t file, line, col;
+    } * places; /* where something was reported */
     uint32_t n_places;
 } elab;
 
@@ -136,18 +138,20 @@ typedef struct spot {
 #define SPOT(x) ((spot){(x)->line, (x)->col})
 
 /* ---- report.c: messages, environments, paths */
-value fail(frame *f, spot at, const char *code, const char *format, ...) __attribute__((format(printf, 4, 5)));
+value fail(frame *f, spot at, const char *code, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 void explain(frame *f, uint32_t line, uint32_t col, const source_file *file, const char *format, ...)
-    __attribute__((format(printf, 5, 6)));    /* a note, if the error before it was not silenced */
-value out_of_memory(elab *e);                 /* poison, and ends the compilation */
-void *room(elab *e, size_t bytes);            /* NULL: out of memory, noted */
+    __attribute__((format(printf, 5, 6))); /* a note, if the error before it was not silenced */
+value out_of_memory(elab *e);              /* poison, and ends the compilation */
+void *room(elab *e, size_t bytes);         /* NULL: out of memory, noted */
 bool grow(elab *e, void *array, uint32_t *n, const void *element, size_t size);
 lvt_loc loc_of(frame *f, spot at);
-binding *env_find(env *en, const char *name); /* through parents and imports */
+binding *env_find(env *en, const char *name);       /* through parents and imports */
 binding *env_find_local(env *en, const char *name); /* up to the frame */
 bool env_add(frame *f, env *en, const char *name, value v, binding_kind kind, spot at);
 const char *join_path(elab *e, const char *base, const char *name, const char *suffix);
-/* "; did you mean 'x'?" or "" for a name that nothing visible from `en` has; callable: ops and built-ins too. */
+/* "; did you mean 'x'?" or "" for a name that nothing visible from `en` has; callable: ops and built-ins too.
+ */
 const char *suggest(frame *f, env *en, const char *name, bool callable);
 
 /* ---- value.c: compile-time values */
@@ -157,12 +161,20 @@ value value_bool(bool b);
 value value_string(const char *s);
 value value_tensor(lvt_value v, uint32_t state);
 value value_list(elab *e, value_kind kind, const value *items, size_t n); /* copies */
-static inline bool is_number(value v) { return v.kind == VALUE_INT || v.kind == VALUE_FLOAT; }
-static inline bool is_poison(value v) { return v.kind == VALUE_POISON; }
-static inline bool is_list(value v) { return v.kind == VALUE_LIST || v.kind == VALUE_TUPLE; }
-static inline double number_of(value v) { return v.kind == VALUE_FLOAT ? v.f : (double)v.i; }
+static inline bool is_number(value v) {
+    return v.kind == VALUE_INT || v.kind == VALUE_FLOAT;
+}
+static inline bool is_poison(value v) {
+    return v.kind == VALUE_POISON;
+}
+static inline bool is_list(value v) {
+    return v.kind == VALUE_LIST || v.kind == VALUE_TUPLE;
+}
+static inline double number_of(value v) {
+    return v.kind == VALUE_FLOAT ? v.f : (double)v.i;
+}
 bool value_equal(value a, value b);
-const char *value_text(elab *e, value v); /* for messages and settings */
+const char *value_text(elab *e, value v);     /* for messages and settings */
 const char *value_describe(elab *e, value v); /* "the number 3", "f32[2,3]", "a list" */
 value value_binary(frame *f, ast_op op, value a, value b, spot at);
 value value_unary(frame *f, ast_op op, value a, spot at);
@@ -170,12 +182,12 @@ value value_unary(frame *f, ast_op op, value a, spot at);
 /* ---- expr.c */
 value eval(frame *f, const ast_expr *x);
 value eval_named(frame *f, const ast_expr *x, const char *name); /* a call takes `name` for its scope */
-bool eval_type(frame *f, const ast_type *t, lvt_type *out);       /* all dims must be known */
+bool eval_type(frame *f, const ast_type *t, lvt_type *out);      /* all dims must be known */
 bool shape_of(frame *f, value v, spot at, const char *what, lvt_type *shape); /* a list of ints as dims */
 
 /* ---- tensor.c: nodes */
-value build_op(frame *f, lvt_op op, const value *operands, uint32_t n, const lvt_named_attr *attrs, uint32_t n_attrs,
-               spot at);
+value build_op(frame *f, lvt_op op, const value *operands, uint32_t n, const lvt_named_attr *attrs,
+               uint32_t n_attrs, spot at);
 value tensor_binary(frame *f, lvt_op op, value a, value b, spot at);
 /* v as a tensor: a number becomes a scalar of dtype. */
 bool as_tensor(frame *f, value v, lvt_dtype dtype, spot at, lvt_value *out);
@@ -192,7 +204,8 @@ value call_op(frame *f, lvt_op op, const argument *args, uint32_t n, spot at);
 
 /* ---- call.c */
 value eval_call(frame *f, const ast_expr *x, const char *name);
-/* Expands a block. first: arguments put before `args` (NULL: none). path NULL: that of `f`, then the block's name. */
+/* Expands a block. first: arguments put before `args` (NULL: none). path NULL: that of `f`, then the block's
+ * name. */
 value call_block(frame *f, const block_value *block, const argument *args, uint32_t n, const char *path,
                  bool explicit_path, spot at);
 bool eval_args(frame *f, const ast_arg *args, uint32_t n, argument **out); /* false: one is poison */
@@ -221,6 +234,7 @@ source_file *load_text(elab *e, const char *name, const char *text, size_t lengt
 bool evaluate_file(elab *e, source_file *file); /* its blocks and constants, those of its imports first */
 
 /* ---- model.c */
-void run_model(elab *e, source_file *file, const ast_stmt *model, const char *const *settings, size_t n_settings);
+void run_model(elab *e, source_file *file, const ast_stmt *model, const char *const *settings,
+               size_t n_settings);
 
 #endif

@@ -1,6 +1,7 @@
 /* Expressions: from syntax to values.
  *
- * Invariant: evaluation is from left to right; `and` and `or` on compile-time booleans stop early. May not know: how calls expand (call.c). */
+ * Invariant: evaluation is from left to right; `and` and `or` on compile-time booleans stop early. May not
+ * know: how calls expand (call.c). */
 #include "elab.h"
 
 #include <string.h>
@@ -19,7 +20,8 @@ static value name_value(frame *f, const ast_expr *x) {
         return (value){.kind = VALUE_DTYPE, .i = dtype};
     if (builtin_find(x->text) || (int)lvt_op_find(x->text, strlen(x->text)) != LVT_N_OPS)
         return (value){.kind = VALUE_BUILTIN, .s = x->text};
-    return fail(f, SPOT(x), "E301", "'%.60s' is not known here%s", x->text, suggest(f, f->env, x->text, false));
+    return fail(f, SPOT(x), "E301", "'%.60s' is not known here%s", x->text,
+                suggest(f, f->env, x->text, false));
 }
 
 static value list_value(frame *f, const ast_expr *x) {
@@ -79,8 +81,8 @@ static value index_value(frame *f, const ast_expr *x) {
     if ((x->b && !index_in(f, x->b, size, &from)) || (x->c && !index_in(f, x->c, size, &to)))
         return (value){.kind = VALUE_POISON};
     if (from < 0 || to > size || from > to || (tensor && from == to))
-        return fail(f, SPOT(x), "E212", "slice out of range: [%lld:%lld] of %lld items", (long long)from, (long long)to,
-                    (long long)size);
+        return fail(f, SPOT(x), "E212", "slice out of range: [%lld:%lld] of %lld items", (long long)from,
+                    (long long)to, (long long)size);
     return tensor ? tensor_rows(f, a, from, to, false, SPOT(x))
                   : (value){.kind = VALUE_LIST, .n = (uint32_t)(to - from), .items = a.items + from};
 }
@@ -88,7 +90,8 @@ static value index_value(frame *f, const ast_expr *x) {
 static value field_value(frame *f, const ast_expr *x) {
     if (x->a->kind == EXPR_NAME && !strcmp(x->a->text, "op") && !env_find(f->env, "op")) {
         if ((int)lvt_op_find(x->text, strlen(x->text)) == LVT_N_OPS)
-            return fail(f, SPOT(x), "E301", "there is no op '%.60s'%s", x->text, suggest(f, NULL, x->text, true));
+            return fail(f, SPOT(x), "E301", "there is no op '%.60s'%s", x->text,
+                        suggest(f, NULL, x->text, true));
         return (value){.kind = VALUE_BUILTIN, .s = x->text};
     }
     value a = eval(f, x->a);
@@ -174,7 +177,9 @@ value eval_named(frame *f, const ast_expr *x, const char *name) {
     return v;
 }
 
-value eval(frame *f, const ast_expr *x) { return eval_named(f, x, NULL); }
+value eval(frame *f, const ast_expr *x) {
+    return eval_named(f, x, NULL);
+}
 
 bool shape_of(frame *f, value v, spot at, const char *what, lvt_type *shape) {
     if (is_poison(v))

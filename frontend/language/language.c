@@ -11,7 +11,8 @@ static const ast_stmt *find_model(elab *e, const source_file *file) {
         if (s->kind != STMT_MODEL)
             continue;
         if (model) {
-            lvt_error(e->diag, LVT_USER, "E508", (lvt_pos){file->name, s->line, s->col}, "a file has at most one model");
+            lvt_error(e->diag, LVT_USER, "E508", (lvt_pos){file->name, s->line, s->col},
+                      "a file has at most one model");
             return NULL;
         }
         model = s;
@@ -27,7 +28,9 @@ static lvt_status compile(const char *name, const char *text, size_t length, con
     *out = NULL;
     size_t before = lvt_diag_errors(diag);
     lvt_diag *own = diag ? NULL : lvt_diag_new(); /* errors are counted even when nobody reads them */
-    elab e = {.arena = lvt_arena_new(), .m = lvt_module_new(name), .diag = diag ? diag : own,
+    elab e = {.arena = lvt_arena_new(),
+              .m = lvt_module_new(name),
+              .diag = diag ? diag : own,
               .models_folder = models_folder};
     lvt_status status = LVT_NOMEM;
     if (e.arena && e.m && e.diag) {

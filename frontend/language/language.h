@@ -1,16 +1,17 @@
 /* The model language: a model file and settings in, an IR module out.
  *
- * The module holds one graph an entry, not yet differentiated (`gradient` nodes stand for what pass autodiff makes), all parameters
- * and states by path, and the settings it was compiled with. May not know: passes, kernels. */
+ * The module holds one graph an entry, not yet differentiated (`gradient` nodes stand for what pass autodiff
+ * makes), all parameters and states by path, and the settings it was compiled with. May not know: passes,
+ * kernels. */
 #ifndef LVT_LANGUAGE_H
 #define LVT_LANGUAGE_H
 
 #include "ir/ir.h"
 
-/* Compiles the model of a file. settings: n_settings texts "NAME=VALUE", the last of a name wins. models_folder: where imports that are not beside
- * the importing file are looked for; NULL: nowhere else. On success *out is the module, freed with lvt_module_free;
- * on error it is NULL. Returns LVT_USER for mistakes in model or settings (all are in diag, with places), LVT_IO when
- * the file cannot be read, LVT_NOMEM. */
+/* Compiles the model of a file. settings: n_settings texts "NAME=VALUE", the last of a name wins.
+ * models_folder: where imports that are not beside the importing file are looked for; NULL: nowhere else. On
+ * success *out is the module, freed with lvt_module_free; on error it is NULL. Returns LVT_USER for mistakes
+ * in model or settings (all are in diag, with places), LVT_IO when the file cannot be read, LVT_NOMEM. */
 lvt_status lvt_compile_file(const char *path, const char *const *settings, size_t n_settings,
                             const char *models_folder, lvt_module **out, lvt_diag *diag);
 

@@ -1,7 +1,8 @@
 /* Files: reading, imports, the names they declare.
  *
- * Invariants: a file is read once a compilation, under the name it was found by; imports are not passed on (who imports a file sees its own
- * names only); cycles are harmless, since blocks are looked up when they are called. */
+ * Invariants: a file is read once a compilation, under the name it was found by; imports are not passed on
+ * (who imports a file sees its own names only); cycles are harmless, since blocks are looked up when they are
+ * called. */
 #include "elab.h"
 
 #include <errno.h>

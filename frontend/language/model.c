@@ -1,7 +1,7 @@
 /* Models: settings, then one graph an entry.
  *
- * Invariants: settings are evaluated in order, a later default may use an earlier one; entries are elaborated in the order of the file, so that
- * `params` of a later one sees what the earlier ones declared. */
+ * Invariants: settings are evaluated in order, a later default may use an earlier one; entries are elaborated
+ * in the order of the file, so that `params` of a later one sees what the earlier ones declared. */
 #include "elab.h"
 
 #include <stdio.h>
@@ -32,8 +32,8 @@ static bool known_settings(elab *e, const ast_stmt *model, const char *const *se
     for (size_t i = 0; i < n; i++) {
         const char *equals = strchr(settings[i], '=');
         char name[100];
-        snprintf(name, sizeof name, "%.*s", equals ? (int)(equals - settings[i] > 90 ? 90 : equals - settings[i]) : 90,
-                 settings[i]);
+        snprintf(name, sizeof name, "%.*s",
+                 equals ? (int)(equals - settings[i] > 90 ? 90 : equals - settings[i]) : 90, settings[i]);
         if (!equals || equals == settings[i]) {
             lvt_error(e->diag, LVT_USER, "E503", LVT_NOWHERE, "a setting is NAME=VALUE, not '%s'", name);
             ok = false;
@@ -78,8 +78,10 @@ static bool read_setting(frame *f, const ast_param *p, const char *text, value u
         return true;
     }
     if (lvt_diag_errors(e->diag) == before) {
-        lvt_error(e->diag, LVT_USER, "E506", LVT_NOWHERE, "the setting '%s' cannot be '%.60s'", p->name, text);
-        lvt_note(e->diag, (lvt_pos){f->file->name, p->line, p->col}, "its default is %s", value_describe(e, usual));
+        lvt_error(e->diag, LVT_USER, "E506", LVT_NOWHERE, "the setting '%s' cannot be '%.60s'", p->name,
+                  text);
+        lvt_note(e->diag, (lvt_pos){f->file->name, p->line, p->col}, "its default is %s",
+                 value_describe(e, usual));
     }
     e->errors = true;
     return false;
@@ -133,7 +135,8 @@ static bool bind_inputs(frame *f, const ast_stmt *s) {
             value d = eval(f, p->value);
             if (type.rank != 0 || !(is_number(d) || d.kind == VALUE_BOOL)) {
                 if (!is_poison(d))
-                    fail(f, SPOT(p->value), "E411", "only scalar inputs have defaults, and these are numbers");
+                    fail(f, SPOT(p->value), "E411",
+                         "only scalar inputs have defaults, and these are numbers");
                 ok = false;
             } else {
                 g->inputs[g->n_inputs - 1].has_default = true;
@@ -170,7 +173,12 @@ static void add_outputs(frame *f, const ast_stmt *s) {
 static void run_entry(elab *e, source_file *file, env *model_env, const ast_stmt *s) {
     scope top = {.path = ""};
     env inputs = {.parent = model_env, .frame = true}, body = {.parent = &inputs};
-    frame f = {.e = e, .file = file, .env = &inputs, .scope = &top, .suffix = "", .name = s->names[0].text,
+    frame f = {.e = e,
+               .file = file,
+               .env = &inputs,
+               .scope = &top,
+               .suffix = "",
+               .name = s->names[0].text,
                .result = {.kind = VALUE_NONE}};
     if (lvt_module_find_entry(e->m, s->names[0].text)) {
         fail(&f, SPOT(&s->names[0]), "E302", "there are two entries '%s'", s->names[0].text);
@@ -190,7 +198,8 @@ static void run_entry(elab *e, source_file *file, env *model_env, const ast_stmt
     e->b.graph = NULL;
 }
 
-void run_model(elab *e, source_file *file, const ast_stmt *model, const char *const *settings, size_t n_settings) {
+void run_model(elab *e, source_file *file, const ast_stmt *model, const char *const *settings,
+               size_t n_settings) {
     scope top = {.path = ""};
     env own = {.parent = &file->names, .frame = true};
     frame f = {.e = e, .file = file, .env = &own, .scope = &top, .suffix = "", .name = model->names[0].text};
@@ -217,7 +226,8 @@ void run_model(elab *e, source_file *file, const ast_stmt *model, const char *co
         env_add(&f, &own, s->names[0].text, v, BIND_BLOCK, SPOT(&s->names[0]));
     }
     if (!entries)
-        fail(&f, SPOT(model), "E508", "the model has no entry; lvt-run looks for train_new, train and predict");
+        fail(&f, SPOT(model), "E508",
+             "the model has no entry; lvt-run looks for train_new, train and predict");
     for (uint32_t i = 0; i < model->body.n && !e->nomem; i++) {
         const ast_stmt *s = model->body.items[i];
         if (s->kind == STMT_ENTRY)

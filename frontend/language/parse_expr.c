@@ -1,7 +1,7 @@
 /* Expressions and types.
  *
- * Invariants: precedence climbing, `**` binds to the right, all else to the left; no tree is deeper than AST_MAX_DEPTH. May not know: what a
- * name means. */
+ * Invariants: precedence climbing, `**` binds to the right, all else to the left; no tree is deeper than
+ * AST_MAX_DEPTH. May not know: what a name means. */
 #include "parser.h"
 
 #include <stdarg.h>
@@ -42,7 +42,8 @@ void parser_unexpected(parser *p, const char *wanted) {
     else if (t->kind == TOKEN_STRING)
         parser_error(p, "E110", t->line, t->col, "expected %s, found a string", wanted);
     else if (t->kind == TOKEN_KEYWORD)
-        parser_error(p, "E110", t->line, t->col, "expected %s, found '%.40s', which is a reserved word", wanted, t->text);
+        parser_error(p, "E110", t->line, t->col, "expected %s, found '%.40s', which is a reserved word",
+                     wanted, t->text);
     else
         parser_error(p, "E110", t->line, t->col, "expected %s, found '%.40s'", wanted, t->text);
 }
@@ -90,13 +91,15 @@ bool parser_enter(parser *p) {
     return true;
 }
 
-static ast_expr *node(parser *p, ast_expr_kind kind, const ast_token *t, ast_expr *a, ast_expr *b, ast_expr *c) {
+static ast_expr *node(parser *p, ast_expr_kind kind, const ast_token *t, ast_expr *a, ast_expr *b,
+                      ast_expr *c) {
     ast_expr *e = lvt_arena_alloc(p->arena, sizeof *e);
     if (!e) {
         p->nomem = true;
         return NULL;
     }
-    *e = (ast_expr){.kind = (uint8_t)kind, .line = t->line, .col = t->col, .text = t->text, .a = a, .b = b, .c = c};
+    *e = (ast_expr){
+        .kind = (uint8_t)kind, .line = t->line, .col = t->col, .text = t->text, .a = a, .b = b, .c = c};
     unsigned depth = 0;
     if (a && a->depth > depth)
         depth = a->depth;
@@ -112,7 +115,8 @@ static ast_expr *node(parser *p, ast_expr_kind kind, const ast_token *t, ast_exp
     return e;
 }
 
-/* Comma-separated arguments up to `close`, newlines between them allowed (a brace may hide none, but a forgotten bracket may leave some). */
+/* Comma-separated arguments up to `close`, newlines between them allowed (a brace may hide none, but a
+ * forgotten bracket may leave some). */
 bool parse_args(parser *p, ast_arg **args, uint32_t *n, const char *close) {
     while (!parser_at(p, close)) {
         ast_arg arg = {.line = p->t->line, .col = p->t->col};
@@ -283,10 +287,10 @@ static const struct binary_op {
     ast_op op;
     int level;
 } binaries[] = {
-    {"or", AST_OR, 1},   {"and", AST_AND, 2}, {"<", AST_LT, 4},  {"<=", AST_LE, 4},       {">", AST_GT, 4},
-    {">=", AST_GE, 4},   {"==", AST_EQ, 4},   {"!=", AST_NE, 4}, {"+", AST_ADD, 5},       {"-", AST_SUB, 5},
-    {"*", AST_MUL, 6},   {"/", AST_DIV, 6},   {"%", AST_MOD, 6}, {"//", AST_FLOORDIV, 6}, {"@", AST_MATMUL, 6},
-    {"**", AST_POW, 8},
+    {"or", AST_OR, 1}, {"and", AST_AND, 2},     {"<", AST_LT, 4},     {"<=", AST_LE, 4},
+    {">", AST_GT, 4},  {">=", AST_GE, 4},       {"==", AST_EQ, 4},    {"!=", AST_NE, 4},
+    {"+", AST_ADD, 5}, {"-", AST_SUB, 5},       {"*", AST_MUL, 6},    {"/", AST_DIV, 6},
+    {"%", AST_MOD, 6}, {"//", AST_FLOORDIV, 6}, {"@", AST_MATMUL, 6}, {"**", AST_POW, 8},
 };
 enum { LEVEL_NOT = 3, LEVEL_NEG = 7 };
 
@@ -326,7 +330,9 @@ static ast_expr *climb(parser *p, int level) {
     return left;
 }
 
-ast_expr *parse_expr(parser *p) { return climb(p, 1); }
+ast_expr *parse_expr(parser *p) {
+    return climb(p, 1);
+}
 
 ast_expr *parse_expr_tuple(parser *p) {
     const ast_token *t = p->t;
@@ -359,7 +365,8 @@ ast_type *parse_type(parser *p) {
         const char *name = p->t->text;
         if (!strcmp(name, "like")) {
             p->t++;
-            return parser_expect(p, "(") && (type->like = parse_expr(p)) && parser_expect(p, ")") ? type : NULL;
+            return parser_expect(p, "(") && (type->like = parse_expr(p)) && parser_expect(p, ")") ? type
+                                                                                                  : NULL;
         }
         if (!lvt_dtype_parse(name, strlen(name), &type->dtype)) {
             parser_error(p, "E114", type->line, type->col,

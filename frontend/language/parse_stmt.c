@@ -1,7 +1,8 @@
 /* Statements, blocks, models, files; recovery after mistakes.
  *
- * Invariant: every call of `statement` moves forward, whatever the input. After a mistake the rest of the line is skipped, with the braces it
- * opens, so that the next line is read as if nothing had happened. May not know: what a name means. */
+ * Invariant: every call of `statement` moves forward, whatever the input. After a mistake the rest of the
+ * line is skipped, with the braces it opens, so that the next line is read as if nothing had happened. May
+ * not know: what a name means. */
 #include "parser.h"
 
 #include <string.h>
@@ -15,7 +16,8 @@ static void skip_newlines(parser *p) {
         p->t++;
 }
 
-/* To the end of the line, or before the brace that closes the body. Braces opened on the way are skipped whole. */
+/* To the end of the line, or before the brace that closes the body. Braces opened on the way are skipped
+ * whole. */
 static void recover(parser *p) {
     int depth = 0;
     for (; p->t->kind != TOKEN_END; p->t++) {
@@ -57,7 +59,8 @@ static bool body(parser *p, level where, ast_body *out) {
 static bool names(parser *p, ast_stmt *s) {
     do {
         ast_name name = {.line = p->t->line, .col = p->t->col};
-        if (!(name.text = parser_name(p, "a name")) || !parser_push(p, &s->names, &s->n_names, &name, sizeof name))
+        if (!(name.text = parser_name(p, "a name")) ||
+            !parser_push(p, &s->names, &s->n_names, &name, sizeof name))
             return false;
     } while (parser_take(p, ","));
     return true;
@@ -81,7 +84,8 @@ static bool params(parser *p, ast_stmt *s) {
             return false;
         for (uint32_t i = 0; i < s->n_params; i++)
             if (!strcmp(s->params[i].name, param.name)) {
-                parser_error(p, "E115", param.line, param.col, "the parameter '%.40s' is named twice", param.name);
+                parser_error(p, "E115", param.line, param.col, "the parameter '%.40s' is named twice",
+                             param.name);
                 return false;
             }
         if (!parser_push(p, &s->params, &s->n_params, &param, sizeof param))
@@ -140,7 +144,8 @@ static bool parse_if(parser *p, ast_stmt *s) {
     } else {
         *nested = (ast_stmt){.kind = STMT_IF, .line = p->t->line, .col = p->t->col};
         p->t++;
-        ok = parse_if(p, nested) && parser_push(p, &s->otherwise.items, &s->otherwise.n, &nested, sizeof nested);
+        ok = parse_if(p, nested) &&
+             parser_push(p, &s->otherwise.items, &s->otherwise.n, &nested, sizeof nested);
     }
     p->depth--;
     return ok;
@@ -155,14 +160,16 @@ static bool parse_repeat(parser *p, ast_stmt *s) {
 }
 
 static bool parse_for(parser *p, ast_stmt *s) {
-    return names(p, s) && parser_expect(p, "in") && (s->value = parse_expr(p)) && body(p, LEVEL_BODY, &s->body);
+    return names(p, s) && parser_expect(p, "in") && (s->value = parse_expr(p)) &&
+           body(p, LEVEL_BODY, &s->body);
 }
 
 static bool parse_minimize(parser *p, ast_stmt *s) {
     if (!(s->value = parse_expr(p)) || !parser_expect(p, "with") || !(s->target = parse_expr(p)))
         return false;
     if (s->target->kind != EXPR_CALL) {
-        parser_error(p, "E110", s->target->line, s->target->col, "expected a call of an optimiser, as in sgd(lr = lr)");
+        parser_error(p, "E110", s->target->line, s->target->col,
+                     "expected a call of an optimiser, as in sgd(lr = lr)");
         return false;
     }
     while (parser_take(p, ",")) {
@@ -269,7 +276,8 @@ static ast_stmt *statement(parser *p, level where) {
     s->kind = (uint8_t)r->kind;
     bool ok = true;
     if (!(r->where & 1u << where)) {
-        parser_error(p, "E113", start->line, start->col, "'%s' does not belong %s", r->word, level_names[where]);
+        parser_error(p, "E113", start->line, start->col, "'%s' does not belong %s", r->word,
+                     level_names[where]);
         ok = false;
     }
     if (ok) {

@@ -8,17 +8,17 @@ typedef struct parser {
     const char *file;
     lvt_arena *arena;
     lvt_diag *diag;
-    ast_token *t;  /* the next token */
-    int depth;     /* of nested constructs */
-    bool no_as;    /* `as` belongs to the statement, not to a call */
-    bool panic;    /* a mistake was reported in this statement: say nothing more until it is over */
-    bool failed;   /* something was reported */
+    ast_token *t; /* the next token */
+    int depth;    /* of nested constructs */
+    bool no_as;   /* `as` belongs to the statement, not to a call */
+    bool panic;   /* a mistake was reported in this statement: say nothing more until it is over */
+    bool failed;  /* something was reported */
     bool nomem;
 } parser;
 
-bool parser_at(const parser *p, const char *text);     /* keyword or mark */
-bool parser_take(parser *p, const char *text);         /* takes it if it is next */
-bool parser_expect(parser *p, const char *text);       /* takes it or reports E110 */
+bool parser_at(const parser *p, const char *text); /* keyword or mark */
+bool parser_take(parser *p, const char *text);     /* takes it if it is next */
+bool parser_expect(parser *p, const char *text);   /* takes it or reports E110 */
 /* Reports once a statement. */
 void parser_error(parser *p, const char *code, uint32_t line, uint32_t col, const char *format, ...)
     __attribute__((format(printf, 5, 6)));

@@ -8,7 +8,8 @@
 #include <string.h>
 
 void *room(elab *e, size_t bytes) {
-    void *p = lvt_arena_used(e->arena) > ELAB_MAX_MEMORY ? NULL : lvt_arena_alloc(e->arena, bytes ? bytes : 1);
+    void *p =
+        lvt_arena_used(e->arena) > ELAB_MAX_MEMORY ? NULL : lvt_arena_alloc(e->arena, bytes ? bytes : 1);
     if (!p)
         e->nomem = true;
     return p;
@@ -93,7 +94,8 @@ void build_begin(frame *f, spot at) {
     e->b.loc = loc_of(f, at);
     e->b.diag = e->diag;
     for (uint32_t i = 0; i < e->n_places; i++)
-        if (e->places[i].file == f->file->source && e->places[i].line == at.line && e->places[i].col == at.col)
+        if (e->places[i].file == f->file->source && e->places[i].line == at.line &&
+            e->places[i].col == at.col)
             e->b.diag = NULL;
     if (e->b.graph->n_nodes > ELAB_MAX_NODES)
         out_of_memory(e);
@@ -114,7 +116,8 @@ value build_end(frame *f, lvt_value v, spot at) {
     return (value){.kind = VALUE_POISON};
 }
 
-/* ---- environments ----------------------------------------------------------------------------------------- */
+/* ---- environments -----------------------------------------------------------------------------------------
+ */
 
 static binding *in_one(env *en, const char *name) {
     for (binding *b = en->first; b; b = b->next)
@@ -148,14 +151,20 @@ binding *env_find_local(env *en, const char *name) {
 bool env_add(frame *f, env *en, const char *name, value v, binding_kind kind, spot at) {
     const binding *old = env_find_local(en, name);
     if (old) {
-        fail(f, at, "E302", "'%.60s' is already declared%s", name, kind == BIND_LOCAL ? "; to change it write = without let" : "");
+        fail(f, at, "E302", "'%.60s' is already declared%s", name,
+             kind == BIND_LOCAL ? "; to change it write = without let" : "");
         explain(f, old->line, old->col, old->file, "the first declaration");
         return false;
     }
     binding *b = room(f->e, sizeof *b);
     if (!b)
         return false;
-    *b = (binding){.name = name, .v = v, .kind = (uint8_t)kind, .line = at.line, .col = at.col, .file = f->file,
+    *b = (binding){.name = name,
+                   .v = v,
+                   .kind = (uint8_t)kind,
+                   .line = at.line,
+                   .col = at.col,
+                   .file = f->file,
                    .next = en->first};
     en->first = b;
     return true;

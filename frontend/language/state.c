@@ -1,7 +1,8 @@
 /* Parameters, state, updates, gradients, minimize.
  *
- * Invariants: a path names one state of the module, whichever entries use it; inside an entry a parameter is declared by one call, or by
- * calls that say with `as` or `at` that they share it; a state is updated at most once an entry. May not know: how gradients are computed (pass autodiff). */
+ * Invariants: a path names one state of the module, whichever entries use it; inside an entry a parameter is
+ * declared by one call, or by calls that say with `as` or `at` that they share it; a state is updated at most
+ * once an entry. May not know: how gradients are computed (pass autodiff). */
 #include "elab.h"
 
 #include <fnmatch.h>
@@ -15,7 +16,8 @@ static void note_state(frame *f, uint32_t state, const char *text) {
     lvt_note(f->e->diag, lvt_module_pos(f->e->m, f->e->m->states[state].loc), "%s", text);
 }
 
-/* Is it meant that `now` declares what `before` has declared? The calls in which the two differ must say so. */
+/* Is it meant that `now` declares what `before` has declared? The calls in which the two differ must say so.
+ */
 static bool sharing_meant(const scope *before, const scope *now) {
     for (const scope *s = now; s; s = s->parent) {
         for (const scope *b = before; b; b = b->parent)
@@ -38,8 +40,10 @@ static bool declared_once(frame *f, uint32_t state, spot at) {
     if (e->declared[state]) {
         if (e->declared[state] != f->scope && sharing_meant(e->declared[state], f->scope))
             return true;
-        fail(f, at, "E403", "'%s' is declared twice in this entry; give the second call its own path with 'as NAME', "
-             "or the same path to share it", e->m->states[state].name);
+        fail(f, at, "E403",
+             "'%s' is declared twice in this entry; give the second call its own path with 'as NAME', "
+             "or the same path to share it",
+             e->m->states[state].name);
         return false;
     }
     e->declared[state] = f->scope;
@@ -63,7 +67,8 @@ bool declare(frame *f, const ast_stmt *s) {
         init = v.init;
     } else {
         if (!is_poison(v))
-            fail(f, SPOT(s->value), "E401", "an initial value is a number or an initialiser such as normal(0.02), not %s",
+            fail(f, SPOT(s->value), "E401",
+                 "an initial value is a number or an initialiser such as normal(0.02), not %s",
                  value_describe(e, v));
         ok = false;
     }
@@ -84,10 +89,11 @@ bool declare(frame *f, const ast_stmt *s) {
         char a[LVT_TYPE_TEXT], b[LVT_TYPE_TEXT];
         const char *problem = NULL;
         if (!lvt_type_equal(&old->type, &type))
-            problem = lvt_arena_printf(e->arena, "'%s' is %s here and %s elsewhere", path, lvt_type_text(&type, a),
-                                       lvt_type_text(&old->type, b));
+            problem = lvt_arena_printf(e->arena, "'%s' is %s here and %s elsewhere", path,
+                                       lvt_type_text(&type, a), lvt_type_text(&old->type, b));
         else if (old->trainable != trainable)
-            problem = lvt_arena_printf(e->arena, "'%s' is a parameter in one place and a state in another", path);
+            problem =
+                lvt_arena_printf(e->arena, "'%s' is a parameter in one place and a state in another", path);
         else if (!same_init(&old->init, &init))
             problem = lvt_arena_printf(e->arena, "'%s' has another initial value elsewhere", path);
         if (problem) {
@@ -131,12 +137,13 @@ bool update(frame *f, const ast_stmt *s) {
     }
     char a[LVT_TYPE_TEXT];
     if (v.kind != VALUE_TENSOR || !lvt_type_equal(type_of(f, v), &state->type)) {
-        fail(f, from, "E407", "'%s' is %s, but its new value is %s", state->name, lvt_type_text(&state->type, a),
-             value_describe(e, v));
+        fail(f, from, "E407", "'%s' is %s, but its new value is %s", state->name,
+             lvt_type_text(&state->type, a), value_describe(e, v));
         note_state(f, target.tensor.state, "it is declared here");
         return false;
     }
-    return lvt_graph_add_update(g, target.tensor.state, v.tensor.v, loc_of(f, SPOT(s))) || (out_of_memory(e), false);
+    return lvt_graph_add_update(g, target.tensor.state, v.tensor.v, loc_of(f, SPOT(s))) ||
+           (out_of_memory(e), false);
 }
 
 static value state_value(frame *f, uint32_t state, spot at) {
@@ -282,10 +289,12 @@ bool minimize(frame *f, const ast_stmt *s) {
     value optimiser = eval(f, callee);
     argument *args;
     bool ok = eval_args(f, s->target->args, s->target->n_args, &args);
-    if (!is_loss(f, loss, SPOT(s->value)) || is_poison(clip) || is_poison(over) || is_poison(optimiser) || !ok)
+    if (!is_loss(f, loss, SPOT(s->value)) || is_poison(clip) || is_poison(over) || is_poison(optimiser) ||
+        !ok)
         return false;
     if (optimiser.kind != VALUE_BLOCK)
-        return fail(f, SPOT(callee), "E304", "an optimiser is a block, not %s", value_describe(e, optimiser)), false;
+        return fail(f, SPOT(callee), "E304", "an optimiser is a block, not %s", value_describe(e, optimiser)),
+               false;
     if (over.kind == VALUE_STRING)
         over = value_list(e, VALUE_LIST, &over, 1);
     for (uint32_t i = 0; is_list(over) && i < over.n; i++)

@@ -1,7 +1,7 @@
 /* Statements.
  *
- * Invariants: braces open an environment of their own; loops add their index to the paths of what is declared in them. May not know: what
- * declarations do (state.c). */
+ * Invariants: braces open an environment of their own; loops add their index to the paths of what is declared
+ * in them. May not know: what declarations do (state.c). */
 #include "elab.h"
 
 #include <string.h>
@@ -81,7 +81,8 @@ static void run_return(frame *f, const ast_stmt *s) {
     else if (s->n_args == 1 && !names[0])
         f->result = items[0];
     else
-        f->result = (value){.kind = VALUE_TUPLE, .n = s->n_args, .items = items, .names = names[0] ? names : NULL};
+        f->result =
+            (value){.kind = VALUE_TUPLE, .n = s->n_args, .items = items, .names = names[0] ? names : NULL};
 }
 
 /* One more iteration of any loop; false when there were too many. */
@@ -119,7 +120,8 @@ static void run_loop(frame *f, const ast_stmt *s) {
             f->suffix = "", e->nomem = true;
         value item = repeat ? value_int(i) : v.items[i];
         for (uint32_t k = 0; k < s->n_names; k++)
-            env_add(f, own, s->names[k].text, part(f, item, k, s->n_names, at), BIND_LOCAL, SPOT(&s->names[k]));
+            env_add(f, own, s->names[k].text, part(f, item, k, s->n_names, at), BIND_LOCAL,
+                    SPOT(&s->names[k]));
         run_body(f, &s->body, own);
     }
     f->suffix = outer;
@@ -130,7 +132,8 @@ static void run_if(frame *f, const ast_stmt *s) {
     if (is_poison(v))
         return;
     if (v.kind != VALUE_BOOL) {
-        fail(f, SPOT(s->value), "E206", "if takes a condition known at compile time, not %s%s", value_describe(f->e, v),
+        fail(f, SPOT(s->value), "E206", "if takes a condition known at compile time, not %s%s",
+             value_describe(f->e, v),
              v.kind == VALUE_TENSOR ? "; select(condition, a, b) chooses at run time" : "");
         return;
     }
@@ -144,8 +147,8 @@ void run_stmt(frame *f, const ast_stmt *s) {
         e->depth--;
         return;
     }
-    bool needs_entry = s->kind == STMT_PARAM || s->kind == STMT_STATE || s->kind == STMT_UPDATE ||
-                       s->kind == STMT_MINIMIZE;
+    bool needs_entry =
+        s->kind == STMT_PARAM || s->kind == STMT_STATE || s->kind == STMT_UPDATE || s->kind == STMT_MINIMIZE;
     if (needs_entry && !e->b.graph) {
         fail(f, SPOT(s), "E303", "parameters, state and updates are for entries only");
         e->depth--;

@@ -1,13 +1,15 @@
 /* Nodes: operators on tensors and calls of ops, with the errors of the builder told at the place of the call.
  *
- * Invariant: a new op of ops.def is callable without a change here: operands by position, attributes by name or, after the operands, by position in the
- * order of its table. May not know: what any op means. */
+ * Invariant: a new op of ops.def is callable without a change here: operands by position, attributes by name
+ * or, after the operands, by position in the order of its table. May not know: what any op means. */
 #include "elab.h"
 
 #include <math.h>
 #include <string.h>
 
-const lvt_type *type_of(frame *f, value v) { return lvt_value_type(f->e->b.graph, v.tensor.v); }
+const lvt_type *type_of(frame *f, value v) {
+    return lvt_value_type(f->e->b.graph, v.tensor.v);
+}
 
 static bool in_entry(frame *f, spot at) {
     if (f->e->b.graph)
@@ -36,7 +38,8 @@ bool as_tensor(frame *f, value v, lvt_dtype dtype, spot at, lvt_value *out) {
         return !is_poison(build_end(f, *out, at));
     }
     if (v.kind == VALUE_FLOAT)
-        fail(f, at, "E206", "%s does not mix with a tensor of %s", value_describe(f->e, v), lvt_dtype_name(dtype));
+        fail(f, at, "E206", "%s does not mix with a tensor of %s", value_describe(f->e, v),
+             lvt_dtype_name(dtype));
     else
         fail(f, at, "E206", "expected a tensor, not %s", value_describe(f->e, v));
     return false;
@@ -47,7 +50,8 @@ value tensor_binary(frame *f, lvt_op op, value a, value b, spot at) {
     return build_op(f, op, pair, 2, NULL, 0, at);
 }
 
-/* The element type numbers among the operands take: that of the last tensor (of select: not the condition's). */
+/* The element type numbers among the operands take: that of the last tensor (of select: not the condition's).
+ */
 static lvt_dtype operand_dtype(frame *f, const value *operands, uint32_t n, bool *any) {
     lvt_dtype dtype = LVT_F32;
     *any = false;
@@ -61,8 +65,8 @@ static lvt_dtype operand_dtype(frame *f, const value *operands, uint32_t n, bool
     return dtype;
 }
 
-value build_op(frame *f, lvt_op op, const value *operands, uint32_t n, const lvt_named_attr *attrs, uint32_t n_attrs,
-               spot at) {
+value build_op(frame *f, lvt_op op, const value *operands, uint32_t n, const lvt_named_attr *attrs,
+               uint32_t n_attrs, spot at) {
     elab *e = f->e;
     if (!in_entry(f, at))
         return (value){.kind = VALUE_POISON};
@@ -100,7 +104,8 @@ value build_op(frame *f, lvt_op op, const value *operands, uint32_t n, const lvt
     return (value){.kind = VALUE_TUPLE, .n = n_results, .items = items};
 }
 
-/* A value as an attribute; kind: what the table wants, or -1 when the op has none of that name (the builder says so). */
+/* A value as an attribute; kind: what the table wants, or -1 when the op has none of that name (the builder
+ * says so). */
 static bool as_attr(frame *f, const argument *a, const char *name, int kind, lvt_op op, lvt_attr *out) {
     elab *e = f->e;
     value v = a->v;
@@ -143,7 +148,8 @@ static bool as_attr(frame *f, const argument *a, const char *name, int kind, lvt
     default:
         break;
     }
-    fail(f, a->at, "E215", "%s: attribute '%s' cannot be %s", lvt_op_table[op]->name, name, value_describe(e, v));
+    fail(f, a->at, "E215", "%s: attribute '%s' cannot be %s", lvt_op_table[op]->name, name,
+         value_describe(e, v));
     return false;
 }
 
@@ -162,11 +168,13 @@ value call_op(frame *f, lvt_op op, const argument *args, uint32_t n, spot at) {
     uint32_t n_operands = 0, n_attrs = 0;
     int by_position = 0; /* attributes given so */
     const char *bare = strncmp(def->name, "reduce_", 7) ? def->name : def->name + 7;
-    if (op == LVT_OP_input || op == LVT_OP_state || op == LVT_OP_fused || op == LVT_OP_gradient || op == LVT_OP_copy)
+    if (op == LVT_OP_input || op == LVT_OP_state || op == LVT_OP_fused || op == LVT_OP_gradient ||
+        op == LVT_OP_copy)
         return fail(f, at, "E304", "the op '%s' is not for models", bare);
     for (uint32_t i = 0; i < n; i++) {
         const argument *a = &args[i];
-        bool operand = !a->name && (def->max_operands < 0 || (int)n_operands < def->max_operands) && !by_position;
+        bool operand =
+            !a->name && (def->max_operands < 0 || (int)n_operands < def->max_operands) && !by_position;
         if (operand) {
             if (has_tensor(a->v)) { /* concat([a, b]) */
                 for (uint32_t k = 0; k < a->v.n; k++)

@@ -1,8 +1,8 @@
 /* A file's tokens as an array, from the lexer shared with IR text, with reserved words told from names.
  *
- * Invariant: any bytes give a list that ends with TOKEN_NEWLINE, TOKEN_END. A reserved word that can only start a
- * statement and stands first on its line ends an open bracket: one forgotten bracket does not swallow the file.
- * May not know: grammar beyond that. */
+ * Invariant: any bytes give a list that ends with TOKEN_NEWLINE, TOKEN_END. A reserved word that can only
+ * start a statement and stands first on its line ends an open bracket: one forgotten bracket does not swallow
+ * the file. May not know: grammar beyond that. */
 #include "ast.h"
 #include "ir/lex.h"
 
@@ -12,10 +12,11 @@ static const struct reserved {
     const char *word;
     bool starts; /* nothing but a statement can begin with it */
 } reserved[] = {
-    {"import", true}, {"block", true},  {"model", true}, {"entry", true}, {"param", true}, {"state", false},
-    {"let", true},    {"update", true}, {"return", true}, {"repeat", true}, {"for", true},  {"minimize", true},
-    {"in", false},    {"if", false},    {"else", false}, {"as", false},   {"at", false},   {"with", false},
-    {"true", false},  {"false", false}, {"none", false}, {"and", false},  {"or", false},   {"not", false},
+    {"import", true}, {"block", true},    {"model", true},  {"entry", true},  {"param", true},
+    {"state", false}, {"let", true},      {"update", true}, {"return", true}, {"repeat", true},
+    {"for", true},    {"minimize", true}, {"in", false},    {"if", false},    {"else", false},
+    {"as", false},    {"at", false},      {"with", false},  {"true", false},  {"false", false},
+    {"none", false},  {"and", false},     {"or", false},    {"not", false},
 };
 
 static const struct reserved *find(const lvt_token *t) {
@@ -39,18 +40,22 @@ static bool add(list *l, ast_token_kind kind, const lvt_token *from, size_t leng
         l->items = grown;
     }
     char *text = lvt_arena_strndup(l->arena, from->text ? from->text : "", length);
-    l->items[l->n++] = (ast_token){.kind = (uint8_t)kind, .line = from->line, .col = from->col, .text = text,
-                                   .i = from->i, .f = from->f};
+    l->items[l->n++] = (ast_token){.kind = (uint8_t)kind,
+                                   .line = from->line,
+                                   .col = from->col,
+                                   .text = text,
+                                   .i = from->i,
+                                   .f = from->f};
     return text != NULL;
 }
 
 lvt_status ast_lex(const char *file, const char *text, size_t length, lvt_arena *arena, lvt_diag *diag,
                    ast_tokens *out) {
-    static const uint8_t kinds[] = {[LVT_TOK_END] = TOKEN_END,       [LVT_TOK_NEWLINE] = TOKEN_NEWLINE,
-                                    [LVT_TOK_NAME] = TOKEN_NAME,     [LVT_TOK_INT] = TOKEN_INT,
-                                    [LVT_TOK_FLOAT] = TOKEN_FLOAT,   [LVT_TOK_STRING] = TOKEN_STRING,
-                                    [LVT_TOK_PUNCT] = TOKEN_MARK,    [LVT_TOK_ERROR] = TOKEN_ERROR,
-                                    [LVT_TOK_VALUE] = TOKEN_ERROR,     [LVT_TOK_PATH] = TOKEN_ERROR};
+    static const uint8_t kinds[] = {
+        [LVT_TOK_END] = TOKEN_END,    [LVT_TOK_NEWLINE] = TOKEN_NEWLINE, [LVT_TOK_NAME] = TOKEN_NAME,
+        [LVT_TOK_INT] = TOKEN_INT,    [LVT_TOK_FLOAT] = TOKEN_FLOAT,     [LVT_TOK_STRING] = TOKEN_STRING,
+        [LVT_TOK_PUNCT] = TOKEN_MARK, [LVT_TOK_ERROR] = TOKEN_ERROR,     [LVT_TOK_VALUE] = TOKEN_ERROR,
+        [LVT_TOK_PATH] = TOKEN_ERROR};
     lvt_lexer lexer;
     lvt_lex_init(&lexer, LVT_LEX_LANGUAGE, file, text, length, arena, diag);
     list l = {.arena = arena};

@@ -1,7 +1,7 @@
 /* Compile-time values and their arithmetic.
  *
- * Invariant: integers never overflow silently, `/` of integers is exact or an error, no value is changed in place.
- * May not know: graphs, except through tensor_binary. */
+ * Invariant: integers never overflow silently, `/` of integers is exact or an error, no value is changed in
+ * place. May not know: graphs, except through tensor_binary. */
 #include "elab.h"
 
 #include <inttypes.h>
@@ -10,10 +10,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-value value_int(int64_t i) { return (value){.kind = VALUE_INT, .i = i}; }
-value value_float(double x) { return (value){.kind = VALUE_FLOAT, .f = x}; }
-value value_bool(bool b) { return (value){.kind = VALUE_BOOL, .i = b}; }
-value value_string(const char *s) { return (value){.kind = VALUE_STRING, .s = s}; }
+value value_int(int64_t i) {
+    return (value){.kind = VALUE_INT, .i = i};
+}
+value value_float(double x) {
+    return (value){.kind = VALUE_FLOAT, .f = x};
+}
+value value_bool(bool b) {
+    return (value){.kind = VALUE_BOOL, .i = b};
+}
+value value_string(const char *s) {
+    return (value){.kind = VALUE_STRING, .s = s};
+}
 value value_tensor(lvt_value v, uint32_t state) {
     return (value){.kind = VALUE_TENSOR, .tensor = {.v = v, .state = state}};
 }
@@ -135,8 +143,8 @@ const char *value_text(elab *e, value v) {
 
 const char *value_describe(elab *e, value v) {
     static const char *const kinds[] = {
-        [VALUE_INT] = "the number ",  [VALUE_FLOAT] = "the number ", [VALUE_BOOL] = "",
-        [VALUE_STRING] = "the text ", [VALUE_DTYPE] = "the type ",   [VALUE_LIST] = "the list ",
+        [VALUE_INT] = "the number ",  [VALUE_FLOAT] = "the number ",    [VALUE_BOOL] = "",
+        [VALUE_STRING] = "the text ", [VALUE_DTYPE] = "the type ",      [VALUE_LIST] = "the list ",
         [VALUE_BLOCK] = "the block ", [VALUE_BUILTIN] = "the function "};
     char type[LVT_TYPE_TEXT];
     const char *text = NULL;
@@ -147,7 +155,8 @@ const char *value_describe(elab *e, value v) {
     else if (v.kind == VALUE_NONE)
         return "nothing";
     else
-        text = lvt_arena_printf(e->arena, "%s%s", v.kind < sizeof kinds / sizeof *kinds && kinds[v.kind] ? kinds[v.kind] : "",
+        text = lvt_arena_printf(e->arena, "%s%s",
+                                v.kind < sizeof kinds / sizeof *kinds && kinds[v.kind] ? kinds[v.kind] : "",
                                 value_text(e, v));
     return text ? text : "";
 }
@@ -164,7 +173,9 @@ static const struct op_row {
     [AST_OR] = {"or", LVT_OP_or},   [AST_NEG] = {"-", LVT_OP_neg},       [AST_NOT] = {"not", LVT_OP_not},
 };
 
-static value overflow(frame *f, spot at) { return fail(f, at, "E207", "the result does not fit in 64 bits"); }
+static value overflow(frame *f, spot at) {
+    return fail(f, at, "E207", "the result does not fit in 64 bits");
+}
 
 static value power(frame *f, int64_t base, int64_t exponent, spot at) {
     if (exponent < 0)
@@ -201,7 +212,10 @@ static value int_binary(frame *f, ast_op op, int64_t a, int64_t b, spot at) {
             return op == AST_MOD ? value_int(0) : overflow(f, at);
         if (op == AST_DIV && a % b)
             return fail(f, at, "E209",
-                        "%" PRId64 " / %" PRId64 " is not a whole number; // rounds down, a point as in %" PRId64 ".0 gives a fraction", a, b, b);
+                        "%" PRId64 " / %" PRId64
+                        " is not a whole number; // rounds down, a point as in %" PRId64
+                        ".0 gives a fraction",
+                        a, b, b);
         r = a % b;
         if (r && (r < 0) != (b < 0)) /* as Python: the remainder has the divisor's sign */
             r += b;
