@@ -16,6 +16,7 @@ typedef struct out {
     char *bytes;
     size_t n, capacity;
     bool failed;
+    bool bare; /* no places, roles, names of values */
 } out;
 
 static void put_bytes(out *o, const char *bytes, size_t n) {
@@ -110,7 +111,7 @@ static void put_type(out *o, const lvt_type *t) {
 
 /* " loc(file:line:col < caller ...)", nothing when unknown. */
 static void put_loc(out *o, const lvt_module *m, lvt_loc loc) {
-    if (!loc || loc >= m->n_locs)
+    if (!loc || loc >= m->n_locs || o->bare)
         return;
     put(o, " loc(");
     for (const char *between = ""; loc; between = " < ") {
@@ -203,7 +204,7 @@ static void put_attrs(out *o, const lvt_node *n) {
 /* The names of the results, as far as they have any: ` "y", _, "deviation"`. */
 static void put_names(out *o, const lvt_graph *g, const lvt_node *n) {
     uint32_t last = 0;
-    for (uint32_t k = 0; k < n->n_results; k++)
+    for (uint32_t k = 0; k < n->n_results && !o->bare; k++)
         if (g->values[n->result + k].name)
             last = k + 1;
     for (uint32_t k = 0; k < last; k++) {
@@ -217,7 +218,7 @@ static void put_names(out *o, const lvt_graph *g, const lvt_node *n) {
 }
 
 static void put_role(out *o, const lvt_graph *g, const lvt_node *n) {
-    if (n->role == LVT_FORWARD)
+    if (n->role == LVT_FORWARD || o->bare)
         return;
     put(o, n->role == LVT_GRADIENT ? " gradient" : " update");
     if (n->origin < g->n_nodes) {
@@ -342,7 +343,7 @@ static void put_state(out *o, const lvt_module *m, const lvt_state *s) {
     put(o, "\n");
 }
 
-static void put_module(out *o, const lvt_module *m) {
+static void put_heading(out *o, const lvt_module *m) {
     put(o, "module ");
     put_string(o, m->name);
     put(o, "\n");
@@ -358,6 +359,11 @@ static void put_module(out *o, const lvt_module *m) {
         put_string(o, m->sources[i].name);
         put(o, "\n");
     }
+}
+
+static void put_module(out *o, const lvt_module *m) {
+    if (!o->bare)
+        put_heading(o, m);
     for (uint32_t i = 0; i < m->n_states; i++)
         put_state(o, m, &m->states[i]);
     for (uint32_t i = 0; i < m->n_entries; i++)
@@ -365,18 +371,20 @@ static void put_module(out *o, const lvt_module *m) {
 }
 
 /* Prints one or the other with a decimal point, whatever the caller's locale says. */
-static char *print(const lvt_module *m, const lvt_graph *g, size_t *length) {
+static char *print(const lvt_module *m, const lvt_graph *g, bool bare, size_t *length) {
     locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
     if (c == (locale_t)0)
         return NULL;
     locale_t before = uselocale(c);
-    out o = {0};
+    out o = {.bare = bare};
     if (m)
         put_module(&o, m);
     else
         put_entry(&o, g);
     uselocale(before);
     freelocale(c);
+    if (!o.bytes)
+        put_bytes(&o, "", 0); /* a module without states and entries has an empty meaning */
     if (o.failed) {
         free(o.bytes);
         return NULL;
@@ -387,9 +395,13 @@ static char *print(const lvt_module *m, const lvt_graph *g, size_t *length) {
 }
 
 char *lvt_print_module(const lvt_module *m, size_t *length) {
-    return print(m, NULL, length);
+    return print(m, NULL, false, length);
+}
+
+char *lvt_print_meaning(const lvt_module *m, size_t *length) {
+    return print(m, NULL, true, length);
 }
 
 char *lvt_print_graph(const lvt_graph *g) {
-    return print(NULL, g, NULL);
+    return print(NULL, g, false, NULL);
 }

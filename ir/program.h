@@ -70,7 +70,21 @@ typedef struct lvt_compiled {
 enum { LVT_PROGRAM_VERSION = 1 };
 
 void lvt_compiled_free(lvt_compiled *p);
-/* Checks that every index is in range, that places lie inside their buffers with alignment, that steps cover
+/* Fills in hash and version: of what is computed and how, not of names of values, places in the model file or
+ * settings, so that a changed comment does not make checkpoints strangers. */
+lvt_status lvt_program_seal(lvt_compiled *p, lvt_diag *diag);
+/* What a plan may do:
+ *   - A node that is a step writes its results: to the arena (offset a multiple of 64), to a state in place,
+ * or nowhere (nobody reads them). No two elements of a result share a byte.
+ *   - Of other nodes, input, state and constant lie at the start of their own memory, row-major (a constant
+ * of one value may have any strides); a view's place follows from its operand's (strides of size-1 dims are
+ * free); the rest is dead. What is nowhere is not read.
+ *   - Outputs, updates and stores read after the last step. An update of a state is a store, or its value
+ * lies in the state itself, row-major, written by a step after which nothing reads the old value.
+ *   - A `fused` or pointwise step may write a result over an operand that it is the last to read, if both
+ * have the same place and shape, that of the whole domain.
+ *
+ * Checks that every index is in range, that places lie inside their buffers with alignment, that steps cover
  * what outputs, updates and stores need in a legal order, that each node's family accepts it, and that no two
  * values that are alive at the same time overlap (computed here from nothing but the graph, the step order
  * and the places). */

@@ -9,6 +9,9 @@
 
 /* The whole module as text, malloc'ed; the caller frees it. NULL when out of memory. length may be NULL. */
 char *lvt_print_module(const lvt_module *m, size_t *length);
+/* States and entries alone, without names of values, places in source files and origins: the same for modules
+ * that compute the same in the same way. For hashes. malloc'ed; NULL when out of memory. */
+char *lvt_print_meaning(const lvt_module *m, size_t *length);
 /* One graph alone (for dumps and messages); not readable by itself. */
 char *lvt_print_graph(const lvt_graph *g);
 /* Reads a module (any input: errors are LVT_USER with line and caret, never a crash). `file` names it in

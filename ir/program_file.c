@@ -1,0 +1,142 @@
+/* Program files on disk: whole or not at all.
+ *
+ * Invariant: a file of the wanted name is either the old one or the complete new one, also when the disk is
+ * full or the power fails; nothing else is left behind unless the process is killed. May not know: what the
+ * bytes mean. */
+#include "program_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { TRIES = 100, BLOCK = 1 << 16 };
+
+static lvt_status refused(lvt_diag *diag, const char *path, const char *what) {
+    return lvt_error(diag, LVT_IO, "E610", (lvt_pos){path, 0, 0}, "cannot %s: %s", what, strerror(errno));
+}
+
+/* Opens a new file beside `path`; its name is put into *name (malloc'ed, with room to spare). */
+static int open_temporary(const char *path, char **name) {
+    size_t room = strlen(path) + 64;
+    *name = malloc(room);
+    for (int i = 0; *name && i < TRIES; i++) {
+        snprintf(*name, room, "%s.tmp.%ld.%d", path, (long)getpid(), i);
+        int fd = open(*name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (fd >= 0 || errno != EEXIST)
+            return fd;
+    }
+    return -1;
+}
+
+static bool write_all(int fd, const unsigned char *bytes, size_t n) {
+    while (n) {
+        ssize_t done = write(fd, bytes, n > 1 << 30 ? 1 << 30 : n);
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done <= 0)
+            return false;
+        bytes += done;
+        n -= (size_t)done;
+    }
+    return true;
+}
+
+/* Makes the new name last; a file system that cannot sync folders has done what it can. */
+static void sync_folder(const char *path) {
+    const char *slash = strrchr(path, '/');
+    char *folder = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+    int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (fd >= 0) {
+        (void)fsync(fd);
+        close(fd);
+    }
+    free(folder);
+}
+
+lvt_status lvt_program_write(lvt_compiled *p, const char *path, lvt_diag *diag) {
+    unsigned char *bytes;
+    size_t length;
+    lvt_status status = lvt_program_encode(p, &bytes, &length, diag);
+    if (status != LVT_OK)
+        return status;
+    char *name = NULL;
+    int fd = open_temporary(path, &name);
+    if (fd < 0) {
+        status = name ? refused(diag, path, "be created")
+                      : lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    } else {
+        bool ok = write_all(fd, bytes, length) && fsync(fd) == 0;
+        int why = errno;
+        if (close(fd) != 0 && ok) {
+            ok = false;
+            why = errno;
+        }
+        if (ok && rename(name, path) != 0) {
+            ok = false;
+            why = errno;
+        }
+        if (!ok) {
+            unlink(name);
+            errno = why;
+            status = refused(diag, path, "be written");
+        } else {
+            sync_folder(path);
+        }
+    }
+    free(name);
+    free(bytes);
+    return status;
+}
+
+/* All that can be read from fd; NULL with errno set (ENOMEM: out of memory). */
+static unsigned char *read_all(int fd, size_t *length) {
+    unsigned char *bytes = NULL;
+    size_t n = 0, capacity = 0;
+    for (;;) {
+        if (capacity - n < BLOCK) {
+            unsigned char *bigger = realloc(bytes, capacity = capacity * 2 + 2 * BLOCK);
+            if (!bigger) {
+                free(bytes);
+                errno = ENOMEM;
+                return NULL;
+            }
+            bytes = bigger;
+        }
+        ssize_t got = read(fd, bytes + n, capacity - n > 1 << 30 ? 1 << 30 : capacity - n);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0) {
+            int why = errno;
+            free(bytes);
+            errno = why;
+            return NULL;
+        }
+        if (got == 0) {
+            *length = n;
+            return bytes;
+        }
+        n += (size_t)got;
+    }
+}
+
+lvt_status lvt_program_read(const char *path, lvt_compiled **out, lvt_diag *diag) {
+    *out = NULL;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return refused(diag, path, "be opened");
+    size_t length = 0;
+    unsigned char *bytes = read_all(fd, &length);
+    int why = errno;
+    close(fd);
+    if (!bytes) {
+        errno = why;
+        return why == ENOMEM ? lvt_error(diag, LVT_NOMEM, NULL, (lvt_pos){path, 0, 0}, "out of memory")
+                             : refused(diag, path, "be read");
+    }
+    lvt_status status = lvt_program_decode(path, bytes, length, out, diag);
+    free(bytes);
+    return status;
+}
