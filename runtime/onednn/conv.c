@@ -63,15 +63,13 @@ static dnnl_status_t conv_describe(conv *c, const lvt_kernel_request *r) {
     c->at[second] = (lvt_at){LVT_AT_OPERAND, 1, 0};
     c->at[c->computed] = (lvt_at){LVT_AT_RESULT, 0, 0};
 
-    const int64_t *stride = lvt_attr_get(node, "stride")->ints,
-                  *padding = lvt_attr_get(node, "padding")->ints;
-    const int64_t *dilation = lvt_attr_get(node, "dilation")->ints;
-    int64_t groups = lvt_attr_get(node, "groups")->i;
+    lvt_window window = lvt_window_of(node);
+    int64_t groups = window.groups;
     for (int i = 0; i < 2; i++) {
-        c->shape.stride[i] = stride[i];
-        c->shape.dilation[i] = dilation[i] - 1;
-        c->shape.before[i] = padding[i];
-        c->shape.after[i] = padding[2 + i];
+        c->shape.stride[i] = window.stride[i];
+        c->shape.dilation[i] = window.dilation[i] - 1;
+        c->shape.before[i] = window.padding[i];
+        c->shape.after[i] = window.padding[2 + i];
     }
     for (int i = 0; i < N_TENSORS; i++) {
         c->type[i] = lvt_onednn_dtype(views[i]->type.dtype);
