@@ -4,6 +4,7 @@
  * data sets. */
 #include "cmd.h"
 #include "internal.h"
+#include "data/augment.h"
 #include "ir/op.h"
 
 #include <stdlib.h>
@@ -63,8 +64,7 @@ static void fill_input(const lvt_graph *g, const lvt_input *in, uint32_t index, 
     bool mask = strstr(in->name, "mask") != NULL;
     for (int64_t i = 0; i < n; i++) {
         uint32_t words[4];
-        lvt_philox((const uint32_t[]){(uint32_t)i, 0, index, 0x6c7674u},
-                   (const uint32_t[]){(uint32_t)seed, (uint32_t)(seed >> 32)}, words);
+        lvt_philox(seed, (uint32_t)i, 0, index, 0x6c7674u, words);
         double unit = words[0] / 4294967296.0;
         switch ((lvt_dtype)t->dtype) {
         case LVT_F32: /* deviation 1, like a normalised image */

@@ -91,9 +91,6 @@ void lvt_scatter_packed(const lvt_type *t, const int64_t *strides, const void *p
 /* ---- rng.c ------------------------------------------------------------------------------------------------
  */
 
-/* Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011): 128 random bits from a
- * counter and a key. */
-void lvt_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
 /* Initial value of a state: packed elements, a function of (seed, name, init, type) alone, the same on every
  * machine and for every number of threads. */
 void lvt_init_values(const lvt_state *state, uint64_t seed, int threads, void *packed);

@@ -4,6 +4,7 @@
  * which IEEE 754 defines exactly, are used on the way, so every machine gets the same bits. May not know:
  * sessions. */
 #include "internal.h"
+#include "data/augment.h"
 #include "ir/interp.h"
 
 #include <math.h>
@@ -15,19 +16,6 @@
 #else
 #define EXACT
 #endif
-
-void lvt_philox(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]) {
-    uint32_t c[4] = {counter[0], counter[1], counter[2], counter[3]}, k0 = key[0], k1 = key[1];
-    for (int round = 0; round < 10; round++) {
-        uint64_t p0 = (uint64_t)0xD2511F53u * c[0], p1 = (uint64_t)0xCD9E8D57u * c[2];
-        uint32_t next[4] = {(uint32_t)(p1 >> 32) ^ c[1] ^ k0, (uint32_t)p1, (uint32_t)(p0 >> 32) ^ c[3] ^ k1,
-                            (uint32_t)p0};
-        memcpy(c, next, sizeof c);
-        k0 += 0x9E3779B9u;
-        k1 += 0xBB67AE85u;
-    }
-    memcpy(out, c, sizeof c);
-}
 
 /* log(x), x > 0 normal: x = m 2^e with m in [sqrt(1/2), sqrt(2)), log m = 2 atanh((m - 1) / (m + 1)). */
 EXACT static double exact_log(double x) {
@@ -83,7 +71,8 @@ typedef struct fill {
     const lvt_state *state;
     char *packed;
     int64_t n;
-    uint32_t key[2], stream[2];
+    uint64_t seed;
+    uint32_t stream[2];
 } fill;
 
 EXACT static void fill_chunk(void *user, int64_t chunk, int thread) {
@@ -95,9 +84,9 @@ EXACT static void fill_chunk(void *user, int64_t chunk, int thread) {
     int64_t end = (chunk + 1) * CHUNK < f->n ? (chunk + 1) * CHUNK : f->n;
     for (int64_t i = chunk * CHUNK; i < end; i += 4) {
         double v[4] = {init->a, init->a, init->a, init->a}, z[4];
-        uint32_t counter[4] = {(uint32_t)(i / 4), 0, f->stream[0], f->stream[1]}, words[4];
+        uint32_t words[4];
         if (init->kind != LVT_INIT_CONSTANT)
-            lvt_philox(counter, f->key, words);
+            lvt_philox(f->seed, (uint32_t)(i / 4), 0, f->stream[0], f->stream[1], words);
         if (init->kind == LVT_INIT_UNIFORM) {
             for (int k = 0; k < 4; k++)
                 v[k] = init->a + (init->b - init->a) * (words[k] / 4294967296.0);
@@ -107,9 +96,8 @@ EXACT static void fill_chunk(void *user, int64_t chunk, int thread) {
                 /* Beyond two deviations an element draws again from counters of its own. */
                 for (uint32_t draw = 1; init->kind == LVT_INIT_TRUNCATED_NORMAL && !(fabs(z[k]) <= 2);
                      draw++) {
-                    uint32_t again[4] = {(uint32_t)(i + k), draw, f->stream[0], f->stream[1]};
                     double more[4];
-                    lvt_philox(again, f->key, words);
+                    lvt_philox(f->seed, (uint32_t)(i + k), draw, f->stream[0], f->stream[1], words);
                     box_muller(words, more);
                     for (int j = 0; j < 4 && !(fabs(z[k]) <= 2); j++)
                         z[k] = more[j];
@@ -133,10 +121,6 @@ void lvt_init_values(const lvt_state *state, uint64_t seed, int threads, void *p
     uint64_t hash = 0xcbf29ce484222325u; /* FNV-1a of the name: each state has its own stream */
     for (const char *c = state->name; *c; c++)
         hash = (hash ^ (unsigned char)*c) * 0x100000001b3u;
-    fill f = {state,
-              packed,
-              lvt_numel(&state->type),
-              {(uint32_t)seed, (uint32_t)(seed >> 32)},
-              {(uint32_t)hash, (uint32_t)(hash >> 32)}};
+    fill f = {state, packed, lvt_numel(&state->type), seed, {(uint32_t)hash, (uint32_t)(hash >> 32)}};
     lvt_parallel(threads, (f.n + CHUNK - 1) / CHUNK, fill_chunk, &f);
 }
