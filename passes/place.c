@@ -87,10 +87,12 @@ bool lvt_view_place(const lvt_graph *g, const lvt_node *n, const lvt_place *oper
     }
     case LVT_OP_slice: {
         int64_t axis = lvt_attr_get(n, "axis")->i, step = lvt_attr_get(n, "step")->i;
+        int64_t begin = lvt_attr_get(n, "begin")->i;
         axis += axis < 0 ? from->rank : 0;
+        begin += begin < 0 ? from->dim[axis] : 0;
         memcpy(p.strides, s, sizeof p.strides);
         p.strides[axis] = s[axis] * step;
-        p.offset += (uint64_t)(lvt_attr_get(n, "begin")->i * s[axis]) * lvt_dtype_size((lvt_dtype)to->dtype);
+        p.offset += (uint64_t)(begin * s[axis]) * lvt_dtype_size((lvt_dtype)to->dtype);
         break;
     }
     default:
@@ -100,16 +102,14 @@ bool lvt_view_place(const lvt_graph *g, const lvt_node *n, const lvt_place *oper
     return true;
 }
 
-/* oneDNN takes a matrix whose rows or columns are contiguous, in any batch order, but nothing that repeats.
+/* Products read a matrix whose rows or columns are contiguous, in any batch order, without packing it first.
  */
 static bool matrix_strides(const lvt_type *t, const int64_t *s) {
     int64_t rows = t->dim[t->rank - 2], cols = t->dim[t->rank - 1];
     int64_t r = s[t->rank - 2], c = s[t->rank - 1];
-    for (int i = 0; i < t->rank; i++)
-        if (t->dim[i] != 1 && s[i] <= 0)
-            return false;
-    return cols == 1 || rows == 1 ? (c == 1 || r == 1 || rows * cols == 1)
-                                  : (c == 1 && r >= cols) || (r == 1 && c >= rows);
+    bool by_row = (cols == 1 || c == 1) && (rows == 1 || r >= cols);
+    bool by_column = (rows == 1 || r == 1) && (cols == 1 || c >= rows);
+    return by_row || by_column;
 }
 
 bool lvt_reads_strides(const lvt_graph *g, lvt_node_id n, uint32_t k, const int64_t *strides) {

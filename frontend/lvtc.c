@@ -1,0 +1,355 @@
+/* lvtc: compiles a model file (or IR text) into a program for lvt-run.
+ *
+ * Invariant: results that were asked for (IR, dumps, reports) go to standard output or the named file, words
+ * about them to standard error; the exit code is 0, 1 (the model or the system), 2 (the command line) or 70
+ * (a bug). May not know: how anything is compiled. */
+#include "frontend/language/language.h"
+#include "ir/text.h"
+#include "passes/pass.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct command {
+    const char *input, *output, *emit, *models;
+    const char **settings;
+    size_t n_settings;
+    lvt_compile_options compile;
+} command;
+
+enum {
+    OPT_SET = 256,
+    OPT_EMIT,
+    OPT_MODELS,
+    OPT_STOP,
+    OPT_START,
+    OPT_DUMP,
+    OPT_EACH,
+    OPT_TIME,
+    OPT_LIMIT,
+    OPT_EXPLAIN,
+    OPT_MEMORY,
+    OPT_PASSES,
+    OPT_VERSION
+};
+
+static const struct option long_options[] = {
+    {"output", required_argument, NULL, 'o'},         {"set", required_argument, NULL, OPT_SET},
+    {"emit", required_argument, NULL, OPT_EMIT},      {"models", required_argument, NULL, OPT_MODELS},
+    {"explain", no_argument, NULL, OPT_EXPLAIN},      {"memory-report", no_argument, NULL, OPT_MEMORY},
+    {"time-passes", no_argument, NULL, OPT_TIME},     {"stop-after", required_argument, NULL, OPT_STOP},
+    {"start-at", required_argument, NULL, OPT_START}, {"dump-after", required_argument, NULL, OPT_DUMP},
+    {"verify-each", no_argument, NULL, OPT_EACH},     {"pass-limit", required_argument, NULL, OPT_LIMIT},
+    {"passes", no_argument, NULL, OPT_PASSES},        {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, OPT_VERSION},      {0}};
+
+static void help(void) {
+    fputs(
+        "Usage: lvtc MODEL.lvt [-o PROGRAM.lvtx] [options]\n"
+        "\n"
+        "Compiles a model file, with its loss and its update, into a program for lvt-run: every entry of "
+        "the\n"
+        "model becomes one planned graph.\n"
+        "\n"
+        "  lvtc models/lvt-s.lvt                      writes lvt-s.lvtx here\n"
+        "  lvtc models/lvt-s.lvt --set batch=64 --set classes=10 -o small.lvtx\n"
+        "  lvtc models/lvt-s.lvt --emit=ir            the graph as text, as the model says it\n"
+        "  lvtc models/lvt-s.lvt --explain            what was fused and why not more, which kernel runs "
+        "each step\n"
+        "\n"
+        "  -o, --output FILE     where to write; default: the model's name with .lvtx (program) or standard\n"
+        "                        output (IR); '-' is standard output\n"
+        "      --set NAME=VALUE  a setting of the model; the last of a name wins\n"
+        "      --models FOLDER   where imports are looked for that are not beside the importing file\n"
+        "      --emit=KIND       program (default), or ir: IR text after --stop-after, by default before any "
+        "pass\n"
+        "\n"
+        "What the compiler did, on standard output:\n"
+        "      --explain         fused or not and why, family of every step, with the line of the model "
+        "file\n"
+        "      --memory-report   the peak of every entry and the twenty largest values alive then\n"
+        "      --time-passes     milliseconds and nodes of every pass\n"
+        "\n"
+        "Working on the compiler:\n"
+        "      --passes          lists the passes in order, with what they do\n"
+        "      --stop-after=PASS  runs no pass after this one; prints the IR then\n"
+        "      --start-at=PASS   the input is IR text (.lvtir), as --dump-after prints it; begins with this "
+        "pass\n"
+        "      --dump-after=PASS  prints the IR after a pass, or after each with 'all'\n"
+        "      --verify-each     checks the IR after every pass\n"
+        "      --pass-limit=N    runs only the first N of the passes that merely improve, to find a faulty "
+        "one\n"
+        "  -h, --help, --version\n"
+        "\n"
+        "Exit codes: 0 done, 1 the model is wrong or the system refused, 2 wrong command line, 70 a bug in "
+        "lvtc.\n",
+        stdout);
+}
+
+/* The models folder beside the installed program, or that of the source tree, or NULL. The caller frees it.
+ */
+static char *find_models(void) {
+    static const char tail[] = "../share/lvt/models";
+    char self[4096];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - sizeof tail);
+    char *slash = NULL;
+    if (n > 0) {
+        self[n] = 0;
+        slash = strrchr(self, '/');
+    }
+    if (slash) {
+        strcpy(slash + 1, tail);
+        if (!access(self, R_OK))
+            return strdup(self);
+    }
+#ifdef LVT_MODELS_FOLDER
+    if (!access(LVT_MODELS_FOLDER, R_OK))
+        return strdup(LVT_MODELS_FOLDER);
+#endif
+    return NULL;
+}
+
+static lvt_status usage(lvt_diag *diag, const char *what, const char *value) {
+    return lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE, what, value);
+}
+
+static lvt_status unknown_option(lvt_diag *diag, const char *given) {
+    const char *names[32];
+    char word[64];
+    size_t n = 0, length = strcspn(given, "=");
+    for (; long_options[n].name; n++)
+        names[n] = long_options[n].name;
+    lvt_status status = usage(diag, "option '%s' is unknown or lacks its value; see lvtc --help", given);
+    if (!strncmp(given, "--", 2) && length - 2 < sizeof word) {
+        snprintf(word, sizeof word, "%.*s", (int)length - 2, given + 2);
+        const char *near = lvt_nearest(word, names, n);
+        if (near)
+            lvt_note(diag, LVT_NOWHERE, "did you mean '--%s'?", near);
+    }
+    return status;
+}
+
+static lvt_status parse(command *c, int argc, char **argv, lvt_diag *diag, bool *done) {
+    int option;
+    opterr = 0;
+    while ((option = getopt_long(argc, argv, "o:h", long_options, NULL)) != -1) {
+        switch (option) {
+        case 'o':
+            c->output = optarg;
+            break;
+        case OPT_SET:
+            if (!strchr(optarg, '=') || optarg[0] == '=')
+                return usage(diag, "--set wants NAME=VALUE, not '%s'", optarg);
+            c->settings[c->n_settings++] = optarg;
+            break;
+        case OPT_EMIT:
+            if (strcmp(optarg, "ir") && strcmp(optarg, "program"))
+                return usage(diag, "--emit wants ir or program, not '%s'", optarg);
+            c->emit = optarg;
+            break;
+        case OPT_MODELS:
+            c->models = optarg;
+            break;
+        case OPT_STOP:
+            c->compile.stop_after = optarg;
+            break;
+        case OPT_START:
+            c->compile.start_at = optarg;
+            break;
+        case OPT_DUMP:
+            c->compile.dump_after = optarg;
+            break;
+        case OPT_EACH:
+            c->compile.verify_each = true;
+            break;
+        case OPT_TIME:
+            c->compile.time_passes = true;
+            break;
+        case OPT_EXPLAIN:
+            c->compile.explain = true;
+            break;
+        case OPT_MEMORY:
+            c->compile.memory_report = true;
+            break;
+        case OPT_LIMIT: {
+            char *end;
+            long n = strtol(optarg, &end, 10);
+            if (*end || end == optarg || n < 1 || n > 1000000)
+                return usage(diag, "--pass-limit wants a number from 1, not '%s'", optarg);
+            c->compile.pass_limit = (int)n;
+            break;
+        }
+        case OPT_PASSES:
+            for (const lvt_pass_info *p = lvt_pass_table; p->name; p++)
+                printf("%-16s %s\n", p->name, p->purpose);
+            *done = true;
+            return LVT_OK;
+        case OPT_VERSION:
+            puts("lvtc " LVT_VERSION);
+            *done = true;
+            return LVT_OK;
+        case 'h':
+            help();
+            *done = true;
+            return LVT_OK;
+        default:
+            return unknown_option(diag, argv[optind - 1]);
+        }
+    }
+    if (optind == argc)
+        return usage(diag, "no model file is given; see lvtc --help%s", "");
+    if (optind + 1 < argc)
+        return usage(diag, "one model file at a time; '%s' is too many", argv[optind + 1]);
+    c->input = argv[optind];
+    return LVT_OK;
+}
+
+/* "models/lvt-s.lvt" -> "lvt-s.lvtx" */
+static char *default_output(const char *input) {
+    const char *base = strrchr(input, '/');
+    base = base ? base + 1 : input;
+    const char *dot = strrchr(base, '.');
+    int n = dot && dot != base ? (int)(dot - base) : (int)strlen(base);
+    size_t size = (size_t)n + sizeof ".lvtx";
+    char *name = malloc(size);
+    if (name)
+        snprintf(name, size, "%.*s.lvtx", n, base);
+    return name;
+}
+
+static void print_report(void *user, lvt_report kind, const char *title, const char *text) {
+    (void)user;
+    if (kind == LVT_REPORT_DUMP)
+        printf("# after %s\n", title);
+    fputs(text, stdout);
+}
+
+static lvt_status read_text(const char *path, char **text, size_t *length, lvt_diag *diag) {
+    FILE *f = !strcmp(path, "-") ? stdin : fopen(path, "rb");
+    size_t cap = 0, n;
+    *text = NULL;
+    *length = 0;
+    if (!f)
+        return lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "%s: %s", path, strerror(errno));
+    do {
+        if (*length + 65536 > cap) {
+            char *grown = realloc(*text, cap = 2 * cap + 65536);
+            if (!grown) {
+                if (f != stdin)
+                    fclose(f);
+                return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory reading %s", path);
+            }
+            *text = grown;
+        }
+        n = fread(*text + *length, 1, 65536, f);
+        *length += n;
+    } while (n);
+    bool failed = ferror(f);
+    if (f != stdin)
+        fclose(f);
+    return failed ? lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "%s: %s", path, strerror(errno)) : LVT_OK;
+}
+
+static bool ends_with(const char *s, const char *tail) {
+    size_t n = strlen(s), m = strlen(tail);
+    return n >= m && !strcmp(s + n - m, tail);
+}
+
+static lvt_status load(const command *c, lvt_module **m, lvt_diag *diag) {
+    if (c->compile.start_at || ends_with(c->input, ".lvtir")) {
+        char *text;
+        size_t length;
+        lvt_status status = read_text(c->input, &text, &length, diag);
+        if (status == LVT_OK && c->n_settings)
+            status = usage(diag, "%s is IR text: its settings are fixed", c->input);
+        if (status == LVT_OK)
+            status = lvt_read_module(c->input, text, length, m, diag);
+        free(text);
+        return status;
+    }
+    char *found = c->models ? NULL : find_models();
+    lvt_status status =
+        lvt_compile_file(c->input, c->settings, c->n_settings, c->models ? c->models : found, m, diag);
+    free(found);
+    return status;
+}
+
+static lvt_status write_text(const char *path, const char *text, lvt_diag *diag) {
+    bool std = !path || !strcmp(path, "-");
+    FILE *f = std ? stdout : fopen(path, "w");
+    bool ok = f && fputs(text, f) >= 0 && fflush(f) == 0;
+    if (f && !std)
+        ok = fclose(f) == 0 && ok;
+    return ok ? LVT_OK
+              : lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "%s: %s", std ? "standard output" : path,
+                          strerror(errno));
+}
+
+static lvt_status emit_ir(const command *c, lvt_module *m, lvt_diag *diag) {
+    char *text = lvt_print_module(m, NULL);
+    lvt_status status =
+        text ? write_text(c->output, text, diag)
+             : lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory printing the module");
+    free(text);
+    return status;
+}
+
+static lvt_status run(command *c, lvt_diag *diag) {
+    lvt_module *m = NULL;
+    lvt_compiled *program = NULL;
+    bool ir = c->emit && !strcmp(c->emit, "ir"), whole = !c->compile.stop_after;
+    lvt_status status = load(c, &m, diag);
+    if (status != LVT_OK)
+        return status;
+    if (ir && whole && !c->compile.start_at) { /* as the model says it: nothing to run */
+        status = emit_ir(c, m, diag);
+        lvt_module_free(m);
+        return status;
+    }
+    status = lvt_compile(m, &c->compile, &program, diag);
+    if (status == LVT_OK && (ir || !program)) {
+        if (ir || !c->compile.dump_after)
+            status = emit_ir(c, m, diag);
+    } else if (status == LVT_OK) {
+        char *name = c->output ? NULL : default_output(c->input);
+        const char *path = c->output ? c->output : name;
+        if (!path)
+            status = lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+        else
+            status = lvt_program_write(program, path, diag);
+        free(name);
+    }
+    if (program)
+        lvt_compiled_free(program);
+    else
+        lvt_module_free(m);
+    return status;
+}
+
+int main(int argc, char **argv) {
+    lvt_diag *diag = lvt_diag_new();
+    command c = {.settings = calloc((size_t)argc + 1, sizeof *c.settings)};
+    bool done = false;
+    if (!diag || !c.settings) {
+        fputs("lvtc: out of memory\n", stderr);
+        lvt_diag_free(diag);
+        free(c.settings);
+        return 1;
+    }
+    c.compile.report = print_report;
+    lvt_status status = parse(&c, argc, argv, diag, &done);
+    if (status == LVT_OK && !done)
+        status = run(&c, diag);
+    if (fflush(stdout) && status == LVT_OK)
+        status = lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "standard output: %s", strerror(errno));
+    char *words = lvt_diag_text(diag);
+    fputs(words ? words : "lvtc: out of memory\n", stderr);
+    free(words);
+    free(c.settings);
+    lvt_diag_free(diag);
+    return lvt_exit_code(status);
+}
