@@ -19,6 +19,9 @@ typedef struct lvt_command {
 lvt_status lvt_cmd_info(int argc, char **argv, lvt_diag *diag);
 lvt_status lvt_cmd_bench(int argc, char **argv, lvt_diag *diag);
 lvt_status lvt_cmd_check(int argc, char **argv, lvt_diag *diag);
+lvt_status lvt_cmd_train(int argc, char **argv, lvt_diag *diag);
+lvt_status lvt_cmd_eval(int argc, char **argv, lvt_diag *diag);
+lvt_status lvt_cmd_predict(int argc, char **argv, lvt_diag *diag);
 
 /* ---- options ----------------------------------------------------------------------------------------------
  */

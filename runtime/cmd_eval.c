@@ -1,0 +1,123 @@
+/* lvt-run eval: accuracy of a checkpoint on the test images, in both scenarios.
+ * May not know: training. */
+#include "cmd.h"
+#include "continual/checkpoint.h"
+#include "cmd_checkpoint.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct accuracy {
+    double class_il, task_il;
+} accuracy;
+
+static void print_text(const lvt_checkpoint_info *info, const accuracy *a, int n, const lvt_dataset *d) {
+    double c = 0, t = 0;
+    printf("%s after %d of %d tasks, on the test images of %s\n\n%6s%10s%10s  classes\n", info->program, n,
+           info->tasks.n, d->name, "task", "Class-IL", "Task-IL");
+    for (int j = 0; j < n; j++) {
+        char *labels = lvt_task_labels(&info->tasks, j);
+        printf("%6d%9.2f%%%9.2f%%  %s\n", j + 1, 100 * a[j].class_il, 100 * a[j].task_il,
+               labels ? labels : "");
+        free(labels);
+        c += a[j].class_il / n;
+        t += a[j].task_il / n;
+    }
+    printf("%6s%9.2f%%%9.2f%%\n", "mean", 100 * c, 100 * t);
+}
+
+static bool print_json(const lvt_checkpoint_info *info, const accuracy *a, int n) {
+    cJSON *o = cJSON_CreateObject(), *list = cJSON_CreateArray();
+    double c = 0, t = 0;
+    cJSON_AddStringToObject(o, "program", info->program);
+    cJSON_AddNumberToObject(o, "tasks_learned", n);
+    for (int j = 0; j < n; j++) {
+        cJSON *r = cJSON_CreateObject();
+        cJSON_AddNumberToObject(r, "task", j + 1);
+        cJSON_AddItemToObject(
+            r, "classes",
+            cJSON_CreateIntArray(info->tasks.order + info->tasks.first[j], lvt_task_size(&info->tasks, j)));
+        cJSON_AddNumberToObject(r, "class_il", a[j].class_il);
+        cJSON_AddNumberToObject(r, "task_il", a[j].task_il);
+        cJSON_AddItemToArray(list, r);
+        c += a[j].class_il / n;
+        t += a[j].task_il / n;
+    }
+    cJSON_AddItemToObject(o, "per_task", list);
+    cJSON_AddNumberToObject(o, "class_il", c);
+    cJSON_AddNumberToObject(o, "task_il", t);
+    char *text = cJSON_Print(o);
+    cJSON_Delete(o);
+    if (text)
+        printf("%s\n", text);
+    cJSON_free(text);
+    return text != NULL;
+}
+
+static lvt_status evaluate(lvt_trained *t, const lvt_dataset *d, bool json, lvt_diag *diag) {
+    const lvt_checkpoint_info *info = &t->info;
+    lvt_status status = lvt_model_fits(&t->model, d, diag);
+    int n = lvt_checkpoint_learned(info);
+    accuracy *a = calloc((size_t)n, sizeof *a);
+    if (!a)
+        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    for (int j = 0; j < n && status == LVT_OK; j++)
+        status = lvt_evaluate_task(&t->model, &t->augment, d, &info->tasks, j, n, NULL, &a[j].class_il,
+                                   &a[j].task_il, diag);
+    if (status == LVT_OK && !json)
+        print_text(info, a, n, d);
+    if (status == LVT_OK && json && !print_json(info, a, n))
+        status = lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    free(a);
+    return status;
+}
+
+lvt_status lvt_cmd_eval(int argc, char **argv, lvt_diag *diag) {
+    lvt_trained_options o = {0};
+    const char *spec = NULL;
+    bool json = false;
+    const lvt_option rows[] = {
+        {"checkpoint", 'c', LVT_OPTION_TEXT, "FILE", "checkpoint of lvt-run train (needed)", &o.checkpoint, 0,
+         0, NULL},
+        {"data", 'd', LVT_OPTION_TEXT, "KIND[:DIR]",
+         "the test images: cifar100:DIR, cifar10:DIR, folder:DIR or\ndigits (needed)", &spec, 0, 0, NULL},
+        {"json", 'j', LVT_OPTION_FLAG, NULL, "print JSON", &json, 0, 0, NULL},
+        {"resize", 0, LVT_OPTION_TEXT, "HxW", "scale the pictures of folder:DIR", &o.resize, 0, 0, NULL},
+        {"threads", 't', LVT_OPTION_INT, "N", "0: all processors (0)", &o.threads, 0, 1024, NULL},
+        {"interpret", 0, LVT_OPTION_FLAG, NULL, "run on the reference interpreter: slow", &o.interpret, 0, 0,
+         NULL},
+    };
+    const lvt_usage usage = {
+        "lvt-run eval PROGRAM.lvtx --checkpoint FILE --data KIND[:DIR]",
+        "Measures a trained model on the test images of the tasks that it has learned: Class-IL (the answer "
+        "may be\n"
+        "any class seen so far) and Task-IL (any class of the image's own task), for each task and on "
+        "average.\n"
+        "  lvt-run eval lvt-s.lvtx --checkpoint run/task-10.safetensors --data cifar100:DIR",
+        rows,
+        sizeof rows / sizeof *rows,
+        1,
+        1};
+    lvt_arguments arguments;
+    lvt_status status = lvt_arguments_parse(&usage, argc, argv, &arguments, diag);
+    if (status != LVT_OK || arguments.done)
+        return status;
+    if (!o.checkpoint || !spec)
+        return lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE, "--%s is missing",
+                         o.checkpoint ? "data" : "checkpoint");
+    lvt_dataset_options size;
+    lvt_trained trained;
+    lvt_dataset *d = NULL;
+    status = lvt_parse_size(o.resize, &size, diag);
+    if (status == LVT_OK)
+        status = lvt_trained_open(&trained, arguments.values[0], &o, diag);
+    if (status != LVT_OK)
+        return status;
+    status = lvt_dataset_open(spec, &size, &d, diag);
+    if (status == LVT_OK)
+        status = evaluate(&trained, d, json, diag);
+    lvt_dataset_free(d);
+    lvt_trained_close(&trained);
+    return status;
+}

@@ -1,0 +1,376 @@
+/* lvt-run train: trains over a sequence of tasks, or goes on with a run.
+ *
+ * Invariant: all settings come from one table (continual/settings.def). Signals are taken from a descriptor
+ * between steps, so no handler and no global is needed. May not know: how training works. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* asprintf */
+#endif
+#include "cmd.h"
+#include "cmd_checkpoint.h"
+#include "continual/metrics.h"
+#include "continual/report.h"
+#include "continual/run.h"
+#include "data/file.h"
+
+#include <errno.h>
+#include <math.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+/* ---- what the person at the terminal sees
+ * ------------------------------------------------------------------ */
+
+typedef struct console {
+    const char *folder;
+    const lvt_model *model;
+    int signals, tasks, epochs;
+    bool terminal, quiet, line_open, stopped;
+    double last_line;
+} console;
+
+static bool stop_asked(void *user) {
+    console *c = user;
+    struct signalfd_siginfo info;
+    if (c->signals >= 0 && read(c->signals, &info, sizeof info) == (ssize_t)sizeof info)
+        c->stopped = true;
+    return c->stopped;
+}
+
+static void close_line(console *c) {
+    if (c->line_open)
+        printf(c->terminal ? "\r\033[K" : "\n");
+    c->line_open = false;
+}
+
+static const char *time_text(double seconds, char buffer[32]) {
+    long s = lrint(fmin(fmax(seconds, 0), 1e9));
+    if (s >= 3600)
+        snprintf(buffer, 32, "%ld h %02ld min", s / 3600, s / 60 % 60);
+    else if (s >= 60)
+        snprintf(buffer, 32, "%ld min %02ld s", s / 60, s % 60);
+    else
+        snprintf(buffer, 32, "%ld s", s);
+    return buffer;
+}
+
+static void show_progress(void *user, const lvt_progress *p) {
+    console *c = user;
+    double now = lvt_clock();
+    if (c->quiet || (!c->terminal && p->step != p->steps && now - c->last_line < 10))
+        return;
+    c->last_line = now;
+    char left[32];
+    if (c->terminal)
+        printf("\r");
+    printf("task %d/%d  epoch %d/%d  step %llu/%llu ", p->task, c->tasks, p->epoch, c->epochs,
+           (unsigned long long)p->step, (unsigned long long)p->steps);
+    for (int i = 0; i < p->n_losses; i++)
+        printf(" %s %.3f", p->names[i], p->losses[i]);
+    printf("  %.0f images/s  %s left", p->images_per_second, time_text(p->seconds_left, left));
+    printf(c->terminal ? "\033[K" : "\n");
+    c->line_open = c->terminal;
+    fflush(stdout);
+}
+
+static void show_phase(void *user, const char *what) {
+    console *c = user;
+    if (c->quiet || !c->terminal)
+        return;
+    printf("\r%s ...\033[K", what);
+    c->line_open = true;
+    fflush(stdout);
+}
+
+static lvt_accuracies accuracies(const lvt_trainer *t) {
+    return (lvt_accuracies){&t->tasks, t->class_il, t->task_il, t->at.task};
+}
+
+static void show_task(void *user, const lvt_trainer *t) {
+    console *c = user;
+    if (c->quiet)
+        return;
+    close_line(c);
+    int n = t->tasks.n, k = t->at.task;
+    char *labels = lvt_task_labels(&t->tasks, k - 1);
+    printf("task %d/%d learned (classes %.40s%s): Class-IL %.2f%%, Task-IL %.2f%%, %zu images remembered\n",
+           k, n, labels ? labels : "", labels && strlen(labels) > 40 ? " ..." : "",
+           100 * lvt_metric_value("acc", t->class_il, n, k), 100 * lvt_metric_value("acc", t->task_il, n, k),
+           t->memory.n);
+    free(labels);
+    fflush(stdout);
+}
+
+/* ---- options
+ * ----------------------------------------------------------------------------------------------- */
+
+enum { MAX_ROWS = 64 };
+
+static int option_rows(lvt_settings *s, lvt_option_list *coef, lvt_option *rows) {
+    int n = 0;
+    *coef = (lvt_option_list){s->coef.items, s->coef.n, LVT_MAX_COEFFICIENTS};
+#define TARGET_FLAG(field) &s->field
+#define TARGET_INT(field) &s->field
+#define TARGET_SEED(field) &s->field
+#define TARGET_NUMBER(field) &s->field
+#define TARGET_TEXT(field) &s->field
+#define TARGET_CHOICE(field) &s->field
+#define TARGET_LIST(field) coef
+#define LVT_HEADING(text) rows[n++] = (lvt_option){.help = text};
+#define LVT_SETTING(kind_, field, option, letter_, argument_, value, low, high, choices_, changeable, help_) \
+    rows[n++] = (lvt_option){.name = option,                                                                 \
+                             .letter = letter_,                                                              \
+                             .kind = LVT_OPTION_##kind_,                                                     \
+                             .argument = argument_,                                                          \
+                             .help = help_,                                                                  \
+                             .target = TARGET_##kind_(field),                                                \
+                             .min = low,                                                                     \
+                             .max = high,                                                                    \
+                             .choices = choices_};
+#include "continual/settings.def"
+    return n;
+}
+
+static bool same_text(const char *a, const char *b) {
+    return a == b || (a && b && !strcmp(a, b));
+}
+static bool same_list(const lvt_coefficients *a, const lvt_coefficients *b) {
+    bool same = a->n == b->n;
+    for (int i = 0; i < a->n && same; i++)
+        same = same_text(a->items[i], b->items[i]);
+    return same;
+}
+#define SAME_FLAG(a, b) ((a) == (b))
+#define SAME_INT(a, b) ((a) == (b))
+#define SAME_SEED(a, b) ((a) == (b))
+#define SAME_NUMBER(a, b) ((a) == (b))
+#define SAME_CHOICE(a, b) ((a) == (b))
+#define SAME_TEXT(a, b) same_text(a, b)
+#define SAME_LIST(a, b) same_list(&(a), &(b))
+
+/* With --resume: settings of the run; those given on the command line must be changeable or equal. */
+static lvt_status merge(const lvt_settings *given, lvt_settings *run, lvt_diag *diag) {
+    lvt_settings defaults;
+    lvt_settings_defaults(&defaults);
+    lvt_status status = LVT_OK;
+#define LVT_HEADING(text)
+#define LVT_SETTING(kind, field, option, letter, argument, value, low, high, choices, changeable, help)      \
+    if (!SAME_##kind(given->field, defaults.field) && !SAME_##kind(given->field, run->field)) {              \
+        if (changeable)                                                                                      \
+            run->field = given->field;                                                                       \
+        else                                                                                                 \
+            status = lvt_error(                                                                              \
+                diag, LVT_USAGE, NULL, LVT_NOWHERE,                                                          \
+                "--%s differs from what the run was started with, so it cannot be resumed with it", option); \
+    }
+#include "continual/settings.def"
+    if (status != LVT_OK)
+        lvt_note(diag, LVT_NOWHERE,
+                 "--resume takes all settings from the run's folder; leave the option out");
+    return status;
+}
+
+/* ---- the command
+ * -------------------------------------------------------------------------------------------- */
+
+static lvt_status open_metrics(lvt_trainer *t, lvt_diag *diag) {
+    char *path = lvt_path_join(t->folder, "metrics.jsonl");
+    if (!path)
+        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    lvt_status status = LVT_OK;
+    /* Records after the checkpoint belong to steps that will be done again. */
+    t->metrics = fopen(path, "ae");
+    if (!t->metrics || ftruncate(fileno(t->metrics), (off_t)t->metrics_bytes) != 0)
+        status =
+            lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "%s: cannot be written: %s", path, strerror(errno));
+    free(path);
+    return status;
+}
+
+static lvt_status write_reports(const lvt_trainer *t, lvt_diag *diag) {
+    lvt_accuracies a = accuracies(t);
+    char *csv = lvt_path_join(t->folder, "accuracy.csv"), *svg = lvt_path_join(t->folder, "accuracy.svg"),
+         *png = lvt_path_join(t->folder, "memory.png"), *title = NULL;
+    const lvt_settings *s = t->settings;
+    lvt_status status = LVT_NOMEM;
+    if (asprintf(&title, "%s on %s: %d tasks, memory %d, %d epoch%s, seed %llu",
+                 lvt_model_module(t->model)->name, t->data->name, t->tasks.n, s->memory, s->epochs,
+                 s->epochs == 1 ? "" : "s", (unsigned long long)s->seed) < 0)
+        title = NULL;
+    if (csv && svg && png && title) {
+        status = lvt_report_csv(&a, csv, diag);
+        if (status == LVT_OK)
+            status = lvt_report_svg(&a, title, svg, diag);
+        if (status == LVT_OK)
+            status = lvt_report_memory(&t->memory, t->data, png, diag);
+    } else {
+        lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    }
+    free(csv);
+    free(svg);
+    free(png);
+    free(title);
+    return status;
+}
+
+typedef struct work { /* everything a run holds, freed in one place */
+    lvt_settings settings;
+    lvt_run run;
+    cJSON *tree;
+    lvt_dataset *data;
+    lvt_model model;
+    lvt_trainer trainer;
+    console console;
+} work;
+
+static lvt_status prepare(work *w, const char *program, bool resume, lvt_diag *diag) {
+    lvt_dataset_options options;
+    const lvt_settings *s = &w->settings;
+    lvt_status status = lvt_parse_size(s->resize, &options, diag);
+    if (status == LVT_OK)
+        status = lvt_model_open(&w->model, program, s->threads, s->interpret, s->seed, diag);
+    if (status == LVT_OK)
+        status = lvt_dataset_open(s->data, &options, &w->data, diag);
+    if (status != LVT_OK)
+        return status;
+    lvt_events events = {&w->console, stop_asked, show_progress, show_phase, show_task};
+    w->console.model = &w->model;
+    status = lvt_trainer_init(&w->trainer, s, &w->model, w->data, w->run.folder, &events, diag);
+    if (status == LVT_OK && resume)
+        status = lvt_checkpoint_resume(&w->trainer, diag);
+    if (status == LVT_OK) {
+        w->console.tasks = w->trainer.tasks.n;
+        w->console.epochs = s->epochs;
+    }
+    return status;
+}
+
+static lvt_status train(work *w, const char *program, const char *folder, bool resume, lvt_diag *diag) {
+    uint64_t hash = 0;
+    lvt_status status = LVT_OK;
+    if (resume) {
+        lvt_settings given = w->settings;
+        status = lvt_run_open(&w->run, folder, true, diag);
+        if (status == LVT_OK)
+            status = lvt_run_read_settings(&w->run, &w->settings, &hash, &w->tree, diag);
+        if (status == LVT_OK)
+            status = merge(&given, &w->settings, diag);
+    } else if (!w->settings.data) {
+        status = lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE, "--data is missing");
+        lvt_note(diag, LVT_NOWHERE, "the kinds are cifar100:DIR, cifar10:DIR, folder:DIR and digits");
+    } else {
+        status = lvt_run_open(&w->run, folder, false, diag);
+    }
+    if (status == LVT_OK)
+        status = prepare(w, program, resume, diag);
+    if (status != LVT_OK)
+        return status;
+    lvt_trainer *t = &w->trainer;
+    const lvt_compiled *p = lvt_program_compiled(w->model.program);
+    if (resume && hash != p->hash)
+        return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
+                         "%s was started with another program than %s; resuming needs the very same", folder,
+                         program);
+    if (!resume)
+        status = lvt_run_write_settings(&w->run, &w->settings, p->module->name, p->hash, diag);
+    if (status == LVT_OK)
+        status = open_metrics(t, diag);
+    if (status != LVT_OK)
+        return status;
+
+    console *c = &w->console;
+    if (!c->quiet)
+        printf("%s: %zu training and %zu test images, %d classes in %d tasks; memory %d\n", w->data->name,
+               w->data->train.n, w->data->test.n, w->data->classes, t->tasks.n, w->settings.memory);
+    if (!c->quiet && resume)
+        printf("resuming %s\n", t->at.task == t->tasks.n
+                                    ? "a finished run: only the reports are written again"
+                                : t->at.global_step ? "from the last checkpoint"
+                                                    : "from the beginning: there is no checkpoint yet");
+    /* Reports after every task: a run that is watched, or that ends early, has them. */
+    double began = lvt_clock();
+    status = lvt_trainer_run(t, diag);
+    close_line(c);
+    if (t->at.task > 0 && (status == LVT_OK || status == LVT_INTERRUPT)) {
+        lvt_status written = write_reports(t, diag);
+        status = status == LVT_OK ? written : status;
+    }
+    if (status == LVT_INTERRUPT) {
+        printf("stopped in task %d, step %llu; what was done is saved. Go on with\n  lvt-run train %s --out "
+               "%s --resume\n",
+               t->at.task + 1, (unsigned long long)t->at.step, program, folder);
+        return status;
+    }
+    if (status != LVT_OK)
+        return status;
+    lvt_accuracies a = accuracies(t);
+    char *text = lvt_report_text(&a), time[32];
+    printf("\n%s\n%s in %s; results are in %s\n", text ? text : "", "done",
+           time_text(lvt_clock() - began, time), folder);
+    free(text);
+    return LVT_OK;
+}
+
+lvt_status lvt_cmd_train(int argc, char **argv, lvt_diag *diag) {
+    work w = {.run = {NULL, -1, false}, .console = {.signals = -1, .terminal = isatty(STDOUT_FILENO)}};
+    const char *folder = NULL;
+    bool resume = false;
+    lvt_settings_defaults(&w.settings);
+    lvt_option rows[MAX_ROWS] = {
+        {"out", 'o', LVT_OPTION_TEXT, "DIR",
+         "folder of the run: settings.json, metrics.jsonl, accuracy.csv,\naccuracy.svg, "
+         "memory.png and checkpoints (needed)",
+         &folder, 0, 0, NULL},
+        {"resume", 'r', LVT_OPTION_FLAG, NULL,
+         "go on with the run in --out DIR, bit for bit; all settings come\nfrom there", &resume, 0, 0, NULL},
+        {"quiet", 'q', LVT_OPTION_FLAG, NULL, "no progress, only the result", &w.console.quiet, 0, 0, NULL},
+    };
+    lvt_option_list coef;
+    int n = 3 + option_rows(&w.settings, &coef, rows + 3);
+    char *about = NULL;
+    if (asprintf(&about,
+                 "Trains a model on the classes of a data set, task after task, and measures after each task "
+                 "what it\n"
+                 "still knows. The kinds of data are:\n%s\n"
+                 "Ctrl-C saves a checkpoint and stops; --resume goes on. Examples:\n"
+                 "  lvt-run train lvt-tiny.lvtx --data digits --tasks 5 --memory 200 --epochs 10 --out run/\n"
+                 "  lvt-run train lvt-s.lvtx --data cifar100:DIR --tasks 10 --memory 500 --out run/\n"
+                 "  lvt-run train lvt-s.lvtx --out run/ --resume",
+                 lvt_dataset_help()) < 0)
+        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    lvt_usage usage = {
+        "lvt-run train PROGRAM.lvtx --data KIND[:DIR] --out DIR [options]", about, rows, n, 1, 1};
+    lvt_arguments arguments;
+    lvt_status status = lvt_arguments_parse(&usage, argc, argv, &arguments, diag);
+    free(about);
+    w.settings.coef.n = coef.n;
+    if (status != LVT_OK || arguments.done)
+        return status;
+    if (!folder)
+        return lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE, "--out is missing: the folder of the run");
+
+    /* Blocked before any thread is made, so that every thread inherits it and the descriptor gets the
+     * signals. */
+    sigset_t set, before;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &set, &before);
+    w.console.signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+
+    status = train(&w, arguments.values[0], folder, resume, diag);
+
+    lvt_trainer_free(&w.trainer);
+    lvt_model_close(&w.model);
+    lvt_dataset_free(w.data);
+    cJSON_Delete(w.tree);
+    lvt_run_close(&w.run);
+    if (w.console.signals >= 0)
+        close(w.console.signals);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return status;
+}

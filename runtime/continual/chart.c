@@ -1,0 +1,163 @@
+/* accuracy.svg: heat maps of both matrices, and curves over tasks. Plain SVG 1.1 without scripts or fonts of
+ * its own. May not know: training, terminals. */
+#include "continual/metrics.h"
+#include "continual/report.h"
+#include "data/file.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PANEL = 420, MARGIN = 56, TOP = 92, CURVES = 300 };
+
+static void escaped(FILE *f, const char *text) {
+    for (; *text; text++) {
+        if (*text == '&' || *text == '<' || *text == '>')
+            fprintf(f, "&#%d;", *text);
+        else if ((unsigned char)*text >= ' ')
+            fputc(*text, f);
+    }
+}
+
+/* A sequential scale from light to dark (white, teal, deep blue), so that it reads in grey too. */
+static void colour(double v, int rgb[3]) {
+    static const int stops[4][3] = {{247, 250, 252}, {158, 216, 205}, {47, 142, 158}, {16, 52, 96}};
+    v = v < 0 ? 0 : v > 1 ? 1 : v;
+    int i = v >= 1 ? 2 : (int)(v * 3);
+    for (int c = 0; c < 3; c++)
+        rgb[c] = (int)lrint(stops[i][c] + (stops[i + 1][c] - stops[i][c]) * (v * 3 - i));
+}
+
+static void heat_map(FILE *f, const lvt_accuracies *a, const double *m, const char *title, double left) {
+    int n = a->tasks->n;
+    double size = (double)(PANEL - MARGIN - 16) / n;
+    fprintf(f, "<g transform='translate(%g,%d)'>\n<text x='%d' y='-30' class='h'>%s</text>\n", left, TOP,
+            MARGIN, title);
+    fprintf(f, "<text x='%g' y='-8' class='l' text-anchor='middle'>accuracy on task</text>\n",
+            MARGIN + n * size / 2);
+    fprintf(
+        f,
+        "<text transform='translate(14,%g) rotate(-90)' class='l' text-anchor='middle'>after task</text>\n",
+        n * size / 2);
+    for (int k = 1; k <= n; k++) {
+        if (n <= 25 || k % 5 == 0) {
+            fprintf(f, "<text x='%d' y='%g' class='t' text-anchor='end'>%d</text>\n", MARGIN - 8,
+                    (k - 0.5) * size + 4, k);
+            fprintf(f, "<text x='%g' y='%g' class='t' text-anchor='middle'>%d</text>\n",
+                    MARGIN + (k - 0.5) * size, n * size + 18, k);
+        }
+        for (int j = 0; j < n; j++) {
+            double v = k <= a->learned ? m[k * n + j] : NAN;
+            if (isnan(v))
+                continue;
+            int c[3];
+            colour(v, c);
+            fprintf(f,
+                    "<rect x='%.2f' y='%.2f' width='%.2f' height='%.2f' rx='2' "
+                    "fill='#%02x%02x%02x'><title>task %d after task "
+                    "%d: %.2f%%</title></rect>\n",
+                    MARGIN + j * size, (k - 1) * size, size - 1.5, size - 1.5, c[0], c[1], c[2], j + 1, k,
+                    100 * v);
+            if (n <= 12)
+                fprintf(f, "<text x='%.2f' y='%.2f' class='v%s' text-anchor='middle'>%.0f</text>\n",
+                        MARGIN + (j + 0.5) * size - 0.75, (k - 0.5) * size + 3, v > 0.55 ? " w" : "",
+                        100 * v);
+        }
+    }
+    fprintf(f, "</g>\n");
+}
+
+/* One line: values over tasks first..learned, NaN left out. */
+static void curve(FILE *f, const lvt_accuracies *a, double width, double height, int first,
+                  double (*value)(const lvt_accuracies *a, int k, int which), int which, const char *style) {
+    int n = a->tasks->n;
+    fprintf(f, "<polyline %s points='", style);
+    for (int k = first; k <= a->learned; k++) {
+        double v = value(a, k, which);
+        if (!isnan(v))
+            fprintf(f, "%.1f,%.1f ", n > 1 ? (k - 1) * width / (n - 1) : width / 2, height * (1 - v));
+    }
+    fprintf(f, "'/>\n");
+}
+
+static double mean_at(const lvt_accuracies *a, int k, int scenario) {
+    return lvt_metric_value("acc", scenario ? a->task_il : a->class_il, a->tasks->n, k);
+}
+static double task_at(const lvt_accuracies *a, int k, int task) {
+    return a->class_il[k * a->tasks->n + task];
+}
+
+static void curves(FILE *f, const lvt_accuracies *a, double top) {
+    double width = 2 * PANEL - 2 * MARGIN - 120, height = CURVES - 90;
+    int n = a->tasks->n;
+    fprintf(
+        f, "<g transform='translate(%d,%g)'>\n<text y='-16' class='h'>Accuracy as tasks are learned</text>\n",
+        MARGIN, top);
+    for (int p = 0; p <= 100; p += 25) {
+        double y = height * (1 - p / 100.);
+        fprintf(f, "<line x1='0' x2='%g' y1='%g' y2='%g' stroke='#e4e7eb'/>\n", width, y, y);
+        fprintf(f, "<text x='-8' y='%g' class='t' text-anchor='end'>%d%%</text>\n", y + 4, p);
+    }
+    for (int k = 1; k <= n; k++) {
+        if (n <= 25 || k % 5 == 0)
+            fprintf(f, "<text x='%g' y='%g' class='t' text-anchor='middle'>%d</text>\n",
+                    n > 1 ? (k - 1) * width / (n - 1) : width / 2, height + 20, k);
+    }
+    fprintf(f, "<text x='%g' y='%g' class='l' text-anchor='middle'>after task</text>\n", width / 2,
+            height + 40);
+    for (int j = 0; j < a->learned; j++)
+        curve(f, a, width, height, j + 1, task_at, j,
+              "fill='none' stroke='#9fb3c8' stroke-width='1' opacity='.7'");
+    curve(f, a, width, height, 1, mean_at, 1,
+          "fill='none' stroke='#d9822b' stroke-width='2.5' stroke-linejoin='round'");
+    curve(f, a, width, height, 1, mean_at, 0,
+          "fill='none' stroke='#10345f' stroke-width='2.5' stroke-linejoin='round'");
+    static const struct {
+        const char *colour, *text;
+    } legend[] = {
+        {"#10345f", "Class-IL, mean"}, {"#d9822b", "Task-IL, mean"}, {"#9fb3c8", "Class-IL, one task"}};
+    for (int i = 0; i < 3; i++)
+        fprintf(f,
+                "<line x1='%g' x2='%g' y1='%d' y2='%d' stroke='%s' stroke-width='2.5'/><text x='%g' y='%d' "
+                "class='t'>%s</text>\n",
+                width + 16, width + 36, 10 + 22 * i, 10 + 22 * i, legend[i].colour, width + 42, 14 + 22 * i,
+                legend[i].text);
+    fprintf(f, "</g>\n");
+}
+
+lvt_status lvt_report_svg(const lvt_accuracies *a, const char *title, const char *path, lvt_diag *diag) {
+    lvt_atomic_file out;
+    lvt_status status = lvt_atomic_begin(&out, path, diag);
+    if (status != LVT_OK)
+        return status;
+    FILE *f = out.stream;
+    int n = a->tasks->n, width = 2 * PANEL + 24, map = TOP + PANEL - MARGIN + 16, height = map + CURVES;
+    fprintf(f,
+            "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 %d %d' width='%d' height='%d'>\n"
+            "<style>text{font-family:system-ui,sans-serif;fill:#1f2933}.h{font-size:14px;font-weight:600}"
+            ".l{font-size:11px;fill:#616e7c}.t{font-size:11px;fill:#616e7c}.v{font-size:11px}.w{fill:#fff}</"
+            "style>\n"
+            "<rect width='100%%' height='100%%' fill='#fff'/>\n<text x='%d' y='30' "
+            "style='font-size:17px;font-weight:600'>",
+            width, height, width, height, MARGIN);
+    escaped(f, title);
+    fprintf(f, "</text>\n");
+    if (a->learned) {
+        fprintf(f, "<text x='%d' y='48' class='l'>", MARGIN);
+        for (int s = 0; s < 2; s++) {
+            const double *m = s ? a->task_il : a->class_il;
+            double forgetting = lvt_metric_value("forgetting", m, n, a->learned);
+            fprintf(f, "%s: accuracy %.2f%%", s ? "Task-IL" : "Class-IL",
+                    100 * lvt_metric_value("acc", m, n, a->learned));
+            if (!isnan(forgetting))
+                fprintf(f, ", forgetting %.2f", 100 * forgetting);
+            fprintf(f, s ? "" : " &#183; ");
+        }
+        fprintf(f, "</text>\n");
+    }
+    heat_map(f, a, a->class_il, "Class-IL", 0);
+    heat_map(f, a, a->task_il, "Task-IL", PANEL);
+    curves(f, a, map + 30);
+    fprintf(f, "</svg>\n");
+    return lvt_atomic_end(&out, LVT_OK, diag);
+}

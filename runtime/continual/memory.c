@@ -1,0 +1,223 @@
+/* The memory of remembered images: scores, quotas, reservoir, draws. May not know: models. */
+#include "continual/memory.h"
+#include "data/augment.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+lvt_status lvt_memory_init(lvt_memory *m, size_t capacity, const lvt_dataset *d, lvt_diag *diag) {
+    *m = (lvt_memory){.capacity = capacity, .image_bytes = lvt_image_bytes(d), .classes = d->classes};
+    m->images = calloc(capacity + 1, m->image_bytes);
+    m->labels = calloc(capacity + 1, sizeof *m->labels);
+    m->tasks = calloc(capacity + 1, sizeof *m->tasks);
+    m->logits = calloc(capacity + 1, sizeof *m->logits * (size_t)m->classes);
+    m->scores = calloc(capacity + 1, sizeof *m->scores);
+    if (m->images && m->labels && m->tasks && m->logits && m->scores)
+        return LVT_OK;
+    lvt_memory_free(m);
+    return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "not enough memory to remember %zu images",
+                     capacity);
+}
+
+void lvt_memory_free(lvt_memory *m) {
+    free(m->images);
+    free(m->labels);
+    free(m->tasks);
+    free(m->logits);
+    free(m->scores);
+    *m = (lvt_memory){0};
+}
+
+static void move_item(lvt_memory *m, size_t to, size_t from) {
+    if (to == from)
+        return;
+    memcpy(m->images + to * m->image_bytes, m->images + from * m->image_bytes, m->image_bytes);
+    memcpy(m->logits + to * (size_t)m->classes, m->logits + from * (size_t)m->classes,
+           (size_t)m->classes * sizeof *m->logits);
+    m->labels[to] = m->labels[from];
+    m->tasks[to] = m->tasks[from];
+    m->scores[to] = m->scores[from];
+}
+
+static void put_item(lvt_memory *m, size_t to, const lvt_candidates *c, uint32_t i, int task, float score) {
+    memcpy(m->images + to * m->image_bytes, c->images->pixels + (size_t)c->index[i] * m->image_bytes,
+           m->image_bytes);
+    memcpy(m->logits + to * (size_t)m->classes, c->logits + (size_t)i * (size_t)m->classes,
+           (size_t)m->classes * sizeof *m->logits);
+    m->labels[to] = c->images->labels[c->index[i]];
+    m->tasks[to] = task;
+    m->scores[to] = score;
+}
+
+/* ---- scores: higher is kept longer ------------------------------------------------------------------------
+ */
+
+typedef struct ranking {
+    const lvt_candidates *c;
+    const uint32_t *members; /* candidates of one class */
+    uint32_t n;
+    int classes, task;
+    uint64_t seed;
+    float *scores; /* one a member */
+    double *work;  /* 2 x classes */
+} ranking;
+
+static void score_confidence(const ranking *r) {
+    for (uint32_t i = 0; i < r->n; i++)
+        r->scores[i] = r->c->confidence[r->members[i]];
+}
+
+static void score_random(const ranking *r) {
+    for (uint32_t i = 0; i < r->n; i++) {
+        uint32_t words[4];
+        lvt_philox(r->seed, LVT_RANDOM_MEMORY, (uint32_t)r->task, r->members[i], 0, words);
+        r->scores[i] = (float)(words[0] >> 8) * 0x1p-24f;
+    }
+}
+
+/* iCaRL's herding (Rebuffi et al., CVPR 2017), with logits as features. The score is minus the rank. */
+static void score_herding(const ranking *r) {
+    size_t k = (size_t)r->classes;
+    double *mean = r->work, *sum = r->work + k;
+    memset(r->work, 0, 2 * k * sizeof *r->work);
+    for (uint32_t i = 0; i < r->n; i++) {
+        r->scores[i] = 1; /* not taken yet */
+        for (size_t d = 0; d < k; d++)
+            mean[d] += r->c->logits[r->members[i] * k + d] / (double)r->n;
+    }
+    for (uint32_t rank = 0; rank < r->n; rank++) {
+        uint32_t best = r->n;
+        double nearest = 0;
+        for (uint32_t i = 0; i < r->n; i++) {
+            if (r->scores[i] <= 0)
+                continue;
+            double distance = 0;
+            for (size_t d = 0; d < k; d++) {
+                double e = mean[d] - (sum[d] + r->c->logits[r->members[i] * k + d]) / (rank + 1);
+                distance += e * e;
+            }
+            if (best == r->n || distance < nearest) {
+                best = i;
+                nearest = distance;
+            }
+        }
+        for (size_t d = 0; d < k; d++)
+            sum[d] += r->c->logits[r->members[best] * k + d];
+        r->scores[best] = -(float)rank;
+    }
+}
+
+/* ---- end of a task ----------------------------------------------------------------------------------------
+ */
+
+typedef struct ranked {
+    float score;
+    uint32_t member;
+} ranked;
+
+/* Best first; equal scores in the order of the data set, so that the result is the same everywhere. NaN is
+ * worst. */
+static int best_first(const void *a, const void *b) {
+    const ranked *x = a, *y = b;
+    float p = x->score == x->score ? x->score : -1e30f, q = y->score == y->score ? y->score : -1e30f;
+    if (p != q)
+        return p > q ? -1 : 1;
+    return x->member < y->member ? -1 : x->member > y->member;
+}
+
+/* Room for the best `quota` of old class `label`: they are already in order, so cutting keeps the front. */
+static size_t cut_class(lvt_memory *m, int label, size_t quota, size_t *read, size_t write) {
+    size_t kept = 0;
+    for (; *read < m->n && m->labels[*read] == label; ++*read) {
+        if (kept < quota) {
+            move_item(m, write + kept, *read);
+            kept++;
+        }
+    }
+    return write + kept;
+}
+
+static lvt_status update_with_quotas(lvt_memory *m, void (*score)(const ranking *), const lvt_tasks *tasks,
+                                     int task, const lvt_candidates *c, uint64_t seed, lvt_diag *diag) {
+    uint32_t *members = malloc((c->n + 1) * sizeof *members);
+    float *scores = malloc((c->n + 1) * sizeof *scores);
+    ranked *order = malloc((c->n + 1) * sizeof *order);
+    double *work = malloc(2 * (size_t)m->classes * sizeof *work);
+    lvt_status status = LVT_OK;
+    if (members && scores && order && work) {
+        int seen = lvt_tasks_seen(tasks, task);
+        size_t write = 0, read = 0;
+        for (int k = 0; k < tasks->first[task]; k++)
+            write = cut_class(m, tasks->order[k], lvt_memory_quota(m->capacity, seen, k), &read, write);
+        for (int k = tasks->first[task]; k < seen; k++) {
+            uint32_t n = 0;
+            for (uint32_t i = 0; i < c->n; i++) {
+                if (c->images->labels[c->index[i]] == tasks->order[k])
+                    members[n++] = i;
+            }
+            score(&(ranking){c, members, n, m->classes, task, seed, scores, work});
+            for (uint32_t i = 0; i < n; i++)
+                order[i] = (ranked){scores[i], members[i]};
+            qsort(order, n, sizeof *order, best_first);
+            size_t quota = lvt_memory_quota(m->capacity, seen, k);
+            for (uint32_t i = 0; i < n && i < quota; i++)
+                put_item(m, write++, c, order[i].member, task, order[i].score);
+        }
+        m->n = write;
+    } else {
+        status = lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory choosing images to remember");
+    }
+    free(members);
+    free(scores);
+    free(order);
+    free(work);
+    return status;
+}
+
+/* Vitter's algorithm R over the stream of all training images, task after task, each image once. */
+static lvt_status update_reservoir(lvt_memory *m, int task, const lvt_candidates *c, uint64_t seed,
+                                   lvt_diag *diag) {
+    uint32_t *stream = malloc((c->n + 1) * sizeof *stream);
+    if (!stream)
+        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory choosing images to remember");
+    for (uint32_t i = 0; i < c->n; i++)
+        stream[i] = i;
+    lvt_shuffle(seed, LVT_RANDOM_MEMORY, (uint32_t)task, 1, stream, c->n, c->n);
+    for (uint32_t i = 0; i < c->n; i++) {
+        uint32_t words[4];
+        lvt_philox(seed, LVT_RANDOM_MEMORY, (uint32_t)task, stream[i], 2, words);
+        uint64_t seen = ++m->seen, place = m->n;
+        if (m->n < m->capacity)
+            m->n++;
+        else
+            place = (uint64_t)(((unsigned __int128)(((uint64_t)words[0] << 32) | words[1]) * seen) >> 64);
+        if (place < m->capacity)
+            put_item(m, (size_t)place, c, stream[i], task, c->confidence[stream[i]]);
+    }
+    free(stream);
+    return LVT_OK;
+}
+
+lvt_status lvt_memory_update(lvt_memory *m, lvt_memory_policy policy, const lvt_tasks *tasks, int task,
+                             const lvt_candidates *c, uint64_t seed, lvt_diag *diag) {
+    static void (*const scores[])(const ranking *) = {[LVT_POLICY_confidence] = score_confidence,
+                                                      [LVT_POLICY_random] = score_random,
+                                                      [LVT_POLICY_herding] = score_herding,
+                                                      [LVT_POLICY_reservoir] = NULL};
+    return scores[policy] ? update_with_quotas(m, scores[policy], tasks, task, c, seed, diag)
+                          : update_reservoir(m, task, c, seed, diag);
+}
+
+void lvt_memory_draw(const lvt_memory *m, uint64_t seed, uint64_t step, uint32_t batch, uint32_t *scratch,
+                     uint32_t *out) {
+    uint32_t n = (uint32_t)m->n;
+    for (uint32_t done = 0, pass = 0; done < batch; pass++) {
+        uint32_t k = batch - done < n ? batch - done : n;
+        for (uint32_t i = 0; i < n; i++)
+            scratch[i] = i;
+        lvt_shuffle(seed, LVT_RANDOM_DRAW + (pass << 8), (uint32_t)step, (uint32_t)(step >> 32), scratch, n,
+                    k);
+        memcpy(out + done, scratch, k * sizeof *out);
+        done += k;
+    }
+}

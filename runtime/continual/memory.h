@@ -1,0 +1,58 @@
+/* The memory of remembered images.
+ *
+ * Invariants: at most `capacity` images; what a policy with quotas keeps is ordered by class (in the order
+ * they were learned) and, inside a class, best score first; labels are the data set's. May not know: models,
+ * how logits come about. */
+#ifndef LVT_CONTINUAL_MEMORY_H
+#define LVT_CONTINUAL_MEMORY_H
+
+#include "continual/tasks.h"
+
+typedef struct lvt_memory {
+    size_t capacity, n, image_bytes;
+    int classes;
+    uint8_t *images;         /* n x image_bytes */
+    int32_t *labels, *tasks; /* n; the task an image was stored after */
+    float *logits, *scores;  /* n x classes (of the accumulation classifier, when it was stored), n */
+    uint64_t seen;           /* images that reservoir sampling has been offered */
+} lvt_memory;
+
+/* What a finished task offers: all its training images, un-augmented. */
+typedef struct lvt_candidates {
+    uint32_t n;
+    const uint32_t *index; /* n: place in `images` */
+    const lvt_images *images;
+    const float *confidence; /* n: the injection classifier's probability of the true class */
+    const float *logits;     /* n x classes: the accumulation classifier's */
+} lvt_candidates;
+
+/* Order is the order of `--policy`'s choices. */
+#define LVT_MEMORY_POLICIES(X)                                                                               \
+    X(confidence, "the injection classifier's probability of the true class, best first, equal quotas")      \
+    X(random, "at random, equal quotas")                                                                     \
+    X(herding, "greedily, so that the mean of the kept logits stays near the class mean; equal quotas")      \
+    X(reservoir, "every image seen so far is kept with equal probability; no quotas")
+typedef enum lvt_memory_policy {
+#define LVT_ROW(name, help) LVT_POLICY_##name,
+    LVT_MEMORY_POLICIES(LVT_ROW)
+#undef LVT_ROW
+        LVT_N_POLICIES
+} lvt_memory_policy;
+
+/* Empty memory; capacity 0 is legal. LVT_NOMEM. Freed by lvt_memory_free. */
+lvt_status lvt_memory_init(lvt_memory *m, size_t capacity, const lvt_dataset *d, lvt_diag *diag);
+void lvt_memory_free(lvt_memory *m);
+/* Images of the k-th learned class (from 0) when `seen` classes share `capacity`: floor, the remainder one by
+ * one. */
+static inline size_t lvt_memory_quota(size_t capacity, int seen, int k) {
+    return capacity / (size_t)seen + ((size_t)k < capacity % (size_t)seen);
+}
+/* End of `task` (METHOD.md, section 3): new classes enter, old ones are cut to their new quota. LVT_NOMEM. */
+lvt_status lvt_memory_update(lvt_memory *m, lvt_memory_policy policy, const lvt_tasks *tasks, int task,
+                             const lvt_candidates *c, uint64_t seed, lvt_diag *diag);
+/* Draws `batch` places for a step: all different when the memory holds that many, else every image as often
+ * as the others (give or take one). m->n > 0. scratch has m->n entries. */
+void lvt_memory_draw(const lvt_memory *m, uint64_t seed, uint64_t step, uint32_t batch, uint32_t *scratch,
+                     uint32_t *out);
+
+#endif

@@ -1,0 +1,20 @@
+/* What is said about a matrix of accuracies.
+ *
+ * A matrix has n + 1 rows of n: a[k * n + j] is the accuracy (0..1) on task j (from 0) after learning k
+ * tasks; row 0 is the untrained network. NaN: not measured. May not know: how accuracies were measured. */
+#ifndef LVT_CONTINUAL_METRICS_H
+#define LVT_CONTINUAL_METRICS_H
+
+typedef struct lvt_metric {
+    const char *name, *title;
+    const char *formula; /* in METHOD's notation, tasks counted from 1; printed beside the number */
+    double (*value)(const double *a, int n,
+                    int learned); /* after `learned` >= 1 tasks; NaN when it does not exist */
+} lvt_metric;
+
+enum { LVT_N_METRICS = 5 };
+extern const lvt_metric lvt_metrics[LVT_N_METRICS];
+/* The metric's value, by its name in lvt_metrics. */
+double lvt_metric_value(const char *name, const double *a, int n, int learned);
+
+#endif

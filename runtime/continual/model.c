@@ -1,0 +1,266 @@
+/* Binding of a program's entries to what the driver gives them: two tables. May not know: tasks, memory,
+ * files. */
+#include "continual/model.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Sizes that a shape may name. N is the entry's own number of images. */
+typedef enum dim { N, M, H, W, C, K, TWO, N_DIMS } dim;
+
+static const struct {
+    const char *name;
+    lvt_dtype dtype;
+    int rank;
+    uint8_t dims[4];
+} inputs[LVT_N_INPUTS] = {
+    [LVT_IN_X] = {"x", LVT_F32, 4, {N, H, W, C}},   [LVT_IN_Y] = {"y", LVT_I32, 1, {N}},
+    [LVT_IN_XM] = {"xm", LVT_F32, 4, {M, H, W, C}}, [LVT_IN_YM] = {"ym", LVT_I32, 1, {M}},
+    [LVT_IN_ZM] = {"zm", LVT_F32, 2, {M, K}},       [LVT_IN_ZM_MASK] = {"zm_mask", LVT_F32, 2, {M, K}},
+    [LVT_IN_MASK] = {"mask", LVT_F32, 1, {K}},      [LVT_IN_STEP] = {"step", LVT_I32, 1, {TWO}},
+};
+
+#define BIT(i) (1u << LVT_IN_##i)
+static const struct {
+    const char *name;
+    unsigned required, allowed; /* sets of inputs */
+} entries[LVT_N_ENTRIES] = {
+    [LVT_ENTRY_TRAIN_NEW] = {"train_new", BIT(X) | BIT(Y), BIT(X) | BIT(Y) | BIT(MASK) | BIT(STEP)},
+    [LVT_ENTRY_TRAIN] = {"train", BIT(X) | BIT(Y) | BIT(XM) | BIT(YM), ~0u},
+    [LVT_ENTRY_PREDICT] = {"predict", BIT(X), BIT(X)},
+    [LVT_ENTRY_IMPORTANCE] = {"importance", BIT(X) | BIT(Y), BIT(X) | BIT(Y) | BIT(MASK) | BIT(STEP)},
+    [LVT_ENTRY_CONSOLIDATE] = {"consolidate", 0, 0},
+};
+
+const char *lvt_entry_kind_name(lvt_entry_kind entry) {
+    return entries[entry].name;
+}
+
+int lvt_model_scalar(const lvt_model *m, const char *name) {
+    for (int i = 0; i < m->n_scalars; i++) {
+        if (!strcmp(m->scalars[i].name, name))
+            return i;
+    }
+    return -1;
+}
+
+static lvt_status refuse(const lvt_graph *g, const lvt_input *in, const char *what, lvt_diag *diag) {
+    return lvt_error(diag, LVT_USER, NULL, lvt_module_pos(g->module, in->loc), "entry %s: input %s %s",
+                     g->name, in->name, what);
+}
+
+static lvt_status bind_scalar(lvt_model *m, lvt_bound_entry *b, const lvt_graph *g, int i, lvt_diag *diag) {
+    const lvt_input *in = &g->inputs[i];
+    const lvt_type *t = lvt_value_type(g, in->value);
+    if (t->rank != 0 || t->dtype != LVT_F32) {
+        lvt_status status =
+            refuse(g, in, "is not one that the driver knows (models/README.md lists them)", diag);
+        lvt_note(diag, LVT_NOWHERE, "only f32[] inputs may have any name: they are coefficients");
+        return status;
+    }
+    int s = lvt_model_scalar(m, in->name);
+    if (s < 0) {
+        if (m->n_scalars == LVT_MAX_SCALARS)
+            return refuse(g, in, "is one coefficient too many", diag);
+        s = m->n_scalars++;
+        m->scalars[s] = (lvt_scalar){.name = in->name, .entry = g->name};
+    }
+    lvt_scalar *scalar = &m->scalars[s];
+    if (in->has_default && !scalar->has_default) {
+        scalar->has_default = true;
+        scalar->default_value = in->default_value;
+    }
+    b->kind[i] = LVT_N_INPUTS;
+    b->scalar[i] = (uint8_t)s;
+    return LVT_OK;
+}
+
+static lvt_status bind_tensor(const lvt_graph *g, int i, int kind, int64_t sizes[N_DIMS], lvt_diag *diag) {
+    const lvt_input *in = &g->inputs[i];
+    const lvt_type *t = lvt_value_type(g, in->value);
+    if (t->dtype != inputs[kind].dtype || t->rank != inputs[kind].rank)
+        return refuse(g, in, "has another type than models/README.md says", diag);
+    for (int k = 0; k < t->rank; k++) {
+        int64_t *size = &sizes[inputs[kind].dims[k]];
+        if (*size && *size != t->dim[k])
+            return refuse(g, in, "has sizes that do not go with the other inputs", diag);
+        *size = t->dim[k];
+    }
+    return LVT_OK;
+}
+
+static lvt_status bind_entry(lvt_model *m, int kind, const lvt_graph *g, int64_t sizes[N_DIMS],
+                             lvt_diag *diag) {
+    lvt_bound_entry *b = &m->entries[kind];
+    unsigned found = 0;
+    if (g->n_inputs > LVT_MAX_INPUTS)
+        return lvt_error(diag, LVT_USER, NULL, lvt_module_pos(g->module, g->loc),
+                         "entry %s has too many inputs", g->name);
+    b->n_inputs = (int)g->n_inputs;
+    for (int i = 0; i < b->n_inputs; i++) {
+        int k = 0;
+        while (k < LVT_N_INPUTS && strcmp(inputs[k].name, g->inputs[i].name))
+            k++;
+        lvt_status status;
+        if (k == LVT_N_INPUTS) {
+            status = bind_scalar(m, b, g, i, diag);
+        } else if (!(entries[kind].allowed >> k & 1)) {
+            status = refuse(g, &g->inputs[i], "is not given to this entry", diag);
+        } else {
+            status = bind_tensor(g, i, k, sizes, diag);
+            b->kind[i] = (uint8_t)k;
+            found |= 1u << k;
+        }
+        if (status != LVT_OK)
+            return status;
+    }
+    for (int k = 0; k < LVT_N_INPUTS; k++) {
+        if ((entries[kind].required & ~found) >> k & 1)
+            return lvt_error(diag, LVT_USER, NULL, lvt_module_pos(g->module, g->loc),
+                             "entry %s has no input %s", g->name, inputs[k].name);
+    }
+    for (uint32_t o = 0; o < g->n_outputs; o++) {
+        const lvt_type *t = lvt_value_type(g, g->outputs[o].value);
+        if (!strncmp(g->outputs[o].name, "loss", 4) && t->rank == 0 && t->dtype == LVT_F32 &&
+            b->n_losses < LVT_MAX_LOSSES) {
+            b->loss_names[b->n_losses] = g->outputs[o].name;
+            b->losses[b->n_losses++] = (int)o;
+        }
+    }
+    return LVT_OK;
+}
+
+/* logits and injection: f32[predict_batch, classes]. A model with one classifier uses it for both. */
+static lvt_status bind_predict(lvt_model *m, const lvt_graph *g, int64_t sizes[N_DIMS], lvt_diag *diag) {
+    lvt_bound_entry *b = &m->entries[LVT_ENTRY_PREDICT];
+    b->logits = lvt_entry_output(m->program, b->index, "logits");
+    b->injection = lvt_entry_output(m->program, b->index, "injection");
+    if (b->logits < 0)
+        return lvt_error(diag, LVT_USER, NULL, lvt_module_pos(g->module, g->loc),
+                         "entry predict has no output logits");
+    if (b->injection < 0)
+        b->injection = b->logits;
+    for (int k = 0; k < 2; k++) {
+        const lvt_output *o = &g->outputs[k ? b->injection : b->logits];
+        const lvt_type *t = lvt_value_type(g, o->value);
+        if (t->dtype != LVT_F32 || t->rank != 2 || t->dim[0] != sizes[N] ||
+            (sizes[K] && t->dim[1] != sizes[K]))
+            return lvt_error(diag, LVT_USER, NULL, lvt_module_pos(g->module, o->loc),
+                             "entry predict: output %s is not f32[predict_batch,classes]", o->name);
+        sizes[K] = t->dim[1];
+    }
+    return LVT_OK;
+}
+
+static lvt_status bind(lvt_model *m, lvt_diag *diag) {
+    const lvt_module *module = lvt_model_module(m);
+    int64_t sizes[N_DIMS] = {[TWO] = 2};
+    for (int e = 0; e < LVT_N_ENTRIES; e++)
+        m->entries[e].index = lvt_entry_find(m->program, entries[e].name);
+    for (int e = 0; e < LVT_N_ENTRIES; e++) {
+        if (!lvt_model_has(m, (lvt_entry_kind)e))
+            continue;
+        /* train, train_new and importance take one batch; predict has its own. */
+        bool own = e == LVT_ENTRY_PREDICT;
+        int64_t batch = sizes[N];
+        sizes[N] = own ? 0 : batch;
+        const lvt_graph *g = module->entries[m->entries[e].index];
+        lvt_status status = bind_entry(m, e, g, sizes, diag);
+        if (status == LVT_OK && own)
+            status = bind_predict(m, g, sizes, diag);
+        if (status != LVT_OK)
+            return status;
+        if (own) {
+            m->predict_batch = (int)sizes[N];
+            sizes[N] = batch;
+        }
+    }
+    if (!lvt_model_has(m, LVT_ENTRY_PREDICT))
+        return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "the program \"%s\" has no entry predict",
+                         module->name);
+    m->batch = (int)sizes[N];
+    m->memory_batch = (int)sizes[M];
+    m->height = (int)sizes[H];
+    m->width = (int)sizes[W];
+    m->channels = (int)sizes[C];
+    m->classes = (int)sizes[K];
+    return LVT_OK;
+}
+
+lvt_status lvt_model_open(lvt_model *m, const char *path, int threads, bool interpret, uint64_t seed,
+                          lvt_diag *diag) {
+    *m = (lvt_model){0};
+    lvt_program_options po = {.interpret = interpret, .threads = threads};
+    lvt_status status = lvt_program_open(path, &po, &m->program, diag);
+    if (status == LVT_OK)
+        status = bind(m, diag);
+    lvt_session_options so = {.threads = threads, .seed = seed};
+    if (status == LVT_OK)
+        status = lvt_session_new(m->program, &so, &m->session, diag);
+    if (status != LVT_OK)
+        lvt_model_close(m);
+    return status;
+}
+
+void lvt_model_close(lvt_model *m) {
+    if (m->session)
+        lvt_session_free(m->session);
+    if (m->program)
+        lvt_program_close(m->program);
+    *m = (lvt_model){0};
+}
+
+lvt_status lvt_model_fits(const lvt_model *m, const lvt_dataset *d, lvt_diag *diag) {
+    if (m->height != d->height || m->width != d->width || m->channels != d->channels) {
+        lvt_status status =
+            lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "the images are %dx%dx%d, the model takes %dx%dx%d",
+                      d->height, d->width, d->channels, m->height, m->width, m->channels);
+        lvt_note(diag, LVT_NOWHERE,
+                 "height x width x channels; use another model, or --resize for folder:DIR");
+        return status;
+    }
+    if (m->classes != d->classes) {
+        lvt_status status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
+                                      "the data has %d classes, the model %d", d->classes, m->classes);
+        lvt_note(diag, LVT_NOWHERE, "compile the model with `--set classes=%d`", d->classes);
+        return status;
+    }
+    return LVT_OK;
+}
+
+lvt_status lvt_model_set(lvt_model *m, const char *text, lvt_diag *diag) {
+    const char *equals = strchr(text, '=');
+    char *end = NULL;
+    errno = 0;
+    double value = equals ? strtod(equals + 1, &end) : 0;
+    if (!equals || equals == text || end == equals + 1 || *end || errno || value != value)
+        return lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE, "--coef: \"%s\" is not NAME=NUMBER", text);
+    char name[64];
+    snprintf(name, sizeof name, "%.*s", (int)(equals - text), text);
+    int s = lvt_model_scalar(m, name);
+    if (s < 0) {
+        const char *names[LVT_MAX_SCALARS];
+        for (int i = 0; i < m->n_scalars; i++)
+            names[i] = m->scalars[i].name;
+        const char *near = lvt_nearest(name, names, (size_t)m->n_scalars);
+        return lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE,
+                         "--coef: the model has no coefficient \"%s\"%s%s%s", name,
+                         near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+    }
+    m->scalars[s].value = (float)value;
+    m->scalars[s].given = true;
+    return LVT_OK;
+}
+
+lvt_status lvt_model_run(lvt_model *m, lvt_entry_kind entry, const void *const tensors[LVT_N_INPUTS],
+                         lvt_diag *diag) {
+    const lvt_bound_entry *b = &m->entries[entry];
+    const void *values[LVT_MAX_INPUTS];
+    for (int i = 0; i < b->n_inputs; i++) {
+        const lvt_scalar *s = &m->scalars[b->scalar[i]];
+        values[i] = b->kind[i] < LVT_N_INPUTS ? tensors[b->kind[i]] : s->given ? &s->value : NULL;
+    }
+    return lvt_session_run(m->session, b->index, values, diag);
+}

@@ -1,0 +1,82 @@
+/* Prediction over many images; Class-IL and Task-IL accuracy from the same logits. May not know: training. */
+#include "continual/predict.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+lvt_status lvt_predict_images(lvt_model *m, const lvt_augment *a, const lvt_images *images,
+                              const uint32_t *index, uint32_t n, const lvt_stop *stop, lvt_prediction_fn each,
+                              void *user, lvt_diag *diag) {
+    size_t pixels = (size_t)m->height * (size_t)m->width * (size_t)m->channels, classes = (size_t)m->classes;
+    uint32_t batch = (uint32_t)m->predict_batch;
+    float *x = malloc(batch * pixels * sizeof *x);
+    if (!x)
+        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    const lvt_bound_entry *e = &m->entries[LVT_ENTRY_PREDICT];
+    lvt_status status = LVT_OK;
+    for (uint32_t start = 0; start < n && status == LVT_OK; start += batch) {
+        uint32_t here = n - start < batch ? n - start : batch;
+        for (uint32_t i = 0; i < batch; i++)
+            lvt_augment_image(a, images->pixels + index[start + (i < here ? i : 0)] * pixels, NULL,
+                              x + i * pixels);
+        const void *tensors[LVT_N_INPUTS] = {[LVT_IN_X] = x};
+        status = lvt_model_run(m, LVT_ENTRY_PREDICT, tensors, diag);
+        if (status != LVT_OK)
+            break;
+        const float *logits = lvt_session_output(m->session, e->index, e->logits);
+        const float *injection = lvt_session_output(m->session, e->index, e->injection);
+        for (uint32_t i = 0; i < here; i++)
+            each(user, start + i, logits + i * classes, injection + i * classes);
+        if (stop && stop->asked && stop->asked(stop->user))
+            status = LVT_INTERRUPT;
+    }
+    free(x);
+    return status;
+}
+
+int lvt_argmax(const float *logits, const bool *allowed, int classes) {
+    int best = -1;
+    for (int c = 0; c < classes; c++) {
+        if (allowed[c] && logits[c] == logits[c] && (best < 0 || logits[c] > logits[best]))
+            best = c;
+    }
+    return best;
+}
+
+typedef struct count {
+    const lvt_images *images;
+    const uint32_t *index;
+    bool *seen, *own;
+    int classes;
+    uint32_t right_class, right_task;
+} count;
+
+static void count_one(void *user, uint32_t i, const float *logits, const float *injection) {
+    count *c = user;
+    (void)injection;
+    int label = c->images->labels[c->index[i]];
+    c->right_class += lvt_argmax(logits, c->seen, c->classes) == label;
+    c->right_task += lvt_argmax(logits, c->own, c->classes) == label;
+}
+
+lvt_status lvt_evaluate_task(lvt_model *m, const lvt_augment *a, const lvt_dataset *d, const lvt_tasks *tasks,
+                             int j, int learned, const lvt_stop *stop, double *class_il, double *task_il,
+                             lvt_diag *diag) {
+    uint32_t *index = NULL, n = 0;
+    bool *allowed = calloc(2 * (size_t)tasks->classes, sizeof *allowed);
+    if (!allowed || !lvt_task_images(tasks, j, &d->test, &index, &n)) {
+        free(allowed);
+        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    }
+    count c = {&d->test, index, allowed, allowed + tasks->classes, tasks->classes, 0, 0};
+    for (int k = 0; k < tasks->classes; k++) {
+        c.own[k] = tasks->task_of[k] == j;
+        c.seen[k] = c.own[k] || tasks->task_of[k] < learned;
+    }
+    lvt_status status = lvt_predict_images(m, a, &d->test, index, n, stop, count_one, &c, diag);
+    *class_il = (double)c.right_class / n;
+    *task_il = (double)c.right_task / n;
+    free(index);
+    free(allowed);
+    return status;
+}

@@ -1,0 +1,35 @@
+/* Runs the predict entry over many images, and measures accuracy with it.
+ *
+ * Invariants: images are as they are (no augmentation); the last batch is filled up with its first image and
+ * the surplus is ignored, so no image is dropped. May not know: training, memory. */
+#ifndef LVT_CONTINUAL_PREDICT_H
+#define LVT_CONTINUAL_PREDICT_H
+
+#include "continual/model.h"
+#include "continual/tasks.h"
+#include "data/augment.h"
+
+/* Asked between batches; true stops with LVT_INTERRUPT. stop may be NULL. */
+typedef struct lvt_stop {
+    bool (*asked)(void *user);
+    void *user;
+} lvt_stop;
+
+/* Logits of the i-th image asked for: accumulation and injection classifier, `classes` numbers each. */
+typedef void (*lvt_prediction_fn)(void *user, uint32_t i, const float *logits, const float *injection);
+
+/* index: n places in `images`. */
+lvt_status lvt_predict_images(lvt_model *m, const lvt_augment *a, const lvt_images *images,
+                              const uint32_t *index, uint32_t n, const lvt_stop *stop, lvt_prediction_fn each,
+                              void *user, lvt_diag *diag);
+/* The label with the largest logit among classes with allowed[c]; the smallest label wins a tie. NaN never
+ * wins; -1: nothing did. */
+int lvt_argmax(const float *logits, const bool *allowed, int classes);
+/* Accuracy (0..1) on the test images of task j when `learned` tasks have been learned. class_il: among all
+ * classes learned so far and those of task j (which matter only before j is learned); task_il: among those of
+ * task j. */
+lvt_status lvt_evaluate_task(lvt_model *m, const lvt_augment *a, const lvt_dataset *d, const lvt_tasks *tasks,
+                             int j, int learned, const lvt_stop *stop, double *class_il, double *task_il,
+                             lvt_diag *diag);
+
+#endif

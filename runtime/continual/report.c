@@ -1,0 +1,117 @@
+/* Tables, CSV and the memory's contact sheet. May not know: training, terminals. */
+#include "continual/report.h"
+#include "continual/metrics.h"
+#include "data/file.h"
+#include "data/image.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const double *matrix(const lvt_accuracies *a, int scenario) {
+    return scenario ? a->task_il : a->class_il;
+}
+
+char *lvt_report_text(const lvt_accuracies *a) {
+    char *text = NULL;
+    size_t size;
+    FILE *f = open_memstream(&text, &size);
+    if (!f)
+        return NULL;
+    int n = a->tasks->n;
+    for (int s = 0; s < 2; s++) {
+        fprintf(f, "%s, per cent on task (columns) after task (rows)\n      ",
+                s ? "Task-IL: among the classes of the image's task" : "Class-IL: among all classes seen");
+        for (int j = 0; j < n; j++)
+            fprintf(f, "%6d", j + 1);
+        fprintf(f, "   mean\n");
+        for (int k = 1; k <= a->learned; k++) {
+            fprintf(f, "%6d", k);
+            for (int j = 0; j < n; j++) {
+                double v = matrix(a, s)[k * n + j];
+                if (isnan(v))
+                    fprintf(f, "     -");
+                else
+                    fprintf(f, "%6.1f", 100 * v);
+            }
+            fprintf(f, "%7.2f\n", 100 * lvt_metric_value("acc", matrix(a, s), n, k));
+        }
+        fprintf(f, "\n");
+    }
+    fprintf(f, "%-30s%9s%9s   formula\n", "", "Class-IL", "Task-IL");
+    for (int i = 0; i < LVT_N_METRICS && a->learned; i++) {
+        double c = lvt_metrics[i].value(a->class_il, n, a->learned),
+               t = lvt_metrics[i].value(a->task_il, n, a->learned);
+        if (!isnan(c) || !isnan(t))
+            fprintf(f, "%-30s%9.2f%9.2f   %s\n", lvt_metrics[i].title, 100 * c, 100 * t,
+                    lvt_metrics[i].formula);
+    }
+    bool failed = ferror(f);
+    if (fclose(f) != 0 || failed) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}
+
+lvt_status lvt_report_csv(const lvt_accuracies *a, const char *path, lvt_diag *diag) {
+    lvt_atomic_file f;
+    lvt_status status = lvt_atomic_begin(&f, path, diag);
+    if (status != LVT_OK)
+        return status;
+    int n = a->tasks->n;
+    fprintf(f.stream, "scenario,after_task,task,classes,accuracy\n");
+    for (int s = 0; s < 2; s++) {
+        for (int k = 0; k <= a->learned; k++) {
+            for (int j = 0; j < n; j++) {
+                double v = matrix(a, s)[k * n + j];
+                if (isnan(v))
+                    continue;
+                fprintf(f.stream, "%s,%d,%d,", s ? "task_il" : "class_il", k, j + 1);
+                for (int i = a->tasks->first[j]; i < a->tasks->first[j + 1]; i++)
+                    fprintf(f.stream, "%s%d", i > a->tasks->first[j] ? " " : "", a->tasks->order[i]);
+                fprintf(f.stream, ",%.6f\n", v);
+            }
+        }
+    }
+    return lvt_atomic_end(&f, LVT_OK, diag);
+}
+
+lvt_status lvt_report_memory(const lvt_memory *m, const lvt_dataset *d, const char *path, lvt_diag *diag) {
+    if (!m->n)
+        return LVT_OK;
+    enum { GAP = 1, COLUMNS = 25 };
+    int channels = d->channels == 3 ? 3 : 1, cell_h = d->height + GAP, cell_w = d->width + GAP;
+    /* Two passes of the same layout: the first one counts rows. */
+    lvt_picture p = {0};
+    for (int pass = 0; pass < 2; pass++) {
+        int row = 0, column = 0;
+        for (size_t i = 0; i < m->n; i++, column++) {
+            if (i && (column == COLUMNS || m->labels[i] != m->labels[i - 1])) {
+                row++;
+                column = 0;
+            }
+            for (int y = 0; y < d->height && pass; y++) {
+                for (int x = 0; x < d->width; x++) {
+                    const uint8_t *from =
+                        m->images + i * m->image_bytes + (size_t)(y * d->width + x) * (size_t)d->channels;
+                    uint8_t *to = p.pixels + ((size_t)(row * cell_h + y) * (size_t)p.width +
+                                              (size_t)(column * cell_w + x)) *
+                                                 (size_t)channels;
+                    memcpy(to, from, (size_t)channels);
+                }
+            }
+        }
+        if (!pass) {
+            p = (lvt_picture){(row + 1) * cell_h - GAP, COLUMNS * cell_w - GAP, channels, NULL};
+            size_t bytes = (size_t)p.height * (size_t)p.width * (size_t)channels;
+            if (!(p.pixels = malloc(bytes)))
+                return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "%s: out of memory", path);
+            memset(p.pixels, 255, bytes);
+        }
+    }
+    lvt_status status = lvt_picture_write(&p, path, diag);
+    free(p.pixels);
+    return status;
+}

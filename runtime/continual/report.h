@@ -1,0 +1,29 @@
+/* What a run leaves for people: tables, accuracy.csv, accuracy.svg, memory.png.
+ *
+ * Invariant: everything is made from the matrices, the tasks and the memory; nothing is measured here. May
+ * not know: training, terminals. */
+#ifndef LVT_CONTINUAL_REPORT_H
+#define LVT_CONTINUAL_REPORT_H
+
+#include "continual/memory.h"
+
+/* The accuracies of one run, see metrics.h for the matrices; rows 1..learned are filled. */
+typedef struct lvt_accuracies {
+    const lvt_tasks *tasks;
+    const double *class_il, *task_il;
+    int learned;
+} lvt_accuracies;
+
+/* Both matrices in per cent and the metrics with their formulas, as text for a terminal. malloc'ed; NULL: out
+ * of memory. */
+char *lvt_report_text(const lvt_accuracies *a);
+/* scenario,after_task,task,classes,accuracy; classes are the data set's labels with spaces between; task
+ * counts from 1. */
+lvt_status lvt_report_csv(const lvt_accuracies *a, const char *path, lvt_diag *diag);
+/* Heat maps of both matrices, and accuracy over tasks. `title` is put above. */
+lvt_status lvt_report_svg(const lvt_accuracies *a, const char *title, const char *path, lvt_diag *diag);
+/* Contact sheet of the memory, one row a class (rows wrap), best first. Writes nothing when the memory is
+ * empty. */
+lvt_status lvt_report_memory(const lvt_memory *m, const lvt_dataset *d, const char *path, lvt_diag *diag);
+
+#endif

@@ -1,0 +1,43 @@
+/* The settings of a training run and their JSON form.
+ *
+ * Invariant: what is written can be read back to the same settings; every setting is one row of settings.def.
+ * May not know: how options are parsed. */
+#ifndef LVT_CONTINUAL_SETTINGS_H
+#define LVT_CONTINUAL_SETTINGS_H
+
+#include "ir/diag.h"
+
+#include <cjson/cJSON.h>
+
+enum { LVT_MAX_COEFFICIENTS = 32 };
+typedef struct lvt_coefficients { /* "NAME=VALUE" each */
+    const char *items[LVT_MAX_COEFFICIENTS];
+    int n;
+} lvt_coefficients;
+
+/* Texts point to the command line or into the JSON tree they were read from: that must live as long as the
+ * settings. */
+typedef struct lvt_settings {
+#define LVT_C_FLAG bool
+#define LVT_C_INT int
+#define LVT_C_SEED uint64_t
+#define LVT_C_NUMBER double
+#define LVT_C_TEXT const char *
+#define LVT_C_CHOICE int
+#define LVT_C_LIST lvt_coefficients
+#define LVT_HEADING(text)
+#define LVT_SETTING(kind, field, ...) LVT_C_##kind field;
+#include "continual/settings.def"
+} lvt_settings;
+
+enum { LVT_LR_CONSTANT, LVT_LR_COSINE, LVT_LR_STEP };
+enum { LVT_FLIP_AUTO, LVT_FLIP_ON, LVT_FLIP_OFF };
+extern const char *const LVT_LR_SCHEDULES[], *const LVT_FLIPS[], *const LVT_POLICY_NAMES[]; /* NULL-ended */
+
+void lvt_settings_defaults(lvt_settings *s);
+/* NULL when out of memory; the caller deletes it. */
+cJSON *lvt_settings_to_json(const lvt_settings *s);
+/* Settings that the object lacks keep their defaults. `file` names it in messages. Errors: LVT_USER. */
+lvt_status lvt_settings_from_json(const cJSON *object, const char *file, lvt_settings *s, lvt_diag *diag);
+
+#endif

@@ -1,0 +1,131 @@
+/* The sequence of tasks. May not know: models, training. */
+#include "continual/tasks.h"
+#include "data/augment.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void lvt_tasks_free(lvt_tasks *t) {
+    free(t->order);
+    free(t->first);
+    free(t->task_of);
+    *t = (lvt_tasks){0};
+}
+
+static lvt_status read_list(const char *text, lvt_tasks *t, lvt_diag *diag) {
+    bool *seen = calloc((size_t)t->classes, sizeof *seen);
+    if (!seen)
+        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    int n = 0;
+    lvt_status status = LVT_OK;
+    for (const char *p = text; status == LVT_OK; p++) {
+        char *end;
+        errno = 0;
+        long v = strtol(p, &end, 10);
+        if (end == p || (*end && *end != ',') || errno)
+            status = lvt_error(
+                diag, LVT_USAGE, NULL, LVT_NOWHERE,
+                "--class-order: \"%s\" is neither natural, groups, seed:N nor labels with commas between",
+                text);
+        else if (v < 0 || v >= t->classes)
+            status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
+                               "--class-order: there is no class %ld (there are %d)", v, t->classes);
+        else if (seen[v])
+            status =
+                lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "--class-order: class %ld is named twice", v);
+        else {
+            seen[v] = true;
+            t->order[n++] = (int)v;
+        }
+        p = end;
+        if (!*p)
+            break;
+    }
+    if (status == LVT_OK && n != t->classes)
+        status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
+                           "--class-order: %d labels, but there are %d classes", n, t->classes);
+    free(seen);
+    return status;
+}
+
+static lvt_status order_classes(const lvt_dataset *d, const char *text, lvt_tasks *t, lvt_diag *diag) {
+    for (int c = 0; c < t->classes; c++)
+        t->order[c] = c;
+    if (!strcmp(text, "natural"))
+        return LVT_OK;
+    if (!strcmp(text, "groups")) {
+        if (!d->groups)
+            return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
+                             "--class-order groups: %s has no superclasses", d->name);
+        int n = 0;
+        for (int g = 0; g < 256; g++) {
+            for (int c = 0; c < t->classes; c++) {
+                if (d->groups[c] == g)
+                    t->order[n++] = c;
+            }
+        }
+        return LVT_OK;
+    }
+    if (!strncmp(text, "seed:", 5)) {
+        char *end;
+        errno = 0;
+        uint64_t seed = strtoull(text + 5, &end, 0);
+        if (!text[5] || text[5] == '-' || *end || errno)
+            return lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE, "--class-order: \"%s\" is not a seed",
+                             text + 5);
+        lvt_shuffle(seed, LVT_RANDOM_CLASS_ORDER, 0, 0, (uint32_t *)t->order, (uint32_t)t->classes,
+                    (uint32_t)t->classes);
+        return LVT_OK;
+    }
+    return read_list(text, t, diag);
+}
+
+lvt_status lvt_tasks_make(const lvt_dataset *d, int n, int first_task, const char *order, lvt_tasks *out,
+                          lvt_diag *diag) {
+    *out = (lvt_tasks){.n = n, .classes = d->classes};
+    if (n > d->classes)
+        return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%d tasks are more than the %d classes of %s", n,
+                         d->classes, d->name);
+    if (first_task && (n == 1 ? first_task != d->classes : d->classes - first_task < n - 1))
+        return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
+                         "a first task of %d classes leaves %d of %d for %d other tasks", first_task,
+                         d->classes - first_task, d->classes, n - 1);
+    out->order = calloc((size_t)d->classes, sizeof *out->order);
+    out->task_of = calloc((size_t)d->classes, sizeof *out->task_of);
+    out->first = calloc((size_t)n + 1, sizeof *out->first);
+    lvt_status status = out->order && out->task_of && out->first
+                            ? order_classes(d, order, out, diag)
+                            : lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    if (status != LVT_OK) {
+        lvt_tasks_free(out);
+        return status;
+    }
+    int parts = first_task ? n - 1 : n, rest = d->classes - first_task;
+    for (int k = 0; k < n; k++) {
+        int part = first_task ? k - 1 : k;
+        int size = part < 0 ? first_task : rest / parts + (part < rest % parts);
+        out->first[k + 1] = out->first[k] + size;
+        for (int i = out->first[k]; i < out->first[k + 1]; i++)
+            out->task_of[out->order[i]] = k;
+    }
+    return LVT_OK;
+}
+
+bool lvt_task_images(const lvt_tasks *t, int task, const lvt_images *images, uint32_t **out, uint32_t *n) {
+    *n = 0;
+    *out = malloc((images->n + 1) * sizeof **out);
+    for (size_t i = 0; i < images->n && *out; i++) {
+        if (t->task_of[images->labels[i]] == task)
+            (*out)[(*n)++] = (uint32_t)i;
+    }
+    return *out != NULL;
+}
+
+char *lvt_task_labels(const lvt_tasks *t, int task) {
+    char *text = malloc(12 * (size_t)lvt_task_size(t, task) + 1), *p = text;
+    for (int i = t->first[task]; i < t->first[task + 1] && text; i++)
+        p += sprintf(p, "%s%d", i > t->first[task] ? " " : "", t->order[i]);
+    return text;
+}

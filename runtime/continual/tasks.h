@@ -1,0 +1,35 @@
+/* The sequence of tasks: which classes are learned when.
+ *
+ * Invariant: `order` is a permutation of 0..classes-1 (the data set's own labels, which outputs keep); task k
+ * learns order[first[k]] .. order[first[k + 1] - 1], at least one class. May not know: images, models. */
+#ifndef LVT_CONTINUAL_TASKS_H
+#define LVT_CONTINUAL_TASKS_H
+
+#include "data/dataset.h"
+
+typedef struct lvt_tasks {
+    int n, classes;
+    int *order, *first; /* classes and n + 1 entries */
+    int *task_of;       /* of each class */
+} lvt_tasks;
+
+/* Splits the classes of d into n tasks as equal as possible (the first ones get one more); first_task > 0:
+ * the first task has that many classes, the others share the rest. order: "natural", "seed:N", "groups" (by
+ * superclass), or all labels with commas between. Errors: LVT_USER (does not fit the data), LVT_USAGE (order
+ * cannot be read), LVT_NOMEM. Freed by lvt_tasks_free. */
+lvt_status lvt_tasks_make(const lvt_dataset *d, int n, int first_task, const char *order, lvt_tasks *out,
+                          lvt_diag *diag);
+void lvt_tasks_free(lvt_tasks *t);
+static inline int lvt_tasks_seen(const lvt_tasks *t, int task) {
+    return t->first[task + 1];
+} /* classes, after `task` */
+static inline int lvt_task_size(const lvt_tasks *t, int task) {
+    return t->first[task + 1] - t->first[task];
+}
+/* Indices of the images whose class belongs to `task`, in their order. *out is malloc'ed (never NULL on
+ * success); false when out of memory. */
+bool lvt_task_images(const lvt_tasks *t, int task, const lvt_images *images, uint32_t **out, uint32_t *n);
+/* "3 7 12": the labels of a task, malloc'ed; NULL when out of memory. */
+char *lvt_task_labels(const lvt_tasks *t, int task);
+
+#endif

@@ -1,0 +1,392 @@
+/* The training loop. May not know: command lines, terminals, file formats. */
+#include "continual/trainer.h"
+#include "continual/checkpoint.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+double lvt_clock(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+void lvt_task_mask(const lvt_tasks *tasks, int task, float *mask) {
+    for (int c = 0; c < tasks->classes; c++)
+        mask[c] = tasks->task_of[c] <= task ? 1 : 0;
+}
+
+/* ---- making ready -----------------------------------------------------------------------------------------
+ */
+
+/* Starting values (METHOD.md, section 2) of coefficients that the program has no default for. */
+static const struct {
+    const char *name;
+    float value;
+} starting[] = {{"alpha", 1}, {"beta", 0.5f},  {"gamma", 1e-5f}, {"r", 1},     {"lr", 0.1f},
+                {"clip", 5},  {"momentum", 0}, {"decay", 0},     {"weight", 1}};
+
+/* The value a scalar has before schedules; afterwards the driver may write it every step. */
+static float base_value(const lvt_model *m, const char *name, float otherwise) {
+    int s = lvt_model_scalar(m, name);
+    if (s < 0)
+        return otherwise;
+    return m->scalars[s].given         ? m->scalars[s].value
+           : m->scalars[s].has_default ? (float)m->scalars[s].default_value
+                                       : otherwise;
+}
+
+static void set_scalar(lvt_model *m, const char *name, double value) {
+    int s = lvt_model_scalar(m, name);
+    if (s >= 0) {
+        m->scalars[s].value = (float)value;
+        m->scalars[s].given = true;
+    }
+}
+
+static lvt_status prepare_scalars(lvt_trainer *t, lvt_diag *diag) {
+    lvt_model *m = t->model;
+    for (int i = 0; i < t->settings->coef.n; i++) {
+        lvt_status status = lvt_model_set(m, t->settings->coef.items[i], diag);
+        if (status != LVT_OK)
+            return status;
+    }
+    if (t->settings->lr > 0)
+        set_scalar(m, "lr", t->settings->lr);
+    for (int i = 0; i < m->n_scalars; i++) {
+        lvt_scalar *s = &m->scalars[i];
+        for (size_t k = 0; k < sizeof starting / sizeof *starting && !s->given && !s->has_default; k++) {
+            if (!strcmp(starting[k].name, s->name)) {
+                s->value = starting[k].value;
+                s->given = true;
+            }
+        }
+        if (!s->given && !s->has_default)
+            return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
+                             "entry %s: the coefficient %s has no default; give it with --coef %s=VALUE",
+                             s->entry, s->name, s->name);
+    }
+    t->learning_rate = base_value(m, "lr", 0.1f);
+    t->r0 = base_value(m, "r", 1);
+    t->gamma0 = t->settings->no_drift ? 0 : base_value(m, "gamma", 0);
+    return LVT_OK;
+}
+
+static lvt_status check(lvt_trainer *t, lvt_diag *diag) {
+    const lvt_settings *s = t->settings;
+    const lvt_model *m = t->model;
+    lvt_status status = lvt_model_fits(m, t->data, diag);
+    if (status != LVT_OK)
+        return status;
+    const char *lacks = !lvt_model_has(m, LVT_ENTRY_TRAIN_NEW) ? lvt_entry_kind_name(LVT_ENTRY_TRAIN_NEW)
+                        : s->memory && !lvt_model_has(m, LVT_ENTRY_TRAIN)
+                            ? lvt_entry_kind_name(LVT_ENTRY_TRAIN)
+                            : NULL;
+    if (lacks) {
+        status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "the program \"%s\" has no entry %s",
+                           lvt_model_module(m)->name, lacks);
+        if (s->memory && lvt_model_has(m, LVT_ENTRY_TRAIN_NEW))
+            lvt_note(diag, LVT_NOWHERE,
+                     "without it the model cannot use a memory; it can be trained with --memory 0");
+        return status;
+    }
+    if (s->memory && s->memory < t->data->classes) {
+        status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
+                           "a memory of %d images is smaller than the %d classes: some would have none",
+                           s->memory, t->data->classes);
+        lvt_note(diag, LVT_NOWHERE, "--memory %d at least, or 0 for none", t->data->classes);
+    }
+    return status;
+}
+
+lvt_status lvt_trainer_init(lvt_trainer *t, const lvt_settings *s, lvt_model *m, const lvt_dataset *d,
+                            const char *folder, const lvt_events *events, lvt_diag *diag) {
+    static const lvt_events none;
+    *t = (lvt_trainer){
+        .settings = s, .model = m, .data = d, .folder = folder, .events = events ? *events : none};
+    lvt_status status = check(t, diag);
+    if (status == LVT_OK)
+        status = lvt_tasks_make(d, s->tasks, s->first_task, s->class_order, &t->tasks, diag);
+    if (status == LVT_OK)
+        status = prepare_scalars(t, diag);
+    if (status == LVT_OK)
+        status = lvt_memory_init(&t->memory, (size_t)s->memory, d, diag);
+    if (status != LVT_OK)
+        return status;
+    lvt_augment_init(&t->plain, d);
+    t->augment = t->plain;
+    if (s->crop >= 0)
+        t->augment.crop = s->crop;
+    if (s->flip != LVT_FLIP_AUTO)
+        t->augment.flip = s->flip == LVT_FLIP_ON;
+
+    size_t pixels = lvt_image_bytes(d), classes = (size_t)d->classes, n = (size_t)t->tasks.n;
+    size_t batch = (size_t)m->batch, remembered = (size_t)m->memory_batch;
+    t->class_il = malloc((n + 1) * n * sizeof *t->class_il);
+    t->task_il = malloc((n + 1) * n * sizeof *t->task_il);
+    t->x = malloc(batch * pixels * sizeof *t->x);
+    t->y = malloc(batch * sizeof *t->y);
+    t->xm = malloc((remembered * pixels + 1) * sizeof *t->xm);
+    t->ym = malloc((remembered + 1) * sizeof *t->ym);
+    t->zm = malloc((remembered * classes + 1) * sizeof *t->zm);
+    t->zm_mask = malloc((remembered * classes + 1) * sizeof *t->zm_mask);
+    t->mask = malloc(classes * sizeof *t->mask);
+    t->draw = malloc((t->memory.capacity + 1) * sizeof *t->draw);
+    t->drawn = malloc((remembered + 1) * sizeof *t->drawn);
+    if (!t->class_il || !t->task_il || !t->x || !t->y || !t->xm || !t->ym || !t->zm || !t->zm_mask ||
+        !t->mask || !t->draw || !t->drawn)
+        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    for (size_t i = 0; i < (n + 1) * n; i++)
+        t->class_il[i] = t->task_il[i] = NAN;
+    return LVT_OK;
+}
+
+void lvt_trainer_free(lvt_trainer *t) {
+    void *buffers[] = {t->class_il, t->task_il, t->x,    t->y,     t->xm,    t->ym,   t->zm,
+                       t->zm_mask,  t->mask,    t->draw, t->drawn, t->index, t->order};
+    for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
+        free(buffers[i]);
+    if (t->metrics)
+        fclose(t->metrics);
+    lvt_tasks_free(&t->tasks);
+    lvt_memory_free(&t->memory);
+    *t = (lvt_trainer){0};
+}
+
+/* ---- one step ---------------------------------------------------------------------------------------------
+ */
+
+static uint64_t steps_of_epoch(const lvt_trainer *t, uint64_t images) {
+    uint64_t batch = (uint64_t)t->model->batch;
+    return (images + batch - 1) / batch;
+}
+
+uint64_t lvt_trainer_steps(const lvt_trainer *t, int task) {
+    uint64_t images = 0;
+    if (t->index && task == t->at.task) {
+        images = t->n_index;
+    } else {
+        for (size_t i = 0; i < t->data->train.n; i++)
+            images += t->tasks.task_of[t->data->train.labels[i]] == task;
+    }
+    uint64_t steps = steps_of_epoch(t, images) * (uint64_t)t->settings->epochs,
+             limit = (uint64_t)t->settings->steps;
+    return limit && limit < steps ? limit : steps;
+}
+
+/* New images: the epoch's order cut into batches; the last one is filled up from the order's beginning. */
+static void take_new(lvt_trainer *t) {
+    uint64_t per_epoch = steps_of_epoch(t, t->n_index), epoch = t->at.step / per_epoch;
+    if (t->epoch_ordered != epoch + 1) {
+        memcpy(t->order, t->index, t->n_index * sizeof *t->order);
+        lvt_shuffle(t->settings->seed, LVT_RANDOM_SHUFFLE, (uint32_t)t->at.task, (uint32_t)epoch, t->order,
+                    t->n_index, t->n_index);
+        t->epoch_ordered = epoch + 1;
+    }
+    size_t pixels = lvt_image_bytes(t->data);
+    uint64_t first = t->at.step % per_epoch * (uint64_t)t->model->batch, step = t->at.global_step;
+    for (int i = 0; i < t->model->batch; i++) {
+        uint32_t image = t->order[(first + (uint64_t)i) % t->n_index], words[4];
+        lvt_philox(t->settings->seed, LVT_RANDOM_AUGMENT, (uint32_t)step, (uint32_t)(step >> 32), (uint32_t)i,
+                   words);
+        lvt_augment_image(&t->augment, t->data->train.pixels + image * pixels, words,
+                          t->x + (size_t)i * pixels);
+        t->y[i] = t->data->train.labels[image];
+    }
+}
+
+static void take_remembered(lvt_trainer *t) {
+    const lvt_memory *memory = &t->memory;
+    size_t pixels = memory->image_bytes, classes = (size_t)memory->classes;
+    uint64_t step = t->at.global_step;
+    lvt_memory_draw(memory, t->settings->seed, step, (uint32_t)t->model->memory_batch, t->draw, t->drawn);
+    for (int i = 0; i < t->model->memory_batch; i++) {
+        size_t k = t->drawn[i];
+        uint32_t words[4];
+        lvt_philox(t->settings->seed, LVT_RANDOM_AUGMENT_MEMORY, (uint32_t)step, (uint32_t)(step >> 32),
+                   (uint32_t)i, words);
+        lvt_augment_image(&t->augment, memory->images + k * pixels, words, t->xm + (size_t)i * pixels);
+        t->ym[i] = memory->labels[k];
+        memcpy(t->zm + (size_t)i * classes, memory->logits + k * classes, classes * sizeof *t->zm);
+        lvt_task_mask(&t->tasks, memory->tasks[k], t->zm_mask + (size_t)i * classes);
+    }
+}
+
+static lvt_status one_step(lvt_trainer *t, uint64_t steps, lvt_diag *diag) {
+    lvt_model *m = t->model;
+    take_new(t);
+    lvt_entry_kind entry = LVT_ENTRY_TRAIN_NEW;
+    if (t->memory.n) {
+        take_remembered(t);
+        entry = LVT_ENTRY_TRAIN;
+    }
+    set_scalar(m, "lr", lvt_lr_at(t->settings, t->learning_rate, t->at.step, steps));
+    set_scalar(m, "r", lvt_r_at(t->r0, t->settings->r_decay, t->at.task));
+    set_scalar(m, "gamma", t->at.task ? t->gamma0 : 0);
+    t->step_input[0] = (int32_t)(uint32_t)t->settings->seed;
+    t->step_input[1] = (int32_t)(uint32_t)t->at.global_step;
+    const void *tensors[LVT_N_INPUTS] = {
+        [LVT_IN_X] = t->x,       [LVT_IN_Y] = t->y,
+        [LVT_IN_XM] = t->xm,     [LVT_IN_YM] = t->ym,
+        [LVT_IN_ZM] = t->zm,     [LVT_IN_ZM_MASK] = t->zm_mask,
+        [LVT_IN_MASK] = t->mask, [LVT_IN_STEP] = t->step_input,
+    };
+    lvt_status status = lvt_model_run(m, entry, tensors, diag);
+    if (status != LVT_OK)
+        return status;
+    const lvt_bound_entry *b = &m->entries[entry];
+    for (int i = 0; i < b->n_losses; i++) {
+        double loss = *(const float *)lvt_session_output(m->session, b->index, b->losses[i]);
+        if (!isfinite(loss)) {
+            status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
+                               "training diverged: %s is %g in step %llu of task %d", b->loss_names[i], loss,
+                               (unsigned long long)t->at.step + 1, t->at.task + 1);
+            lvt_note(diag, LVT_NOWHERE, "a lower --lr or --coef clip=VALUE may help");
+            return status;
+        }
+        t->sums[i] += loss;
+    }
+    t->summed++;
+    t->images += (uint64_t)(m->batch + (entry == LVT_ENTRY_TRAIN ? m->memory_batch : 0));
+    t->at.step++;
+    t->at.global_step++;
+    t->steps_here++;
+    return LVT_OK;
+}
+
+/* ---- records ----------------------------------------------------------------------------------------------
+ */
+
+lvt_status lvt_trainer_record(lvt_trainer *t, cJSON *record, lvt_diag *diag) {
+    char *text = record ? cJSON_PrintUnformatted(record) : NULL;
+    cJSON_Delete(record);
+    if (!text)
+        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    lvt_status status = LVT_OK;
+    if (t->metrics) {
+        int n = fprintf(t->metrics, "%s\n", text);
+        if (n < 0 || fflush(t->metrics) != 0)
+            status = lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "%s/metrics.jsonl: cannot be written: %s",
+                               t->folder, strerror(errno));
+        else
+            t->metrics_bytes += (uint64_t)n;
+    }
+    cJSON_free(text);
+    return status;
+}
+
+static double steps_left(const lvt_trainer *t, uint64_t steps) {
+    double left = (double)(steps - t->at.step);
+    for (int k = t->at.task + 1; k < t->tasks.n; k++)
+        left += (double)lvt_trainer_steps(t, k);
+    return left;
+}
+
+static lvt_status report(lvt_trainer *t, uint64_t steps, bool record, lvt_diag *diag) {
+    const lvt_bound_entry *b = &t->model->entries[t->memory.n ? LVT_ENTRY_TRAIN : LVT_ENTRY_TRAIN_NEW];
+    double now = lvt_clock(), here = now - t->started;
+    lvt_progress p = {
+        .task = t->at.task + 1,
+        .epoch = (int)((t->at.step - 1) / steps_of_epoch(t, t->n_index)) + 1,
+        .step = t->at.step,
+        .steps = steps,
+        .lr = lvt_lr_at(t->settings, t->learning_rate, t->at.step - 1, steps),
+        .images_per_second = (double)t->images / fmax(now - t->clock, 1e-9),
+        .seconds_left = t->steps_here ? here / (double)t->steps_here * steps_left(t, steps) : 0,
+        .n_losses = b->n_losses,
+        .names = b->loss_names,
+    };
+    for (int i = 0; i < b->n_losses; i++)
+        p.losses[i] = t->sums[i] / (double)t->summed;
+    if (t->events.progress)
+        t->events.progress(t->events.user, &p);
+    if (!record)
+        return LVT_OK;
+    cJSON *j = cJSON_CreateObject();
+    cJSON_AddStringToObject(j, "type", "train");
+    cJSON_AddNumberToObject(j, "task", p.task);
+    cJSON_AddNumberToObject(j, "epoch", p.epoch);
+    cJSON_AddNumberToObject(j, "step", (double)p.step);
+    cJSON_AddNumberToObject(j, "global_step", (double)t->at.global_step);
+    cJSON_AddNumberToObject(j, "lr", p.lr);
+    for (int i = 0; i < p.n_losses; i++)
+        cJSON_AddNumberToObject(j, p.names[i], p.losses[i]);
+    cJSON_AddNumberToObject(j, "images_per_second", p.images_per_second);
+    memset(t->sums, 0, sizeof t->sums);
+    t->summed = t->images = 0;
+    t->seconds += now - t->clock;
+    t->clock = now;
+    cJSON_AddNumberToObject(j, "seconds", t->seconds);
+    return lvt_trainer_record(t, j, diag);
+}
+
+/* ---- the loop ---------------------------------------------------------------------------------------------
+ */
+
+static bool stopping(const lvt_trainer *t) {
+    return t->events.stop && t->events.stop(t->events.user);
+}
+
+static lvt_status begin_task(lvt_trainer *t, lvt_diag *diag) {
+    free(t->index);
+    free(t->order);
+    t->index = NULL;
+    t->order = NULL;
+    t->epoch_ordered = 0;
+    if (!lvt_task_images(&t->tasks, t->at.task, &t->data->train, &t->index, &t->n_index) ||
+        !(t->order = malloc((t->n_index + 1) * sizeof *t->order)))
+        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    lvt_task_mask(&t->tasks, t->at.task, t->mask);
+    return LVT_OK;
+}
+
+static lvt_status train_task(lvt_trainer *t, lvt_diag *diag) {
+    const lvt_settings *s = t->settings;
+    uint64_t steps = lvt_trainer_steps(t, t->at.task), log = (uint64_t)s->log_every;
+    double shown = 0;
+    t->clock = lvt_clock();
+    while (t->at.step < steps) {
+        lvt_status status = one_step(t, steps, diag);
+        if (status != LVT_OK)
+            return status;
+        bool last = t->at.step == steps, record = last || t->at.step % log == 0;
+        double now = lvt_clock();
+        if (record || now - shown > 0.5) {
+            shown = now;
+            status = report(t, steps, record, diag);
+        }
+        bool stop = stopping(t);
+        /* Before a task's end too: what happens there is repeated when it does not come to its end. */
+        if (status == LVT_OK &&
+            (stop || last || (s->checkpoint_every && t->at.step % (uint64_t)s->checkpoint_every == 0)))
+            status = lvt_checkpoint_save(t, false, diag);
+        if (status != LVT_OK || stop)
+            return status != LVT_OK ? status : LVT_INTERRUPT;
+    }
+    return LVT_OK;
+}
+
+lvt_status lvt_trainer_run(lvt_trainer *t, lvt_diag *diag) {
+    t->started = t->clock = lvt_clock();
+    lvt_status status = LVT_OK;
+    if (t->settings->fwt && t->at.global_step == 0)
+        status = lvt_trainer_evaluate(t, 0, diag);
+    while (t->at.task < t->tasks.n && status == LVT_OK) {
+        status = begin_task(t, diag);
+        if (status == LVT_OK)
+            status = train_task(t, diag);
+        if (status == LVT_OK)
+            status = lvt_task_end(t, diag);
+        if (status != LVT_OK)
+            break;
+        t->at.task++;
+        t->at.step = 0;
+        status = lvt_checkpoint_save(t, true, diag);
+        if (status == LVT_OK && t->events.evaluated)
+            t->events.evaluated(t->events.user, t);
+    }
+    return status;
+}

@@ -1,0 +1,91 @@
+/* The training loop over a sequence of tasks (METHOD.md).
+ *
+ * Invariants: everything random follows from the seed and the position, so position, model state, memory and
+ * the matrices are all that a checkpoint needs; a task's end (importance, memory, evaluation) happens
+ * completely or is repeated. May not know: command lines, terminals. */
+#ifndef LVT_CONTINUAL_TRAINER_H
+#define LVT_CONTINUAL_TRAINER_H
+
+#include "continual/memory.h"
+#include "continual/predict.h"
+#include "continual/schedule.h"
+#include "continual/settings.h"
+
+#include <stdio.h>
+
+/* Where a run stands: `step` steps of `task` are done. */
+typedef struct lvt_position {
+    int task;
+    uint64_t step, global_step;
+} lvt_position;
+
+typedef struct lvt_progress {
+    int task, epoch;      /* from 1 */
+    uint64_t step, steps; /* of the task */
+    double images_per_second, seconds_left, lr;
+    int n_losses;
+    const char *const *names;
+    double losses[LVT_MAX_LOSSES]; /* means since the last record */
+} lvt_progress;
+
+typedef struct lvt_trainer lvt_trainer;
+/* What the program around the loop is told; every function may be NULL. */
+typedef struct lvt_events {
+    void *user;
+    bool (*stop)(void *user); /* asked after every step and batch */
+    void (*progress)(void *user, const lvt_progress *p);
+    void (*phase)(void *user, const char *what); /* "remembering", "evaluating", ...: what takes time now */
+    void (*evaluated)(void *user, const lvt_trainer *t); /* after each task */
+} lvt_events;
+
+struct lvt_trainer {
+    const lvt_settings *settings;
+    lvt_model *model;
+    const lvt_dataset *data;
+    lvt_augment augment, plain; /* of training, of evaluation */
+    lvt_tasks tasks;
+    lvt_memory memory;
+    double *class_il, *task_il; /* matrices, see metrics.h */
+    lvt_position at;
+    lvt_events events;
+    const char *folder;     /* of the run */
+    FILE *metrics;          /* metrics.jsonl */
+    uint64_t metrics_bytes; /* written so far: resume cuts the file there */
+    double seconds;         /* of earlier processes and this one, up to the last record */
+
+    uint32_t *index, n_index;    /* training images of the task */
+    uint32_t *order;             /* index, in this epoch's order */
+    uint64_t epoch_ordered;      /* 1 + epoch that `order` is of; 0: none */
+    double sums[LVT_MAX_LOSSES]; /* of losses since the last record */
+    uint64_t summed, images;
+    double started, clock; /* seconds: start of this process's first step, of the last record */
+    uint64_t steps_here;   /* steps of this process */
+
+    float *x, *xm, *zm, *zm_mask, *mask; /* inputs of a step */
+    int32_t *y, *ym, step_input[2];
+    uint32_t *draw, *drawn;
+    float learning_rate, r0, gamma0; /* before schedules */
+};
+
+/* Checks that data, model and settings go together and makes everything ready at position 0. `folder` exists.
+ * All arguments must outlive the trainer. Errors: LVT_USER, LVT_USAGE, LVT_NOMEM. Freed by lvt_trainer_free
+ * (also after an error). */
+lvt_status lvt_trainer_init(lvt_trainer *t, const lvt_settings *s, lvt_model *m, const lvt_dataset *d,
+                            const char *folder, const lvt_events *events, lvt_diag *diag);
+void lvt_trainer_free(lvt_trainer *t);
+/* From the position to the end. LVT_INTERRUPT: stopped on request, a checkpoint is written. LVT_IO: the last
+ * checkpoint on the disk is whole. LVT_USER: a loss is not finite. */
+lvt_status lvt_trainer_run(lvt_trainer *t, lvt_diag *diag);
+uint64_t lvt_trainer_steps(const lvt_trainer *t, int task); /* of a task */
+
+/* task_end.c: importance, consolidation, memory and evaluation at the end of the current task. */
+lvt_status lvt_task_end(lvt_trainer *t, lvt_diag *diag);
+/* Row `learned` of both matrices. */
+lvt_status lvt_trainer_evaluate(lvt_trainer *t, int learned, lvt_diag *diag);
+/* Appends one record to metrics.jsonl and deletes it; NULL is LVT_NOMEM. */
+lvt_status lvt_trainer_record(lvt_trainer *t, cJSON *record, lvt_diag *diag);
+/* mask[c] = 1 for the classes of tasks 0..task. */
+void lvt_task_mask(const lvt_tasks *tasks, int task, float *mask);
+double lvt_clock(void); /* seconds, monotonic */
+
+#endif

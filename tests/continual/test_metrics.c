@@ -1,0 +1,144 @@
+/* Metrics against numbers worked out by hand; schedules. */
+#include "continual/metrics.h"
+#include "continual/report.h"
+#include "continual/schedule.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static const double exact = 1e-12; /* sums of a few numbers below 1: rounding only */
+
+static void by_hand(void **state) {
+    (void)state;
+    const double a[4 * 3] = {
+        0.1, 0.2, 0.3, /* untrained */
+        0.9, 0.3, 0.1, /**/
+        0.6, 0.8, 0.4, /**/
+        0.7, 0.5, 0.9, /**/
+    };
+    assert_float_equal(lvt_metric_value("acc", a, 3, 3), (0.7 + 0.5 + 0.9) / 3, exact);
+    assert_float_equal(lvt_metric_value("aia", a, 3, 3), (0.9 + (0.6 + 0.8) / 2 + (0.7 + 0.5 + 0.9) / 3) / 3,
+                       exact);
+    /* task 1: max(0.9, 0.6) - 0.7; task 2: 0.8 - 0.5. The last row does not count as a maximum. */
+    assert_float_equal(lvt_metric_value("forgetting", a, 3, 3), (0.2 + 0.3) / 2, exact);
+    assert_float_equal(lvt_metric_value("bwt", a, 3, 3), ((0.7 - 0.9) + (0.5 - 0.8)) / 2, exact);
+    assert_float_equal(lvt_metric_value("fwt", a, 3, 3), ((0.3 - 0.2) + (0.4 - 0.3)) / 2, exact);
+    assert_float_equal(lvt_metric_value("acc", a, 3, 2), 0.7, exact);
+    assert_float_equal(lvt_metric_value("forgetting", a, 3, 2), 0.3, exact);
+    assert_true(isnan(lvt_metric_value("forgetting", a, 3, 1)));
+    assert_true(isnan(lvt_metric_value("bwt", a, 3, 1)));
+
+    /* Forgetting is negative when the last accuracy is the best one. */
+    const double better[3 * 2] = {0, 0, 0.5, NAN, 0.6, 0.7};
+    assert_float_equal(lvt_metric_value("forgetting", better, 2, 2), -0.1, exact);
+}
+
+static void schedules(void **state) {
+    (void)state;
+    lvt_settings s;
+    lvt_settings_defaults(&s);
+    assert_float_equal(lvt_lr_at(&s, 0.1, 77, 100), 0.1, exact);
+    s.lr_schedule = LVT_LR_COSINE;
+    assert_float_equal(lvt_lr_at(&s, 0.1, 0, 100), 0.1, exact);
+    assert_float_equal(lvt_lr_at(&s, 0.1, 50, 100), 0.05, exact);
+    s.lr_schedule = LVT_LR_STEP;
+    assert_float_equal(lvt_lr_at(&s, 0.1, 49, 100), 0.1, exact);
+    assert_float_equal(lvt_lr_at(&s, 0.1, 50, 100), 0.01, exact);
+    assert_float_equal(lvt_lr_at(&s, 0.1, 75, 100), 0.001, exact);
+    s.lr_schedule = LVT_LR_CONSTANT;
+    s.lr_warmup = 10;
+    assert_float_equal(lvt_lr_at(&s, 0.1, 0, 100), 0.01, exact);
+    assert_float_equal(lvt_lr_at(&s, 0.1, 9, 100), 0.1, exact);
+    assert_float_equal(lvt_r_at(0.8, 0.9, 0), 1, exact);
+    assert_float_equal(lvt_r_at(0.8, 0.9, 2), 0.8 * 0.81, exact);
+}
+
+static void settings_round_trip(void **state) {
+    (void)state;
+    lvt_settings s, back;
+    lvt_settings_defaults(&s);
+    s.data = "digits";
+    s.seed = 0xfedcba9876543210u; /* more than a double holds */
+    s.tasks = 7;
+    s.lr = 0.1;
+    s.policy = LVT_POLICY_herding;
+    s.no_drift = true;
+    s.coef.items[0] = "alpha=2";
+    s.coef.n = 1;
+    cJSON *j = lvt_settings_to_json(&s);
+    assert_non_null(j);
+    char *text = cJSON_Print(j);
+    cJSON *k = cJSON_Parse(text);
+    assert_int_equal(lvt_settings_from_json(k, "test", &back, NULL), LVT_OK);
+    assert_true(back.seed == s.seed);
+    assert_string_equal(back.data, "digits");
+    assert_null(back.resize);
+    assert_int_equal(back.tasks, 7);
+    assert_true(back.lr == 0.1);
+    assert_int_equal(back.policy, LVT_POLICY_herding);
+    assert_true(back.no_drift);
+    assert_string_equal(back.coef.items[0], "alpha=2");
+    cJSON_ReplaceItemInObject(k, "tasks", cJSON_CreateNumber(0));
+    assert_int_equal(lvt_settings_from_json(k, "test", &back, NULL), LVT_USER);
+    cJSON_ReplaceItemInObject(k, "tasks", cJSON_CreateString("many"));
+    assert_int_equal(lvt_settings_from_json(k, "test", &back, NULL), LVT_USER);
+    cJSON_Delete(j);
+    cJSON_Delete(k);
+    cJSON_free(text);
+}
+
+static void reports(void **state) {
+    (void)state;
+    int order[] = {2, 0, 1, 3}, first[] = {0, 2, 4}, task_of[] = {0, 1, 0, 1};
+    lvt_tasks tasks = {2, 4, order, first, task_of};
+    double a[] = {NAN, NAN, 0.75, NAN, 0.5, 1}, b[] = {NAN, NAN, 0.75, NAN, 0.625, 1};
+    lvt_accuracies acc = {&tasks, a, b, 2};
+    char *text = lvt_report_text(&acc);
+    assert_non_null(strstr(text, "     1  75.0     -  75.00\n"));
+    assert_non_null(strstr(text, "     2  50.0 100.0  75.00\n"));
+    assert_non_null(strstr(text, "forgetting                        25.00    12.50   1/(T-1) sum"));
+    free(text);
+    char path[] = "/tmp/lvt-report-XXXXXX", line[256];
+    close(mkstemp(path));
+    assert_int_equal(lvt_report_csv(&acc, path, NULL), LVT_OK);
+    FILE *f = fopen(path, "r");
+    static const char *const lines[] = {"scenario,after_task,task,classes,accuracy\n",
+                                        "class_il,1,1,2 0,0.750000\n",
+                                        "class_il,2,1,2 0,0.500000\n",
+                                        "class_il,2,2,1 3,1.000000\n",
+                                        "task_il,1,1,2 0,0.750000\n",
+                                        "task_il,2,1,2 0,0.625000\n",
+                                        "task_il,2,2,1 3,1.000000\n"};
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        assert_non_null(fgets(line, sizeof line, f));
+        assert_string_equal(line, lines[i]);
+    }
+    assert_null(fgets(line, sizeof line, f));
+    fclose(f);
+    assert_int_equal(lvt_report_svg(&acc, "a <b> & c", path, NULL), LVT_OK);
+    f = fopen(path, "r");
+    bool title = false;
+    while (fgets(line, sizeof line, f))
+        title |= strstr(line, "a &#60;b&#62; &#38; c") != NULL;
+    assert_true(title);
+    fclose(f);
+    unlink(path);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(by_hand),
+        cmocka_unit_test(schedules),
+        cmocka_unit_test(settings_round_trip),
+        cmocka_unit_test(reports),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
