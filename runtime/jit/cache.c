@@ -1,0 +1,210 @@
+/* Objects on disk, one file a kernel, so that a program opens without compiling the second time.
+ *
+ * Invariants: a file is used only if it is a regular file of this user, whole (checksum) and made for exactly
+ * this key; anything else is treated as absent and written anew. Writing goes to a temporary name and is
+ * renamed, so readers never see half a file. Failing to write is not an error: the next run compiles again.
+ * The folder must belong to the user and be writable by nobody else, since what it holds will be executed.
+ * May not know: LLVM, what a kernel is. */
+#define _GNU_SOURCE /* O_CLOEXEC, mkostemp */
+#include "jit.h"
+#include "runtime/lvt.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* To be raised when generated code changes: keys describe loops, not the code made from them. */
+enum { CODE_REVISION = 1, MAX_OBJECT = 16 << 20 };
+#define LLVM_RELEASE "19"
+
+typedef struct header {
+    char magic[8];
+    uint64_t key_size, object_size, checksum;
+} header;
+static const char magic[8] = "lvtobj1";
+
+struct lvt_cache {
+    char *folder;  /* NULL: none */
+    char *machine; /* first part of every key */
+};
+
+static uint64_t hash_bytes(const void *data, size_t n, uint64_t seed) {
+    const unsigned char *p = data;
+    uint64_t h = seed ^ 0xcbf29ce484222325u;
+    for (size_t i = 0; i < n; i++)
+        h = (h ^ p[i]) * 0x100000001b3u;
+    h ^= h >> 32; /* the last bytes reach all bits */
+    h *= 0x9e3779b97f4a7c15u;
+    return h ^ (h >> 29);
+}
+
+static char *print(const char *format, const char *a, const char *b, const char *c) {
+    int n = snprintf(NULL, 0, format, a, b, c);
+    char *s = n < 0 ? NULL : malloc((size_t)n + 1);
+    if (s)
+        snprintf(s, (size_t)n + 1, format, a, b, c);
+    return s;
+}
+
+static bool make_folders(char *path) {
+    for (char *p = path + 1;; p++) {
+        if (*p != '/' && *p != 0)
+            continue;
+        char end = *p;
+        *p = 0;
+        bool ok = mkdir(path, 0700) == 0 || errno == EEXIST;
+        *p = end;
+        if (!ok || !end)
+            return ok;
+    }
+}
+
+static bool is_safe_folder(const char *path) {
+    struct stat s;
+    return stat(path, &s) == 0 && S_ISDIR(s.st_mode) && s.st_uid == geteuid() &&
+           (s.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+}
+
+static char *user_folder(void) {
+    const char *base = getenv("XDG_CACHE_HOME");
+    if (base && base[0] == '/')
+        return print("%s/lvt%s%s", base, "", "");
+    base = getenv("HOME");
+    return base && base[0] == '/' ? print("%s/.cache/lvt%s%s", base, "", "") : NULL;
+}
+
+lvt_status lvt_cache_new(const char *folder, const lvt_machine *m, lvt_cache **out) {
+    lvt_cache *c = *out = calloc(1, sizeof *c);
+    if (!c)
+        return LVT_NOMEM;
+    char head[64];
+    snprintf(head, sizeof head, "lvt %s revision %d LLVM " LLVM_RELEASE, lvt_version(), CODE_REVISION);
+    c->machine = print("%s\n%s %s\n", head, m->cpu, m->features);
+    if (!c->machine) {
+        lvt_cache_free(c);
+        *out = NULL;
+        return LVT_NOMEM;
+    }
+    if (!folder || *folder)
+        c->folder = folder ? print("%s%s%s", folder, "", "") : user_folder();
+    if (c->folder && !(make_folders(c->folder) && is_safe_folder(c->folder))) {
+        free(c->folder);
+        c->folder = NULL;
+    }
+    return LVT_OK;
+}
+
+void lvt_cache_free(lvt_cache *c) {
+    if (!c)
+        return;
+    free(c->folder);
+    free(c->machine);
+    free(c);
+}
+
+const char *lvt_cache_folder(const lvt_cache *c) {
+    return c->folder;
+}
+
+void lvt_cache_name(const lvt_cache *c, const char *key, char name[LVT_CACHE_NAME]) {
+    uint64_t a = hash_bytes(key, strlen(key), hash_bytes(c->machine, strlen(c->machine), 1));
+    uint64_t b = hash_bytes(key, strlen(key), hash_bytes(c->machine, strlen(c->machine), 2));
+    snprintf(name, LVT_CACHE_NAME, "%016llx%016llx", (unsigned long long)a, (unsigned long long)b);
+}
+
+static bool read_all(int fd, void *data, size_t n) {
+    for (char *p = data; n;) {
+        ssize_t k = read(fd, p, n);
+        if (k < 0 && errno == EINTR)
+            continue;
+        if (k <= 0)
+            return false;
+        p += k;
+        n -= (size_t)k;
+    }
+    return true;
+}
+
+static bool write_all(int fd, const void *data, size_t n) {
+    for (const char *p = data; n;) {
+        ssize_t k = write(fd, p, n);
+        if (k < 0 && errno == EINTR)
+            continue;
+        if (k <= 0)
+            return false;
+        p += k;
+        n -= (size_t)k;
+    }
+    return true;
+}
+
+static uint64_t checksum_of(const char *machine, const char *key, const void *object, size_t size) {
+    return hash_bytes(object, size, hash_bytes(key, strlen(key), hash_bytes(machine, strlen(machine), 3)));
+}
+
+static bool read_file(const lvt_cache *c, int fd, const char *key, lvt_object *out) {
+    struct stat s;
+    header h;
+    size_t machine = strlen(c->machine), rest = strlen(key), key_size = machine + rest;
+    if (fstat(fd, &s) != 0 || !S_ISREG(s.st_mode) || s.st_uid != geteuid() ||
+        (s.st_mode & (S_IWGRP | S_IWOTH)))
+        return false;
+    if (!read_all(fd, &h, sizeof h) || memcmp(h.magic, magic, sizeof magic) != 0 || h.key_size != key_size ||
+        h.object_size == 0 || h.object_size > MAX_OBJECT ||
+        (uint64_t)s.st_size != sizeof h + key_size + h.object_size)
+        return false;
+    char *text = malloc(key_size + 1);
+    void *object = malloc(h.object_size);
+    bool ok = text && object && read_all(fd, text, key_size) && memcmp(text, c->machine, machine) == 0 &&
+              memcmp(text + machine, key, rest) == 0 && read_all(fd, object, h.object_size) &&
+              checksum_of(c->machine, key, object, h.object_size) == h.checksum;
+    free(text);
+    if (ok)
+        *out = (lvt_object){object, h.object_size};
+    else
+        free(object);
+    return ok;
+}
+
+bool lvt_cache_get(lvt_cache *c, const char *key, lvt_object *out) {
+    char name[LVT_CACHE_NAME];
+    *out = (lvt_object){0};
+    if (!c->folder)
+        return false;
+    lvt_cache_name(c, key, name);
+    char *path = print("%s/%s%s", c->folder, name, "");
+    int fd = path ? open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK) : -1;
+    free(path);
+    if (fd < 0)
+        return false;
+    bool ok = read_file(c, fd, key, out);
+    close(fd);
+    return ok;
+}
+
+void lvt_cache_put(lvt_cache *c, const char *key, const lvt_object *object) {
+    char name[LVT_CACHE_NAME];
+    if (!c->folder || object->size > MAX_OBJECT)
+        return;
+    lvt_cache_name(c, key, name);
+    char *path = print("%s/%s%s", c->folder, name, ""),
+         *temporary = print("%s/.%s.XXXXXX%s", c->folder, name, "");
+    int fd = path && temporary ? mkostemp(temporary, O_CLOEXEC) : -1; /* mode 0600 */
+    if (fd >= 0) {
+        header h = {.key_size = strlen(c->machine) + strlen(key),
+                    .object_size = object->size,
+                    .checksum = checksum_of(c->machine, key, object->data, object->size)};
+        memcpy(h.magic, magic, sizeof magic);
+        bool ok = write_all(fd, &h, sizeof h) && write_all(fd, c->machine, strlen(c->machine)) &&
+                  write_all(fd, key, strlen(key)) && write_all(fd, object->data, object->size);
+        ok = close(fd) == 0 && ok; /* no sync: a file torn by a crash fails its checksum */
+        if (!ok || rename(temporary, path) != 0)
+            unlink(temporary);
+    }
+    free(path);
+    free(temporary);
+}

@@ -1,0 +1,392 @@
+/* The jit family: collects requests, compiles what is new in parallel, runs kernels over chunks of their
+ * domain.
+ *
+ * Invariants: chunks and the order in which their sums meet depend on the nest alone, so results have the
+ * same bits for any number of threads; equal kernels (by key) share code; running allocates nothing. May not
+ * know: LLVM, files. */
+#include "jit.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct code { /* one distinct kernel */
+    char *key;
+    lvt_nest_code entry;
+} code;
+
+struct lvt_jit {
+    lvt_machine machine;
+    lvt_cache *cache;
+    lvt_linker *linker;
+    code *codes;
+    size_t n_codes, cap_codes;
+    lvt_jit_counts counts;
+};
+
+/* ---- running ---- */
+
+typedef struct nest_kernel {
+    lvt_kernel base;
+    lvt_arena *arena; /* owns nest */
+    lvt_nest nest;
+    lvt_nest_code entry;
+    int threads;
+} nest_kernel;
+
+typedef struct run_state {
+    const nest_kernel *k;
+    void *const *operands, *const *results;
+    char *scratch;
+    const lvt_acc *acc;
+} run_state;
+
+static int64_t min64(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+static void fill_identity(const lvt_acc *a, char *at, int64_t begin, int64_t end) {
+    bool max = a->op == LVT_OP_reduce_max;
+    if (!max) {
+        size_t size = lvt_dtype_size((lvt_dtype)a->dtype);
+        memset(at + (size_t)begin * size, 0, (size_t)(end - begin) * size);
+    } else if (a->dtype == LVT_F32) {
+        for (int64_t i = begin; i < end; i++)
+            ((float *)at)[i] = -INFINITY;
+    } else if (a->dtype == LVT_F64) {
+        for (int64_t i = begin; i < end; i++)
+            ((double *)at)[i] = -INFINITY;
+    } else {
+        for (int64_t i = begin; i < end; i++)
+            ((int32_t *)at)[i] = INT32_MIN;
+    }
+}
+
+static void run_chunk(void *user, int64_t chunk, int thread) {
+    const run_state *r = user;
+    const lvt_nest *n = &r->k->nest;
+    int64_t k = chunk / n->s_chunks, s = chunk % n->s_chunks;
+    int64_t k0 = k * n->k_step, k1 = min64(k0 + n->k_step, n->k_total);
+    int64_t s0 = s * n->s_step, s1 = min64(s0 + n->s_step, n->s_total);
+    char *partial = r->scratch + (size_t)s * n->partial_bytes;
+    char *buffer = r->scratch + (size_t)n->s_chunks * n->partial_bytes +
+                   (size_t)thread * n->hoist_bytes * (size_t)n->n_hoist;
+    for (uint32_t i = 0; i < n->n_accs; i++)
+        fill_identity(&n->accs[i], partial + n->accs[i].offset, k0 * n->accs[i].per_k, k1 * n->accs[i].per_k);
+    r->k->entry(r->operands, r->results, partial, buffer, k0, k1, s0, s1);
+}
+
+enum { COMBINE = 512 }; /* elements that are combined at a time */
+
+/* The sum (in double, exact for i32) or maximum of n elements from `first` over all partials, in their order.
+ */
+static void combine_block(const lvt_acc *a, const char *partials, size_t step, int64_t count, int64_t first,
+                          int n, double *out) {
+    bool max = a->op == LVT_OP_reduce_max;
+    for (int64_t p = 0; p < count; p++) {
+        const char *at = partials + (size_t)p * step + a->offset;
+#define COMBINE_LOOP(type)                                                                                   \
+    do {                                                                                                     \
+        const type *x = (const type *)at + first;                                                            \
+        if (p == 0)                                                                                          \
+            for (int i = 0; i < n; i++)                                                                      \
+                out[i] = (double)x[i];                                                                       \
+        else if (max)                                                                                        \
+            for (int i = 0; i < n; i++)                                                                      \
+                out[i] = (double)x[i] > out[i] ? (double)x[i] : out[i];                                      \
+        else                                                                                                 \
+            for (int i = 0; i < n; i++)                                                                      \
+                out[i] += (double)x[i];                                                                      \
+    } while (0)
+        if (a->dtype == LVT_F32)
+            COMBINE_LOOP(float);
+        else if (a->dtype == LVT_F64)
+            COMBINE_LOOP(double);
+        else
+            COMBINE_LOOP(int32_t);
+#undef COMBINE_LOOP
+    }
+}
+
+static void store_element(lvt_dtype t, void *to, int64_t i, double x) {
+    float f = (float)x;
+    uint32_t bits;
+    switch (t) {
+    case LVT_F32:
+        ((float *)to)[i] = f;
+        return;
+    case LVT_F64:
+        ((double *)to)[i] = x;
+        return;
+    case LVT_BF16:
+        memcpy(&bits, &f, sizeof bits);
+        ((uint16_t *)to)[i] = isnan(f) ? 0x7fc0 : (uint16_t)((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+        return;
+    default: /* i32; sums wrap */
+        ((int32_t *)to)[i] = (int32_t)(uint32_t)(uint64_t)(int64_t)x;
+    }
+}
+
+static void run_combine(void *user, int64_t chunk, int thread) {
+    (void)thread;
+    const run_state *r = user;
+    const lvt_nest *n = &r->k->nest;
+    const lvt_acc *a = r->acc;
+    const lvt_stream *to = &n->results[a->output];
+    int64_t first = chunk * COMBINE, index[LVT_MAX_RANK] = {0}, at = 0;
+    int count = (int)min64(COMBINE, a->numel - first);
+    double x[COMBINE];
+    combine_block(a, r->scratch, n->partial_bytes, n->s_chunks, first, count, x);
+    if (a->op == LVT_OP_reduce_mean)
+        for (int i = 0; i < count; i++)
+            x[i] /= a->count;
+    for (int l = 0; l < n->n_dims; l++)
+        if (a->at.stride[l]) {
+            index[l] = first / a->at.stride[l] % n->dim[l];
+            at += index[l] * to->stride[l];
+        }
+    for (int i = 0; i < count; i++) {
+        store_element((lvt_dtype)to->dtype, r->results[a->output], at, x[i]);
+        for (int l = n->n_dims - 1; l >= 0; l--) { /* next element in the order of the accumulator */
+            if (!a->at.stride[l])
+                continue;
+            at += to->stride[l];
+            if (++index[l] < n->dim[l])
+                break;
+            at -= to->stride[l] * n->dim[l];
+            index[l] = 0;
+        }
+    }
+}
+
+static void nest_run(lvt_kernel *base, void *const *operands, void *const *results, void *scratch) {
+    nest_kernel *k = (nest_kernel *)base;
+    const lvt_nest *n = &k->nest;
+    run_state r = {.k = k, .operands = operands, .results = results, .scratch = scratch};
+    lvt_parallel(k->threads, n->k_chunks * n->s_chunks, run_chunk, &r);
+    for (uint32_t i = 0; i < n->n_accs; i++) {
+        r.acc = &n->accs[i];
+        int64_t blocks = (r.acc->numel + COMBINE - 1) / COMBINE;
+        lvt_parallel(blocks * n->s_chunks >= 64 ? k->threads : 1, blocks, run_combine, &r);
+    }
+}
+
+static void nest_free(lvt_kernel *base) {
+    nest_kernel *k = (nest_kernel *)base;
+    if (k)
+        lvt_arena_free(k->arena);
+    free(k);
+}
+
+/* ---- making ---- */
+
+static lvt_status prepare(const lvt_jit *j, const lvt_kernel_request *r, nest_kernel **out) {
+    nest_kernel *k = *out = calloc(1, sizeof *k);
+    if (k)
+        k->arena = lvt_arena_new();
+    if (!k || !k->arena) {
+        free(k);
+        *out = NULL;
+        return lvt_error(r->diag, LVT_NOMEM, NULL, r->at, "out of memory");
+    }
+    k->base.run = nest_run;
+    k->base.free = nest_free;
+    k->threads = r->threads < 1 ? 1 : r->threads;
+    lvt_status status = lvt_nest_make(&k->nest, r, &j->machine, k->arena);
+    k->base.scratch_bytes = (size_t)k->nest.s_chunks * k->nest.partial_bytes +
+                            (size_t)k->threads * k->nest.hoist_bytes * (size_t)k->nest.n_hoist;
+    return status;
+}
+
+static code *find_code(lvt_jit *j, const char *key) {
+    for (size_t i = 0; i < j->n_codes; i++)
+        if (strcmp(j->codes[i].key, key) == 0)
+            return &j->codes[i];
+    return NULL;
+}
+
+static code *add_code(lvt_jit *j, const char *key) {
+    if (j->n_codes == j->cap_codes) {
+        size_t cap = j->cap_codes ? 2 * j->cap_codes : 64;
+        code *grown = realloc(j->codes, cap * sizeof *grown);
+        if (!grown)
+            return NULL;
+        j->codes = grown;
+        j->cap_codes = cap;
+    }
+    char *copy = malloc(strlen(key) + 1);
+    if (!copy)
+        return NULL;
+    j->codes[j->n_codes] = (code){.key = strcpy(copy, key)};
+    return &j->codes[j->n_codes++];
+}
+
+typedef struct build { /* one kernel to compile */
+    const nest_kernel *kernel;
+    char symbol[LVT_CACHE_NAME + 4];
+    lvt_object object;
+    bool from_cache;
+    char *why;
+    lvt_status status;
+} build;
+
+typedef struct builds {
+    const lvt_jit *jit;
+    build *list;
+    lvt_compiler **compilers; /* one a thread, made at first use */
+} builds;
+
+static void run_build(void *user, int64_t i, int thread) {
+    builds *all = user;
+    build *b = &all->list[i];
+    if (b->from_cache)
+        return;
+    lvt_compiler **c = &all->compilers[thread];
+    b->status = *c ? LVT_OK : lvt_compiler_new(&all->jit->machine, c, NULL);
+    if (b->status == LVT_OK)
+        b->status = lvt_compiler_run(*c, &b->kernel->nest, b->symbol, &b->object, &b->why);
+}
+
+static lvt_status link_build(lvt_jit *j, build *b, builds *all, const lvt_kernel_request *r) {
+    lvt_nest_code entry = NULL;
+    code *c = find_code(j, b->kernel->nest.key);
+    lvt_status status = b->status;
+    if (status == LVT_OK) {
+        status = lvt_linker_add(j->linker, &b->object, b->symbol, &entry, &b->why);
+        if (status != LVT_OK && b->from_cache) { /* whatever it is, it is not what this program wrote */
+            free(b->why);
+            free(b->object.data);
+            b->from_cache = false;
+            run_build(all, b - all->list, 0);
+            status = b->status;
+            if (status == LVT_OK)
+                status = lvt_linker_add(j->linker, &b->object, b->symbol, &entry, &b->why);
+        }
+    }
+    if (status == LVT_NOMEM)
+        return lvt_error(r->diag, status, NULL, r->at, "out of memory");
+    if (status != LVT_OK)
+        return lvt_error(r->diag, LVT_INTERNAL, "E903", r->at, "the code generator failed: %s",
+                         b->why ? b->why : "no reason");
+    if (b->from_cache)
+        j->counts.cached++;
+    else
+        j->counts.compiled++;
+    if (!b->from_cache)
+        lvt_cache_put(j->cache, c->key, &b->object);
+    c->entry = entry;
+    return LVT_OK;
+}
+
+/* Code for every distinct key that has none yet. */
+static lvt_status build_missing(lvt_jit *j, size_t n, const lvt_kernel_request *requests,
+                                nest_kernel **kernels) {
+    int threads = 1;
+    size_t first = j->n_codes, n_builds = 0;
+    for (size_t i = 0; i < n; i++)
+        threads = requests[i].threads > threads ? requests[i].threads : threads;
+    builds all = {.jit = j, .list = calloc(n + 1, sizeof *all.list)};
+    const lvt_kernel_request **of = calloc(n + 1, sizeof *of);
+    all.compilers = calloc((size_t)threads, sizeof *all.compilers);
+    lvt_status status = all.list && of && all.compilers ? LVT_OK : LVT_NOMEM;
+    for (size_t i = 0; i < n && status == LVT_OK; i++) {
+        if (!kernels[i])
+            continue;
+        if (find_code(j, kernels[i]->nest.key)) {
+            j->counts.shared++;
+            continue;
+        }
+        if (!add_code(j, kernels[i]->nest.key)) {
+            status = LVT_NOMEM;
+            break;
+        }
+        build *b = &all.list[n_builds];
+        of[n_builds++] = &requests[i];
+        char name[LVT_CACHE_NAME];
+        lvt_cache_name(j->cache, kernels[i]->nest.key, name);
+        b->kernel = kernels[i];
+        snprintf(b->symbol, sizeof b->symbol, "lvt_%s", name);
+        b->from_cache = lvt_cache_get(j->cache, kernels[i]->nest.key, &b->object);
+    }
+    if (status == LVT_OK)
+        lvt_parallel(threads, (int64_t)n_builds, run_build, &all);
+    else
+        lvt_error(requests[0].diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    for (size_t i = 0; i < n_builds && status == LVT_OK; i++)
+        status = link_build(j, &all.list[i], &all, of[i]);
+    for (size_t i = 0; i < n_builds; i++) {
+        free(all.list[i].object.data);
+        free(all.list[i].why);
+    }
+    for (int t = 0; t < threads && all.compilers; t++)
+        lvt_compiler_free(all.compilers[t]);
+    while (status != LVT_OK && j->n_codes > first) /* forget keys without code */
+        free(j->codes[--j->n_codes].key);
+    free(all.compilers);
+    free(all.list);
+    free(of);
+    return status;
+}
+
+lvt_status lvt_jit_make(lvt_jit *j, size_t n, const lvt_kernel_request *requests, lvt_kernel **out) {
+    nest_kernel **nests = calloc(n + 1, sizeof *nests);
+    lvt_status status =
+        nests ? LVT_OK
+              : lvt_error(n ? requests[0].diag : NULL, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    j->counts = (lvt_jit_counts){0};
+    for (size_t i = 0; i < n; i++)
+        out[i] = NULL;
+    for (size_t i = 0; i < n && status == LVT_OK; i++) {
+        if (requests[i].graph->nodes[requests[i].node].op != LVT_OP_fused) {
+            status = lvt_move_make(&requests[i], &out[i]);
+            continue;
+        }
+        status = prepare(j, &requests[i], &nests[i]);
+        out[i] = nests[i] ? &nests[i]->base : NULL;
+    }
+    if (status == LVT_OK)
+        status = build_missing(j, n, requests, nests);
+    for (size_t i = 0; i < n && status == LVT_OK; i++)
+        if (nests[i])
+            nests[i]->entry = find_code(j, nests[i]->nest.key)->entry;
+    for (size_t i = 0; i < n && status != LVT_OK; i++) {
+        if (out[i])
+            out[i]->free(out[i]);
+        out[i] = NULL;
+    }
+    free(nests);
+    return status;
+}
+
+lvt_jit_counts lvt_jit_last(const lvt_jit *j) {
+    return j->counts;
+}
+
+lvt_status lvt_jit_new(const char *cache_folder, lvt_jit **out, lvt_diag *diag) {
+    lvt_jit *j = *out = calloc(1, sizeof *j);
+    if (!j)
+        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    lvt_status status = lvt_machine_host(&j->machine, diag);
+    if (status == LVT_OK && (status = lvt_cache_new(cache_folder, &j->machine, &j->cache)) != LVT_OK)
+        lvt_error(diag, status, NULL, LVT_NOWHERE, "out of memory");
+    if (status == LVT_OK)
+        status = lvt_linker_new(&j->machine, &j->linker, diag);
+    if (status == LVT_OK)
+        return LVT_OK;
+    lvt_jit_free(j);
+    *out = NULL;
+    return status;
+}
+
+void lvt_jit_free(lvt_jit *j) {
+    if (!j)
+        return;
+    for (size_t i = 0; i < j->n_codes; i++)
+        free(j->codes[i].key);
+    free(j->codes);
+    lvt_linker_free(j->linker);
+    lvt_cache_free(j->cache);
+    lvt_machine_free(&j->machine);
+    free(j);
+}
