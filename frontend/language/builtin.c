@@ -21,7 +21,7 @@ static value poison(void) {
 }
 
 static value wrong(frame *f, const builtin *b, const argument *a, const char *wanted) {
-    return fail(f, a->at, "E206", "%s takes %s, not %s", b->name, wanted, value_describe(f->e, a->v));
+    return fail(f, a->at, "E220", "%s takes %s, not %s", b->name, wanted, value_describe(f->e, a->v));
 }
 
 /* The argument at position k or of that name; NULL when it is not given. */
@@ -59,7 +59,7 @@ static value run_shape(frame *f, const builtin *b, const argument *a, uint32_t n
         return wrong(f, b, &a[n - 1], "a tensor and the number of a dimension");
     int64_t i = a[1].v.i < 0 ? a[1].v.i + t.rank : a[1].v.i;
     if (i < 0 || i >= t.rank)
-        return fail(f, a[1].at, "E212", "the tensor has %d dimensions", t.rank);
+        return fail(f, a[1].at, "E226", "the tensor has %d dimensions", t.rank);
     return dims[i];
 }
 
@@ -81,7 +81,7 @@ static value run_range(frame *f, const builtin *b, const argument *a, uint32_t n
         v[n == 1 ? 1 : i] = a[i].v.i;
     }
     if (v[2] == 0)
-        return fail(f, at, "E206", "range: the step cannot be 0");
+        return fail(f, at, "E220", "range: the step cannot be 0");
     int64_t count = v[2] > 0 ? (v[1] - v[0] + v[2] - 1) / v[2] : (v[0] - v[1] - v[2] - 1) / -v[2];
     count = count < 0 ? 0 : count;
     if (count > ELAB_MAX_LIST)
@@ -99,7 +99,7 @@ static value run_zip(frame *f, const builtin *b, const argument *a, uint32_t n, 
         if (!is_list(a[k].v))
             return wrong(f, b, &a[k], "lists");
         if (a[k].v.n != a[0].v.n)
-            return fail(f, at, "E206", "zip: the lists have %u and %u items", a[0].v.n, a[k].v.n);
+            return fail(f, at, "E220", "zip: the lists have %u and %u items", a[0].v.n, a[k].v.n);
     }
     value *items = room(f->e, a[0].v.n * sizeof *items);
     if (!items)
@@ -138,10 +138,10 @@ static value run_math(frame *f, const builtin *b, const argument *a, uint32_t n,
         return value_int(a->v.i < 0 ? -a->v.i : a->v.i);
     double x = number_of(a->v), y = b->number(x);
     if (isnan(y) || isinf(y))
-        return fail(f, at, "E208", "%s of %s is not a number", b->name, value_text(f->e, a->v));
+        return fail(f, at, "E222", "%s of %s is not a number", b->name, value_text(f->e, a->v));
     bool whole = b->number == floor || b->number == ceil || b->number == round || b->number == trunc;
     if (whole && fabs(y) >= 9e18)
-        return fail(f, at, "E207", "the result does not fit in 64 bits");
+        return fail(f, at, "E221", "the result does not fit in 64 bits");
     return whole ? value_int((int64_t)y) : value_float(y);
 }
 
@@ -285,7 +285,7 @@ static value run_init(frame *f, const builtin *b, const argument *a, uint32_t n,
     lvt_init init = {.kind = LVT_INIT_UNIFORM, .a = x[0], .b = x[1]};
     if (b->name[0] == 'k') {
         if (x[0] <= 0)
-            return fail(f, at, "E206", "%s takes a number above 0", b->name);
+            return fail(f, at, "E220", "%s takes a number above 0", b->name);
         bool normal = b->name[8] == 'n';
         init.kind = normal ? LVT_INIT_NORMAL : LVT_INIT_UNIFORM;
         init.b = normal ? sqrt(2 / x[0]) : sqrt(1 / x[0]);
@@ -295,7 +295,7 @@ static value run_init(frame *f, const builtin *b, const argument *a, uint32_t n,
         init.b = x[0];
         init.a = 0;
     } else if (x[0] >= x[1]) {
-        return fail(f, at, "E206", "uniform takes a lower and a higher number");
+        return fail(f, at, "E220", "uniform takes a lower and a higher number");
     }
     return (value){.kind = VALUE_INIT, .init = init};
 }
@@ -308,7 +308,7 @@ static value run_assert(frame *f, const builtin *b, const argument *a, uint32_t 
         return wrong(f, b, a, "a condition known at compile time");
     if (a->v.i)
         return (value){.kind = VALUE_NONE};
-    return fail(f, at, "E216", "%s", n > 1 ? value_text(f->e, a[1].v) : "this assertion does not hold");
+    return fail(f, at, "E230", "%s", n > 1 ? value_text(f->e, a[1].v) : "this assertion does not hold");
 }
 
 static value run_print(frame *f, const builtin *b, const argument *a, uint32_t n, spot at) {
@@ -393,7 +393,7 @@ value call_builtin(frame *f, const builtin *b, const argument *args, uint32_t n,
             memcpy(word + 1 + length, " ", 2);
         }
         if (i == 0 || !b->names || !strstr(b->names, word))
-            return fail(f, args[i].at, "E311", "%s has no parameter '%.60s'", b->name, args[i].name);
+            return fail(f, args[i].name_at, "E311", "%s has no parameter '%.60s'", b->name, args[i].name);
     }
     return b->run(f, b, args, n, at);
 }

@@ -11,7 +11,10 @@ bool eval_args(frame *f, const ast_arg *args, uint32_t n, argument **out) {
     argument *list = *out = room(f->e, n * sizeof *list);
     bool ok = list != NULL;
     for (uint32_t i = 0; list && i < n; i++) {
-        list[i] = (argument){.name = args[i].name, .v = eval(f, args[i].value), .at = SPOT(args[i].value)};
+        list[i] = (argument){.name = args[i].name,
+                             .v = eval(f, args[i].value),
+                             .at = SPOT(args[i].value),
+                             .name_at = SPOT(&args[i])};
         ok &= !is_poison(list[i].v);
     }
     return ok;
@@ -82,7 +85,7 @@ static bool check_dims(frame *f, frame *caller, const argument *a, const ast_par
     }
     if (!problem)
         return true;
-    fail(caller, a->at, "E210", "%s", problem);
+    fail(caller, a->at, "E224", "%s", problem);
     explain(caller, t->line, t->col, f->file, "the parameter is declared here");
     return false;
 }
@@ -92,7 +95,7 @@ static bool check_param(frame *f, frame *caller, argument *a, const ast_param *p
     if (!t || a->v.kind == VALUE_NONE)
         return true;
     if (t->like) {
-        fail(f, SPOT(t), "E210", "a parameter's type cannot be like()");
+        fail(f, SPOT(t), "E224", "a parameter's type cannot be like()");
         return false;
     }
     if (a->v.kind != VALUE_TENSOR) {
@@ -104,7 +107,7 @@ static bool check_param(frame *f, frame *caller, argument *a, const ast_param *p
             a->v = value_tensor(v, LVT_NONE);
             return true;
         }
-        fail(caller, a->at, "E210", "%s: '%s' must be a tensor, not %s", block->ast->names[0].text, p->name,
+        fail(caller, a->at, "E224", "%s: '%s' must be a tensor, not %s", block->ast->names[0].text, p->name,
              value_describe(f->e, a->v));
         explain(caller, t->line, t->col, f->file, "the parameter is declared here");
         return false;
@@ -141,14 +144,14 @@ static bool bind(frame *f, frame *caller, const block_value *block, const argume
                 for (uint32_t j = 0; j < s->n_params; j++)
                     names[j] = s->params[j].name;
                 const char *near = lvt_nearest(args[i].name, names, s->n_params);
-                fail(caller, args[i].at, "E311", "%s has no parameter '%.60s'%s%s%s", name, args[i].name,
+                fail(caller, args[i].name_at, "E311", "%s has no parameter '%.60s'%s%s%s", name, args[i].name,
                      near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
             }
             explain(caller, s->names[0].line, s->names[0].col, f->file, "'%s' is declared here", name);
             return false;
         }
         if (given[k]) {
-            fail(caller, args[i].at, "E313", "%s: '%s' is given twice", name, s->params[k].name);
+            fail(caller, args[i].name_at, "E313", "%s: '%s' is given twice", name, s->params[k].name);
             return false;
         }
         given[k] = true;
@@ -220,7 +223,7 @@ static const char *at_path(frame *f, const ast_expr *x) {
     if (is_poison(p))
         return NULL;
     if (p.kind != VALUE_TENSOR || p.tensor.state == LVT_NONE) {
-        fail(f, SPOT(x), "E405", "'at' takes a parameter or state, not %s", value_describe(f->e, p));
+        fail(f, SPOT(x), "E415", "'at' takes a parameter or state, not %s", value_describe(f->e, p));
         return NULL;
     }
     return f->e->m->states[p.tensor.state].name;

@@ -198,7 +198,7 @@ const lvt_type *type_of(frame *f, value tensor);
 typedef struct argument {
     const char *name;
     value v;
-    spot at;
+    spot at, name_at;
 } argument;
 value call_op(frame *f, lvt_op op, const argument *args, uint32_t n, spot at);
 

@@ -44,7 +44,7 @@ static bool index_in(frame *f, const ast_expr *x, int64_t size, int64_t *out) {
     if (is_poison(v))
         return false;
     if (v.kind != VALUE_INT) {
-        fail(f, SPOT(x), "E211", "an index is a whole number, not %s", value_describe(f->e, v));
+        fail(f, SPOT(x), "E225", "an index is a whole number, not %s", value_describe(f->e, v));
         return false;
     }
     *out = v.i < 0 ? v.i + size : v.i;
@@ -67,21 +67,21 @@ static value index_value(frame *f, const ast_expr *x) {
         return a;
     bool tensor = a.kind == VALUE_TENSOR && type_of(f, a)->rank > 0;
     if (!tensor && !is_list(a))
-        return fail(f, SPOT(x), "E211", "%s cannot be indexed", value_describe(f->e, a));
+        return fail(f, SPOT(x), "E225", "%s cannot be indexed", value_describe(f->e, a));
     int64_t size = tensor ? type_of(f, a)->dim[0] : a.n;
     if (x->kind == EXPR_INDEX) {
         int64_t i = 0;
         if (!index_in(f, x->b, size, &i))
             return (value){.kind = VALUE_POISON};
         if (i < 0 || i >= size)
-            return fail(f, SPOT(x->b), "E212", "index out of range: there are %lld items", (long long)size);
+            return fail(f, SPOT(x->b), "E226", "index out of range: there are %lld items", (long long)size);
         return tensor ? tensor_rows(f, a, i, i + 1, true, SPOT(x)) : a.items[i];
     }
     int64_t from = 0, to = size;
     if ((x->b && !index_in(f, x->b, size, &from)) || (x->c && !index_in(f, x->c, size, &to)))
         return (value){.kind = VALUE_POISON};
     if (from < 0 || to > size || from > to || (tensor && from == to))
-        return fail(f, SPOT(x), "E212", "slice out of range: [%lld:%lld] of %lld items", (long long)from,
+        return fail(f, SPOT(x), "E226", "slice out of range: [%lld:%lld] of %lld items", (long long)from,
                     (long long)to, (long long)size);
     return tensor ? tensor_rows(f, a, from, to, false, SPOT(x))
                   : (value){.kind = VALUE_LIST, .n = (uint32_t)(to - from), .items = a.items + from};
@@ -98,12 +98,12 @@ static value field_value(frame *f, const ast_expr *x) {
     if (is_poison(a))
         return a;
     if (a.kind != VALUE_TUPLE || !a.names)
-        return fail(f, SPOT(x), "E213", "%s has no named parts", value_describe(f->e, a));
+        return fail(f, SPOT(x), "E227", "%s has no named parts", value_describe(f->e, a));
     for (uint32_t i = 0; i < a.n; i++)
         if (!strcmp(a.names[i], x->text))
             return a.items[i];
     const char *near = lvt_nearest(x->text, (const char *const *)a.names, a.n);
-    return fail(f, SPOT(x), "E213", "there is no part '%.60s'%s%s%s", x->text, near ? "; did you mean '" : "",
+    return fail(f, SPOT(x), "E227", "there is no part '%.60s'%s%s%s", x->text, near ? "; did you mean '" : "",
                 near ? near : "", near ? "'?" : "");
 }
 
@@ -115,7 +115,7 @@ static value binary_value(frame *f, const ast_expr *x) {
         value b = eval(f, x->b);
         if (b.kind == VALUE_BOOL || b.kind == VALUE_TENSOR || is_poison(b))
             return b;
-        return fail(f, SPOT(x), "E206", "'%s' does not work on %s", x->op == AST_AND ? "and" : "or",
+        return fail(f, SPOT(x), "E220", "'%s' does not work on %s", x->op == AST_AND ? "and" : "or",
                     value_describe(f->e, b));
     }
     value b = eval(f, x->b);
@@ -186,7 +186,7 @@ bool shape_of(frame *f, value v, spot at, const char *what, lvt_type *shape) {
         return false;
     *shape = (lvt_type){0};
     if (!is_list(v) || v.n > LVT_MAX_RANK) {
-        fail(f, at, "E214", "%s is a list of at most %d whole numbers, not %s", what, LVT_MAX_RANK,
+        fail(f, at, "E228", "%s is a list of at most %d whole numbers, not %s", what, LVT_MAX_RANK,
              value_describe(f->e, v));
         return false;
     }
@@ -195,9 +195,9 @@ bool shape_of(frame *f, value v, spot at, const char *what, lvt_type *shape) {
         value d = v.items[i];
         if (d.kind != VALUE_INT || d.i < 1 || d.i > LVT_MAX_DIM || (total *= d.i) > LVT_MAX_DIM) {
             if (d.kind == VALUE_INT && d.i >= 1)
-                fail(f, at, "E214", "%s %s has more than 2147483648 elements", what, value_text(f->e, v));
+                fail(f, at, "E228", "%s %s has more than 2147483648 elements", what, value_text(f->e, v));
             else
-                fail(f, at, "E214", "dimension %u of %s is %s; a dimension is a whole number from 1", i, what,
+                fail(f, at, "E228", "dimension %u of %s is %s; a dimension is a whole number from 1", i, what,
                      value_describe(f->e, d));
             return false;
         }
@@ -216,11 +216,11 @@ bool eval_type(frame *f, const ast_type *t, lvt_type *out) {
             return true;
         }
         if (!is_poison(v))
-            fail(f, at, "E210", "like() takes a tensor, not %s", value_describe(f->e, v));
+            fail(f, at, "E224", "like() takes a tensor, not %s", value_describe(f->e, v));
         return false;
     }
     if (!t->has_dtype) {
-        fail(f, at, "E210", "the type needs an element type, as in f32[2, 3]");
+        fail(f, at, "E224", "the type needs an element type, as in f32[2, 3]");
         return false;
     }
     value *items = room(f->e, t->n_dims * sizeof *items);
@@ -228,7 +228,7 @@ bool eval_type(frame *f, const ast_type *t, lvt_type *out) {
         return false;
     for (uint32_t i = 0; i < t->n_dims; i++) {
         if (!t->dims[i]) {
-            fail(f, at, "E210", "'...' does not fit here: all dimensions must be known");
+            fail(f, at, "E224", "'...' does not fit here: all dimensions must be known");
             return false;
         }
         items[i] = eval(f, t->dims[i]);

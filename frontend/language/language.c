@@ -36,7 +36,8 @@ static lvt_status compile(const char *name, const char *text, size_t length, con
     if (e.arena && e.m && e.diag) {
         source_file *file = text ? load_text(&e, name, text, length) : load_file(&e, name, NULL, (spot){0});
         const ast_stmt *model = file ? find_model(&e, file) : NULL;
-        if (model && evaluate_file(&e, file))
+        /* after a syntax mistake what is missing would be reported again as unknown */
+        if (model && !e.errors && evaluate_file(&e, file))
             run_model(&e, file, model, settings, n_settings);
         bool failed = !model || e.errors || lvt_diag_errors(e.diag) > before;
         status = e.nomem ? LVT_NOMEM : !failed ? LVT_OK : !file && !e.n_files ? LVT_IO : LVT_USER;

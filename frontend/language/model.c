@@ -124,7 +124,7 @@ static bool bind_inputs(frame *f, const ast_stmt *s) {
         lvt_type type;
         value v = {.kind = VALUE_POISON};
         if (!p->type)
-            fail(f, at, "E411", "the input '%s' needs a type, as in %s: f32[batch, 10]", p->name, p->name);
+            fail(f, at, "E421", "the input '%s' needs a type, as in %s: f32[batch, 10]", p->name, p->name);
         else if (eval_type(f, p->type, &type)) {
             build_begin(f, at);
             v = build_end(f, lvt_build_input(&e->b, p->name, &type), at);
@@ -135,7 +135,7 @@ static bool bind_inputs(frame *f, const ast_stmt *s) {
             value d = eval(f, p->value);
             if (type.rank != 0 || !(is_number(d) || d.kind == VALUE_BOOL)) {
                 if (!is_poison(d))
-                    fail(f, SPOT(p->value), "E411",
+                    fail(f, SPOT(p->value), "E421",
                          "only scalar inputs have defaults, and these are numbers");
                 ok = false;
             } else {
@@ -158,7 +158,7 @@ static void add_outputs(frame *f, const ast_stmt *s) {
         if (s->body.items[i]->kind == STMT_RETURN)
             at = SPOT(s->body.items[i]);
     if (r.kind != VALUE_TUPLE || !r.names) {
-        fail(f, at, "E410", "an entry returns values by name, as in return loss = loss");
+        fail(f, at, "E420", "an entry returns values by name, as in return loss = loss");
         return;
     }
     for (uint32_t i = 0; i < r.n; i++) {

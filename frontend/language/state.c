@@ -40,7 +40,7 @@ static bool declared_once(frame *f, uint32_t state, spot at) {
     if (e->declared[state]) {
         if (e->declared[state] != f->scope && sharing_meant(e->declared[state], f->scope))
             return true;
-        fail(f, at, "E403",
+        fail(f, at, "E413",
              "'%s' is declared twice in this entry; give the second call its own path with 'as NAME', "
              "or the same path to share it",
              e->m->states[state].name);
@@ -67,13 +67,13 @@ bool declare(frame *f, const ast_stmt *s) {
         init = v.init;
     } else {
         if (!is_poison(v))
-            fail(f, SPOT(s->value), "E401",
+            fail(f, SPOT(s->value), "E411",
                  "an initial value is a number or an initialiser such as normal(0.02), not %s",
                  value_describe(e, v));
         ok = false;
     }
     if (ok && trainable && !lvt_dtype_is_float((lvt_dtype)type.dtype)) {
-        fail(f, SPOT(s->type), "E401", "a parameter is of a floating-point type; use state for others");
+        fail(f, SPOT(s->type), "E411", "a parameter is of a floating-point type; use state for others");
         ok = false;
     }
     if (!ok)
@@ -97,7 +97,7 @@ bool declare(frame *f, const ast_stmt *s) {
         else if (!same_init(&old->init, &init))
             problem = lvt_arena_printf(e->arena, "'%s' has another initial value elsewhere", path);
         if (problem) {
-            fail(f, at, "E402", "%s", problem);
+            fail(f, at, "E412", "%s", problem);
             note_state(f, state, "the first declaration");
             return env_add(f, f->env, name, poisoned, BIND_LOCAL, at);
         }
@@ -118,14 +118,14 @@ bool update(frame *f, const ast_stmt *s) {
     if (is_poison(target) || is_poison(v))
         return false;
     if (target.kind != VALUE_TENSOR || target.tensor.state == LVT_NONE) {
-        fail(f, at, "E405", "update takes a parameter or state, not %s", value_describe(e, target));
+        fail(f, at, "E415", "update takes a parameter or state, not %s", value_describe(e, target));
         return false;
     }
     lvt_graph *g = e->b.graph;
     const lvt_state *state = &e->m->states[target.tensor.state];
     for (uint32_t i = 0; i < g->n_updates; i++)
         if (g->updates[i].state == target.tensor.state) {
-            fail(f, at, "E406", "'%s' is updated twice in this entry", state->name);
+            fail(f, at, "E416", "'%s' is updated twice in this entry", state->name);
             lvt_note(e->diag, lvt_module_pos(e->m, g->updates[i].loc), "the first update");
             return false;
         }
@@ -137,7 +137,7 @@ bool update(frame *f, const ast_stmt *s) {
     }
     char a[LVT_TYPE_TEXT];
     if (v.kind != VALUE_TENSOR || !lvt_type_equal(type_of(f, v), &state->type)) {
-        fail(f, from, "E407", "'%s' is %s, but its new value is %s", state->name,
+        fail(f, from, "E417", "'%s' is %s, but its new value is %s", state->name,
              lvt_type_text(&state->type, a), value_describe(e, v));
         note_state(f, target.tensor.state, "it is declared here");
         return false;
@@ -172,7 +172,7 @@ static bool all_match(frame *f, const value *patterns, uint32_t n, spot at) {
             continue;
         if (f->e->errors) /* what would match may be behind the mistake */
             return false;
-        fail(f, at, "E404", "no parameter declared so far matches \"%s\"", patterns[k].s);
+        fail(f, at, "E414", "no parameter declared so far matches \"%s\"", patterns[k].s);
         return false;
     }
     return true;
@@ -201,7 +201,7 @@ static bool is_loss(frame *f, value loss, spot at) {
     if (loss.kind == VALUE_TENSOR && type_of(f, loss)->rank == 0 &&
         lvt_dtype_is_float((lvt_dtype)type_of(f, loss)->dtype))
         return true;
-    fail(f, at, "E408", "a loss is a scalar such as f32[], not %s", value_describe(f->e, loss));
+    fail(f, at, "E418", "a loss is a scalar such as f32[], not %s", value_describe(f->e, loss));
     return false;
 }
 
@@ -212,7 +212,7 @@ value gradients(frame *f, value loss, value of, spot at) {
     if (of.kind == VALUE_TENSOR)
         of = value_list(e, VALUE_LIST, &of, 1);
     if (!is_list(of) || !of.n)
-        return fail(f, at, "E408", "'of' is a list of tensors, not %s", value_describe(e, of));
+        return fail(f, at, "E418", "'of' is a list of tensors, not %s", value_describe(e, of));
     lvt_value *operands = room(e, (of.n + 1) * sizeof *operands);
     value *items = room(e, of.n * sizeof *items);
     if (!operands || !items)
@@ -220,7 +220,7 @@ value gradients(frame *f, value loss, value of, spot at) {
     operands[0] = loss.tensor.v;
     for (uint32_t i = 0; i < of.n; i++) {
         if (of.items[i].kind != VALUE_TENSOR)
-            return fail(f, at, "E408", "'of' is a list of tensors, but item %u is %s", i,
+            return fail(f, at, "E418", "'of' is a list of tensors, but item %u is %s", i,
                         value_describe(e, of.items[i]));
         operands[i + 1] = of.items[i].tensor.v;
     }
@@ -301,7 +301,7 @@ bool minimize(frame *f, const ast_stmt *s) {
         if (over.items[i].kind != VALUE_STRING)
             over.kind = VALUE_NONE;
     if (!is_list(over))
-        return fail(f, at, "E408", "'over' is a list of patterns in quotes"), false;
+        return fail(f, at, "E418", "'over' is a list of patterns in quotes"), false;
     if (!all_match(f, over.items, over.n, at))
         return false;
     lvt_role role = e->b.role;
@@ -309,7 +309,7 @@ bool minimize(frame *f, const ast_stmt *s) {
     if (is_poison(ps))
         return false;
     if (!ps.n)
-        return fail(f, SPOT(s->value), "E409", "the loss depends on no parameter"), false;
+        return fail(f, SPOT(s->value), "E419", "the loss depends on no parameter"), false;
     value gs = gradients(f, loss, ps, at);
     if (is_poison(gs))
         return false;
@@ -319,7 +319,7 @@ bool minimize(frame *f, const ast_stmt *s) {
         for (uint32_t i = 0; i < gs.n; i++)
             gs.items[i] = value_binary(f, AST_MUL, gs.items[i], factor, at);
     } else if (!is_number(clip) && clip.kind != VALUE_NONE) {
-        fail(f, at, "E408", "'clip' is a number or a scalar, not %s", value_describe(e, clip));
+        fail(f, at, "E418", "'clip' is a number or a scalar, not %s", value_describe(e, clip));
     }
     uint32_t n = s->target->n_args + 2;
     argument *all = room(e, n * sizeof *all);

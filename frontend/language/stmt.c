@@ -27,9 +27,9 @@ static value part(frame *f, value v, uint32_t k, uint32_t n, spot at) {
     if (n == 1 || is_poison(v))
         return v;
     if (!is_list(v))
-        return fail(f, at, "E217", "expected %u values, found %s", n, value_describe(f->e, v));
+        return fail(f, at, "E231", "expected %u values, found %s", n, value_describe(f->e, v));
     if (v.n != n)
-        return fail(f, at, "E217", "expected %u values, found %u", n, v.n);
+        return fail(f, at, "E231", "expected %u values, found %u", n, v.n);
     return v.items[k];
 }
 
@@ -103,7 +103,7 @@ static void run_loop(frame *f, const ast_stmt *s) {
     if (is_poison(v))
         return;
     if (repeat ? v.kind != VALUE_INT || v.i < 0 : !is_list(v)) {
-        fail(f, at, "E206", "%s, not %s", repeat ? "repeat takes a whole number from 0" : "for takes a list",
+        fail(f, at, "E220", "%s, not %s", repeat ? "repeat takes a whole number from 0" : "for takes a list",
              value_describe(e, v));
         return;
     }
@@ -132,7 +132,7 @@ static void run_if(frame *f, const ast_stmt *s) {
     if (is_poison(v))
         return;
     if (v.kind != VALUE_BOOL) {
-        fail(f, SPOT(s->value), "E206", "if takes a condition known at compile time, not %s%s",
+        fail(f, SPOT(s->value), "E220", "if takes a condition known at compile time, not %s%s",
              value_describe(f->e, v),
              v.kind == VALUE_TENSOR ? "; select(condition, a, b) chooses at run time" : "");
         return;

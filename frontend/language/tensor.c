@@ -30,7 +30,7 @@ bool as_tensor(frame *f, value v, lvt_dtype dtype, spot at, lvt_value *out) {
     if ((v.kind == VALUE_BOOL && dtype == LVT_BOOL) || v.kind == VALUE_INT ||
         (v.kind == VALUE_FLOAT && (real || v.f == trunc(v.f)))) {
         if (dtype == LVT_BOOL && v.kind != VALUE_BOOL) {
-            fail(f, at, "E206", "%s does not mix with a bool tensor", value_describe(f->e, v));
+            fail(f, at, "E220", "%s does not mix with a bool tensor", value_describe(f->e, v));
             return false;
         }
         build_begin(f, at);
@@ -38,10 +38,10 @@ bool as_tensor(frame *f, value v, lvt_dtype dtype, spot at, lvt_value *out) {
         return !is_poison(build_end(f, *out, at));
     }
     if (v.kind == VALUE_FLOAT)
-        fail(f, at, "E206", "%s does not mix with a tensor of %s", value_describe(f->e, v),
+        fail(f, at, "E220", "%s does not mix with a tensor of %s", value_describe(f->e, v),
              lvt_dtype_name(dtype));
     else
-        fail(f, at, "E206", "expected a tensor, not %s", value_describe(f->e, v));
+        fail(f, at, "E220", "expected a tensor, not %s", value_describe(f->e, v));
     return false;
 }
 
@@ -148,7 +148,7 @@ static bool as_attr(frame *f, const argument *a, const char *name, int kind, lvt
     default:
         break;
     }
-    fail(f, a->at, "E215", "%s: attribute '%s' cannot be %s", lvt_op_table[op]->name, name,
+    fail(f, a->at, "E229", "%s: attribute '%s' cannot be %s", lvt_op_table[op]->name, name,
          value_describe(e, v));
     return false;
 }
@@ -186,7 +186,8 @@ value call_op(frame *f, lvt_op op, const argument *args, uint32_t n, spot at) {
             continue;
         }
         if (!a->name && by_position >= def->n_attrs)
-            return fail(f, a->at, "E310", "%s: too many arguments", def->name);
+            return fail(f, a->at, "E310", "%s takes at most %d argument%s", def->name,
+                        def->max_operands + def->n_attrs, def->max_operands + def->n_attrs == 1 ? "" : "s");
         const char *name = a->name ? a->name : def->attrs[by_position].name;
         by_position += !a->name;
         int kind = -1;
@@ -195,7 +196,7 @@ value call_op(frame *f, lvt_op op, const argument *args, uint32_t n, spot at) {
                 kind = def->attrs[k].kind;
         for (uint32_t k = 0; k < n_attrs; k++)
             if (!strcmp(attrs[k].name, name))
-                return fail(f, a->at, "E313", "%s: '%s' is given twice", def->name, name);
+                return fail(f, a->name_at, "E313", "%s: '%s' is given twice", def->name, name);
         lvt_named_attr attr = {.name = name};
         if (!as_attr(f, a, name, kind, op, &attr.value))
             return (value){.kind = VALUE_POISON};

@@ -59,6 +59,7 @@ lvt_status ast_lex(const char *file, const char *text, size_t length, lvt_arena 
     lvt_lexer lexer;
     lvt_lex_init(&lexer, LVT_LEX_LANGUAGE, file, text, length, arena, diag);
     list l = {.arena = arena};
+    lvt_token last = {.line = 1, .col = 1};
     for (;;) {
         lvt_token t;
         if (lvt_lex_next(&lexer, &t))
@@ -71,9 +72,11 @@ lvt_status ast_lex(const char *file, const char *text, size_t length, lvt_arena 
         const struct reserved *word = find(&t);
         if (word && word->starts && t.first && lexer.open) {
             lexer.open = 0;
-            if (!add(&l, TOKEN_NEWLINE, &t, 0))
+            lvt_token end = {.line = last.line, .col = last.col + (uint32_t)last.length};
+            if (!add(&l, TOKEN_NEWLINE, &end, 0))
                 return LVT_NOMEM;
         }
+        last = t;
         if (!add(&l, word ? TOKEN_KEYWORD : kinds[t.kind], &t, t.kind == LVT_TOK_NEWLINE ? 0 : t.length))
             return LVT_NOMEM;
     }

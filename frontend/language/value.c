@@ -143,9 +143,9 @@ const char *value_text(elab *e, value v) {
 
 const char *value_describe(elab *e, value v) {
     static const char *const kinds[] = {
-        [VALUE_INT] = "the number ",  [VALUE_FLOAT] = "the number ",    [VALUE_BOOL] = "",
-        [VALUE_STRING] = "the text ", [VALUE_DTYPE] = "the type ",      [VALUE_LIST] = "the list ",
-        [VALUE_BLOCK] = "the block ", [VALUE_BUILTIN] = "the function "};
+        [VALUE_INT] = "the number ",      [VALUE_FLOAT] = "the number ", [VALUE_BOOL] = "",
+        [VALUE_DTYPE] = "the type ",      [VALUE_LIST] = "the list ",    [VALUE_BLOCK] = "the block ",
+        [VALUE_BUILTIN] = "the function "};
     char type[LVT_TYPE_TEXT];
     const char *text = NULL;
     if (v.kind == VALUE_TENSOR && e->b.graph)
@@ -154,6 +154,8 @@ const char *value_describe(elab *e, value v) {
         text = lvt_arena_printf(e->arena, "%u values", v.n);
     else if (v.kind == VALUE_NONE)
         return "nothing";
+    else if (v.kind == VALUE_STRING)
+        text = lvt_arena_printf(e->arena, "the text \"%.60s\"", v.s);
     else
         text = lvt_arena_printf(e->arena, "%s%s",
                                 v.kind < sizeof kinds / sizeof *kinds && kinds[v.kind] ? kinds[v.kind] : "",
@@ -174,7 +176,7 @@ static const struct op_row {
 };
 
 static value overflow(frame *f, spot at) {
-    return fail(f, at, "E207", "the result does not fit in 64 bits");
+    return fail(f, at, "E221", "the result does not fit in 64 bits");
 }
 
 static value power(frame *f, int64_t base, int64_t exponent, spot at) {
@@ -207,11 +209,11 @@ static value int_binary(frame *f, ast_op op, int64_t a, int64_t b, spot at) {
     case AST_FLOORDIV:
     case AST_MOD:
         if (!b)
-            return fail(f, at, "E208", "division by zero");
+            return fail(f, at, "E222", "division by zero");
         if (a == INT64_MIN && b == -1)
             return op == AST_MOD ? value_int(0) : overflow(f, at);
         if (op == AST_DIV && a % b)
-            return fail(f, at, "E209",
+            return fail(f, at, "E223",
                         "%" PRId64 " / %" PRId64
                         " is not a whole number; // rounds down, a point as in %" PRId64
                         ".0 gives a fraction",
@@ -233,7 +235,7 @@ static value int_binary(frame *f, ast_op op, int64_t a, int64_t b, spot at) {
     case AST_GE:
         return value_bool(a >= b);
     default:
-        return fail(f, at, "E206", "'%s' does not work on numbers", op_rows[op].text);
+        return fail(f, at, "E220", "'%s' does not work on numbers", op_rows[op].text);
     }
     return bad ? overflow(f, at) : value_int(r);
 }
@@ -250,7 +252,7 @@ static value float_binary(frame *f, ast_op op, double a, double b, spot at) {
     case AST_FLOORDIV:
     case AST_MOD:
         if (b == 0)
-            return fail(f, at, "E208", "division by zero");
+            return fail(f, at, "E222", "division by zero");
         if (op == AST_DIV)
             return value_float(a / b);
         return value_float(op == AST_MOD ? a - floor(a / b) * b : floor(a / b));
@@ -265,7 +267,7 @@ static value float_binary(frame *f, ast_op op, double a, double b, spot at) {
     case AST_GE:
         return value_bool(a >= b);
     default:
-        return fail(f, at, "E206", "'%s' does not work on numbers", op_rows[op].text);
+        return fail(f, at, "E220", "'%s' does not work on numbers", op_rows[op].text);
     }
 }
 
@@ -299,7 +301,7 @@ value value_binary(frame *f, ast_op op, value a, value b, spot at) {
             memcpy(items + a.n, b.items, b.n * sizeof *items);
         return (value){.kind = VALUE_LIST, .n = a.n + b.n, .items = items};
     }
-    return fail(f, at, "E206", "'%s' does not work on %s and %s", op_rows[op].text, value_describe(e, a),
+    return fail(f, at, "E220", "'%s' does not work on %s and %s", op_rows[op].text, value_describe(e, a),
                 value_describe(e, b));
 }
 
@@ -314,5 +316,5 @@ value value_unary(frame *f, ast_op op, value a, spot at) {
         return a.i == INT64_MIN ? overflow(f, at) : value_int(-a.i);
     if (op == AST_NEG && a.kind == VALUE_FLOAT)
         return value_float(-a.f);
-    return fail(f, at, "E206", "'%s' does not work on %s", op_rows[op].text, value_describe(f->e, a));
+    return fail(f, at, "E220", "'%s' does not work on %s", op_rows[op].text, value_describe(f->e, a));
 }
