@@ -79,7 +79,7 @@ struct env {
     env *parent;
     binding *first;
     const source_file *imports_of; /* after the names of a file, those of its imports */
-    bool frame;                    /* outermost of a call: `let` below it may not hide its names */
+    bool frame;                    /* outermost of a call: its names, the parameters, may be hidden */
 };
 
 struct source_file {
@@ -113,6 +113,7 @@ typedef struct elab {
     scope **declared; /* of the entry at hand: for every state the scope that declared it, or NULL */
     uint32_t n_declared;
     bool nomem, errors;
+    bool silenced; /* the last mistake was at a place that had been reported: no notes either */
     struct place {
         uint32_t file, line, col;
     } * places; /* where something was reported */

@@ -68,7 +68,8 @@ static void chain(frame *f) {
 value fail(frame *f, spot at, const char *code, const char *format, ...) {
     elab *e = f->e;
     e->errors = true;
-    if (reported(e, f->file->source, at))
+    e->silenced = reported(e, f->file->source, at);
+    if (e->silenced)
         return (value){.kind = VALUE_POISON};
     char text[512];
     va_list list;
@@ -81,6 +82,8 @@ value fail(frame *f, spot at, const char *code, const char *format, ...) {
 }
 
 void explain(frame *f, uint32_t line, uint32_t col, const source_file *file, const char *format, ...) {
+    if (f->e->silenced)
+        return;
     char text[512];
     va_list list;
     va_start(list, format);
@@ -119,7 +122,7 @@ value build_end(frame *f, lvt_value v, spot at) {
 /* ---- environments -----------------------------------------------------------------------------------------
  */
 
-static binding *in_one(env *en, const char *name) {
+static binding *in_one(const env *en, const char *name) {
     for (binding *b = en->first; b; b = b->next)
         if (!strcmp(b->name, name))
             return b;
@@ -149,7 +152,9 @@ binding *env_find_local(env *en, const char *name) {
 }
 
 bool env_add(frame *f, env *en, const char *name, value v, binding_kind kind, spot at) {
-    const binding *old = env_find_local(en, name);
+    const binding *old = en->frame ? in_one(en, name) : NULL;
+    for (const env *k = en; k && !k->frame && !old; k = k->parent)
+        old = in_one(k, name);
     if (old) {
         fail(f, at, "E302", "'%.60s' is already declared%s", name,
              kind == BIND_LOCAL ? "; to change it write = without let" : "");

@@ -13,6 +13,8 @@ static bool same_init(const lvt_init *a, const lvt_init *b) {
 }
 
 static void note_state(frame *f, uint32_t state, const char *text) {
+    if (f->e->silenced)
+        return;
     lvt_note(f->e->diag, lvt_module_pos(f->e->m, f->e->m->states[state].loc), "%s", text);
 }
 
@@ -126,7 +128,8 @@ bool update(frame *f, const ast_stmt *s) {
     for (uint32_t i = 0; i < g->n_updates; i++)
         if (g->updates[i].state == target.tensor.state) {
             fail(f, at, "E416", "'%s' is updated twice in this entry", state->name);
-            lvt_note(e->diag, lvt_module_pos(e->m, g->updates[i].loc), "the first update");
+            if (!e->silenced)
+                lvt_note(e->diag, lvt_module_pos(e->m, g->updates[i].loc), "the first update");
             return false;
         }
     if (is_number(v) || (v.kind == VALUE_BOOL && state->type.dtype == LVT_BOOL)) {

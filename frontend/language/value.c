@@ -278,6 +278,11 @@ value value_binary(frame *f, ast_op op, value a, value b, spot at) {
     if (a.kind == VALUE_TENSOR || b.kind == VALUE_TENSOR) {
         bool other = (a.kind == VALUE_TENSOR || is_number(a) || a.kind == VALUE_BOOL) &&
                      (b.kind == VALUE_TENSOR || is_number(b) || b.kind == VALUE_BOOL);
+        if (op == AST_FLOORDIV && other) { /* of integers, div rounds down by itself */
+            value q = tensor_binary(f, LVT_OP_div, a, b, at);
+            bool real = !is_poison(q) && lvt_dtype_is_float((lvt_dtype)type_of(f, q)->dtype);
+            return real ? build_op(f, LVT_OP_floor, &q, 1, NULL, 0, at) : q;
+        }
         if (op_rows[op].op != LVT_N_OPS && other)
             return tensor_binary(f, op_rows[op].op, a, b, at);
     } else if (op == AST_EQ || op == AST_NE) {
