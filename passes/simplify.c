@@ -283,54 +283,6 @@ static lvt_value simplify_stop_gradient(lvt_simplify *s, const lvt_node *n) {
     return OPERAND(&s->r, n, 0);
 }
 
-/* ---- shape changes go below pointwise ops ---- */
-
-/* f(reshape(a), reshape(b)) = reshape(f(a, b)): chains of pointwise ops then have one shape, whatever shapes
- * the products around them want. Operands must all be reshapes from one shape, splats, or broadcasts along
- * the last dims, which both shapes share. */
-static lvt_value sink_reshapes(lvt_simplify *s, const lvt_node *n) {
-    lvt_rewrite *r = &s->r;
-    const lvt_type *to = &r->in->values[n->result].type;
-    const lvt_type *from = NULL;
-    lvt_value operands[3];
-    for (uint32_t k = 0; k < n->n_operands; k++) {
-        lvt_value x = OPERAND(r, n, k);
-        if (!lvt_is_op(r->out, x, LVT_OP_reshape))
-            continue;
-        if (!single(s, n, k))
-            return LVT_NONE;
-        const lvt_type *t = type_of(r, lvt_value_node(r->out, x)->operands[0]);
-        if (from && !lvt_shape_equal(from, t))
-            return LVT_NONE;
-        from = t;
-    }
-    if (!from)
-        return LVT_NONE;
-    for (uint32_t k = 0; k < n->n_operands; k++) {
-        lvt_value x = OPERAND(r, n, k);
-        const lvt_node *made = lvt_value_node(r->out, x);
-        double c;
-        if (made->op == LVT_OP_reshape) {
-            operands[k] = made->operands[0];
-        } else if (lvt_is_splat(r->out, x, &c)) {
-            lvt_type t = *from;
-            t.dtype = type_of(r, x)->dtype;
-            operands[k] = lvt_build_full(&r->b, &t, c);
-        } else if (made->op == LVT_OP_broadcast) {
-            const lvt_type *small = type_of(r, made->operands[0]);
-            if (small->rank > 1 ||
-                (small->rank == 1 && (from->rank == 0 || from->dim[from->rank - 1] != to->dim[to->rank - 1])))
-                return LVT_NONE;
-            operands[k] = lvt_build_broadcast(&r->b, made->operands[0], from->rank, from->dim);
-        } else {
-            return LVT_NONE;
-        }
-    }
-    lvt_value y = n->op == LVT_OP_cast ? lvt_build_cast(&r->b, operands[0], (lvt_dtype)to->dtype)
-                                       : lvt_build(&r->b, (lvt_op)n->op, n->n_operands, operands, 0, NULL);
-    return y == LVT_NONE ? y : lvt_simplify_reshape(s, y, to->rank, to->dim);
-}
-
 /* ---- the pass ---- */
 
 typedef lvt_value (*rule)(lvt_simplify *s, const lvt_node *n);
@@ -355,8 +307,9 @@ static const rule rules[LVT_N_OPS] = {
     [LVT_OP_matmul] = lvt_simplify_matmul,
 };
 
-lvt_graph *lvt_pass_simplify(lvt_pass *ctx, const lvt_graph *in) {
+static lvt_graph *simplify_once(lvt_pass *ctx, const lvt_graph *in, bool *changed) {
     lvt_simplify s = {0};
+    *changed = false;
     if (!lvt_rewrite_begin(&s.r, ctx, in))
         return NULL;
     if (!lvt_graph_uses(in, ctx->arena, &s.uses))
@@ -365,12 +318,24 @@ lvt_graph *lvt_pass_simplify(lvt_pass *ctx, const lvt_graph *in) {
         const lvt_node *n = &in->nodes[i];
         lvt_rewrite_at(&s.r, i);
         lvt_value v = rules[n->op] ? rules[n->op](&s, n) : LVT_NONE;
-        if (v == LVT_NONE && !s.r.out->failed && (lvt_is_pointwise(n) || n->op == LVT_OP_cast))
-            v = sink_reshapes(&s, n);
-        if (v == LVT_NONE)
+        if (v == LVT_NONE) {
             lvt_rewrite_copy(&s.r, i);
-        else
+        } else {
             lvt_rewrite_replace(&s.r, i, &v);
+            *changed = true;
+        }
     }
     return lvt_rewrite_end(&s.r);
+}
+
+lvt_graph *lvt_pass_simplify(lvt_pass *ctx, const lvt_graph *in) {
+    enum { MOST_ROUNDS = 4 }; /* rules that look for a single user see it once dead nodes are gone */
+    lvt_graph *g = (lvt_graph *)in;
+    bool changed = true;
+    for (int round = 0; g && changed && round < MOST_ROUNDS; round++) {
+        g = simplify_once(ctx, g, &changed);
+        if (g && changed)
+            g = lvt_pass_dce(ctx, g);
+    }
+    return g;
 }
