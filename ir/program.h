@@ -89,7 +89,7 @@ lvt_status lvt_program_seal(lvt_compiled *p, lvt_diag *diag);
  * values that are alive at the same time overlap (computed here from nothing but the graph, the step order
  * and the places). */
 lvt_status lvt_program_verify(const lvt_compiled *p, lvt_diag *diag);
-/* Writes to a temporary name beside `path`, syncs, renames. */
+/* Writes to a temporary name beside `path`, syncs, renames; devices and pipes are written to directly. */
 lvt_status lvt_program_write(lvt_compiled *p, const char *path, lvt_diag *diag);
 /* Reads, validates checksums, offsets and version, verifies. *out is NULL on error. */
 lvt_status lvt_program_read(const char *path, lvt_compiled **out, lvt_diag *diag);
