@@ -172,29 +172,15 @@ void lvt_plan_print(const lvt_plan *p, lvt_text *out) {
 
 /* ---- the program ---- */
 
-/* FNV-1a, 64 bits (Fowler, Noll, Vo). */
-static uint64_t fnv(uint64_t h, const char *text) {
-    for (; text && *text; text++)
-        h = (h ^ (unsigned char)*text) * 0x100000001b3u;
-    return h;
-}
-
 lvt_compiled *lvt_plan_program(lvt_module *m, lvt_plan *plans) {
-    char *text = lvt_print_module(m, NULL);
-    lvt_text words = {0};
     lvt_compiled *p = calloc(1, sizeof *p);
-    for (uint32_t i = 0; text && i < m->n_entries; i++)
-        lvt_plan_print(&plans[i], &words);
-    if (!text || !p) {
-        free(p);
-        p = NULL;
-    } else {
-        *p = (lvt_compiled){.module = m, .plans = plans, .version = LVT_PROGRAM_VERSION};
-        p->hash = fnv(fnv(0xcbf29ce484222325u, text), words.data);
-    }
-    lvt_text_free(&words);
-    free(text);
-    return p;
+    if (!p)
+        return NULL;
+    *p = (lvt_compiled){.module = m, .plans = plans};
+    if (lvt_program_seal(p, NULL) == LVT_OK)
+        return p;
+    free(p);
+    return NULL;
 }
 
 void lvt_plan_program_drop(lvt_compiled *p) {
