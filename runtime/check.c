@@ -12,30 +12,34 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How far a kernel may be from the interpreter: relative to the largest magnitude of the result, and which
- * share of the elements may be further away. */
+/* How far a kernel may be from the interpreter. An element of the result may be off by `relative` times the
+ * largest magnitude of the result, and by `terms` times the size that its sum can have on the way: large
+ * terms may cancel and leave their rounding errors. */
+typedef enum summed { SUM_NONE, SUM_PRODUCTS, SUM_BODY } summed;
 typedef struct tolerance {
     int op;
-    double relative, outliers;
+    double relative, terms;
+    summed kind;     /* products of two operands; or what a body adds up of its operands */
+    double outliers; /* share of the elements that may be further away */
     const char *reason;
 } tolerance;
 
 static const tolerance tolerances[] = {
-    {LVT_OP_matmul, 2e-5, 0,
-     "sums of up to some 10^4 products in f32, in another order than the interpreter's doubles"},
-    {LVT_OP_conv2d, 2e-5, 0, "as matmul: sums over the window and the channels"},
-    {LVT_OP_conv2d_grad_input, 2e-5, 0, "as conv2d"},
-    {LVT_OP_conv2d_grad_weight, 1e-4, 0, "sums over batch and image, up to 10^5 terms"},
-    {LVT_OP_fused, 1e-4, 1e-4,
+    {LVT_OP_matmul, 2e-5, 1e-6, SUM_PRODUCTS, 0,
+     "sums of products in f32, in another order than the interpreter's"},
+    {LVT_OP_conv2d, 2e-5, 1e-6, SUM_PRODUCTS, 0, "as matmul: sums over the window and the channels"},
+    {LVT_OP_conv2d_grad_input, 2e-5, 1e-6, SUM_PRODUCTS, 0, "as conv2d"},
+    {LVT_OP_conv2d_grad_weight, 2e-5, 1e-6, SUM_PRODUCTS, 0, "as conv2d: sums over batch and image"},
+    {LVT_OP_fused, 1e-4, 1e-6, SUM_BODY, 1e-4,
      "a chain of f32 roundings with polynomial exp, tanh and erf; where a comparison inside is decided by "
      "the last "
      "bit, an element may take the other branch"},
-    {LVT_OP_gather_grad, 1e-5, 0, "repeated indices add up in f32"},
-    {LVT_OP_gather, 0, 0, "moves elements"},
-    {LVT_OP_copy, 0, 0, "moves elements"},
-    {LVT_OP_concat, 0, 0, "moves elements"},
+    {LVT_OP_gather_grad, 1e-5, 1e-6, SUM_BODY, 0, "repeated indices add up in f32"},
+    {LVT_OP_gather, 0, 0, SUM_NONE, 0, "moves elements"},
+    {LVT_OP_copy, 0, 0, SUM_NONE, 0, "moves elements"},
+    {LVT_OP_concat, 0, 0, SUM_NONE, 0, "moves elements"},
 };
-static const tolerance otherwise = {LVT_NO_OP, 1e-5, 0, "some roundings of f32"};
+static const tolerance otherwise = {LVT_NO_OP, 1e-5, 1e-6, SUM_BODY, 0, "some roundings of f32"};
 
 static const tolerance *tolerance_of(lvt_op op) {
     for (size_t i = 0; i < sizeof tolerances / sizeof *tolerances; i++) {
@@ -108,18 +112,43 @@ static void describe_step(checker *c, uint32_t step, char *buffer, size_t size) 
              name ? " " : "", name ? name : "", lvt_family_name((lvt_family)c->e->plan->steps[step].family));
 }
 
-static lvt_status compare(checker *c, uint32_t step, uint32_t result, const lvt_tensor *got,
-                          const lvt_tensor *want) {
+static double largest_of(const lvt_tensor *t) {
+    double largest = 0;
+    for (int64_t i = 0, n = lvt_numel(&t->type); i < n; i++) {
+        if (isfinite(t->data[i]) && fabs(t->data[i]) > largest)
+            largest = fabs(t->data[i]);
+    }
+    return largest;
+}
+
+/* The size that rounding errors of a result's terms scale with: random signs make errors of n terms grow as
+ * sqrt(n). */
+static double size_of_terms(const checker *c, const lvt_node *n, summed kind, const lvt_tensor *in,
+                            const lvt_tensor *want) {
+    double results = (double)lvt_numel(&want->type), size = 0, terms = 1;
+    if (kind == SUM_PRODUCTS) {
+        double pairs = lvt_node_cost(c->e->graph, n).flops / (2 * results);
+        return largest_of(&in[0]) * largest_of(&in[1]) * sqrt(pairs > 1 ? pairs : 1);
+    }
+    for (uint32_t k = 0; kind == SUM_BODY && k < n->n_operands; k++) {
+        double largest = lvt_dtype_is_float((lvt_dtype)in[k].type.dtype) ? largest_of(&in[k]) : 0;
+        size = largest > size ? largest : size;
+        terms = fmax(terms, (double)lvt_numel(&in[k].type) / results);
+    }
+    return size * sqrt(terms);
+}
+
+static lvt_status compare(checker *c, uint32_t step, uint32_t result, const lvt_tensor *in,
+                          const lvt_tensor *got, const lvt_tensor *want) {
     const lvt_node *n = &c->e->graph->nodes[c->e->plan->steps[step].node];
     const tolerance *tol = tolerance_of((lvt_op)n->op);
     int64_t count = lvt_numel(&want->type), wrong = 0, worst_at = 0;
-    double largest = 0, worst = -1;
-    for (int64_t i = 0; i < count; i++) {
-        if (isfinite(want->data[i]) && fabs(want->data[i]) > largest)
-            largest = fabs(want->data[i]);
-    }
+    double worst = -1;
     bool exact = !lvt_dtype_is_float((lvt_dtype)want->type.dtype);
-    double allowed = exact ? 0 : (want->type.dtype == LVT_BF16 ? 0x1p-7 : tol->relative) * largest;
+    double relative =
+        want->type.dtype == LVT_BF16 ? 0x1p-7 : tol->relative; /* bf16: the last of its 8 bits */
+    double allowed =
+        exact ? 0 : relative * largest_of(want) + tol->terms * size_of_terms(c, n, tol->kind, in, want);
     for (int64_t i = 0; i < count; i++) {
         double a = got->data[i], b = want->data[i];
         double distance = a == b || (isnan(a) && isnan(b)) ? 0
@@ -140,8 +169,9 @@ static lvt_status compare(checker *c, uint32_t step, uint32_t result, const lvt_
         c->diag, LVT_INTERNAL, "E710", at,
         "%s: result %u, %s, differs from the interpreter: element %lld is %.9g, should be %.9g", what, result,
         lvt_type_text(&want->type, type), (long long)worst_at, got->data[worst_at], want->data[worst_at]);
-    lvt_note(c->diag, LVT_NOWHERE, "%lld of %lld elements are off by more than %.3g (%g of the largest: %s)",
-             (long long)wrong, (long long)count, allowed, exact ? 0 : tol->relative, tol->reason);
+    lvt_note(c->diag, LVT_NOWHERE, "%lld of %lld elements are off by more than %.3g (allowed for %s)",
+             (long long)wrong, (long long)count, allowed,
+             exact ? "nothing: these are no floating-point numbers" : tol->reason);
     return status;
 }
 
@@ -186,7 +216,7 @@ static lvt_status check_step(checker *c, uint32_t step) {
         if (!fetch(c, v, e->results[step][k], &got, &sum))
             status = no_memory(c);
         else
-            status = compare(c, step, k, &got, &out[k]);
+            status = compare(c, step, k, in, &got, &out[k]);
         free(got.data);
         got = (lvt_tensor){0};
         if (status == LVT_OK)
