@@ -49,8 +49,7 @@ typedef struct build {
 } build;
 
 static lvt_value fail_nomem(lvt_builder *b) {
-    b->graph->failed = true;
-    lvt_error(b->diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    b->graph->failed = b->graph->no_memory = true;
     return LVT_NONE;
 }
 

@@ -2,7 +2,8 @@
  *
  * Invariant: a node made here has inferred, checked types. On any error the call reports to b->diag, sets
  * graph->failed and returns LVT_NONE; calls with a LVT_NONE operand return LVT_NONE silently, so
- * straight-line code needs one check at its end. May not know: passes, kernels. */
+ * straight-line code needs one check at its end. Running out of memory sets graph->no_memory too and is not
+ * reported: who gives up says so, once. May not know: passes, kernels. */
 #ifndef LVT_IR_BUILD_H
 #define LVT_IR_BUILD_H
 

@@ -174,6 +174,11 @@ lvt_attr lvt_attr_default(const lvt_attr_def *def) {
     return a;
 }
 
+static lvt_node_id out_of_memory(lvt_graph *g) {
+    g->failed = g->no_memory = true;
+    return LVT_NONE;
+}
+
 static lvt_node_id append(lvt_graph *g, const lvt_node *like, const lvt_type *result_types,
                           bool share_attrs) {
     lvt_arena *arena = g->module->arena;
@@ -181,10 +186,10 @@ static lvt_node_id append(lvt_graph *g, const lvt_node *like, const lvt_type *re
     lvt_node node = *like;
     size_t want = (size_t)g->n_values + like->n_results;
     void *values = lvt_arena_grow(arena, g->values, g->n_values, want, &g->cap_values, sizeof *g->values);
-    if (g->failed || !values || want >= LVT_NONE || !ROOM(arena, g->nodes, g->n_nodes, g->cap_nodes)) {
-        g->failed = true;
+    if (g->failed)
         return LVT_NONE;
-    }
+    if (!values || want >= LVT_NONE || !ROOM(arena, g->nodes, g->n_nodes, g->cap_nodes))
+        return out_of_memory(g);
     g->values = values;
     node.operands = copy_of(arena, like->operands, like->n_operands * sizeof *like->operands);
     bool ok = node.operands != NULL;
@@ -196,10 +201,8 @@ static lvt_node_id append(lvt_graph *g, const lvt_node *like, const lvt_type *re
             ok = own_attr(arena, &node.attrs[i]);
         }
     }
-    if (!ok) {
-        g->failed = true;
-        return LVT_NONE;
-    }
+    if (!ok)
+        return out_of_memory(g);
     node.result = g->n_values;
     for (uint32_t k = 0; k < node.n_results; k++)
         g->values[g->n_values++] = (lvt_value_info){.type = result_types[k], .node = g->n_nodes, .index = k};
@@ -214,14 +217,14 @@ lvt_node_id lvt_graph_append(lvt_graph *g, const lvt_node *like, const lvt_type 
 bool lvt_graph_add_output(lvt_graph *g, const char *name, lvt_value value, lvt_loc loc) {
     char *copy = name ? lvt_arena_strdup(g->module->arena, name) : NULL;
     if ((name && !copy) || !ROOM(g->module->arena, g->outputs, g->n_outputs, g->cap_outputs))
-        return !(g->failed = true);
+        return out_of_memory(g) != LVT_NONE;
     g->outputs[g->n_outputs++] = (lvt_output){copy, value, loc};
     return true;
 }
 
 bool lvt_graph_add_update(lvt_graph *g, uint32_t state, lvt_value value, lvt_loc loc) {
     if (!ROOM(g->module->arena, g->updates, g->n_updates, g->cap_updates))
-        return !(g->failed = true);
+        return out_of_memory(g) != LVT_NONE;
     g->updates[g->n_updates++] = (lvt_update){state, value, loc};
     return true;
 }
@@ -246,10 +249,10 @@ lvt_node_id lvt_graph_copy_node(lvt_graph *to, const lvt_graph *from, lvt_node_i
         operands = lvt_arena_alloc(arena, old->n_operands * sizeof *operands);
     if (old->n_results > 4)
         types = lvt_arena_alloc(arena, old->n_results * sizeof *types);
-    if (to->failed || !operands || !types) {
-        to->failed = true;
+    if (to->failed)
         return LVT_NONE;
-    }
+    if (!operands || !types)
+        return out_of_memory(to);
     for (uint32_t i = 0; i < old->n_operands; i++)
         operands[i] = map[old->operands[i]];
     for (uint32_t k = 0; k < old->n_results; k++)
@@ -273,10 +276,8 @@ lvt_node_id lvt_graph_copy_node(lvt_graph *to, const lvt_graph *from, lvt_node_i
         if (to->n_inputs < from->n_inputs) {
             void *grown = lvt_arena_grow(arena, to->inputs, to->n_inputs, from->n_inputs, &to->cap_inputs,
                                          sizeof *to->inputs);
-            if (!grown) {
-                to->failed = true;
-                return LVT_NONE;
-            }
+            if (!grown)
+                return out_of_memory(to);
             to->inputs = grown;
             for (; to->n_inputs < from->n_inputs; to->n_inputs++) {
                 to->inputs[to->n_inputs] = from->inputs[to->n_inputs];

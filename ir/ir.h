@@ -157,6 +157,7 @@ struct lvt_graph {
     const char *name; /* of the entry; NULL for a body */
     lvt_loc loc;
     bool training;
+    bool no_memory; /* why it failed: an allocation */
     bool failed; /* an allocation or a build failed: not to be used (building goes on, to find more mistakes)
                   */
     lvt_node *nodes;

@@ -179,6 +179,6 @@ lvt_graph *lvt_pass_autodiff(lvt_pass *ctx, const lvt_graph *in) {
     }
     if (ok && lvt_graph_copy_ends(g, in, map))
         return g;
-    /* What the ops' gradients and the builder say is in the diagnostics already; silence means memory. */
+    /* What the builder says is in the diagnostics already; silence means memory. */
     return lvt_diag_errors(ctx->diag) > errors ? NULL : lvt_pass_nomem(ctx);
 }

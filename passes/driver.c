@@ -136,6 +136,8 @@ static lvt_status finish(driver *d, lvt_compiled **out) {
     lvt_status status = lvt_program_verify(p, d->diag);
     if (status != LVT_OK) {
         lvt_plan_program_drop(p);
+        if (status == LVT_NOMEM)
+            return status;
         return lvt_error(d->diag, LVT_INTERNAL, NULL, LVT_NOWHERE,
                          "the plan does not hold; this is a bug in lvt");
     }

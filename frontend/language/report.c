@@ -109,6 +109,8 @@ value build_end(frame *f, lvt_value v, spot at) {
     if (v != LVT_NONE)
         return value_tensor(v, LVT_NONE);
     bool said = e->b.diag != NULL;
+    if (e->b.graph->no_memory)
+        return out_of_memory(e);
     e->b.graph->failed = false; /* go on: the compilation fails anyway, but finds more mistakes */
     if (said && !reported(e, f->file->source, at)) {
         if (lvt_diag_errors(e->diag) == 0)

@@ -55,8 +55,7 @@ static int leading(int rank, int64_t axes[LVT_MAX_RANK]) {
     return rank - 1;
 }
 
-static lvt_value rstd_of(lvt_builder *b, const lvt_node *node, lvt_value var) {
-    lvt_dtype dtype = (lvt_dtype)lvt_value_type(b->graph, var)->dtype;
+static lvt_value rstd_of(lvt_builder *b, const lvt_node *node, lvt_value var, lvt_dtype dtype) {
     lvt_value eps = lvt_build_scalar(b, dtype, lvt_float_attr(node, "eps"));
     return lvt_build_unary(b, LVT_OP_rsqrt, lvt_build_binary(b, LVT_OP_add, var, eps));
 }
@@ -71,7 +70,8 @@ static lvt_status decompose(lvt_builder *b, const lvt_node *node, const lvt_valu
     lvt_value d = lvt_build_binary(b, LVT_OP_sub, x, mean);
     lvt_value d2 = lvt_build_binary(b, LVT_OP_mul, d, d);
     lvt_value var = n ? lvt_build_reduce(b, LVT_OP_reduce_mean, d2, n, axes, false) : d2;
-    lvt_value scale = lvt_build_binary(b, LVT_OP_mul, operands[1], rstd_of(b, node, var));
+    lvt_value scale = lvt_build_binary(b, LVT_OP_mul, operands[1],
+                                       rstd_of(b, node, var, (lvt_dtype)lvt_value_type(b->graph, x)->dtype));
     results[0] = lvt_build_binary(b, LVT_OP_add, lvt_build_binary(b, LVT_OP_mul, d, scale), operands[2]);
     results[1] = mean;
     results[2] = var;
@@ -93,7 +93,7 @@ static lvt_status grad(lvt_grad *c) {
     lvt_value share = lvt_build_scalar(b, dtype, (double)type.dim[type.rank - 1] / (double)lvt_numel(&type));
     lvt_value d = lvt_build_binary(b, LVT_OP_sub, x, mean);
     if (dy != LVT_NONE) {
-        lvt_value r = rstd_of(b, c->node, var), dyd = lvt_build_binary(b, LVT_OP_mul, dy, d);
+        lvt_value r = rstd_of(b, c->node, var, dtype), dyd = lvt_build_binary(b, LVT_OP_mul, dy, d);
         lvt_value s1 = n ? lvt_build_reduce(b, LVT_OP_reduce_sum, dy, n, axes, false) : dy;
         lvt_value s2 = n ? lvt_build_reduce(b, LVT_OP_reduce_sum, dyd, n, axes, false) : dyd;
         lvt_value s2r = lvt_build_binary(b, LVT_OP_mul, s2, r);
