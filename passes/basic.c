@@ -51,7 +51,7 @@ static bool lower_pad(lvt_rewrite *r, lvt_node_id i) {
         if (size[k] < 0)
             return false;
         if (size[k])
-            parts[n_parts++] = lvt_build_full(&r->b, &t, value);
+            parts[n_parts++] = lvt_splat(&r->b, &t, value);
         if (!k)
             parts[n_parts++] = x;
     }

@@ -123,16 +123,12 @@ static bool fold_node(folder *f, lvt_node_id i) {
     const lvt_type *type = &g->values[n->result].type; /* of the one result */
     bool view = lvt_is_view(n);
     double x;
-    lvt_tensor one = {*type, &x};
     lvt_value v = LVT_NONE;
     f->known[n->result] = (uint8_t)k;
     if (!n->n_operands)
         return false;
     if (splat_result(f, n, &x)) {
-        lvt_named_attr attrs[] = {{"dtype", lvt_attr_dtype(one.type.dtype)},
-                                  {"shape", lvt_attr_ints(one.type.dim, one.type.rank)},
-                                  {"values", lvt_attr_floats(&x, 1)}};
-        v = lvt_build(&f->r.b, LVT_OP_constant, 0, NULL, 3, attrs);
+        v = lvt_splat(&f->r.b, type, x);
     } else if (largest(g, n) > (k == KNOWN_INDEX ? MOST_FROM_IOTA : MOST_FROM_CONSTANTS)) {
         f->known[n->result] = UNKNOWN;
     } else if (!(view && (k == KNOWN_INDEX || n->op == LVT_OP_broadcast))) {

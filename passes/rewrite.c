@@ -54,6 +54,13 @@ lvt_graph *lvt_rewrite_end(lvt_rewrite *r) {
     return r->out;
 }
 
+lvt_value lvt_splat(lvt_builder *b, const lvt_type *t, double x) {
+    lvt_named_attr attrs[] = {{"dtype", lvt_attr_dtype((lvt_dtype)t->dtype)},
+                              {"shape", lvt_attr_ints(t->dim, t->rank)},
+                              {"values", lvt_attr_floats(&x, 1)}};
+    return lvt_build(b, LVT_OP_constant, 0, NULL, 3, attrs);
+}
+
 bool lvt_is_splat(const lvt_graph *g, lvt_value v, double *x) {
     if (!lvt_is_op(g, v, LVT_OP_constant))
         return false;

@@ -42,6 +42,8 @@ static inline bool lvt_is_reduce(const lvt_node *n) {
 static inline bool lvt_is_view(const lvt_node *n) {
     return lvt_op_of(n)->kind == LVT_KIND_VIEW;
 }
+/* A constant of that type, all elements x: one node, which the rules know again. */
+lvt_value lvt_splat(lvt_builder *b, const lvt_type *t, double x);
 /* v is a constant of one value (of any shape): its value in *x. */
 bool lvt_is_splat(const lvt_graph *g, lvt_value v, double *x);
 /* Bit k set: the reduction reduces dim k of its operand. */

@@ -113,7 +113,7 @@ static lvt_value reshaped(shaper *p, lvt_value x, const lvt_type *t, const lvt_t
     if (lvt_is_splat(r->out, x, &c)) {
         lvt_type full = *shape;
         full.dtype = r->out->values[x].type.dtype;
-        return lvt_build_full(&r->b, &full, c);
+        return lvt_splat(&r->b, &full, c);
     }
     if (maker->op == LVT_OP_iota) {
         int axis = (int)lvt_attr_get(maker, "axis")->i;

@@ -36,7 +36,7 @@ static lvt_value with_constant(const lvt_graph *g, lvt_value v, lvt_op op, doubl
 static lvt_value scaled(lvt_rewrite *r, lvt_value x, double c) {
     if (c == 1)
         return x;
-    lvt_value k = lvt_build_full(&r->b, type_of(r, x), c);
+    lvt_value k = lvt_splat(&r->b, type_of(r, x), c);
     return lvt_build_binary(&r->b, LVT_OP_mul, x, k);
 }
 
