@@ -8,6 +8,8 @@
 #include "plan.h"
 #include "rewrite.h"
 
+#include "ir/loop.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -71,16 +73,24 @@ static bool lifetimes(planner *p) {
     return true;
 }
 
-/* May result v of the node lie where operand root `old` lies? Loop form reads and writes full-domain values
- * index by index; a body with reductions goes over its operands more than once. */
+/* Elements of the loop nest of a fused node. */
+static int64_t domain_size(const planner *p, const lvt_node *n) {
+    lvt_loop loop;
+    int64_t size = 1;
+    if (lvt_loop_analyse(n->body, p->ctx->arena, &loop))
+        return 0;
+    for (int i = 0; i < loop.rank; i++)
+        size *= loop.dim[i];
+    return size;
+}
+
+/* May result v of the node lie where operand root `old` lies? Results as large as the domain are written in
+ * the last pass over a row, index by index, after the operands of that index are read. */
 static bool in_place_ok(const planner *p, const lvt_node *n, lvt_value v, lvt_value old) {
     const lvt_graph *g = p->g;
     const lvt_type *t = &g->values[v].type;
     if (n->op != LVT_OP_fused)
         return false;
-    for (uint32_t i = 0; i < n->body->n_nodes; i++)
-        if (lvt_is_reduce(&n->body->nodes[i]))
-            return false;
     for (uint32_t k = 0; k < n->n_operands; k++) {
         lvt_value o = n->operands[k];
         if (p->roots[o] == old &&
@@ -88,7 +98,7 @@ static bool in_place_ok(const planner *p, const lvt_node *n, lvt_value v, lvt_va
              !lvt_strides_equal(t, p->plan->places[o].strides, p->plan->places[v].strides)))
             return false;
     }
-    return true;
+    return lvt_numel(t) == domain_size(p, n);
 }
 
 /* ---- states ---- */

@@ -1,0 +1,91 @@
+#!/bin/bash
+# lvtc as a program: exit codes, where its output goes, what it says about mistakes.
+set -u
+source=$1 build=$2
+lvtc=$build/lvtc
+[ -x "$lvtc" ] || exit 77
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+failed=0
+
+# expect CODE WORDS-ON-STDERR COMMAND...
+expect() {
+    local code=$1 words=$2
+    shift 2
+    "$@" >out 2>err
+    local got=$?
+    if [ $got -ne "$code" ]; then
+        echo "exit code $got, not $code: $*"
+        cat err
+        failed=1
+    fi
+    if [ -n "$words" ] && ! grep -qF -- "$words" err; then
+        echo "no '$words' on standard error: $*"
+        cat err
+        failed=1
+    fi
+    if [ "$code" -eq 0 ] && [ -s err ]; then
+        echo "words on standard error though all is well: $*"
+        cat err
+        failed=1
+    fi
+}
+has() {
+    if ! grep -qF -- "$1" "$2"; then
+        echo "no '$1' in $2"
+        failed=1
+    fi
+}
+
+model=$source/models/lvt-tiny.lvt
+small="--set batch=2 --set memory_batch=2 --set predict_batch=2"
+
+expect 0 "" "$lvtc" --help
+has "Usage: lvtc" out
+expect 0 "" "$lvtc" --version
+has "lvtc " out
+expect 0 "" "$lvtc" --passes
+has "fuse-pointwise" out
+
+expect 2 "no model file" "$lvtc"
+expect 2 "did you mean '--explain'" "$lvtc" --explian "$model"
+expect 2 "did you mean 'simplify'" "$lvtc" --stop-after=simplfy "$model"
+expect 2 "NAME=VALUE" "$lvtc" --set batch "$model"
+expect 2 "too many" "$lvtc" "$model" "$model"
+expect 2 "--pass-limit" "$lvtc" --pass-limit=none "$model"
+expect 2 "--emit" "$lvtc" --emit=code "$model"
+expect 1 "nowhere.lvt" "$lvtc" nowhere.lvt
+expect 1 "/nowhere/x.lvtx" "$lvtc" $small "$model" -o /nowhere/x.lvtx
+echo "model m() { entry f(x: f32[2]) { return y = x @ 3 } }" >wrong.lvt
+expect 1 "wrong.lvt:1:" "$lvtc" wrong.lvt
+[ -e wrong.lvtx ] && { echo "a wrong model left a program"; failed=1; }
+
+# The default name is the model's, in the folder at hand; equal input gives equal bytes.
+expect 0 "" "$lvtc" $small "$model"
+[ -s lvt-tiny.lvtx ] || { echo "no lvt-tiny.lvtx"; failed=1; }
+expect 0 "" "$lvtc" $small "$model" -o again.lvtx
+cmp -s lvt-tiny.lvtx again.lvtx || { echo "two compilations differ"; failed=1; }
+
+# IR goes to standard output; what stops after a pass can be taken up again there, with the same result.
+expect 0 "" "$lvtc" $small "$model" --emit=ir
+has "entry @train" out
+expect 0 "" "$lvtc" $small "$model" --dump-after=plan -o x.lvtx
+mv out whole
+for pass in autodiff decompose dce-3 fuse-pointwise; do
+    expect 0 "" "$lvtc" $small "$model" --stop-after=$pass -o half.lvtir
+    next=$("$lvtc" --passes | awk -v p=$pass 'found { print $1; exit } $1 == p { found = 1 }')
+    expect 0 "" "$lvtc" half.lvtir --start-at="$next" --dump-after=plan -o x.lvtx
+    cmp -s whole out || { echo "stopping after $pass and going on gives another program"; failed=1; }
+done
+expect 2 "its settings are fixed" "$lvtc" half.lvtir --set batch=2
+
+expect 0 "" "$lvtc" $small "$model" --explain --memory-report --time-passes --verify-each -o x.lvtx
+has "fused" out
+has "on onednn" out
+has "arena" out
+has "plan" out
+has "# after plan" whole
+has "# plan @train" whole
+expect 0 "" "$lvtc" $small "$model" --pass-limit=3 -o x.lvtx
+exit $failed
