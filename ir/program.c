@@ -153,8 +153,46 @@ static uint64_t header_checksum(const unsigned char *bytes) {
     return lvt_fnv(hash, bytes + CHECKSUM_AT + 8, HEADER + N_SECTIONS * ROW - CHECKSUM_AT - 8);
 }
 
-lvt_status lvt_program_encode(lvt_compiled *p, unsigned char **bytes, size_t *length, lvt_diag *diag) {
+/* The whole file of a sealed program; false when out of memory. */
+static bool assemble(out *o, const lvt_compiled *p) {
     static const unsigned char zeros[HEADER + N_SECTIONS * ROW];
+    size_t text_length = 0, begin[N_SECTIONS], end[N_SECTIONS];
+    char *text = lvt_print_module(p->module, &text_length);
+    o->failed |= !text;
+    put(o, zeros, sizeof zeros);
+    for (int i = 0; i < N_SECTIONS; i++) {
+        put(o, zeros, (ALIGN - o->n % ALIGN) % ALIGN);
+        begin[i] = o->n;
+        if (i == META)
+            put_meta(o, p);
+        else if (i == IR)
+            put(o, text, text_length);
+        else if (i == PLAN)
+            put_plans(o, p);
+        else
+            put_sources(o, p->module);
+        end[i] = o->n;
+    }
+    free(text);
+    if (o->failed)
+        return false;
+    memcpy(o->bytes, magic, sizeof magic);
+    store_number(o->bytes + 8, LVT_PROGRAM_VERSION, 4);
+    store_number(o->bytes + 12, N_SECTIONS, 4);
+    store_number(o->bytes + 16, o->n, 8);
+    store_number(o->bytes + 24, p->hash, 8);
+    for (int i = 0; i < N_SECTIONS; i++) {
+        unsigned char *row = o->bytes + HEADER + i * ROW;
+        memcpy(row, tags[i], 4);
+        store_number(row + 8, begin[i], 8);
+        store_number(row + 16, end[i] - begin[i], 8);
+        store_number(row + 24, lvt_fnv(LVT_FNV_START, o->bytes + begin[i], end[i] - begin[i]), 8);
+    }
+    store_number(o->bytes + CHECKSUM_AT, header_checksum(o->bytes), 8);
+    return true;
+}
+
+lvt_status lvt_program_encode(lvt_compiled *p, unsigned char **bytes, size_t *length, lvt_diag *diag) {
     *bytes = NULL;
     lvt_status status = lvt_program_verify(p, diag);
     if (status == LVT_OK)
@@ -162,41 +200,10 @@ lvt_status lvt_program_encode(lvt_compiled *p, unsigned char **bytes, size_t *le
     if (status != LVT_OK)
         return status;
     out o = {0};
-    put(&o, zeros, sizeof zeros);
-    size_t text_length = 0, begin[N_SECTIONS], end[N_SECTIONS];
-    char *text = lvt_print_module(p->module, &text_length);
-    o.failed |= !text;
-    for (int i = 0; i < N_SECTIONS; i++) {
-        put(&o, zeros, (ALIGN - o.n % ALIGN) % ALIGN);
-        begin[i] = o.n;
-        if (i == META)
-            put_meta(&o, p);
-        else if (i == IR)
-            put(&o, text, text_length);
-        else if (i == PLAN)
-            put_plans(&o, p);
-        else
-            put_sources(&o, p->module);
-        end[i] = o.n;
-    }
-    free(text);
-    if (o.failed) {
+    if (!assemble(&o, p)) {
         free(o.bytes);
         return no_memory(diag);
     }
-    memcpy(o.bytes, magic, sizeof magic);
-    store_number(o.bytes + 8, LVT_PROGRAM_VERSION, 4);
-    store_number(o.bytes + 12, N_SECTIONS, 4);
-    store_number(o.bytes + 16, o.n, 8);
-    store_number(o.bytes + 24, p->hash, 8);
-    for (int i = 0; i < N_SECTIONS; i++) {
-        unsigned char *row = o.bytes + HEADER + i * ROW;
-        memcpy(row, tags[i], 4);
-        store_number(row + 8, begin[i], 8);
-        store_number(row + 16, end[i] - begin[i], 8);
-        store_number(row + 24, lvt_fnv(LVT_FNV_START, o.bytes + begin[i], end[i] - begin[i]), 8);
-    }
-    store_number(o.bytes + CHECKSUM_AT, header_checksum(o.bytes), 8);
     *bytes = o.bytes;
     *length = o.n;
     return LVT_OK;
@@ -350,24 +357,19 @@ static lvt_status read_sources(file *f, lvt_module *m) {
                                        : LVT_OK;
 }
 
-/* Text that is not as the printer would print it, or a hash that is not the program's, was not written by
- * lvt. */
-static lvt_status check_canonical(file *f, lvt_compiled *p, uint64_t hash) {
-    out meta = {0};
-    size_t length;
+/* lvt writes each program in one way only. Anything else was not written by lvt. */
+static lvt_status check_canonical(file *f, lvt_compiled *p, const unsigned char *bytes, size_t length) {
+    out again = {0};
     lvt_status status = lvt_program_seal(p, f->diag);
-    char *text = status == LVT_OK ? lvt_print_module(p->module, &length) : NULL;
-    put_meta(&meta, p);
-    const in *m = &f->sections[META], *ir = &f->sections[IR];
-    if (!text || meta.failed)
-        status = status == LVT_OK ? no_memory(f->diag) : status;
-    else if (p->hash != hash)
-        status = DAMAGED(f, "E608", "the file's hash is not that of its program");
-    else if (meta.n != (size_t)(m->end - m->p) || memcmp(meta.bytes, m->p, meta.n) != 0 ||
-             length != (size_t)(ir->end - ir->p) || memcmp(text, ir->p, length) != 0)
-        status = DAMAGED(f, "E608", "the file was changed by hand: its text is not in canonical form");
-    free(text);
-    free(meta.bytes);
+    if (status != LVT_OK)
+        return status;
+    if (p->hash != load_number(bytes + 24, 8))
+        return DAMAGED(f, "E608", "the file's hash is not that of its program");
+    if (!assemble(&again, p))
+        status = no_memory(f->diag);
+    else if (again.n != length || memcmp(again.bytes, bytes, length) != 0)
+        status = DAMAGED(f, "E608", "the file was changed by hand: it is not as lvt would write it");
+    free(again.bytes);
     return status;
 }
 
@@ -390,7 +392,7 @@ lvt_status lvt_program_decode(const char *name, const unsigned char *bytes, size
     if (status == LVT_OK)
         status = lvt_program_verify(p, diag);
     if (status == LVT_OK)
-        status = check_canonical(&f, p, load_number(bytes + 24, 8));
+        status = check_canonical(&f, p, bytes, length);
     if (status == LVT_OK)
         *result = p;
     else
