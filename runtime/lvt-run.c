@@ -59,7 +59,18 @@ static lvt_status dispatch(int argc, char **argv, lvt_diag *diag) {
     return LVT_USAGE;
 }
 
+/* Threads of the OpenMP team that wait spin by default; when another process has their processor, every one
+ * of a step's few hundred regions can then stall for milliseconds. Sleeping costs microseconds and slows down
+ * only in proportion. The OpenMP library reads this before main, so the program starts itself again, unless
+ * the user chose. */
+static void let_threads_sleep(char **argv) {
+    if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT") || setenv("OMP_WAIT_POLICY", "passive", 1) != 0)
+        return;
+    execv("/proc/self/exe", argv); /* when it returns, there is no /proc: go on as we are */
+}
+
 int main(int argc, char **argv) {
+    let_threads_sleep(argv);
     lvt_diag *diag = lvt_diag_new();
     if (!diag) {
         fprintf(stderr, "lvt-run: out of memory\n");
