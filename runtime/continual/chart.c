@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PANEL = 420, MARGIN = 56, TOP = 92, CURVES = 300 };
+enum { PANEL = 420, MARGIN = 56, TOP = 108, CURVES = 300 };
 
 static void escaped(FILE *f, const char *text) {
     for (; *text; text++) {

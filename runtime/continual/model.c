@@ -249,6 +249,7 @@ lvt_status lvt_model_set(lvt_model *m, const char *text, lvt_diag *diag) {
                          "--coef: the model has no coefficient \"%s\"%s%s%s", name,
                          near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
     }
+    m->scalars[s].exact = value;
     m->scalars[s].value = (float)value;
     m->scalars[s].given = true;
     return LVT_OK;

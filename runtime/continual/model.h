@@ -47,6 +47,7 @@ typedef struct lvt_bound_entry {
 typedef struct lvt_scalar {
     const char *name; /* the program's */
     float value;
+    double exact; /* the value before it was rounded to f32 */
     bool given; /* else the program's default is used */
     bool has_default;
     double default_value;

@@ -25,23 +25,24 @@ void lvt_task_mask(const lvt_tasks *tasks, int task, float *mask) {
 /* Starting values (METHOD.md, section 2) of coefficients that the program has no default for. */
 static const struct {
     const char *name;
-    float value;
-} starting[] = {{"alpha", 1}, {"beta", 0.5f},  {"gamma", 1e-5f}, {"r", 1},     {"lr", 0.1f},
-                {"clip", 5},  {"momentum", 0}, {"decay", 0},     {"weight", 1}};
+    double value;
+} starting[] = {{"alpha", 1}, {"beta", 0.5},   {"gamma", 1e-5}, {"r", 1},     {"lr", 0.1},
+                {"clip", 5},  {"momentum", 0}, {"decay", 0},    {"weight", 1}};
 
 /* The value a scalar has before schedules; afterwards the driver may write it every step. */
-static float base_value(const lvt_model *m, const char *name, float otherwise) {
+static double base_value(const lvt_model *m, const char *name, double otherwise) {
     int s = lvt_model_scalar(m, name);
     if (s < 0)
         return otherwise;
-    return m->scalars[s].given         ? m->scalars[s].value
-           : m->scalars[s].has_default ? (float)m->scalars[s].default_value
+    return m->scalars[s].given         ? m->scalars[s].exact
+           : m->scalars[s].has_default ? m->scalars[s].default_value
                                        : otherwise;
 }
 
 static void set_scalar(lvt_model *m, const char *name, double value) {
     int s = lvt_model_scalar(m, name);
     if (s >= 0) {
+        m->scalars[s].exact = value;
         m->scalars[s].value = (float)value;
         m->scalars[s].given = true;
     }
@@ -60,7 +61,8 @@ static lvt_status prepare_scalars(lvt_trainer *t, lvt_diag *diag) {
         lvt_scalar *s = &m->scalars[i];
         for (size_t k = 0; k < sizeof starting / sizeof *starting && !s->given && !s->has_default; k++) {
             if (!strcmp(starting[k].name, s->name)) {
-                s->value = starting[k].value;
+                s->exact = starting[k].value;
+                s->value = (float)starting[k].value;
                 s->given = true;
             }
         }
@@ -69,7 +71,7 @@ static lvt_status prepare_scalars(lvt_trainer *t, lvt_diag *diag) {
                              "entry %s: the coefficient %s has no default; give it with --coef %s=VALUE",
                              s->entry, s->name, s->name);
     }
-    t->learning_rate = base_value(m, "lr", 0.1f);
+    t->learning_rate = base_value(m, "lr", 0.1);
     t->r0 = base_value(m, "r", 1);
     t->gamma0 = t->settings->no_drift ? 0 : base_value(m, "gamma", 0);
     return LVT_OK;

@@ -64,7 +64,7 @@ struct lvt_trainer {
     float *x, *xm, *zm, *zm_mask, *mask; /* inputs of a step */
     int32_t *y, *ym, step_input[2];
     uint32_t *draw, *drawn;
-    float learning_rate, r0, gamma0; /* before schedules */
+    double learning_rate, r0, gamma0; /* before schedules */
 };
 
 /* Checks that data, model and settings go together and makes everything ready at position 0. `folder` exists.

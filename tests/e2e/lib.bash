@@ -1,0 +1,32 @@
+# Shared by the end-to-end tests: sourced with the source and build folders as arguments.
+# Sets SOURCE, BUILD, WORK (removed at the end) and PROGRAM (lvt-tiny, compiled); cd's into WORK.
+set -euo pipefail
+SOURCE=$1 BUILD=$2
+[ -x "$BUILD/lvtc" ] && [ -x "$BUILD/lvt-run" ] || { echo "lvtc or lvt-run is not built"; exit 77; }
+WORK=$(mktemp -d)
+trap 'jobs -p | xargs -r kill -9 2>/dev/null; umount "$WORK/tmpfs" 2>/dev/null; rm -rf "$WORK"' EXIT
+cd "$WORK"
+export XDG_CACHE_HOME=$WORK/cache
+PROGRAM=tiny.lvtx
+"$BUILD/lvtc" "$SOURCE/models/lvt-tiny.lvt" -o "$PROGRAM"
+
+fail() { echo "FAILED: $*"; exit 1; }
+run() { "$BUILD/lvt-run" "$@"; }
+
+# expect CODE "words" command...: the exit code, and words that must be in the output.
+expect() {
+    local code=$1 words=$2 got=0
+    shift 2
+    "$@" >expected.txt 2>&1 || got=$?
+    [ "$got" = "$code" ] || { cat expected.txt; fail "exit code $got, not $code: $*"; }
+    grep -qF -- "$words" expected.txt || { cat expected.txt; fail "no \"$words\" in the output of: $*"; }
+}
+
+# tensors FILE: the data of a checkpoint without its header, which holds times.
+tensors() {
+    local n
+    n=$(od -An -t u8 -N 8 "$1" | tr -d ' ')
+    tail -c "+$((n + 9))" "$1"
+}
+same() { cmp <(tensors "$1") <(tensors "$2") || fail "$1 and $2 differ"; }
+differ() { ! cmp -s <(tensors "$1") <(tensors "$2") || fail "$1 and $2 are equal"; }

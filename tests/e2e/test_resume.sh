@@ -1,0 +1,83 @@
+#!/bin/bash
+# A run that is killed, interrupted or out of room goes on to the same bits as one that was not.
+source "$1/tests/e2e/lib.bash"
+settings="--data digits --tasks 2 --memory 20 --epochs 3 --seed 5 --threads 1 --checkpoint-every 10 --quiet"
+train() { run train $PROGRAM "$@"; } # not for the background: a signal would only reach the shell around it
+last=task-02.safetensors
+
+train $settings --out whole >/dev/null
+train $settings --out again >/dev/null
+same whole/$last again/$last
+train $settings --seed 6 --out other >/dev/null
+differ whole/$last other/$last
+
+# 20 steps are 10 steps, kill -9, 10 steps: killed as soon as the first checkpoint, of step 10, is there.
+train $settings --tasks 1 --memory 0 --steps 20 --out twenty >/dev/null
+"$BUILD/lvt-run" train $PROGRAM $settings --tasks 1 --memory 0 --steps 20 --out ten >/dev/null &
+child=$!
+while kill -0 $child 2>/dev/null && [ ! -e ten/last.safetensors ]; do :; done
+kill -9 $child 2>/dev/null || true
+wait $child 2>/dev/null && echo "note: the run was faster than the signal" || true
+train --out ten --resume --quiet >/dev/null
+same twenty/task-01.safetensors ten/task-01.safetensors
+
+# Killed again and again, at any moment.
+"$BUILD/lvt-run" train $PROGRAM $settings --out killed >/dev/null &
+child=$!
+for pause in 0.4 0.7 0.5; do
+    sleep $pause
+    kill -9 $child 2>/dev/null || true
+    wait $child 2>/dev/null || true
+    [ -e killed/settings.json ] || break
+    "$BUILD/lvt-run" train $PROGRAM --out killed --resume --quiet >/dev/null &
+    child=$!
+done
+wait $child || true
+if [ -e killed/settings.json ]; then train --out killed --resume --quiet >/dev/null; else train $settings --out killed >/dev/null; fi
+same whole/$last killed/$last
+# Records of steps that were done twice are there once; rows of accuracy are the same.
+cmp whole/accuracy.csv killed/accuracy.csv || fail "accuracy.csv differs"
+[ "$(wc -l <whole/metrics.jsonl)" = "$(wc -l <killed/metrics.jsonl)" ] || fail "metrics.jsonl has other records"
+
+# Ctrl-C: the step is finished, a checkpoint written, the way to go on said.
+for signal in INT TERM; do
+    # set -m: a background job of a script would ignore SIGINT otherwise.
+    set -m
+    "$BUILD/lvt-run" train $PROGRAM $settings --out $signal >stopped.txt 2>&1 &
+    child=$!
+    set +m
+    while kill -0 $child 2>/dev/null && [ ! -e $signal/last.safetensors ]; do sleep 0.01; done
+    kill -$signal $child 2>/dev/null || true
+    code=0
+    wait $child || code=$?
+    [ $code = 130 ] || [ $code = 0 ] || { cat stopped.txt; fail "exit code $code after SIG$signal"; }
+    [ $code = 0 ] || grep -q -- "--resume" stopped.txt || fail "no word on how to go on after SIG$signal"
+    train --out $signal --resume --quiet >/dev/null
+    same whole/$last $signal/$last
+done
+
+# No room: the reason is said, what is there stays whole, the run goes on when there is room.
+limited() { (trap '' XFSZ; ulimit -f "$1"; shift; exec "$BUILD/lvt-run" train "$@"); }
+expect 1 "File too large" limited 64 $PROGRAM $settings --out full
+[ -z "$(ls full/*.tmp 2>/dev/null)" ] || fail "a temporary file is left"
+train --out full --resume --quiet >/dev/null
+same whole/$last full/$last
+if mkdir tmpfs && mount -t tmpfs -o size=500k tmpfs tmpfs 2>/dev/null; then
+    expect 1 "No space left on device" run train $PROGRAM $settings --out tmpfs/run
+    umount tmpfs
+fi
+
+# A finished run is resumed to the same result; another program, or settings that differ, are refused.
+expect 0 "average accuracy" run train $PROGRAM --out whole --resume
+same again/$last whole/$last
+"$BUILD/lvtc" "$SOURCE/models/lvt-tiny.lvt" --set width=16 -o narrow.lvtx
+expect 1 "another program" run train narrow.lvtx --out whole --resume
+expect 2 "--epochs differs" run train $PROGRAM --out whole --resume --epochs 9
+
+# Two processes may not write one run.
+"$BUILD/lvt-run" train $PROGRAM $settings --epochs 200 --out shared >/dev/null &
+child=$!
+while kill -0 $child 2>/dev/null && [ ! -e shared/settings.json ]; do sleep 0.02; done
+expect 1 "another lvt-run is training" run train $PROGRAM --out shared --resume
+kill -9 $child
+wait $child 2>/dev/null || true

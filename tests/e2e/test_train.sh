@@ -1,0 +1,45 @@
+#!/bin/bash
+# A model file is compiled, learns the embedded digits task after task, is evaluated and names a picture.
+source "$1/tests/e2e/lib.bash"
+
+run train $PROGRAM --data digits --tasks 5 --memory 100 --epochs 3 --seed 1 --threads 1 --out run >out.txt
+grep -q "average accuracy" out.txt && grep -q "forgetting" out.txt || fail "no result in the output"
+for file in settings.json metrics.jsonl accuracy.csv accuracy.svg memory.png task-01.safetensors task-05.safetensors; do
+    [ -s run/$file ] || fail "run/$file is missing"
+done
+[ "$(head -1 run/accuracy.csv)" = scenario,after_task,task,classes,accuracy ] || fail "head of accuracy.csv"
+[ "$(grep -c ^class_il run/accuracy.csv)" = 15 ] && [ "$(grep -c ^task_il run/accuracy.csv)" = 15 ] || fail "rows of accuracy.csv"
+grep -q '^class_il,5,3,4 5,' run/accuracy.csv || fail "original labels in accuracy.csv"
+[ "$(grep -c '"type":"metrics"' run/metrics.jsonl)" = 5 ] || fail "records of metrics.jsonl"
+
+# Far above chance (10% and 50%) after 3 epochs; what the classifier learned last is not all it knows.
+awk -F, '$1 == "class_il" && $2 == 5 { c += $5 / 5 } $1 == "task_il" && $2 == 5 { t += $5 / 5 }
+         END { print "Class-IL", c, "Task-IL", t; exit !(c > 0.4 && t > 0.8) }' run/accuracy.csv || fail "accuracy is too low"
+
+# eval gives the last row of the matrix again, from the checkpoint.
+run eval $PROGRAM --checkpoint run/task-05.safetensors --data digits --threads 1 --json >eval.json
+for task in 1 2 3 4 5; do
+    value=$(awk -F, -v t=$task '$1 == "class_il" && $2 == 5 && $3 == t { print $5 }' run/accuracy.csv)
+    grep '"class_il"' eval.json | sed -n "${task}p" | grep -o '[0-9.]*' | awk -v v="$value" '{ exit !($1 - v < 1e-6 && v - $1 < 1e-6) }' ||
+        fail "eval differs from the run in task $task"
+done
+expect 0 "Task-IL" run eval $PROGRAM --checkpoint run/task-02.safetensors --data digits --threads 1
+grep -q "after 2 of 5 tasks" expected.txt || fail "tasks of an earlier checkpoint"
+
+# The first digit of the set, a zero, as a picture.
+echo iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAAAAADhZOFXAAAAQElEQVR42mNgYAg43y/AAALn389/HwCkDd4rMKxvADIc9jMwNIAYAUCiHyyynkFgfwGQoXA/YP5+sK6E8/OBJACpbBJQq85vHwAAAABJRU5ErkJggg== |
+    base64 -d >zero.png
+expect 0 "%  0" run predict $PROGRAM --checkpoint run/task-01.safetensors --threads 1 zero.png
+[ "$(grep -c % expected.txt)" = 2 ] || fail "only the two classes learned so far may be answered"
+sed -n 2p expected.txt | grep -q "%  0" || fail "the zero is not recognised after task 1"
+expect 0 '"probability"' run predict $PROGRAM --checkpoint run/task-05.safetensors --threads 1 --json zero.png zero.png
+[ "$(grep -c '"picture"' expected.txt)" = 2 ] || fail "two pictures"
+expect 1 "the model takes 8x8" run predict $PROGRAM --checkpoint run/task-05.safetensors run/memory.png
+expect 0 "%" run predict $PROGRAM --checkpoint run/task-05.safetensors --resize run/memory.png
+
+# Every policy fills the memory, and each in its own way.
+for policy in confidence random herding reservoir; do
+    run train $PROGRAM --data digits --tasks 2 --memory 20 --steps 3 --policy $policy --threads 1 --quiet --out $policy >/dev/null
+    grep -q '"after_task":2,"remembered":20' $policy/metrics.jsonl || fail "$policy does not fill the memory"
+    [ $policy = confidence ] || differ confidence/task-02.safetensors $policy/task-02.safetensors
+done
