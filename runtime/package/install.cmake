@@ -1,0 +1,32 @@
+# What `cmake --install` puts in place: programs, the shared library with the public C API (runtime/lvt.h and the
+# headers of ir it needs), headers, pkg-config and CMake files, models, man pages.
+
+# Before 1.0 every minor version may change the interface, so the shared object's name carries it.
+add_library(lvt SHARED $<TARGET_OBJECTS:lvt_ir> $<TARGET_OBJECTS:lvt_runtime>)
+target_link_libraries(lvt PRIVATE ${LVT_RUNTIME_LIBRARIES} m)
+target_link_options(lvt PRIVATE -Wl,--version-script=${CMAKE_SOURCE_DIR}/runtime/package/liblvt.map
+                                -Wl,--no-undefined)
+set_target_properties(lvt PROPERTIES LINKER_LANGUAGE C VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR}
+                                     LINK_DEPENDS ${CMAKE_SOURCE_DIR}/runtime/package/liblvt.map)
+target_include_directories(lvt INTERFACE $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}/lvt>)
+
+install(TARGETS lvt EXPORT lvt-targets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(TARGETS lvtc lvt-run RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(FILES runtime/lvt.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/lvt)
+install(FILES ir/arena.h ir/build.h ir/diag.h ir/interp.h ir/ir.h ir/op.h ir/ops.def ir/program.h ir/text.h
+        DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/lvt/ir)
+install(DIRECTORY models/ DESTINATION ${CMAKE_INSTALL_DATADIR}/lvt/models FILES_MATCHING PATTERN "*.lvt")
+install(FILES frontend/lvtc.1 runtime/lvt-run.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+
+# Relative to the file itself, so that an installation may be moved (`cmake --install --prefix`, DESTDIR).
+file(RELATIVE_PATH LVT_PC_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
+configure_file(runtime/package/lvt.pc.in lvt.pc @ONLY)
+install(FILES ${CMAKE_BINARY_DIR}/lvt.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+
+include(CMakePackageConfigHelpers)
+set(config_folder ${CMAKE_INSTALL_LIBDIR}/cmake/lvt)
+install(EXPORT lvt-targets NAMESPACE lvt:: DESTINATION ${config_folder})
+file(WRITE ${CMAKE_BINARY_DIR}/lvt-config.cmake "include(\${CMAKE_CURRENT_LIST_DIR}/lvt-targets.cmake)\n")
+write_basic_package_version_file(${CMAKE_BINARY_DIR}/lvt-config-version.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${CMAKE_BINARY_DIR}/lvt-config.cmake ${CMAKE_BINARY_DIR}/lvt-config-version.cmake DESTINATION ${config_folder})
