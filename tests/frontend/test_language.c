@@ -1,39 +1,6 @@
 /* What the model language means: values, scopes, paths and sharing, shapes, settings, imports, states,
  * gradients. Numbers are checked by running the entry on the interpreter. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
-
-#include "frontend/language/language.h"
-#include "ir/interp.h"
-#include "ir/text.h"
-
-static lvt_module *compile_with(const char *text, const char *const *settings, size_t n) {
-    lvt_diag *d = lvt_diag_new();
-    lvt_module *m = NULL;
-    lvt_status status =
-        lvt_compile_text("tests/frontend/text.lvt", text, strlen(text), settings, n, "models", &m, d);
-    if (!status)
-        status = lvt_verify_module(m, d);
-    char *problem = lvt_diag_text(d);
-    lvt_diag_free(d);
-    if (status) {
-        print_error("%s\n%s", text, problem);
-        free(problem);
-        fail();
-    }
-    free(problem);
-    return m;
-}
-
-static lvt_module *compile(const char *text) {
-    return compile_with(text, NULL, 0);
-}
+#include "helpers.h"
 
 /* The messages of a text that must not compile; the caller frees them. */
 static char *refused(const char *text, const char *const *settings, size_t n) {
@@ -46,101 +13,6 @@ static char *refused(const char *text, const char *const *settings, size_t n) {
     lvt_diag_free(d);
     return messages;
 }
-
-static double initial(const lvt_init *i) {
-    return i->kind == LVT_INIT_CONSTANT ? i->a : 0.25;
-}
-
-/* States with their initial values (0.25 for random ones). */
-static lvt_tensor *new_states(const lvt_module *m) {
-    lvt_tensor *s = calloc(m->n_states + 1, sizeof *s);
-    assert_non_null(s);
-    for (uint32_t i = 0; i < m->n_states; i++) {
-        s[i].type = m->states[i].type;
-        int64_t n = lvt_numel(&s[i].type);
-        s[i].data = calloc((size_t)n, sizeof(double));
-        for (int64_t k = 0; k < n; k++)
-            s[i].data[k] = initial(&m->states[i].init);
-    }
-    return s;
-}
-
-static void free_states(const lvt_module *m, lvt_tensor *s) {
-    for (uint32_t i = 0; i < m->n_states; i++)
-        free(s[i].data);
-    free(s);
-}
-
-/* Runs an entry in f64; inputs are 1, 2, 3 ... (or their defaults). Output `which` goes to `out`, at most 64
- * numbers; returns how many. */
-static int64_t run(const lvt_module *m, const char *entry, lvt_tensor *states, uint32_t which, double *out) {
-    lvt_graph *g = lvt_module_find_entry(m, entry);
-    assert_non_null(g);
-    lvt_tensor *in = calloc(g->n_inputs + 1, sizeof *in),
-               *results = calloc(g->n_outputs + 1, sizeof *results);
-    for (uint32_t i = 0; i < g->n_inputs; i++) {
-        in[i].type = *lvt_value_type(g, g->inputs[i].value);
-        int64_t n = lvt_numel(&in[i].type);
-        in[i].data = calloc((size_t)n, sizeof(double));
-        for (int64_t k = 0; k < n; k++)
-            in[i].data[k] = g->inputs[i].has_default ? g->inputs[i].default_value : (double)(k + 1);
-    }
-    for (uint32_t i = 0; i < g->n_outputs; i++) {
-        results[i].type = *lvt_value_type(g, g->outputs[i].value);
-        results[i].data = calloc((size_t)lvt_numel(&results[i].type), sizeof(double));
-    }
-    lvt_diag *d = lvt_diag_new();
-    lvt_status status = lvt_interp_run(g, in, states, results, LVT_PRECISION_F64, NULL, NULL, d);
-    char *problem = lvt_diag_text(d);
-    if (status)
-        print_error("%s\n", problem);
-    free(problem);
-    assert_int_equal(status, LVT_OK);
-    lvt_diag_free(d);
-    int64_t n = 0;
-    if (which < g->n_outputs) {
-        n = lvt_numel(&results[which].type);
-        for (int64_t k = 0; k < n && k < 64; k++)
-            out[k] = results[which].data[k];
-    }
-    for (uint32_t i = 0; i < g->n_inputs; i++)
-        free(in[i].data);
-    for (uint32_t i = 0; i < g->n_outputs; i++)
-        free(results[i].data);
-    free(in);
-    free(results);
-    return n;
-}
-
-/* A model of one entry with input x: f32[2, 3] = 1..6 whose output is `expression` after `before`. */
-static lvt_module *one(const char *blocks, const char *before, const char *expression) {
-    char text[4000];
-    snprintf(text, sizeof text,
-             "%s\nmodel m {\n entry e(x: f32[2, 3], i: i32[3]) {\n%s\n return y = %s\n }\n}\n", blocks,
-             before, expression);
-    return compile(text);
-}
-
-static void expect(const char *blocks, const char *before, const char *expression, int n,
-                   const double *want) {
-    lvt_module *m = one(blocks, before, expression);
-    lvt_tensor *states = new_states(m);
-    double got[64] = {0};
-    int64_t count = run(m, "e", states, 0, got);
-    if (count != n)
-        print_error("%s: %lld numbers, not %d\n", expression, (long long)count, n);
-    assert_int_equal(count, n);
-    for (int k = 0; k < n; k++)
-        if (fabs(got[k] - want[k]) > 1e-12) { /* f64 arithmetic on small numbers */
-            print_error("%s: [%d] is %.17g, not %.17g\n", expression, k, got[k], want[k]);
-            fail();
-        }
-    free_states(m, states);
-    lvt_module_free(m);
-}
-#define EXPECT(blocks, before, expression, ...)                                                              \
-    expect(blocks, before, expression, (int)(sizeof((double[]){__VA_ARGS__}) / sizeof(double)),              \
-           (double[]){__VA_ARGS__})
 
 static void test_numbers(void **unused) {
     (void)unused;
@@ -414,59 +286,12 @@ static void test_missing_file(void **unused) {
     assert_int_equal(lvt_compile_text("x", "model m {", 9, NULL, 0, NULL, &m, NULL), LVT_USER);
 }
 
-/* Operands that come from other calls, layers of models/nn.lvt against numbers worked out by hand. */
-static void test_layers(void **unused) {
-    (void)unused;
-    EXPECT("import \"nn.lvt\"", "", "linear(x, 2)", 0.25 * 6 + 0.25, 0.25 * 6 + 0.25, 0.25 * 15 + 0.25,
-           0.25 * 15 + 0.25);
-    EXPECT("import \"nn.lvt\"", "", "cast(offset_index(2, 3), f32)[4]", 4, 3, 4, 1, 0, 1);
-    EXPECT("import \"nn.lvt\"", "", "cast(offset_index(4, 4, 2), f32)[3]", 10, 9, 8, 9, 6, 5, 4, 5, 2, 1, 0,
-           1, 6, 5, 4, 5);
-    EXPECT("import \"nn.lvt\"", "let m = cast(i < 3, f32)", "masked_cross_entropy(x[0:1] * 0, i[0:1] - 1, m)",
-           0.69314718055994530942);
-    EXPECT("import \"nn.lvt\"", "let m = cast(x < 3, f32)", "distill_mse(x, x - 2, m)", 4);
-    EXPECT("import \"nn.lvt\"", "", "distill_kl(x, x, x * 0 + 1)", 0);
-    EXPECT("import \"nn.lvt\"", "", "reshape(every(reshape(x, [1, 2, 3, 1]), 2), [2])", 1, 3);
-    EXPECT("import \"nn.lvt\"", "", "batch_norm(x) * 1.00000499998750005", 1, 2, 3, 4, 5,
-           6); /* sqrt(1 + eps) */
-    EXPECT("import \"nn.lvt\"", "", "join_heads(split_heads(reshape(x, [1, 1, 6]), 3))", 1, 2, 3, 4, 5, 6);
-}
-
-/* Statistics of batch norm: all together, and two images apart from one. */
-static void test_batch_norm(void **unused) {
-    (void)unused;
-    static const char text[] = "import \"nn.lvt\"\nmodel m(groups = none) { training entry t(x: f32[3, 2, "
-                               "1]) { return y = batch_norm(x, groups = groups) } }";
-    lvt_module *m = compile(text);
-    lvt_tensor *s = new_states(m);
-    double y[64], expected;
-    assert_int_equal(run(m, "t", s, 0, y), 6);
-    double variance = 35.0 / 12; /* of 1..6 */
-    expected = -2.5 / sqrt(variance + 1e-5);
-    assert_float_equal(y[0], expected, 1e-12);
-    assert_float_equal(s[lvt_module_find_state(m, "batch_norm.running_mean")].data[0], 0.35, 1e-12);
-    assert_float_equal(s[lvt_module_find_state(m, "batch_norm.running_var")].data[0], 0.9 + 0.1 * 3.5, 1e-12);
-    free_states(m, s);
-    lvt_module_free(m);
-    const char *const apart[] = {"groups=[2, 1]"};
-    m = compile_with(text, apart, 1);
-    s = new_states(m);
-    run(m, "t", s, 0, y);
-    assert_float_equal(y[0], -1.5 / sqrt(1.25 + 1e-5), 1e-12);
-    assert_float_equal(y[4], -0.5 / sqrt(0.25 + 1e-5), 1e-12);
-    assert_float_equal(s[lvt_module_find_state(m, "batch_norm.running_mean")].data[0], 0.1 * (2.5 + 5.5) / 2,
-                       1e-12);
-    free_states(m, s);
-    lvt_module_free(m);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_numbers),      cmocka_unit_test(test_tensors),
         cmocka_unit_test(test_blocks),       cmocka_unit_test(test_paths),
         cmocka_unit_test(test_initialisers), cmocka_unit_test(test_updates),
         cmocka_unit_test(test_minimize),     cmocka_unit_test(test_settings),
-        cmocka_unit_test(test_entries),      cmocka_unit_test(test_missing_file),
-        cmocka_unit_test(test_layers),       cmocka_unit_test(test_batch_norm)};
+        cmocka_unit_test(test_entries),      cmocka_unit_test(test_missing_file)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
