@@ -21,8 +21,9 @@ typedef struct state {
     V k0, k1, s0, s1, buffer;
     uint32_t n_streams; /* operands, results, accumulators */
     const lvt_stream **streams;
-    V *ptr[MAX_ROWS];                  /* by stream: address at the present indices */
-    V index[MAX_ROWS][LVT_MAX_RANK];   /* of the loops outside the vectors */
+    V *ptr[MAX_ROWS];                /* by stream: address at the present indices */
+    V index[MAX_ROWS][LVT_MAX_RANK]; /* of the loops outside the vectors */
+    V *reciprocal; /* by value: of what row_divisor() finds; only rows taken one at a time have such */
     V *fixed, *uniform[MAX_ROWS], *at; /* by value: for the whole function; for a row; at [u][j] */
     int rows;                          /* in flight */
     V pos[MAX_SLOTS], mask;
@@ -109,6 +110,20 @@ static V *step_to(state *s, int u, const V *base, int l, V index) {
 
 /* ---- values ---- */
 
+/* The divisor of a division of elements by a row's reduction (softmax), or LVT_NONE. One reciprocal a row and
+ * products cost a third of divisions and one more rounding. */
+static lvt_value row_divisor(const state *s, const lvt_node *node) {
+    if (node->op != LVT_OP_div || lvt_nest_uniform(s->n, node->result))
+        return LVT_NONE;
+    uint8_t type = s->g->values[node->result].type.dtype;
+    lvt_value d = node->operands[1];
+    for (const lvt_node *x = lvt_value_node(s->g, d); x->op == LVT_OP_broadcast || x->op == LVT_OP_reshape;
+         x = lvt_value_node(s->g, d))
+        d = x->operands[0];
+    bool one_a_row = lvt_nest_uniform(s->n, d) && s->n->loop.values[d].level > 0;
+    return one_a_row && (type == LVT_F32 || type == LVT_F64) ? d : LVT_NONE;
+}
+
 static V value(state *s, lvt_value v, int u, int j);
 
 static V iota(state *s, const lvt_node *node, int u, int j) {
@@ -144,6 +159,11 @@ static V compute(state *s, lvt_value v, int u, int j) {
                              (lvt_dtype)s->g->values[node->operands[0]].type.dtype, type);
     default:
         break;
+    }
+    lvt_value divisor = row_divisor(s, node);
+    if (divisor != LVT_NONE && s->reciprocal[divisor]) {
+        V args[2] = {value(s, node->operands[0], u, j), s->reciprocal[divisor]};
+        return lvt_emit_op(s->e, LVT_OP_mul, type, args);
     }
     V args[3] = {0};
     for (uint32_t k = 0; k < node->n_operands && k < 3; k++)
@@ -195,6 +215,14 @@ static void prepare(state *s, int level) {
         for (int u = 0; u < s->rows; u++)
             if (row_of(s, v, u) == u && !s->uniform[u][v])
                 s->uniform[u][v] = compute(s, v, u, 0);
+    }
+    for (lvt_node_id i = 0; i < s->g->n_nodes; i++) {
+        lvt_value d =
+            s->n->loop.values[s->g->nodes[i].result].live ? row_divisor(s, &s->g->nodes[i]) : LVT_NONE;
+        if (d == LVT_NONE || s->reciprocal[d] || !s->uniform[0][d])
+            continue;
+        V one = lvt_emit_constant(s->e, (lvt_dtype)s->g->values[d].type.dtype, 1);
+        s->reciprocal[d] = LLVMBuildFDiv(s->e->b, one, s->uniform[0][d], "");
     }
     s->mask = mask;
 }
@@ -460,6 +488,7 @@ static void run_last(state *s) {
 
 static void run_row(state *s, int rows) {
     s->rows = rows;
+    memset(s->reciprocal, 0, s->g->n_values * sizeof(V));
     for (int u = 0; u < rows; u++)
         memset(s->uniform[u], 0, s->g->n_values * sizeof(V));
     forget(s);
@@ -542,7 +571,8 @@ static bool make_state(state *s) {
     s->sums =
         lvt_arena_alloc(a, ((size_t)s->n->n_accs + g->n_nodes) * MAX_ROWS * LVT_NEST_UNROLL * sizeof(V));
     s->ptr[0] = lvt_arena_alloc(a, (s->n_streams + 1) * sizeof(V));
-    bool ok = s->streams && s->fixed && s->at && s->sums && s->ptr[0];
+    s->reciprocal = lvt_arena_alloc(a, (g->n_values + 1) * sizeof(V));
+    bool ok = s->streams && s->reciprocal && s->fixed && s->at && s->sums && s->ptr[0];
     for (int u = 0; u < MAX_ROWS; u++)
         ok &= (s->uniform[u] = lvt_arena_alloc(a, (g->n_values + 1) * sizeof(V))) != NULL;
     if (!ok)
