@@ -25,30 +25,22 @@ static bool every_float(const lvt_graph *g, const lvt_node *n) {
     return g->values[n->result].type.dtype == LVT_F32;
 }
 
-static bool is_word_type(const lvt_graph *g, lvt_value v) {
-    uint8_t dtype = g->values[v].type.dtype;
-    return dtype == LVT_F32 || dtype == LVT_I32;
-}
-
 static const char *lvt_accept_fused(const lvt_graph *g, const lvt_node *n) {
     (void)g;
     return n->body ? lvt_loop_accepts(n->body) : "it has no body";
 }
 
-static const char *lvt_accept_copy(const lvt_graph *g, const lvt_node *n) {
-    return is_word_type(g, n->result) ? NULL : "only f32 and i32 are copied by generated code";
+/* Moving elements is the same for every type. */
+static const char *lvt_accept_move(const lvt_graph *g, const lvt_node *n) {
+    (void)g;
+    (void)n;
+    return NULL;
 }
 
-static const char *lvt_accept_gather(const lvt_graph *g, const lvt_node *n) {
-    return is_word_type(g, n->result) ? NULL : "only f32 and i32 are gathered by generated code";
-}
-
-static const char *lvt_accept_gather_grad(const lvt_graph *g, const lvt_node *n) {
-    return is_word_type(g, n->result) ? NULL : "only f32 and i32 are scattered by generated code";
-}
-
-static const char *lvt_accept_concat(const lvt_graph *g, const lvt_node *n) {
-    return is_word_type(g, n->result) ? NULL : "only f32 and i32 are joined by generated code";
+static const char *lvt_accept_number(const lvt_graph *g, const lvt_node *n) {
+    uint8_t dtype = g->values[n->operands[0]].type.dtype;
+    return dtype == LVT_F32 || dtype == LVT_F64 || dtype == LVT_I32 ? NULL
+                                                                    : "only f32, f64 and i32 have code";
 }
 
 static const char *lvt_accept_matmul(const lvt_graph *g, const lvt_node *n) {

@@ -2,7 +2,9 @@
  * interpreter, over shapes with sizes 1, odd sizes, tails and views. */
 #include "jit_util.h"
 
-enum { N_SHAPES = 7 };
+enum {
+    N_SHAPES = 7
+}; /* f32 takes every other one, the other types one with a tail: a kernel costs 10 ms to make */
 static const struct {
     int rank;
     int64_t dim[4];
@@ -83,7 +85,8 @@ static void test_pointwise(void **state) {
                         : last == 'n' ? is_float || t == LVT_I32
                                       : true;
             bool no_code = t == LVT_F64 && (op == LVT_OP_erf || op == LVT_OP_gelu); /* refused by ir/loop.c */
-            for (int s = 0; s < N_SHAPES && fits && !no_code; s += t == LVT_F32 ? 1 : 3)
+            for (int s = t == LVT_F32 ? 0 : 4; s < N_SHAPES && fits && !no_code;
+                 s += t == LVT_F32 ? 2 : N_SHAPES)
                 one_op(*state, (lvt_op)op, (lvt_dtype)t, s);
         }
     }
