@@ -27,8 +27,8 @@ typedef struct state {
     V *fixed, *uniform[MAX_ROWS], *at; /* by value: for the whole function; for a row; at [u][j] */
     int rows;                          /* in flight */
     V pos[MAX_SLOTS], mask;
-    V *sums; /* stack slots of reductions: [k][u][j] */
-    bool hoisting;
+    V *sums;             /* stack slots of reductions: [k][u][j] */
+    bool hoisting, last; /* in the loop before all others; in the last pass over a row */
 } state;
 
 static int inner(const state *s) {
@@ -292,11 +292,18 @@ static void walk_inner(state *s, visit f, void *user) {
         walk_known(s, s->n->dim[inner(s)], f, user);
 }
 
+static void begin_sums(state *s, bool within);
+static void end_sums(state *s, bool within);
+
 /* A row of several loops: all but the last are loops around the vectors. Such rows are never taken several
  * together. */
 static void walk(state *s, int l, visit f, void *user) {
     if (l == inner(s)) {
+        if (s->last)
+            begin_sums(s, true);
         walk_inner(s, f, user);
+        if (s->last)
+            end_sums(s, true);
         return;
     }
     loop x = loop_begin(s, i64(s, 0), i64(s, s->n->dim[l]), 1);
@@ -453,29 +460,47 @@ static void visit_last(state *s, int first, int end, void *user) {
                                s->mask);
 }
 
+/* Accumulators that reduce the inner loop add up in registers: along the innermost loop when they move with a
+ * loop of the row (within), else along the whole row. */
+static bool adds_up(const state *s, const lvt_acc *a, bool within) {
+    bool moves = false;
+    for (int l = s->n->row; l < inner(s); l++)
+        moves |= a->at.stride[l] != 0;
+    return !a->row_constant && a->at.stride[inner(s)] == 0 && moves == within;
+}
+
+static void begin_sums(state *s, bool within) {
+    for (uint32_t k = 0; k < s->n->n_accs; k++)
+        if (adds_up(s, &s->n->accs[k], within))
+            clear_sums(s, k, (lvt_op)s->n->accs[k].op, (lvt_dtype)s->n->accs[k].dtype);
+}
+
+static void end_sums(state *s, bool within) {
+    for (uint32_t k = 0; k < s->n->n_accs; k++) {
+        const lvt_acc *a = &s->n->accs[k];
+        for (int u = 0; u < s->rows && adds_up(s, a, within); u++)
+            add_scalar(s, k, total(s, k, (lvt_op)a->op, (lvt_dtype)a->dtype, u), u);
+    }
+}
+
 static void run_last(state *s) {
     bool elements = false;
     for (uint32_t k = 0; k < s->g->n_outputs; k++)
         elements |= writes_elements(s, k);
-    for (uint32_t k = 0; k < s->n->n_accs; k++) {
-        const lvt_acc *a = &s->n->accs[k];
-        elements |= !a->row_constant;
-        if (!a->row_constant && a->at.stride[inner(s)] == 0)
-            clear_sums(s, k, (lvt_op)a->op, (lvt_dtype)a->dtype);
-    }
+    for (uint32_t k = 0; k < s->n->n_accs; k++)
+        elements |= !s->n->accs[k].row_constant;
     V *values = lvt_arena_alloc(s->e->arena, (size_t)s->g->n_outputs * MAX_ROWS * MAX_SLOTS * sizeof *values);
+    begin_sums(s, false);
+    s->last = true;
     if (!values)
         s->e->failed = true;
     else if (elements)
         walk(s, s->n->row, visit_last, values);
-    for (uint32_t k = 0; k < s->n->n_accs; k++) {
-        const lvt_acc *a = &s->n->accs[k];
-        for (int u = 0; u < s->rows; u++)
-            if (a->row_constant)
-                add_scalar(s, k, lvt_emit_first(s->e, acc_operand(s, a, u, 0)), u);
-            else if (a->at.stride[inner(s)] == 0)
-                add_scalar(s, k, total(s, k, (lvt_op)a->op, (lvt_dtype)a->dtype, u), u);
-    }
+    s->last = false;
+    end_sums(s, false);
+    for (uint32_t k = 0; k < s->n->n_accs; k++)
+        for (int u = 0; u < s->rows && s->n->accs[k].row_constant; u++)
+            add_scalar(s, k, lvt_emit_first(s->e, acc_operand(s, &s->n->accs[k], u, 0)), u);
     for (uint32_t k = 0; k < s->g->n_outputs; k++) {
         lvt_value v = s->g->outputs[k].value;
         if (s->n->loop.values[v].kind == LVT_LOOP_ACC || !lvt_nest_uniform(s->n, v))

@@ -185,6 +185,25 @@ static void test_loss_and_mean(void **state) {
     }
 }
 
+/* Rows of several loops, and accumulators that keep some of them: scores normalised over all but the heads,
+ * with the maxima for the softmax that follows. */
+static void test_part_of_a_row(void **state) {
+    body_case c;
+    body_new(&c);
+    lvt_value x = body_input(&c, LVT_F32, 4, DIMS(3, 5, 6, 19), -1, 1),
+              bias = body_input(&c, LVT_F32, 4, DIMS(3, 1, 6, 19), -1, 1);
+    lvt_value m = lvt_build_reduce(&c.b, LVT_OP_reduce_mean, x, 3, DIMS(1, 2, 3), true);
+    lvt_value y = op2(&c, LVT_OP_add, op2(&c, LVT_OP_sub, x, m), bias);
+    body_output(&c, y);
+    body_output(&c, m);
+    body_output(&c, lvt_build_reduce(&c.b, LVT_OP_reduce_max, y, 1, DIMS(3), true));
+    body_output(&c, lvt_build_reduce(&c.b, LVT_OP_reduce_sum, y, 2, DIMS(0, 2), false));
+    body_output(&c, lvt_build_reduce(&c.b, LVT_OP_reduce_sum, y, 2, DIMS(1, 3), false));
+    body_output(&c, lvt_build_reduce(&c.b, LVT_OP_reduce_sum, y, 3, DIMS(0, 1, 3), false));
+    check_body(*state, &c, RELATIVE, ABSOLUTE * 8, "part of a row");
+    body_free(&c);
+}
+
 /* Same bits for one to five threads, and again for a second run. */
 static void test_bits(void **state) {
     for (int kind = 0; kind < 3; kind++) {
@@ -278,10 +297,10 @@ static void test_refusals(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_composites), cmocka_unit_test(test_rows_with_columns),
-        cmocka_unit_test(test_columns),    cmocka_unit_test(test_loss_and_mean),
-        cmocka_unit_test(test_bits),       cmocka_unit_test(test_in_place),
-        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_composites),    cmocka_unit_test(test_rows_with_columns),
+        cmocka_unit_test(test_columns),       cmocka_unit_test(test_loss_and_mean),
+        cmocka_unit_test(test_bits),          cmocka_unit_test(test_in_place),
+        cmocka_unit_test(test_part_of_a_row), cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
