@@ -1,16 +1,14 @@
 /* One OpenMP team for everything: our kernels use it through lvt_parallel, oneDNN by itself.
  *
  * Invariant: which thread runs which chunk depends on (n, threads) alone. May not know: kernels. */
-#define _GNU_SOURCE /* sched_getaffinity */
 #include "internal.h"
 
 #include <omp.h>
-#include <sched.h>
 #include <time.h>
 
 int lvt_processors(void) {
-    cpu_set_t set;
-    int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : omp_get_num_procs();
+    int n =
+        omp_get_num_procs(); /* not this thread's own affinity: the team's threads may each be bound to one */
     return n < 1 ? 1 : n;
 }
 
