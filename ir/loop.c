@@ -10,7 +10,7 @@
 
 enum { UNKNOWN = -2, UNIT = -1 };
 
-static const char out_of_memory[] = "out of memory";
+const char lvt_loop_no_memory[] = "out of memory";
 
 typedef struct placing {
     const lvt_graph *g;
@@ -237,7 +237,7 @@ const char *lvt_loop_analyse(const lvt_graph *body, lvt_arena *arena, lvt_loop *
     out->values = lvt_arena_alloc(arena, (g->n_values + 1) * sizeof *out->values);
     bool *used = lvt_arena_alloc(arena, g->n_values + 1);
     if (!out->values || !used)
-        return out_of_memory;
+        return lvt_loop_no_memory;
     for (uint32_t k = 0; k < g->n_outputs; k++)
         out->values[g->outputs[k].value].live = true;
     for (lvt_node_id i = g->n_nodes; i-- > 0;) {
@@ -290,7 +290,7 @@ const char *lvt_loop_analyse(const lvt_graph *body, lvt_arena *arena, lvt_loop *
 const char *lvt_loop_accepts(const lvt_graph *body) {
     lvt_arena *arena = lvt_arena_new();
     lvt_loop loop;
-    const char *why = arena ? lvt_loop_analyse(body, arena, &loop) : out_of_memory;
+    const char *why = arena ? lvt_loop_analyse(body, arena, &loop) : lvt_loop_no_memory;
     lvt_arena_free(arena);
     return why;
 }

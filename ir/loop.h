@@ -21,7 +21,9 @@
 
 #pragma GCC visibility push(default) /* the shared library exports what this header declares */
 
-/* NULL when the body can be one loop nest, else a static text saying why not. */
+/* NULL when the body can be one loop nest, else a static text saying why not: lvt_loop_no_memory when it
+ * could not be found out. */
+extern const char lvt_loop_no_memory[];
 const char *lvt_loop_accepts(const lvt_graph *body);
 
 enum { LVT_LOOP_MAX_ROW = 1 << 15 }; /* elements: a row belongs to one thread and is read once a pass */

@@ -113,7 +113,8 @@ static bool same_place(const checker *c, lvt_value v, const lvt_place *wanted) {
 /* ---- steps ------------------------------------------------------------------------------------------------
  */
 
-static void check_steps(checker *c) {
+/* False when out of memory. */
+static bool check_steps(checker *c) {
     for (uint32_t i = 0; i < c->plan->n_steps; i++) {
         const lvt_step *s = &c->plan->steps[i];
         if (s->node >= c->g->n_nodes) {
@@ -130,12 +131,15 @@ static void check_steps(checker *c) {
         c->step_of[s->node] = i + 1;
         const char *why;
         lvt_family can = lvt_family_for(c->g, s->node, &why);
+        if (why == lvt_loop_no_memory)
+            return false;
         if (op == LVT_OP_input || op == LVT_OP_state || op == LVT_OP_constant || op == LVT_OP_gradient)
             PROBLEM(c, v, "E623", VALUE_FORMAT "cannot be a step", VALUE_ARGS(c, v));
         else if (s->family != LVT_FAMILY_INTERP && (s->family != can || can == LVT_FAMILY_NONE))
             PROBLEM(c, v, "E624", VALUE_FORMAT "family %s does not run this%s%s", VALUE_ARGS(c, v),
                     lvt_family_name((lvt_family)s->family), why ? ": " : "", why ? why : "");
     }
+    return true;
 }
 
 /* ---- what each value is -----------------------------------------------------------------------------------
@@ -462,7 +466,8 @@ static bool check_plan(checker *c) {
         return false;
     memset(stored, 0xff, c->m->n_states * sizeof *stored);
     check_places(c);
-    check_steps(c);
+    if (!check_steps(c))
+        return false;
     if (c->problems)
         return true;
     check_values(c);

@@ -98,7 +98,7 @@ static const char *try_body(lvt_fuse *f, const lvt_node_id *nodes, uint32_t n, c
     lvt_graph *body =
         externals ? lvt_fuse_body(f, f->scratch, nodes, n, outputs, n_outputs, externals, &n_externals)
                   : NULL;
-    return body ? lvt_loop_accepts(body) : "out of memory";
+    return body ? lvt_loop_accepts(body) : lvt_loop_no_memory;
 }
 
 static lvt_node_id *union_of(lvt_arena *arena, const lvt_group *a, const lvt_group *b, uint32_t *n) {

@@ -5,6 +5,7 @@
  * is the graph's own or a greedy one, whichever needs less memory at its peak. May not know: addresses. */
 #include "plan.h"
 #include "rewrite.h"
+#include "ir/loop.h"
 
 #include <string.h>
 
@@ -21,6 +22,8 @@ lvt_graph *lvt_pass_assign(lvt_pass *ctx, const lvt_graph *in) {
             n->op == LVT_OP_constant)
             continue;
         lvt_family family = lvt_family_for(in, i, &why);
+        if (why == lvt_loop_no_memory)
+            return lvt_pass_nomem(ctx);
         p->steps[p->n_steps++] = (lvt_step){i, (uint8_t)family};
         lvt_pos pos = lvt_module_pos(ctx->module, n->loc);
         char type[LVT_TYPE_TEXT];

@@ -17,7 +17,7 @@
 
 /* Allocations still granted while `denying`; live: not yet freed. */
 static bool denying;
-static long granted, live, made;
+static long granted, live, made, peak;
 void *__libc_malloc(size_t n);
 void *__libc_calloc(size_t n, size_t size);
 void *__libc_realloc(void *p, size_t n);
@@ -34,6 +34,7 @@ static bool grant(void) {
 
 static void *count(void *p) {
     live += p != NULL;
+    peak = live > peak ? live : peak;
     return p;
 }
 
@@ -138,6 +139,26 @@ static void test_compile(void **state) {
     assert_int_equal(compile(), LVT_OK);
     deny(compile, made > 50 ? made / 50 : 1); /* some fifty places: a second or two */
 }
+
+/* A chain of a thousand values: the interpreter holds a few at a time. */
+static void test_lifetimes(void **state) {
+    (void)state;
+    lvt_module *m = lvt_module_new("m");
+    lvt_graph *g = lvt_module_add_entry(m, "e", 0, false);
+    lvt_builder b = lvt_builder_for(g, NULL);
+    lvt_value x = lvt_build_scalar(&b, LVT_F32, 1);
+    for (int i = 0; i < 1000; i++)
+        x = lvt_build_unary(&b, LVT_OP_neg, x);
+    lvt_graph_add_output(g, "x", x, 0);
+    double r = 0;
+    lvt_tensor out = {.data = &r};
+    long before = peak = live;
+    assert_int_equal(lvt_interp_run(g, NULL, NULL, &out, LVT_PRECISION_F32, NULL, NULL, NULL), LVT_OK);
+    assert_true(r == 1);
+    assert_true(peak - before < 20); /* two values, scratch, and the run's own tables */
+    assert_int_equal(live, before);
+    lvt_module_free(m);
+}
 #else
 static void test_interpret(void **state) {
     (void)state;
@@ -147,9 +168,14 @@ static void test_compile(void **state) {
     (void)state;
     skip();
 }
+static void test_lifetimes(void **state) {
+    (void)state;
+    skip();
+}
 #endif
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_interpret), cmocka_unit_test(test_compile)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_interpret), cmocka_unit_test(test_compile),
+                                       cmocka_unit_test(test_lifetimes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
