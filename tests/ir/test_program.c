@@ -278,7 +278,7 @@ static void test_families(void **state) {
     } wanted[] = {{LVT_FAMILY_NONE, false},   {LVT_FAMILY_NONE, false},  {LVT_FAMILY_NONE, false},
                   {LVT_FAMILY_ONEDNN, false}, {LVT_FAMILY_INTERP, true}, {LVT_FAMILY_JIT, false},
                   {LVT_FAMILY_INTERP, true},  {LVT_FAMILY_JIT, false},   {LVT_FAMILY_JIT, false},
-                  {LVT_FAMILY_INTERP, true},  {LVT_FAMILY_INTERP, true}};
+                  {LVT_FAMILY_INTERP, true},  {LVT_FAMILY_JIT, false}};
     lvt_module *m;
     assert_int_equal(lvt_read_module("t", text, sizeof text - 1, &m, NULL), LVT_OK);
     for (lvt_node_id i = 0; i < m->entries[0]->n_nodes; i++) {
