@@ -36,30 +36,6 @@ lvt_graph *lvt_pass_dce(lvt_pass *ctx, const lvt_graph *in) {
     return lvt_rewrite_end(&r);
 }
 
-/* No kernel pads; joining with a repeated constant is the same and has one. */
-static bool lower_pad(lvt_rewrite *r, lvt_node_id i) {
-    const lvt_node *n = &r->in->nodes[i];
-    int64_t axis = lvt_attr_get(n, "axis")->i,
-            size[2] = {lvt_attr_get(n, "before")->i, lvt_attr_get(n, "after")->i};
-    double value = lvt_attr_get(n, "value")->f;
-    lvt_value parts[3], x = r->map[n->operands[0]];
-    uint32_t n_parts = 0;
-    lvt_rewrite_at(r, i);
-    for (int k = 0; k < 2; k++) {
-        lvt_type t = r->out->values[x].type;
-        t.dim[axis] = size[k];
-        if (size[k] < 0)
-            return false;
-        if (size[k])
-            parts[n_parts++] = lvt_splat(&r->b, &t, value);
-        if (!k)
-            parts[n_parts++] = x;
-    }
-    lvt_value y = lvt_build_concat(&r->b, n_parts, parts, (int)axis);
-    lvt_rewrite_replace(r, i, &y);
-    return true;
-}
-
 lvt_graph *lvt_pass_decompose(lvt_pass *ctx, const lvt_graph *in) {
     lvt_rewrite r;
     if (!lvt_rewrite_begin(&r, ctx, in))
@@ -67,8 +43,6 @@ lvt_graph *lvt_pass_decompose(lvt_pass *ctx, const lvt_graph *in) {
     for (uint32_t i = 0; i < in->n_nodes && !r.out->failed; i++) {
         const lvt_node *n = &in->nodes[i];
         const lvt_op_def *def = lvt_op_of(n);
-        if (n->op == LVT_OP_pad && lower_pad(&r, i))
-            continue;
         if (!def->decompose || def->kind == LVT_KIND_META) {
             lvt_rewrite_copy(&r, i);
             continue;
