@@ -566,7 +566,8 @@ static void run_grid(state *s) {
     for (int l = n->grid - 1; l >= 0; l--) {
         V d = i64(s, n->dim[l]);
         step_to(s, 0, s->ptr[0], l, l ? LLVMBuildURem(s->e->b, rest, d, "") : rest);
-        rest = LLVMBuildUDiv(s->e->b, rest, d, "");
+        if (l)
+            rest = LLVMBuildUDiv(s->e->b, rest, d, "");
     }
     run_outer(s, n->grid);
     s->ptr[0] = base;

@@ -286,8 +286,8 @@ static void run_gather(void *user, int64_t chunk, int thread) {
     const move_run *r = user;
     const move_kernel *k = r->k;
     bool packed = k->t_inner.packed && k->y_inner.packed;
-    for (int64_t u = chunk * k->step; u < min64((chunk + 1) * k->step, k->y_outer.n * k->index.n); u++) {
-        int64_t o = u / k->index.n, i = u % k->index.n;
+    int64_t u = chunk * k->step, end = min64(u + k->step, k->y_outer.n * k->index.n);
+    for (int64_t o = u / k->index.n, i = u % k->index.n; u < end; u++) {
         const char *in = r->operands[0];
         char *out = r->results[0];
         in += (size_t)(k->t_outer.at[o] + index_at(k, r->operands[1], i) * k->axis_stride) * k->size;
@@ -300,6 +300,8 @@ static void run_gather(void *user, int64_t chunk, int thread) {
             for (int64_t j = 0; j < k->y_inner.n; j++)
                 memcpy(out + (size_t)k->y_inner.at[j] * k->size, in + (size_t)k->t_inner.at[j] * k->size,
                        k->size);
+        if (++i == k->index.n)
+            i = 0, o++;
     }
 }
 

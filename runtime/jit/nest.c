@@ -281,10 +281,13 @@ static char *make_key(const lvt_nest *n, lvt_arena *arena) {
     uint32_t *number = lvt_arena_alloc(arena, (g->n_values + 1) * sizeof *number), next = 0;
     if (!number)
         return NULL;
-    put(&t, "nest w%d row%d phased%d grid%d s%d flat%d rows%d dims", n->width, n->row, n->phased, n->grid,
-        n->s_total > 1, n->flat, n->rows);
+    put(&t, "nest w%d row%d phased%d grid%d flat%d rows%d dims", n->width, n->row, n->phased, n->grid,
+        n->flat, n->rows);
+    /* Bounds of the outermost loop come with each call, unless it belongs to a row that stays whole: kernels
+     * that differ in the number of rows alone share code. */
+    bool whole = n->phased && n->row == 0;
     for (int l = 0; l < n->n_dims; l++)
-        put(&t, " %lld", (long long)n->dim[l]);
+        put(&t, " %lld", (long long)(l || whole ? n->dim[l] : 0));
     for (lvt_node_id i = 0; i < g->n_nodes; i++) {
         const lvt_node *node = &g->nodes[i];
         lvt_value y = node->result;
