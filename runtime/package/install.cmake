@@ -17,7 +17,7 @@ install(FILES ir/arena.h ir/build.h ir/diag.h ir/interp.h ir/ir.h ir/op.h ir/ops
         DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/lvt/ir)
 install(DIRECTORY models/ DESTINATION ${CMAKE_INSTALL_DATADIR}/lvt/models FILES_MATCHING PATTERN "*.lvt")
 install(FILES frontend/lvtc.1 runtime/lvt-run.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
-install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(FILES LICENSE README.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
 # Relative to the file itself, so that an installation may be moved (`cmake --install --prefix`, DESTDIR).
 file(RELATIVE_PATH LVT_PC_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
