@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -64,15 +65,20 @@ static void show_progress(void *user, const lvt_progress *p) {
     if (c->quiet || (!c->terminal && p->step != p->steps && now - c->last_line < 10))
         return;
     c->last_line = now;
-    char left[32];
-    if (c->terminal)
-        printf("\r");
-    printf("task %d/%d  epoch %d/%d  step %llu/%llu ", p->task, c->tasks, p->epoch, c->epochs,
-           (unsigned long long)p->step, (unsigned long long)p->steps);
-    for (int i = 0; i < p->n_losses; i++)
-        printf(" %s %.3f", p->names[i], p->losses[i]);
-    printf("  %.0f images/s  %s left", p->images_per_second, time_text(p->seconds_left, left));
-    printf(c->terminal ? "\033[K" : "\n");
+    char left[32], line[512];
+    int n = snprintf(line, sizeof line, "task %d/%d  epoch %d/%d  step %llu/%llu  %.0f images/s  %s left",
+                     p->task, c->tasks, p->epoch, c->epochs, (unsigned long long)p->step,
+                     (unsigned long long)p->steps, p->images_per_second, time_text(p->seconds_left, left));
+    for (int i = 0; i < p->n_losses && n < (int)sizeof line; i++) {
+        const char *name = p->names[i];
+        n += snprintf(line + n, sizeof line - (size_t)n, "  %s %.3f",
+                      strncmp(name, "loss_", 5) ? name : name + 5, p->losses[i]);
+    }
+    /* A line longer than the terminal would wrap and could not be written over. */
+    struct winsize size;
+    if (c->terminal && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 && n >= size.ws_col)
+        line[size.ws_col - 1] = 0;
+    printf(c->terminal ? "\r%s\033[K" : "%s\n", line);
     c->line_open = c->terminal;
     fflush(stdout);
 }

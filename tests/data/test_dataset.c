@@ -6,12 +6,14 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <jpeglib.h>
 
 typedef struct fixture {
     char dir[64];
@@ -44,7 +46,10 @@ static const char *path_in(fixture *f, const char *name) {
 }
 
 static void write_bytes(fixture *f, const char *name, const void *bytes, size_t n) {
-    assert_int_equal(lvt_file_write(path_in(f, name), bytes, n, f->diag), LVT_OK);
+    FILE *file = fopen(path_in(f, name), "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(bytes, 1, n, file), n);
+    assert_int_equal(fclose(file), 0);
 }
 
 static lvt_dataset *open_ok(fixture *f, const char *kind) {
@@ -278,6 +283,62 @@ static void folder_with_split(void **state) {
     open_fails(f, "folder", NULL, LVT_USER, "test/c: there is no such class");
 }
 
+static void jpeg(void **state) {
+    fixture *f = *state;
+    enum { SIDE = 16 };
+    uint8_t rows[SIDE * SIDE * 3];
+    for (int i = 0; i < SIDE * SIDE * 3; i++)
+        rows[i] = (uint8_t[]){200, 100, 50}[i % 3];
+    struct jpeg_compress_struct info;
+    struct jpeg_error_mgr errors;
+    info.err = jpeg_std_error(&errors);
+    jpeg_create_compress(&info);
+    unsigned char *bytes = NULL;
+    unsigned long size = 0;
+    jpeg_mem_dest(&info, &bytes, &size);
+    info.image_width = info.image_height = SIDE;
+    info.input_components = 3;
+    info.in_color_space = JCS_RGB;
+    jpeg_set_defaults(&info);
+    jpeg_start_compress(&info, TRUE);
+    while (info.next_scanline < SIDE) {
+        JSAMPROW row = rows + info.next_scanline * SIDE * 3;
+        jpeg_write_scanlines(&info, &row, 1);
+    }
+    jpeg_finish_compress(&info);
+    jpeg_destroy_compress(&info);
+
+    write_bytes(f, "a.jpg", bytes, size);
+    lvt_picture p;
+    assert_int_equal(lvt_picture_read(path_in(f, "a.jpg"), 0, &p, f->diag), LVT_OK);
+    assert_int_equal(p.channels, 3);
+    assert_int_equal(p.height, SIDE);
+    for (int i = 0; i < SIDE * SIDE * 3;
+         i++) /* a flat picture survives to about the quantisation of its mean */
+        assert_in_range(p.pixels[i] + 4, rows[i], rows[i] + 8);
+    free(p.pixels);
+    assert_int_equal(lvt_picture_read(path_in(f, "a.jpg"), 1, &p, f->diag), LVT_OK);
+    assert_int_equal(p.channels, 1);
+    assert_in_range(p.pixels[0], 124 - 4, 124 + 4); /* 0.299 * 200 + 0.587 * 100 + 0.114 * 50 */
+    free(p.pixels);
+
+    /* Cut off anywhere it is an error; a changed byte is an error or a picture, never more. */
+    for (size_t n = 0; n < size; n += 3) {
+        write_bytes(f, "b.jpg", bytes, n);
+        assert_int_equal(lvt_picture_read(path_in(f, "b.jpg"), 0, &p, f->diag), LVT_USER);
+        assert_null(p.pixels);
+    }
+    for (size_t n = 0; n < size; n += 2) {
+        bytes[n] ^= 0x5a;
+        write_bytes(f, "b.jpg", bytes, size);
+        lvt_status status = lvt_picture_read(path_in(f, "b.jpg"), 0, &p, f->diag);
+        assert_true(status == LVT_OK || status == LVT_USER || status == LVT_NOMEM);
+        free(p.pixels);
+        bytes[n] ^= 0x5a;
+    }
+    free(bytes);
+}
+
 static void resizing(void **state) {
     fixture *f = *state;
     uint8_t *pixels = malloc(4);
@@ -320,6 +381,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(specs, setup, teardown),
         cmocka_unit_test_setup_teardown(folder, setup, teardown),
         cmocka_unit_test_setup_teardown(folder_with_split, setup, teardown),
+        cmocka_unit_test_setup_teardown(jpeg, setup, teardown),
         cmocka_unit_test_setup_teardown(resizing, setup, teardown),
         cmocka_unit_test_setup_teardown(atomic_write, setup, teardown),
     };

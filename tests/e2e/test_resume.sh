@@ -8,6 +8,8 @@ last=task-02.safetensors
 train $settings --out whole >/dev/null
 train $settings --out again >/dev/null
 same whole/$last again/$last
+for n in 1 2; do train $settings --threads 2 --steps 5 --out two$n >/dev/null; done
+same two1/$last two2/$last
 train $settings --seed 6 --out other >/dev/null
 differ whole/$last other/$last
 
