@@ -20,8 +20,8 @@ static void triad_chunk(void *user, int64_t chunk, int thread) {
     (void)thread;
     triad_part *p = user;
     typedef float wide __attribute__((vector_size(64), aligned(4)));
-    int64_t end = (chunk + 1) * p->step < p->n ? (chunk + 1) * p->step : p->n;
-    for (int64_t i = chunk * p->step; i + 16 <= end; i += 16)
+    int64_t stop = (chunk + 1) * p->step < p->n ? (chunk + 1) * p->step : p->n;
+    for (int64_t i = chunk * p->step; i + 16 <= stop; i += 16)
         *(wide *)(p->a + i) = *(wide *)(p->b + i) + 0.5f * *(wide *)(p->c + i);
 }
 
