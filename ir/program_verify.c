@@ -17,6 +17,8 @@ typedef struct checker {
     lvt_arena *scratch;
     lvt_diag *diag;
     size_t problems;
+    bool no_memory; /* what was found then says nothing */
+    bool no_memory; /* what was found then says nothing */
     /* one a node: index of its step + 1, 0 for none */
     uint32_t *step_of;
     /* one a value */
@@ -135,6 +137,8 @@ static bool check_steps(checker *c) {
             return false;
         if (op == LVT_OP_input || op == LVT_OP_state || op == LVT_OP_constant || op == LVT_OP_gradient)
             PROBLEM(c, v, "E623", VALUE_FORMAT "cannot be a step", VALUE_ARGS(c, v));
+        else if (why && strcmp(why, "out of memory") == 0)
+            c->no_memory = true; /* the analysis of a body could not be made */
         else if (s->family != LVT_FAMILY_INTERP && (s->family != can || can == LVT_FAMILY_NONE))
             PROBLEM(c, v, "E624", VALUE_FORMAT "family %s does not run this%s%s", VALUE_ARGS(c, v),
                     lvt_family_name((lvt_family)s->family), why ? ": " : "", why ? why : "");
@@ -304,13 +308,16 @@ static void check_updates(checker *c, lvt_value *stored) {
  */
 
 /* Elements of a fused step's iteration space, 0 when its body has no loop form. */
-static int64_t domain_size(const checker *c, const lvt_node *n) {
+static int64_t domain_size(checker *c, const lvt_node *n) {
     lvt_loop loop;
     if (n->op != LVT_OP_fused)
         return lvt_op_of(n)->kind == LVT_KIND_POINTWISE ? lvt_numel(type_of(c, n->result)) : 0;
     lvt_arena *arena = lvt_arena_new();
     int64_t size = 0;
-    if (arena && !lvt_loop_analyse(n->body, arena, &loop)) {
+    const char *why = arena ? lvt_loop_analyse(n->body, arena, &loop) : "out of memory";
+    if (why) {
+        c->no_memory |= strcmp(why, "out of memory") == 0;
+    } else {
         size = 1;
         for (int i = 0; i < loop.rank; i++)
             size *= loop.dim[i];
@@ -322,7 +329,7 @@ static int64_t domain_size(const checker *c, const lvt_node *n) {
 /* Whether the step that writes `result` may do so over `old` (a root that it reads for the last time): every
  * operand in that memory is read at just the element that is written, and the two cover the same bytes. For
  * states several nodes may stand for the old value, hence the comparison by place. */
-static bool may_replace(const checker *c, lvt_value result, const lvt_place *old, uint64_t old_bytes) {
+static bool may_replace(checker *c, lvt_value result, const lvt_place *old, uint64_t old_bytes) {
     const lvt_node *n = lvt_value_node(c->g, result);
     const lvt_place *p = place(c, result);
     if (p->offset != old->offset || c->bytes[result] != old_bytes ||
@@ -493,7 +500,7 @@ lvt_status lvt_program_verify(const lvt_compiled *p, lvt_diag *diag) {
         }
         checker c = {
             .plan = plan, .g = plan->graph, .m = p->module, .scratch = lvt_arena_new(), .diag = diag};
-        if (!c.scratch || !check_plan(&c))
+        if (!c.scratch || !check_plan(&c) || c.no_memory)
             status = lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
         else if (c.problems)
             status = LVT_USER;

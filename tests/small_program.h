@@ -47,7 +47,7 @@ static const char small_text[] = "module \"small\"\n"
                                  "}\n";
 
 /* The program, or NULL when out of memory. Its arrays are the caller's to break. */
-static lvt_compiled *small_program(void) {
+static inline lvt_compiled *small_program(void) {
     static const lvt_place places[] = {
         {LVT_PLACE_INPUT, 0, 0, {3, 1}}, {LVT_PLACE_STATE, 0, 0, {4, 1}},  {LVT_PLACE_ARENA, 0, 0, {4, 1}},
         {LVT_PLACE_ARENA, 0, 0, {1, 4}}, {LVT_PLACE_ARENA, 0, 64, {2, 1}}, {LVT_PLACE_CONSTANT, 5, 0, {0, 0}},
