@@ -18,7 +18,6 @@ typedef struct checker {
     lvt_diag *diag;
     size_t problems;
     bool no_memory; /* what was found then says nothing */
-    bool no_memory; /* what was found then says nothing */
     /* one a node: index of its step + 1, 0 for none */
     uint32_t *step_of;
     /* one a value */
@@ -137,8 +136,6 @@ static bool check_steps(checker *c) {
             return false;
         if (op == LVT_OP_input || op == LVT_OP_state || op == LVT_OP_constant || op == LVT_OP_gradient)
             PROBLEM(c, v, "E623", VALUE_FORMAT "cannot be a step", VALUE_ARGS(c, v));
-        else if (why && strcmp(why, "out of memory") == 0)
-            c->no_memory = true; /* the analysis of a body could not be made */
         else if (s->family != LVT_FAMILY_INTERP && (s->family != can || can == LVT_FAMILY_NONE))
             PROBLEM(c, v, "E624", VALUE_FORMAT "family %s does not run this%s%s", VALUE_ARGS(c, v),
                     lvt_family_name((lvt_family)s->family), why ? ": " : "", why ? why : "");
@@ -314,9 +311,9 @@ static int64_t domain_size(checker *c, const lvt_node *n) {
         return lvt_op_of(n)->kind == LVT_KIND_POINTWISE ? lvt_numel(type_of(c, n->result)) : 0;
     lvt_arena *arena = lvt_arena_new();
     int64_t size = 0;
-    const char *why = arena ? lvt_loop_analyse(n->body, arena, &loop) : "out of memory";
+    const char *why = arena ? lvt_loop_analyse(n->body, arena, &loop) : lvt_loop_no_memory;
     if (why) {
-        c->no_memory |= strcmp(why, "out of memory") == 0;
+        c->no_memory |= why == lvt_loop_no_memory;
     } else {
         size = 1;
         for (int i = 0; i < loop.rank; i++)
