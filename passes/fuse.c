@@ -143,15 +143,13 @@ static void explain_fused(emitter *e, const lvt_node_id *nodes, uint32_t n, uint
     const lvt_graph *g = e->f.in;
     if (!text)
         return;
-    lvt_pos pos = lvt_module_pos(e->r.ctx->module, g->nodes[nodes[n - 1]].loc);
     double in = 0, out = 0;
     for (uint32_t i = 0; i < n_externals; i++)
         in += (double)lvt_type_bytes(&g->values[e->externals[i]].type);
     for (uint32_t i = 0; i < n_outputs; i++)
         out += (double)lvt_type_bytes(&g->values[e->outputs[i]].type);
     lvt_text_add(text, "%s: fused", g->name ? g->name : "");
-    if (pos.file)
-        lvt_text_add(text, " (%s:%u)", pos.file, pos.line);
+    lvt_text_add_place(text, e->r.ctx->module, g->nodes[nodes[n - 1]].loc);
     lvt_text_add(text, ": %u operands %.3g MB, %u results %.3g MB:", n_externals, in / 1e6, n_outputs,
                  out / 1e6);
     for (uint32_t i = 0; i < n; i++)
@@ -177,9 +175,10 @@ static bool emit_fused(emitter *e, uint32_t unit, const lvt_node_id *nodes, uint
     }
     const char *why = lvt_loop_accepts(body);
     if (why) {
-        lvt_pos pos = lvt_module_pos(e->r.ctx->module, g->nodes[last].loc);
-        lvt_text_add(e->r.ctx->explain, "%s: not fused: %s (%s:%u): %s\n", g->name ? g->name : "",
-                     lvt_op_of(&g->nodes[last])->name, pos.file ? pos.file : "?", pos.line, why);
+        lvt_text *text = e->r.ctx->explain;
+        lvt_text_add(text, "%s: not fused: %s", g->name ? g->name : "", lvt_op_of(&g->nodes[last])->name);
+        lvt_text_add_place(text, e->r.ctx->module, g->nodes[last].loc);
+        lvt_text_add(text, ": %s\n", why);
         return false;
     }
     for (uint32_t i = 0; i < n_externals; i++)

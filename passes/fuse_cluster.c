@@ -158,10 +158,8 @@ static const char *merge(lvt_fuse *f, uint32_t a, uint32_t b) {
 /* ---- reports ---- */
 
 static void where(lvt_fuse *f, lvt_node_id n) {
-    lvt_pos pos = lvt_module_pos(f->ctx->module, f->in->nodes[n].loc);
     lvt_text_add(f->ctx->explain, "%s", lvt_op_of(&f->in->nodes[n])->name);
-    if (pos.file)
-        lvt_text_add(f->ctx->explain, " (%s:%u)", pos.file, pos.line);
+    lvt_text_add_place(f->ctx->explain, f->ctx->module, f->in->nodes[n].loc);
 }
 
 static void explain_apart(lvt_fuse *f, lvt_node_id producer, lvt_node_id consumer, const char *why) {

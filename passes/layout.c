@@ -129,10 +129,10 @@ static lvt_value dense_copy(layouter *l, lvt_value v, const char *why) {
         return LVT_NONE;
     if (l->r.ctx->explain) {
         char type[LVT_TYPE_TEXT];
-        lvt_pos pos = lvt_module_pos(l->r.ctx->module, l->r.b.loc);
-        lvt_text_add(l->r.ctx->explain, "%s: copy of %s (%s:%u): %s\n", l->r.in->name ? l->r.in->name : "",
-                     lvt_type_text(&l->r.out->values[v].type, type), pos.file ? pos.file : "?", pos.line,
-                     why);
+        lvt_text_add(l->r.ctx->explain, "%s: copy of %s", l->r.in->name ? l->r.in->name : "",
+                     lvt_type_text(&l->r.out->values[v].type, type));
+        lvt_text_add_place(l->r.ctx->explain, l->r.ctx->module, l->r.b.loc);
+        lvt_text_add(l->r.ctx->explain, ": %s\n", why);
     }
     l->copies[v] = copy;
     return copy;

@@ -17,6 +17,9 @@ typedef struct lvt_text {
     size_t length, cap;
 } lvt_text;
 void lvt_text_add(lvt_text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* " (models/nn.lvt:49 from models/lvt-s.lvt:16)": the node's own line and the line of the model file, the
+ * innermost of those that lead to it. Nothing when the place is unknown. */
+void lvt_text_add_place(lvt_text *t, const lvt_module *m, lvt_loc loc);
 void lvt_text_free(lvt_text *t);
 
 /* What a pass sees. */

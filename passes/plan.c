@@ -286,23 +286,19 @@ static void report(planner *p) {
                  (double)p->plan->arena_bytes / 1e6, (double)states / 1e6);
     if (p->plan->n_steps) {
         const lvt_node *node = step_node(p, at);
-        lvt_pos pos = lvt_module_pos(m, node->loc);
-        lvt_text_add(text, "\n  peak %.2f MB at step %u of %u, %s (%s:%u)", (double)most / 1e6, at,
-                     p->plan->n_steps, lvt_op_of(node)->name, pos.file ? pos.file : "?", pos.line);
+        lvt_text_add(text, "\n  peak %.2f MB at step %u of %u, %s", (double)most / 1e6, at, p->plan->n_steps,
+                     lvt_op_of(node)->name);
+        lvt_text_add_place(text, m, node->loc);
     }
     lvt_text_add(text, "\n");
     for (uint32_t i = 0; i < n && i < TOP; i++) {
         const lvt_node *node = lvt_value_node(p->g, peak[i].value);
-        lvt_pos pos = lvt_module_pos(m, node->loc),
-                outer = lvt_module_pos(m, lvt_module_outermost(m, node->loc));
         char type[LVT_TYPE_TEXT];
         static const char *const roles[] = {"forward", "gradient", "update"};
-        lvt_text_add(text, "  %9.3f MB  %-24s %-8s %-8s steps %u..%u  %s:%u", (double)peak[i].bytes / 1e6,
+        lvt_text_add(text, "  %9.3f MB  %-24s %-8s %-8s steps %u..%u ", (double)peak[i].bytes / 1e6,
                      lvt_type_text(&p->g->values[peak[i].value].type, type), lvt_op_of(node)->name,
-                     roles[node->role <= LVT_UPDATE ? node->role : 0], peak[i].from, peak[i].to,
-                     pos.file ? pos.file : "?", pos.line);
-        if (outer.line != pos.line || outer.file != pos.file)
-            lvt_text_add(text, " from %s:%u", outer.file ? outer.file : "?", outer.line);
+                     roles[node->role <= LVT_UPDATE ? node->role : 0], peak[i].from, peak[i].to);
+        lvt_text_add_place(text, m, node->loc);
         lvt_text_add(text, "\n");
     }
     if (n > TOP)

@@ -25,13 +25,13 @@ lvt_graph *lvt_pass_assign(lvt_pass *ctx, const lvt_graph *in) {
         if (why == lvt_loop_no_memory)
             return lvt_pass_nomem(ctx);
         p->steps[p->n_steps++] = (lvt_step){i, (uint8_t)family};
-        lvt_pos pos = lvt_module_pos(ctx->module, n->loc);
         char type[LVT_TYPE_TEXT];
-        lvt_text_add(ctx->explain, "%s: %s -> %s on %s (%s:%u)%s%s\n", in->name ? in->name : "",
-                     lvt_op_of(n)->name, lvt_type_text(&in->values[n->result].type, type),
-                     lvt_family_name(family), pos.file ? pos.file : "?", pos.line,
-                     family == LVT_FAMILY_INTERP && why ? ": " : "",
-                     family == LVT_FAMILY_INTERP && why ? why : "");
+        lvt_text_add(ctx->explain, "%s: %s -> %s on %s", in->name ? in->name : "", lvt_op_of(n)->name,
+                     lvt_type_text(&in->values[n->result].type, type), lvt_family_name(family));
+        lvt_text_add_place(ctx->explain, ctx->module, n->loc);
+        if (family == LVT_FAMILY_INTERP && why)
+            lvt_text_add(ctx->explain, ": %s", why);
+        lvt_text_add(ctx->explain, "\n");
     }
     return (lvt_graph *)in;
 }

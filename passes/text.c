@@ -30,6 +30,21 @@ void lvt_text_add(lvt_text *t, const char *format, ...) {
     va_end(again);
 }
 
+void lvt_text_add_place(lvt_text *t, const lvt_module *m, lvt_loc loc) {
+    lvt_pos own = lvt_module_pos(m, loc);
+    if (!t || !own.file)
+        return;
+    uint32_t model = m->locs[lvt_module_outermost(m, loc)].file;
+    lvt_loc at = loc;
+    while (m->locs[at].file != model && m->locs[at].parent && m->locs[at].parent < at)
+        at = m->locs[at].parent;
+    lvt_pos outer = lvt_module_pos(m, at);
+    lvt_text_add(t, " (%s:%u", own.file, own.line);
+    if (at != loc && outer.file)
+        lvt_text_add(t, " from %s:%u", outer.file, outer.line);
+    lvt_text_add(t, ")");
+}
+
 void lvt_text_free(lvt_text *t) {
     free(t->data);
     *t = (lvt_text){0};
