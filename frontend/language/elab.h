@@ -15,7 +15,7 @@ enum {
     ELAB_MAX_DEPTH = 1500,     /* expressions and statements within each other, over all calls */
     ELAB_MAX_UNROLL = 1000000, /* iterations of all loops of a compilation */
     ELAB_MAX_LIST = 1000000,   /* items of a list */
-    ELAB_MAX_NODES = 4000000,  /* nodes of an entry */
+    ELAB_MAX_NODES = 1000000,  /* nodes of an entry */
     ELAB_MAX_FILES = 256,
     ELAB_MAX_PATH = 1000 /* letters of a parameter's path */
 };
@@ -108,6 +108,7 @@ typedef struct elab {
     source_file **files;
     uint32_t n_files;
     int calls, depth;
+    bool too_deep; /* was reported */
     uint32_t unrolled;
     uint32_t streams; /* numbers given out by stream() in this entry */
     scope **declared; /* of the entry at hand: for every state the scope that declared it, or NULL */
@@ -143,6 +144,7 @@ value fail(frame *f, spot at, const char *code, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 void explain(frame *f, uint32_t line, uint32_t col, const source_file *file, const char *format, ...)
     __attribute__((format(printf, 5, 6))); /* a note, if the error before it was not silenced */
+value too_deep(frame *f, spot at);         /* E305, once */
 value out_of_memory(elab *e);              /* poison, and ends the compilation */
 void *room(elab *e, size_t bytes);         /* NULL: out of memory, noted */
 bool grow(elab *e, void *array, uint32_t *n, const void *element, size_t size);

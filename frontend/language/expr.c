@@ -128,7 +128,7 @@ value eval_named(frame *f, const ast_expr *x, const char *name) {
         return (value){.kind = VALUE_POISON};
     if (++e->depth > ELAB_MAX_DEPTH) {
         e->depth--;
-        return fail(f, SPOT(x), "E305", "this is nested too deeply");
+        return too_deep(f, SPOT(x));
     }
     value v = {.kind = VALUE_POISON};
     switch (x->kind) {

@@ -81,6 +81,13 @@ value fail(frame *f, spot at, const char *code, const char *format, ...) {
     return (value){.kind = VALUE_POISON};
 }
 
+value too_deep(frame *f, spot at) {
+    if (f->e->too_deep)
+        return (value){.kind = VALUE_POISON};
+    f->e->too_deep = true;
+    return fail(f, at, "E305", "this is nested too deeply");
+}
+
 void explain(frame *f, uint32_t line, uint32_t col, const source_file *file, const char *format, ...) {
     if (f->e->silenced)
         return;
@@ -100,7 +107,7 @@ void build_begin(frame *f, spot at) {
         if (e->places[i].file == f->file->source && e->places[i].line == at.line &&
             e->places[i].col == at.col)
             e->b.diag = NULL;
-    if (e->b.graph->n_nodes > ELAB_MAX_NODES)
+    if (e->b.graph->n_nodes > ELAB_MAX_NODES || lvt_arena_used(e->m->arena) > ELAB_MAX_MEMORY)
         out_of_memory(e);
 }
 

@@ -143,7 +143,7 @@ static void run_if(frame *f, const ast_stmt *s) {
 void run_stmt(frame *f, const ast_stmt *s) {
     elab *e = f->e;
     if (++e->depth > ELAB_MAX_DEPTH) {
-        fail(f, SPOT(s), "E305", "this is nested too deeply");
+        too_deep(f, SPOT(s));
         e->depth--;
         return;
     }
