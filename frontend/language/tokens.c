@@ -69,6 +69,8 @@ lvt_status ast_lex(const char *file, const char *text, size_t length, lvt_arena 
                 return LVT_NOMEM;
             break;
         }
+        if (t.kind == LVT_TOK_NEWLINE && last.kind == LVT_TOK_PUNCT && last.punct == ',')
+            continue; /* a list goes on */
         const struct reserved *word = find(&t);
         if (word && word->starts && t.first && lexer.open) {
             lexer.open = 0;
