@@ -8,12 +8,11 @@
 #include <string.h>
 
 #define READERS(X)                                                                                           \
-    X("cifar100", lvt_read_cifar100, true, "CIFAR-100: train.bin, test.bin (100 classes, 32x32 colour)")     \
-    X("cifar10", lvt_read_cifar10, true,                                                                     \
-      "CIFAR-10: data_batch_1.bin .. 5, test_batch.bin (10 classes, 32x32 colour)")                          \
+    X("cifar100", lvt_read_cifar100, true, ":DIR  train.bin, test.bin: 100 classes, 32x32 colour")           \
+    X("cifar10", lvt_read_cifar10, true, ":DIR   data_batch_1.bin .. 5, test_batch.bin: 10 classes, 32x32")  \
     X("folder", lvt_read_folder, true,                                                                       \
-      "PNG and JPEG pictures: DIR/CLASS/*, or DIR/train/CLASS/* and DIR/test/CLASS/*")                       \
-    X("digits", lvt_read_digits, false, "1,797 handwritten digits, built in (10 classes, 8x8 grey)")
+      ":DIR    PNG, JPEG: DIR/CLASS/*, or DIR/train/CLASS/* and DIR/test/CLASS/*")                           \
+    X("digits", lvt_read_digits, false, "        1,797 handwritten digits, built in: 10 classes, 8x8 grey")
 
 typedef struct reader {
     const char *name;
@@ -28,7 +27,7 @@ static const reader readers[] = {
 enum { N_READERS = sizeof readers / sizeof *readers };
 
 static const char help_text[] =
-#define ROW(name, read, dir, help) "  " name "  " help "\n"
+#define ROW(name, read, dir, help) "  " name help "\n"
     READERS(ROW)
 #undef ROW
     ;
