@@ -22,7 +22,7 @@ struct lvt_kernel {
     size_t scratch_bytes;
 };
 
-/* What a family needs for making kernels: opaque contexts are owned by the program. */
+/* What a family needs for making kernels: the session owns oneDNN's context, the program the code generator's. */
 typedef struct lvt_kernel_request {
     const lvt_graph *graph;
     lvt_node_id node;

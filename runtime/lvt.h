@@ -27,7 +27,7 @@ const char *lvt_version(void); /* "0.1.0" */
 typedef struct lvt_program_options {
     const char *cache; /* folder for machine code; NULL: the user's cache folder; "": no cache */
     bool interpret;    /* run every step on the reference interpreter */
-    int threads;       /* used for compiling kernels; 0: all processors */
+    int threads;       /* of sessions that do not say; 0: all processors */
 } lvt_program_options;
 lvt_status lvt_program_open(const char *path, const lvt_program_options *options, lvt_program **out, lvt_diag *diag);
 void lvt_program_close(lvt_program *p);
@@ -40,7 +40,7 @@ void lvt_entry_cost(const lvt_program *p, int entry, double *flops, double *byte
 
 /* ---- sessions --------------------------------------------------------------------------------------------- */
 typedef struct lvt_session_options {
-    int threads;   /* 0: all processors */
+    int threads;   /* 0: as many as the program's options say */
     uint64_t seed; /* of the initial values of parameters */
 } lvt_session_options;
 lvt_status lvt_session_new(lvt_program *p, const lvt_session_options *options, lvt_session **out, lvt_diag *diag);

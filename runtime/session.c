@@ -329,7 +329,7 @@ lvt_status lvt_session_new(lvt_program *p, const lvt_session_options *options, l
         return no_memory(diag);
     }
     s->program = p;
-    s->threads = options && options->threads > 0 ? options->threads : lvt_processors();
+    s->threads = options && options->threads > 0 ? options->threads : p->threads;
     int team = lvt_team(s->threads); /* oneDNN asks OpenMP for the team's size when it makes a primitive */
     lvt_status status = session_make(s, diag);
     if (status == LVT_OK)

@@ -1,0 +1,57 @@
+# lvt-run as a program: help, version, exit codes, and info, bench and check on a small model.
+# Arguments: source folder, build folder.
+set -u
+source=$1 run=$2/lvt-run compiler=$2/lvtc
+folder=$(mktemp -d) || exit 1
+trap 'rm -rf "$folder"' EXIT
+failed=0
+
+# expect CODE PATTERN ARGUMENTS...: exit code and a pattern in what it prints (both streams)
+expect() {
+    code=$1 pattern=$2
+    shift 2
+    text=$("$run" "$@" 2>&1)
+    got=$?
+    if [ "$got" != "$code" ] || ! printf '%s\n' "$text" | grep -q -e "$pattern"; then
+        echo "lvt-run $*: exit code $got, wanted $code with \"$pattern\" in:"
+        printf '%s\n' "$text"
+        failed=1
+    fi
+}
+
+"$compiler" "$source/models/lvt-tiny.lvt" -o "$folder/tiny.lvtx" || exit 1
+
+expect 0 'bench' --help
+expect 0 '^lvt-run [0-9]' --version
+expect 2 'no command given'
+expect 2 'did you mean bench' bnech
+for command in info bench check; do
+    expect 0 'Example:' "$command" --help
+    expect 2 'usage: lvt-run' "$command"
+    expect 1 'nowhere.lvtx' "$command" "$folder/nowhere.lvtx"
+done
+expect 2 'did you mean --states' info "$folder/tiny.lvtx" --state5
+expect 2 'is not a whole number' bench "$folder/tiny.lvtx" --steps many
+expect 2 'needs a value' bench "$folder/tiny.lvtx" --steps
+expect 2 'takes no value' bench "$folder/tiny.lvtx" --json=1
+expect 2 'no such choice' bench "$folder/tiny.lvtx" --by colour
+expect 1 'did you mean train' bench "$folder/tiny.lvtx" --entry trian
+expect 0 '^parameters   75152 in 59 tensors' info "$folder/tiny.lvtx"
+expect 0 'parameter .*f32' info "$folder/tiny.lvtx" --states
+expect 0 'median .* ms a run' bench "$folder/tiny.lvtx" --steps 3 --threads 1 --cache "$folder/cache"
+expect 0 'all [0-9]* steps agree' check "$folder/tiny.lvtx" --threads 1 --cache "$folder/cache"
+if command -v python3 > /dev/null; then
+    for by in op line step; do
+        "$run" bench "$folder/tiny.lvtx" --steps 2 --threads 1 --cache "$folder/cache" --by $by --json > "$folder/out.json" &&
+            python3 -c '
+import json, sys
+r = json.load(open(sys.argv[1]))
+assert r["median_ms"] > 0 and r["flops"] > 1e8 and r["profile"], r
+assert sum(p["steps"] for p in r["profile"]) > 5, r' "$folder/out.json" || failed=1
+    done
+    "$run" info "$folder/tiny.lvtx" --json | python3 -c '
+import json, sys
+r = json.load(sys.stdin)
+assert r["parameters"] == 75152 and any(e["name"] == "train" for e in r["entries"]), r' || failed=1
+fi
+exit $failed
