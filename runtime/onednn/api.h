@@ -20,9 +20,11 @@ struct lvt_onednn {
 #if DNNL_VERSION_MAJOR >= 3
 typedef dnnl_memory_desc_t lvt_md;
 typedef const_dnnl_memory_desc_t lvt_md_ref;
+enum { LVT_ONEDNN_ANY_STRIDES = 0 }; /* whether matrix products are right with any strides */
 #else
 typedef dnnl_memory_desc_t *lvt_md;
 typedef const dnnl_memory_desc_t *lvt_md_ref;
+enum { LVT_ONEDNN_ANY_STRIDES = 1 };
 #endif
 
 /* Element type of oneDNN, dnnl_data_type_undef when it has none. */
