@@ -24,6 +24,8 @@ class Config:
     value_dim: int = 64
     shrink_value_dim: int = 96
     ratio: int = 2
+    locality: float = 0.0          # attention starts as if the bias table began at -locality * distance^2
+    shrink_locality: float = 1.0
     norm: str = "scale"     # of the scores: 1 / sqrt(key_dim), or "batch_norm"
     joint_norm: bool = True  # batch norm sees new and remembered images together
     distill: str = "mse"    # or "kl"
@@ -79,6 +81,12 @@ def offset_index(side, stride):
     return (d[:, None, :, None] * side + d[None, :, None, :]).reshape(d.shape[0] ** 2, side * side)
 
 
+def offset_distance(side, stride):
+    """[queries, keys]: squared distance in cells."""
+    d = (torch.arange(0, side, stride)[:, None] - torch.arange(side)[None, :]) ** 2
+    return (d[:, None, :, None] + d[None, :, None, :]).reshape(d.shape[0] ** 2, side * side)
+
+
 class Attention(nn.Module):
     """softmax(norm(q K^T) + B) v with a key K that belongs to the network, not to the input."""
 
@@ -86,9 +94,12 @@ class Attention(nn.Module):
         super().__init__()
         self.heads, self.side, self.stride, self.key_dim = heads, side, stride, c.key_dim
         self.q, self.v = LinearBN(inputs, heads * c.key_dim), LinearBN(inputs, heads * value_dim)
-        self.key = nn.Parameter(torch.randn(heads, side * side, c.key_dim) * 0.02)
+        self.key = nn.Parameter(torch.randn(heads, side * side, c.key_dim))
         self.bias_table = nn.Parameter(torch.zeros(heads, side * side))
         self.register_buffer("index", offset_index(side, stride), persistent=False)
+        locality = c.locality if stride == 1 else c.shrink_locality
+        self.register_buffer("nearness", -locality * offset_distance(side, stride).to(torch.get_default_dtype()),
+                             persistent=False)
         if c.norm == "batch_norm":
             self.score_norm = nn.BatchNorm1d(heads)
 
@@ -106,7 +117,7 @@ class Attention(nn.Module):
             scores = self.score_norm(scores.flatten(2)).view_as(scores)
         else:
             scores = scores * self.key_dim ** -0.5
-        weights = torch.softmax(scores + self.bias_table[:, self.index], -1)
+        weights = torch.softmax(scores + self.bias_table[:, self.index] + self.nearness, -1)
         mixed = weights @ self.split(self.v(x, groups))
         return mixed.transpose(1, 2).reshape(batch, queries.shape[1], -1)
 
