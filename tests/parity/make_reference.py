@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Writes the reference files of test_parity.c: one LVT training step by PyTorch in f64 (lvt_torch.py).
+"""Writes the reference files of test_parity.c: training steps by PyTorch in f64 (lvt_torch.py, levit_torch.py).
 
 Inputs, parameters and other states come from a hash of their name and an index (`element`), rounded to f32, so that
 both sides compute them and only results are recorded: of every loss term, gradient and updated state the norm, a weighted
-sum and up to 64 elements. See README.md for the line format. usage: make_reference.py [FOLDER]
+sum and up to 64 elements. See README.md for the line format. usage: make_reference.py [FOLDER [CASE...]]
 """
 import os
 import sys
@@ -11,6 +11,7 @@ import sys
 import numpy as np
 import torch
 
+import levit_torch
 import lvt_torch
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -51,10 +52,10 @@ def sample_indices(n):
         return begin + (mix(np.arange(SAMPLES, dtype=np.uint64)) % (end - begin).astype(np.uint64)).astype(np.int64)
 
 
-def summary(tensor):
+def summary(tensor, digits):
     a = tensor.detach().double().numpy().reshape(-1)
     values = [np.sqrt(np.sum(a * a)), np.sum(a * (2 * uniform("weights", a.size) - 1)), *a[sample_indices(a.size)]]
-    return " ".join(f"{v:.17g}" for v in values)
+    return " ".join(f"{v:.{digits}g}" for v in values)
 
 
 def state_range(name, shape):
@@ -72,18 +73,40 @@ def state_range(name, shape):
 COEFFICIENTS = dict(alpha=0.9, beta=0.6, r=0.7, gamma=0.3)
 
 
-class Case:
-    def __init__(self, name, model, config, images, settings=(), steps=1, lr=2.0 ** 20, clip=1e30, momentum=0.0,
-                 decay=0.0, nesterov=False):
-        self.name, self.model, self.config, self.images, self.settings = name, model, config, images, list(settings)
-        self.steps, self.lr, self.clip, self.momentum, self.decay = steps, lr, clip, momentum, decay
-        self.nesterov, self.lines = nesterov, []
+class Record:
+    """The lines of one reference file."""
+
+    def __init__(self, name, digits=17):
+        self.name, self.digits, self.lines, self.checks = name, digits, [], []
 
     def state(self, name, tensor):
         lo, hi = state_range(name, tensor.shape)
         with torch.no_grad():
             tensor.copy_(torch.from_numpy(element(name, tuple(tensor.shape), lo, hi)))
         self.lines.append(f"state {name} {lo:.17g} {hi:.17g}")
+
+    def input(self, name, kind, numbers, array=None):
+        self.lines.append(f"input {name} {kind} " + " ".join(f"{v:.17g}" for v in numbers))
+        return None if array is None else torch.from_numpy(np.ascontiguousarray(array))
+
+    def check(self, what, name, tensor):
+        self.checks.append(f"{what} {name} {summary(tensor, self.digits)}")
+
+    def save(self, folder):
+        self.lines += self.checks + [f"end {len(self.checks)}"]
+        with open(os.path.join(folder, self.name + ".txt"), "w") as f:
+            f.write("\n".join(self.lines) + "\n")
+
+
+class Case(Record):
+    """A training step of the LVT network."""
+
+    def __init__(self, name, model, config, images, settings=(), steps=1, lr=2.0 ** 20, clip=1e30, momentum=0.0,
+                 decay=0.0, nesterov=False):
+        super().__init__(name)
+        self.model, self.config, self.images, self.settings = model, config, images, list(settings)
+        self.steps, self.lr, self.clip, self.momentum, self.decay = steps, lr, clip, momentum, decay
+        self.nesterov = nesterov
 
     def inputs(self):
         c, n = self.config, self.images
@@ -92,8 +115,7 @@ class Case:
         out = {}
 
         def put(name, kind, numbers, array):
-            self.lines.append(f"input {name} {kind} " + " ".join(f"{v:.17g}" for v in numbers))
-            out[name] = torch.from_numpy(np.ascontiguousarray(array))
+            out[name] = self.input(name, kind, numbers, array)
 
         for name in "x", "xm":
             put(name, "uniform", (-2, 2), element(name, image, -2, 2).transpose(0, 3, 1, 2))
@@ -105,7 +127,7 @@ class Case:
         put("zm_mask", "prefix", known, (columns[None, :] < np.array(known)[:, None]).astype(np.float64))
         put("mask", "prefix", (seen,), (columns < seen).astype(np.float64))
         for name, value in (*COEFFICIENTS.items(), ("lr", self.lr), ("clip", self.clip), ("decay", self.decay)):
-            self.lines.append(f"input {name} value {np.float64(np.float32(value)):.17g}")
+            self.input(name, "value", [np.float64(np.float32(value))])
         return out
 
     def write(self, folder):
@@ -143,34 +165,83 @@ class Case:
                         velocity[name].mul_(self.momentum).add_(d)
                         d = d + self.momentum * velocity[name] if self.nesterov else velocity[name]
                     p.sub_(lr * d)
-        checks = [f"output {k} {summary(v)}" for k, v in terms.items()]
+        for k, v in terms.items():
+            self.check("output", k, v)
         if self.steps == 1 and not self.momentum:
             for name, g in gradients.items():
                 if g.norm() < 1e-12 * norm:  # by symmetry: softmax does not see a shift of its row
                     self.lines.append(f"# zero: {name}")
                 else:
-                    checks.append(f"gradient {name} {summary(g)}")
+                    self.check("gradient", name, g)
         else:
             assert scale < 1, "the clip is meant to be active"
-            checks += [f"after {k} {summary(v)}" for k, v in parameters.items()]
-            checks += [f"after {k}.velocity {summary(v)}" for k, v in velocity.items()]
-        checks += [f"after {k} {summary(v)}" for k, v in buffers.items()]
-        self.lines += checks + [f"end {len(checks)}"]
-        with open(os.path.join(folder, self.name + ".txt"), "w") as f:
-            f.write("\n".join(self.lines) + "\n")
-        print(f"{self.name}: loss {terms['loss'].item():.6f}, gradient norm {norm.item():.6f}, {len(checks)} values")
+            for k, v in parameters.items():
+                self.check("after", k, v)
+            for k, v in velocity.items():
+                self.check("after", k + ".velocity", v)
+        for k, v in buffers.items():
+            self.check("after", k, v)
+        self.save(folder)
+        print(f"{self.name}: loss {terms['loss'].item():.6f}, gradient norm {norm.item():.6f}, {len(self.checks)} values")
+
+
+class LevitCase(Record):
+    """Two steps of the network of the benchmark, by PyTorch's own optimiser. Momentum starts at zero: the velocities are
+    sums of both gradients and of the decay, the second one taken at the parameters that the first step left."""
+
+    def __init__(self, images, steps=2):
+        super().__init__("levit-step", digits=12)
+        self.images, self.steps = images, steps
+
+    def write(self, folder):
+        n, classes = self.images, levit_torch.CLASSES
+        self.lines += [f"# {self.name}: made by make_reference.py, PyTorch in f64",
+                       "model tests/bench/levit_step.lvt", f"set batch={n}", f"set predict_batch={n}", "entry train"]
+        network = levit_torch.Network().double().train()
+        buffers = {k: v for k, v in network.named_buffers() if k.endswith(("running_mean", "running_var"))}
+        for name, tensor in (*network.named_parameters(), *buffers.items()):
+            self.state(levit_torch.path(name), tensor)
+        x = self.input("x", "uniform", (-2, 2), element("x", (n, 32, 32, 3), -2, 2).transpose(0, 3, 1, 2))
+        y = self.input("y", "integer", (0, classes), np.floor(classes * uniform("y", n)).astype(np.int64))
+        stored = self.input("stored", "uniform", (-3, 3), element("stored", (n // 2, classes), -3, 3))
+        lr = np.float64(np.float32(levit_torch.LEARNING_RATE))
+        self.input("lr", "value", [lr])
+        self.lines.append(f"run {self.steps}")
+
+        optimiser = levit_torch.optimiser(network, lr=lr)
+        for _ in range(self.steps):
+            loss = levit_torch.loss(network(x), y, stored)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+        self.check("output", "loss", loss)
+        norm = torch.sqrt(sum((p.grad ** 2).sum() for p in network.parameters()))
+        for name, p in network.named_parameters():
+            path = levit_torch.path(name)
+            self.check("after", path, p)
+            if p.grad.norm() < 1e-12 * norm:  # by symmetry: what shifts all tokens alike goes into a batch norm
+                self.lines.append(f"# zero: {path}")
+            else:
+                self.check("after", path + ".velocity", optimiser.state[p]["momentum_buffer"])
+        for name, b in buffers.items():
+            self.check("after", levit_torch.path(name), b)
+        self.save(folder)
+        print(f"{self.name}: loss {loss.item():.6f}, gradient norm {norm.item():.6f}, {len(self.checks)} values")
 
 
 def main():
-    folder = sys.argv[1] if len(sys.argv) > 1 else HERE
+    folder, wanted = sys.argv[1] if len(sys.argv) > 1 else HERE, sys.argv[2:]
     torch.set_default_dtype(torch.float64)
     tiny, small = lvt_torch.TINY, lvt_torch.SMALL
     variant = lvt_torch.Config(**{**tiny.__dict__, "norm": "batch_norm", "joint_norm": False, "distill": "kl"})
-    Case("lvt-tiny-gradients", "lvt-tiny", tiny, 8).write(folder)
-    Case("lvt-tiny-variant", "lvt-tiny", variant, 8, ["norm=batch_norm", "joint_norm=false", "distill=kl"]).write(folder)
-    Case("lvt-tiny-updates", "lvt-tiny", tiny, 8, ["momentum=0.9", "nesterov=true"], steps=3, lr=0.05, clip=0.5,
-         momentum=0.9, decay=0.01, nesterov=True).write(folder)
-    Case("lvt-s-gradients", "lvt-s", small, 4).write(folder)
+    cases = [Case("lvt-tiny-gradients", "lvt-tiny", tiny, 8),
+             Case("lvt-tiny-variant", "lvt-tiny", variant, 8, ["norm=batch_norm", "joint_norm=false", "distill=kl"]),
+             Case("lvt-tiny-updates", "lvt-tiny", tiny, 8, ["momentum=0.9", "nesterov=true"], steps=3, lr=0.05, clip=0.5,
+                  momentum=0.9, decay=0.01, nesterov=True),
+             Case("lvt-s-gradients", "lvt-s", small, 4), LevitCase(8)]
+    for case in cases:
+        if not wanted or case.name in wanted:
+            case.write(folder)
 
 
 if __name__ == "__main__":
