@@ -7,6 +7,7 @@
 #include "cmd.h"
 
 #include <sched.h>
+#include <sys/prctl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,6 +103,7 @@ static void choose_waiting(char **argv) {
 
 int main(int argc, char **argv) {
     choose_waiting(argv);
+    prctl(PR_SET_NAME, "lvt-run"); /* after starting again through /proc/self/exe, ps would say "exe" */
     lvt_diag *diag = lvt_diag_new();
     if (!diag) {
         fprintf(stderr, "lvt-run: out of memory\n");

@@ -81,8 +81,11 @@ lvt_status lvt_report_csv(const lvt_accuracies *a, const char *path, lvt_diag *d
 lvt_status lvt_report_memory(const lvt_memory *m, const lvt_dataset *d, const char *path, lvt_diag *diag) {
     if (!m->n)
         return LVT_OK;
-    enum { GAP = 1, COLUMNS = 25 };
-    int channels = d->channels == 3 ? 3 : 1, cell_h = d->height + GAP, cell_w = d->width + GAP;
+    enum { GAP = 2, COLUMNS = 25, LEGIBLE = 32 };
+    /* Small pictures are enlarged by a whole number, so that a person can see what is remembered. */
+    int channels = d->channels == 3 ? 3 : 1;
+    int zoom = d->height < LEGIBLE ? (LEGIBLE + d->height - 1) / d->height : 1;
+    int cell_h = zoom * d->height + GAP, cell_w = zoom * d->width + GAP;
     /* Two passes of the same layout: the first one counts rows. */
     lvt_picture p = {0};
     for (int pass = 0; pass < 2; pass++) {
@@ -92,10 +95,10 @@ lvt_status lvt_report_memory(const lvt_memory *m, const lvt_dataset *d, const ch
                 row++;
                 column = 0;
             }
-            for (int y = 0; y < d->height && pass; y++) {
-                for (int x = 0; x < d->width; x++) {
-                    const uint8_t *from =
-                        m->images + i * m->image_bytes + (size_t)(y * d->width + x) * (size_t)d->channels;
+            for (int y = 0; y < zoom * d->height && pass; y++) {
+                for (int x = 0; x < zoom * d->width; x++) {
+                    const uint8_t *from = m->images + i * m->image_bytes +
+                                          (size_t)(y / zoom * d->width + x / zoom) * (size_t)d->channels;
                     uint8_t *to = p.pixels + ((size_t)(row * cell_h + y) * (size_t)p.width +
                                               (size_t)(column * cell_w + x)) *
                                                  (size_t)channels;
