@@ -4,7 +4,12 @@ set -euo pipefail
 SOURCE=$1 BUILD=$2
 [ -x "$BUILD/lvtc" ] && [ -x "$BUILD/lvt-run" ] || { echo "lvtc or lvt-run is not built"; exit 77; }
 WORK=$(mktemp -d)
-trap 'jobs -p | xargs -r kill -9 2>/dev/null; umount "$WORK/tmpfs" 2>/dev/null; rm -rf "$WORK"' EXIT
+clean_up() { # what fails here must not become the result of the test
+    jobs -p | xargs -r kill -9 2>/dev/null || true
+    umount "$WORK/tmpfs" 2>/dev/null || true
+    rm -rf "$WORK"
+}
+trap clean_up EXIT
 cd "$WORK"
 export XDG_CACHE_HOME=$WORK/cache
 PROGRAM=tiny.lvtx
