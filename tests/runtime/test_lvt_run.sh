@@ -39,6 +39,9 @@ expect 1 'did you mean train' bench "$folder/tiny.lvtx" --entry trian
 expect 0 '^parameters   75152 in 59 tensors' info "$folder/tiny.lvtx"
 expect 0 'parameter .*f32' info "$folder/tiny.lvtx" --states
 expect 0 'median .* ms a run' bench "$folder/tiny.lvtx" --steps 3 --threads 1 --cache "$folder/cache"
+expect 0 'first run done .* after the process started' bench "$folder/tiny.lvtx" --steps 2 --threads 1 --cache "$folder/cache"
+expect 0 'limits .* GFLOP/s, L2 .* memory' bench "$folder/tiny.lvtx" --steps 2 --threads 1 --cache "$folder/cache" --roofline
+expect 1 'nowhere' bench "$folder/tiny.lvtx" --steps 2 --threads 1 --cache "$folder/cache" --svg "$folder/nowhere/r.svg"
 expect 0 'all [0-9]* steps agree' check "$folder/tiny.lvtx" --threads 1 --cache "$folder/cache"
 if command -v python3 > /dev/null; then
     for by in op line step; do
@@ -49,6 +52,23 @@ r = json.load(open(sys.argv[1]))
 assert r["median_ms"] > 0 and r["flops"] > 1e8 and r["profile"], r
 assert sum(p["steps"] for p in r["profile"]) > 5, r' "$folder/out.json" || failed=1
     done
+    "$run" bench "$folder/tiny.lvtx" --steps 2 --threads 1 --cache "$folder/cache" --svg "$folder/r.svg" --top 0 --json \
+        > "$folder/out.json" && python3 -c '
+import json, sys, xml.dom.minidom
+r = json.load(open(sys.argv[1]))
+assert r["first_done_s"] > 0 and r["peak_memory_mib"] > 1, r
+limits = r["limits"]
+assert all(limits[k] > 0 for k in ("fma_gflops", "L2_gbs", "L3_gbs", "memory_gbs")), limits
+for key in "steps", "flops", "bytes", "limit_ms", "ms":  # the same work, cut in three ways
+    sums = [sum(row[key] for row in r[rows]) for rows in ("ops", "lines", "every_step")]
+    assert max(sums) - min(sums) <= 1e-3 * max(sums), (key, sums)
+assert sum(row["flops"] for row in r["ops"]) == r["flops"], r["flops"]
+for row in r["every_step"]:
+    slowest = max(row["flops"] / limits["fma_gflops"], row["bytes"] / limits["L2_gbs"]) * 1e-6
+    assert row["limit_ms"] >= slowest * 0.999 - 1e-6 or row["bound"] in ("L3", "memory"), row
+assert any("lvt-blocks.lvt:" in row["name"] for row in r["lines"]), r["lines"]
+svg = xml.dom.minidom.parse(sys.argv[2])
+assert len(svg.getElementsByTagName("circle")) > 10, sys.argv[2]' "$folder/out.json" "$folder/r.svg" || failed=1
     "$run" info "$folder/tiny.lvtx" --json | python3 -c '
 import json, sys
 r = json.load(sys.stdin)
