@@ -10,7 +10,7 @@
 #include "continual/metrics.h"
 #include "continual/report.h"
 #include "continual/run.h"
-#include "data/file.h"
+#include "ir/file.h"
 
 #include <errno.h>
 #include <math.h>

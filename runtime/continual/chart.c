@@ -2,7 +2,7 @@
  * its own. May not know: training, terminals. */
 #include "continual/metrics.h"
 #include "continual/report.h"
-#include "data/file.h"
+#include "ir/file.h"
 
 #include <math.h>
 #include <stdlib.h>

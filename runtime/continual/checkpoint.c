@@ -3,7 +3,7 @@
 #define _GNU_SOURCE /* asprintf */
 #endif
 #include "continual/checkpoint.h"
-#include "data/file.h"
+#include "ir/file.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -6,7 +6,7 @@
 #ifndef LVT_CONTINUAL_CHECKPOINT_H
 #define LVT_CONTINUAL_CHECKPOINT_H
 
-#include "continual/safetensors.h"
+#include "ir/safetensors.h"
 #include "continual/trainer.h"
 
 /* The part that says what a checkpoint is, without its tensors. Freed by lvt_checkpoint_info_free. */

@@ -1,7 +1,7 @@
 /* Tables, CSV and the memory's contact sheet. May not know: training, terminals. */
 #include "continual/report.h"
 #include "continual/metrics.h"
-#include "data/file.h"
+#include "ir/file.h"
 #include "data/image.h"
 
 #include <math.h>

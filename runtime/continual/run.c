@@ -1,6 +1,6 @@
 /* The folder of a run. May not know: training. */
 #include "continual/run.h"
-#include "data/file.h"
+#include "ir/file.h"
 
 #include <errno.h>
 #include <fcntl.h>

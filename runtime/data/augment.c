@@ -1,20 +1,7 @@
-/* Philox random numbers; crop, mirror and normalise pictures. May not know: tasks, sessions. */
+/* Shuffles; crop, mirror and normalise pictures. May not know: tasks, sessions. */
 #include "data/augment.h"
 
 #include <string.h>
-
-void lvt_philox(uint64_t seed, uint32_t use, uint32_t a, uint32_t b, uint32_t c, uint32_t out[4]) {
-    uint32_t x[4] = {use, a, b, c}, k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
-    for (int round = 0; round < 10; round++) {
-        uint64_t p = (uint64_t)0xD2511F53u * x[0], q = (uint64_t)0xCD9E8D57u * x[2];
-        uint32_t y[4] = {(uint32_t)(q >> 32) ^ x[1] ^ k0, (uint32_t)q, (uint32_t)(p >> 32) ^ x[3] ^ k1,
-                         (uint32_t)p};
-        memcpy(x, y, sizeof x);
-        k0 += 0x9E3779B9u;
-        k1 += 0xBB67AE85u;
-    }
-    memcpy(out, x, sizeof x);
-}
 
 void lvt_shuffle(uint64_t seed, uint32_t use, uint32_t a, uint32_t b, uint32_t *list, uint32_t n,
                  uint32_t k) {

@@ -6,6 +6,7 @@
 #define LVT_DATA_AUGMENT_H
 
 #include "data/dataset.h"
+#include "ir/init.h" /* lvt_philox */
 
 /* What a random number is for: the first counter of the generator, so that two uses never share numbers. */
 typedef enum lvt_random_use {
@@ -17,9 +18,6 @@ typedef enum lvt_random_use {
     LVT_RANDOM_MEMORY          /* memory policies: task, image */
 } lvt_random_use;
 
-/* Four random words: Philox 4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2,
- * 3", SC 2011) of the key `seed` and the counters (use, a, b, c). */
-void lvt_philox(uint64_t seed, uint32_t use, uint32_t a, uint32_t b, uint32_t c, uint32_t out[4]);
 /* A number in 0..n-1 from a random word (multiply and shift; bias under n / 2^32). */
 static inline uint32_t lvt_random_below(uint32_t word, uint32_t n) {
     return (uint32_t)(((uint64_t)word * n) >> 32);

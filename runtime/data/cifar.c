@@ -5,7 +5,7 @@
 #define _GNU_SOURCE /* asprintf */
 #endif
 #include "data/dataset.h"
-#include "data/file.h"
+#include "ir/file.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -5,7 +5,7 @@
  * on the file system; without a test folder every fifth file of a class is a test image. May not know: how
  * pictures are coded. */
 #include "data/dataset.h"
-#include "data/file.h"
+#include "ir/file.h"
 #include "data/image.h"
 
 #include <dirent.h>

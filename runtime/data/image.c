@@ -1,6 +1,6 @@
 /* PNG and JPEG pictures through libpng and libjpeg. May not know: data sets, models. */
 #include "data/image.h"
-#include "data/file.h"
+#include "ir/file.h"
 
 #include <stdio.h> /* before jpeglib.h, which needs it */
 #include <jpeglib.h>

@@ -1,6 +1,6 @@
 /* safetensors: round trip, and every kind of wrong header. */
-#include "continual/safetensors.h"
-#include "data/file.h"
+#include "ir/safetensors.h"
+#include "ir/file.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

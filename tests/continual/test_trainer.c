@@ -3,7 +3,7 @@
 #include "continual/checkpoint.h"
 #include "continual/metrics.h"
 #include "continual/run.h"
-#include "data/file.h"
+#include "ir/file.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -1,6 +1,6 @@
 /* Readers of data sets, over small files made here. */
 #include "data/dataset.h"
-#include "data/file.h"
+#include "ir/file.h"
 #include "data/image.h"
 
 #include <setjmp.h>

@@ -3,7 +3,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* asprintf */
 #endif
-#include "data/file.h"
+#include "file.h"
 
 #include <errno.h>
 #include <fcntl.h>

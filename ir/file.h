@@ -2,10 +2,10 @@
  *
  * Invariants: a file written here is either the old one or the new one, complete and on the disk, never a
  * part; every message names the path and the system's reason. May not know: formats. */
-#ifndef LVT_DATA_FILE_H
-#define LVT_DATA_FILE_H
+#ifndef LVT_IR_FILE_H
+#define LVT_IR_FILE_H
 
-#include "ir/diag.h"
+#include "diag.h"
 
 #include <stdio.h>
 

@@ -3,10 +3,10 @@
  * Invariants: a file that is read has been checked completely (lengths, types, shapes, tensors that tile the
  * data without gap or overlap) before anything points into it; a file is written atomically. May not know:
  * what tensors mean. */
-#ifndef LVT_CONTINUAL_SAFETENSORS_H
-#define LVT_CONTINUAL_SAFETENSORS_H
+#ifndef LVT_IR_SAFETENSORS_H
+#define LVT_IR_SAFETENSORS_H
 
-#include "ir/ir.h"
+#include "ir.h"
 
 typedef struct lvt_stored_tensor {
     const char *name;

@@ -1,6 +1,6 @@
 /* The safetensors format (https://huggingface.co/docs/safetensors). May not know: what tensors mean. */
-#include "continual/safetensors.h"
-#include "data/file.h"
+#include "safetensors.h"
+#include "file.h"
 
 #include <cjson/cJSON.h>
 #include <stdlib.h>
