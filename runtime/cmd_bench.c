@@ -5,7 +5,7 @@
  * the headline nothing. May not know: data sets. */
 #include "cmd_profile.h"
 #include "internal.h"
-#include "data/file.h"
+#include "ir/file.h"
 
 #include <stdio.h>
 #include <stdlib.h>
