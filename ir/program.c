@@ -75,8 +75,9 @@ static void put_plan(out *o, const lvt_plan *p) {
     put_number(o, p->graph->n_values, 4);
     put_number(o, p->n_steps, 4);
     put_number(o, p->n_stores, 4);
-    put_number(o, 0, 4);
+    put_number(o, p->n_prologue, 4);
     put_number(o, p->arena_bytes, 8);
+    put_number(o, p->kept_bytes, 8);
     for (uint32_t v = 0; v < p->graph->n_values; v++) {
         put_number(o, p->places[v].kind, 4);
         put_number(o, p->places[v].index, 4);
@@ -289,9 +290,11 @@ static lvt_status read_plan(file *f, lvt_graph *g, lvt_plan *plan) {
     in *s = &f->sections[PLAN];
     lvt_arena *arena = g->module->arena;
     uint64_t n_values = take(s, 4), n_steps = take(s, 4), n_stores = take(s, 4);
-    take(s, 4);
+    uint32_t n_prologue = (uint32_t)take(s, 4);
     *plan = (lvt_plan){.graph = g, .n_steps = (uint32_t)n_steps, .n_stores = (uint32_t)n_stores};
+    plan->n_prologue = n_prologue;
     plan->arena_bytes = take(s, 8);
+    plan->kept_bytes = take(s, 8);
     if (n_values != g->n_values || !has(s, n_values, PLACE) ||
         !has(s, n_values * (PLACE / 8) + n_steps + n_stores, 8))
         return DAMAGED(f, "E606", "the plan of entry %s does not fit its graph", g->name);
@@ -302,7 +305,7 @@ static lvt_status read_plan(file *f, lvt_graph *g, lvt_plan *plan) {
         return no_memory(f->diag);
     for (uint32_t v = 0; v < n_values; v++) {
         uint64_t kind = take(s, 4);
-        if (kind > LVT_PLACE_CONSTANT)
+        if (kind > LVT_PLACE_KEPT)
             return DAMAGED(f, "E606", "the plan of entry %s has a place of an unknown kind", g->name);
         plan->places[v].kind = (uint8_t)kind;
         plan->places[v].index = (uint32_t)take(s, 4);

@@ -25,16 +25,17 @@ lvt_family lvt_family_for(const lvt_graph *g, lvt_node_id n, const char **why);
 
 /* Where a value lives. A view shares the place of what it views, with its own offset and strides. */
 typedef enum lvt_place_kind {
-    LVT_PLACE_NOWHERE, /* not needed at run time (dead, or inside nothing) */
-    LVT_PLACE_ARENA,   /* offset bytes into the entry's arena */
-    LVT_PLACE_STATE,   /* state `index`, plus offset */
-    LVT_PLACE_INPUT,   /* input `index` of the entry, plus offset */
-    LVT_PLACE_CONSTANT /* the values of the `constant` node `index`, plus offset */
+    LVT_PLACE_NOWHERE,  /* not needed at run time (dead, or inside nothing) */
+    LVT_PLACE_ARENA,    /* offset bytes into the entry's arena */
+    LVT_PLACE_STATE,    /* state `index`, plus offset */
+    LVT_PLACE_INPUT,    /* input `index` of the entry, plus offset */
+    LVT_PLACE_CONSTANT, /* the values of the `constant` node `index`, plus offset */
+    LVT_PLACE_KEPT      /* offset bytes into the entry's kept memory, which outlives its runs */
 } lvt_place_kind;
 typedef struct lvt_place {
     uint8_t kind;
     uint32_t index;
-    uint64_t offset; /* bytes; a multiple of 64 for arena buffers, of the element size for views */
+    uint64_t offset; /* bytes; a multiple of 64 for arena and kept buffers, of the element size for views */
     int64_t strides[LVT_MAX_RANK]; /* in elements, one a dim of the value's type; 0 where it is broadcast */
 } lvt_place;
 
@@ -58,6 +59,9 @@ typedef struct lvt_plan { /* of one entry */
     uint32_t n_steps, n_stores;
     uint64_t arena_bytes; /* the entry's arena; entries share one allocation of the largest size, since only
                              states outlive a step */
+    uint64_t kept_bytes;  /* the entry's kept memory, its own */
+    uint32_t n_prologue; /* the first so many steps depend on states and constants alone: they run when states
+                            may have changed, not at every run */
 } lvt_plan;
 
 typedef struct lvt_compiled {
@@ -67,7 +71,7 @@ typedef struct lvt_compiled {
                            checkpoints */
     uint32_t version;   /* of the file format */
 } lvt_compiled;
-enum { LVT_PROGRAM_VERSION = 1 };
+enum { LVT_PROGRAM_VERSION = 2 };
 
 void lvt_compiled_free(lvt_compiled *p);
 /* Fills in hash and version: of what is computed and how, not of names of values, places in the model file or
@@ -79,6 +83,8 @@ lvt_status lvt_program_seal(lvt_compiled *p, lvt_diag *diag);
  *   - Of other nodes, input, state and constant lie at the start of their own memory, row-major (a constant
  * of one value may have any strides); a view's place follows from its operand's (strides of size-1 dims are
  * free); the rest is dead. What is nowhere is not read.
+ *   - The first n_prologue steps, in an entry without updates only, read nothing but states, constants and
+ * each other's results. These lie in the kept memory, which nobody else writes, and never share it.
  *   - Outputs, updates and stores read after the last step. An update of a state is a store, or its value
  * lies in the state itself, row-major, written by a step after which nothing reads the old value.
  *   - A `fused` or pointwise step may write a result over an operand that it is the last to read, if both

@@ -8,6 +8,7 @@
 #include "op.h"
 #include "text.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct checker {
@@ -76,6 +77,9 @@ static bool room(const checker *c, const lvt_place *p, uint64_t *out) {
             return false;
         *out = lvt_type_bytes(type_of(c, c->g->nodes[p->index].result));
         return true;
+    case LVT_PLACE_KEPT:
+        *out = c->plan->kept_bytes;
+        return p->index == 0;
     case LVT_PLACE_NOWHERE:
         break;
     }
@@ -175,10 +179,14 @@ static void check_result(checker *c, lvt_value v) {
     const lvt_place *p = place(c, v);
     if (p->kind == LVT_PLACE_NOWHERE)
         return;
-    if (p->kind != LVT_PLACE_ARENA && p->kind != LVT_PLACE_STATE)
+    bool prologue = c->defined[v] < c->plan->n_prologue;
+    if (prologue != (p->kind == LVT_PLACE_KEPT))
+        PROBLEM(c, v, "E631", VALUE_FORMAT "kept memory is for results of the prologue, and they for it",
+                VALUE_ARGS(c, v));
+    else if (p->kind != LVT_PLACE_ARENA && p->kind != LVT_PLACE_STATE && !prologue)
         PROBLEM(c, v, "E626", VALUE_FORMAT "a step may write to the arena or to a state only",
                 VALUE_ARGS(c, v));
-    else if (p->kind == LVT_PLACE_ARENA && p->offset % 64)
+    else if (p->kind != LVT_PLACE_STATE && p->offset % 64)
         PROBLEM(c, v, "E622", VALUE_FORMAT "offset %llu is not a multiple of 64", VALUE_ARGS(c, v),
                 (unsigned long long)p->offset);
     else if (!lvt_check_injective(type_of(c, v), p->strides))
@@ -241,6 +249,57 @@ static void check_reads(checker *c) {
         read_value(c, c->g->outputs[i].value, end, "output", i);
     for (uint32_t i = 0; i < c->plan->n_stores; i++)
         read_value(c, c->plan->stores[i].value, end, "store", i);
+}
+
+/* ---- the prologue -----------------------------------------------------------------------------------------
+ */
+
+/* Steps that do not run every time: what they read may only change when a state does. */
+static void check_prologue(checker *c) {
+    const lvt_plan *p = c->plan;
+    if (p->n_prologue > p->n_steps || (p->n_prologue && c->g->n_updates)) {
+        lvt_error(c->diag, LVT_USER, "E631", LVT_NOWHERE, "%s: a prologue of %u of %u steps%s", c->g->name,
+                  p->n_prologue, p->n_steps, c->g->n_updates ? " in an entry that updates states" : "");
+        c->problems++;
+        return;
+    }
+    for (uint32_t i = 0; i < p->n_prologue; i++) {
+        const lvt_node *n = &c->g->nodes[p->steps[i].node];
+        for (uint32_t k = 0; k < n->n_operands; k++) {
+            lvt_op op = (lvt_op)lvt_value_node(c->g, c->root[n->operands[k]])->op;
+            if (op == LVT_OP_input)
+                PROBLEM(c, n->result, "E631", VALUE_FORMAT "reads an input, but is in the prologue",
+                        VALUE_ARGS(c, n->result));
+        }
+    }
+}
+
+static int by_offset(const void *a, const void *b) {
+    const uint64_t *x = a, *y = b;
+    return x[0] < y[0] ? -1 : x[0] > y[0];
+}
+
+/* Kept values live for ever: no two of them may touch. False when out of memory. */
+static bool check_kept(checker *c) {
+    typedef uint64_t range[3]; /* begin, end, value */
+    range *all = lvt_arena_alloc(c->scratch, (c->g->n_values + (size_t)1) * sizeof *all);
+    size_t n = 0;
+    if (!all)
+        return false;
+    for (lvt_value v = 0; v < c->g->n_values; v++) {
+        if (c->root[v] != v || place(c, v)->kind != LVT_PLACE_KEPT)
+            continue;
+        all[n][0] = place(c, v)->offset;
+        all[n][1] = place(c, v)->offset + c->bytes[v];
+        all[n++][2] = v;
+    }
+    qsort(all, n, sizeof *all, by_offset);
+    for (size_t i = 1; i < n; i++) {
+        lvt_value v = (lvt_value)all[i][2], other = (lvt_value)all[i - 1][2];
+        if (all[i][0] < all[i - 1][1])
+            PROBLEM(c, v, "E630", VALUE_FORMAT "shares kept memory with %%%u", VALUE_ARGS(c, v), other);
+    }
+    return true;
 }
 
 /* ---- updates ----------------------------------------------------------------------------------------------
@@ -478,11 +537,12 @@ static bool check_plan(checker *c) {
     if (c->problems || !check_stores(c, stored))
         return true;
     check_reads(c);
+    check_prologue(c);
     check_updates(c, stored);
     if (c->problems)
         return true;
     check_states(c);
-    return check_arena(c);
+    return check_kept(c) && check_arena(c);
 }
 
 lvt_status lvt_program_verify(const lvt_compiled *p, lvt_diag *diag) {

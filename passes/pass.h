@@ -49,6 +49,7 @@ lvt_graph *lvt_pass_fuse_pointwise(lvt_pass *ctx, const lvt_graph *in);
 lvt_graph *lvt_pass_layout(lvt_pass *ctx, const lvt_graph *in);
 lvt_graph *lvt_pass_assign(lvt_pass *ctx, const lvt_graph *in);
 lvt_graph *lvt_pass_schedule(lvt_pass *ctx, const lvt_graph *in);
+lvt_graph *lvt_pass_hoist(lvt_pass *ctx, const lvt_graph *in);
 lvt_graph *lvt_pass_plan(lvt_pass *ctx, const lvt_graph *in);
 
 /* "message" at the node's place as an error of that status; sets ctx->status and returns NULL. */

@@ -140,13 +140,13 @@ lvt_value *lvt_plan_roots(const lvt_graph *g, lvt_arena *arena) {
 
 /* ---- the plan as text ---- */
 
-static const char *const place_names[] = {"nowhere", "arena", "state", "input", "constant"};
+static const char *const place_names[] = {"nowhere", "arena", "state", "input", "constant", "kept"};
 
 static void print_place(const lvt_plan *p, lvt_value v, lvt_text *out) {
     const lvt_place *place = &p->places[v];
     const lvt_type *t = &p->graph->values[v].type;
     lvt_text_add(out, "#   %%%u: %s", v, place_names[place->kind]);
-    if (place->kind != LVT_PLACE_NOWHERE && place->kind != LVT_PLACE_ARENA)
+    if (place->kind != LVT_PLACE_NOWHERE && place->kind != LVT_PLACE_ARENA && place->kind != LVT_PLACE_KEPT)
         lvt_text_add(out, " %u", place->index);
     lvt_text_add(out, " + %" PRIu64 " [", place->offset);
     for (int i = 0; i < t->rank; i++)
@@ -157,8 +157,11 @@ static void print_place(const lvt_plan *p, lvt_value v, lvt_text *out) {
 void lvt_plan_print(const lvt_plan *p, lvt_text *out) {
     if (!p->places)
         return;
-    lvt_text_add(out, "# plan @%s, arena %" PRIu64 " bytes\n", p->graph->name ? p->graph->name : "",
+    lvt_text_add(out, "# plan @%s, arena %" PRIu64 " bytes", p->graph->name ? p->graph->name : "",
                  p->arena_bytes);
+    if (p->n_prologue)
+        lvt_text_add(out, ", kept %" PRIu64 " bytes by the first %u steps", p->kept_bytes, p->n_prologue);
+    lvt_text_add(out, "\n");
     for (lvt_value v = 0; v < p->graph->n_values; v++)
         print_place(p, v, out);
     for (uint32_t i = 0; i < p->n_steps; i++) {

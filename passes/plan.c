@@ -1,6 +1,7 @@
-/* Pass plan: the place of every value. One arena for the step; buffers are placed largest first, each in the
- * smallest gap that holds it among those alive at the same time. New state is written where the old one lies
- * when all readers of the old come first, and an elementwise kernel writes over an operand that dies with it.
+/* Pass plan: the place of every value. Memory of its own for what outlives a run; one arena for the step:
+ * buffers are placed largest first, each in the smallest gap that holds it among those alive at the same
+ * time. New state is written where the old one lies when all readers of the old come first, and an
+ * elementwise kernel writes over an operand that dies with it.
  *
  * Invariant: two buffers alive at the same step do not overlap, except that a kernel may write over an
  * operand whose elements it reads at the same index only (in_place_ok). May not know: kernels beyond that
@@ -163,6 +164,7 @@ static uint32_t reuse(planner *p, uint32_t step, lvt_value v, uint64_t bytes) {
 
 static void make_buffers(planner *p) {
     const lvt_graph *g = p->g;
+    p->plan->kept_bytes = 0;
     for (uint32_t s = 0; s < p->plan->n_steps; s++) {
         const lvt_node *n = step_node(p, s);
         for (uint32_t k = 0; k < n->n_results; k++) {
@@ -171,6 +173,12 @@ static void make_buffers(planner *p) {
                 continue;
             uint64_t bytes = lvt_strides_span(&g->values[v].type, p->plan->places[v].strides);
             bytes = (bytes + ALIGN - 1) / ALIGN * ALIGN;
+            if (s < p->plan->n_prologue) { /* one after the other: they live for ever */
+                p->plan->places[v].kind = LVT_PLACE_KEPT;
+                p->plan->places[v].offset = p->plan->kept_bytes;
+                p->plan->kept_bytes += bytes;
+                continue;
+            }
             uint32_t b = reuse(p, s, v, bytes);
             if (b == LVT_NONE) {
                 b = p->n_buffers++;
@@ -284,6 +292,8 @@ static void report(planner *p) {
         states += lvt_type_bytes(&m->states[i].type);
     lvt_text_add(text, "entry %s: arena %.2f MB, states %.2f MB", p->g->name ? p->g->name : "",
                  (double)p->plan->arena_bytes / 1e6, (double)states / 1e6);
+    if (p->plan->kept_bytes)
+        lvt_text_add(text, ", kept %.2f MB", (double)p->plan->kept_bytes / 1e6);
     if (p->plan->n_steps) {
         const lvt_node *node = step_node(p, at);
         lvt_text_add(text, "\n  peak %.2f MB at step %u of %u, %s", (double)most / 1e6, at, p->plan->n_steps,

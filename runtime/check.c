@@ -247,11 +247,15 @@ lvt_status lvt_session_check(lvt_session *s, int entry, const void *const *input
         const lvt_node *node = lvt_value_node(e->graph, v);
         c.roots[v] = lvt_op_of(node)->kind == LVT_KIND_VIEW ? c.roots[node->operands[0]] : v;
     }
+    e->fresh = false; /* a step may fail half-way */
     if (bytes)
         memcpy(saved, s->state_block.base, bytes);
     int team = lvt_team(s->threads);
-    for (uint32_t i = 0; i < e->plan->n_steps && status == LVT_OK; i++)
+    for (uint32_t i = 0; i < e->plan->n_steps && status == LVT_OK; i++) {
+        if (i == e->plan->n_prologue)
+            lvt_session_prepare(s, entry);
         status = check_step(&c, i);
+    }
     lvt_team(team);
     if (bytes)
         memcpy(s->state_block.base, saved, bytes);

@@ -75,6 +75,9 @@ static void print_text(const lvt_program *p, const char *path, bool states) {
             if (counts[f])
                 printf(" %u %s", counts[f], lvt_family_name((lvt_family)f));
         }
+        if (plan->n_prologue)
+            printf("; the first %u run once, and keep %.2f MiB", plan->n_prologue,
+                   (double)plan->kept_bytes / 1048576);
         printf("\n  memory  %.2f MiB of working memory, %u states copied at the end\n",
                (double)plan->arena_bytes / 1048576, plan->n_stores);
         printf("  cost    %.3f GFLOP, %.3f GB read and written\n", flops * 1e-9, traffic * 1e-9);

@@ -102,7 +102,7 @@ static int by_time(const void *a, const void *b) {
 uint32_t lvt_profile_collect(const lvt_plan *plan, const double *seconds, lvt_profile_by by,
                              const lvt_limits *limits, lvt_profile_row *rows) {
     uint32_t n = 0;
-    for (uint32_t i = 0; i < plan->n_steps; i++) {
+    for (uint32_t i = plan->n_prologue; i < plan->n_steps; i++) { /* the prologue is no part of a run */
         lvt_profile_row named;
         name_row(plan, i, by, &named);
         uint32_t k = 0;

@@ -35,6 +35,11 @@ typedef struct lvt_end_copy {
     void *stage; /* not NULL: copied here first, so that states can be exchanged */
 } lvt_end_copy;
 
+typedef struct lvt_block { /* one mapping, zeroed, 2 MiB aligned when large */
+    void *base;
+    size_t bytes;
+} lvt_block;
+
 typedef struct lvt_session_entry {
     const lvt_plan *plan;
     const lvt_graph *graph;
@@ -47,12 +52,10 @@ typedef struct lvt_session_entry {
     void **defaults; /* packed default values of inputs, NULL where there is none */
     uint32_t n_patches, n_out_copies, n_stores;
     lvt_step_time *times;
+    lvt_block kept;   /* results of the prologue, then what kernels make of steady operands */
+    size_t *kept_at;  /* one a step: where its kernel's part of `kept` begins */
+    bool fresh;       /* `kept` holds what the states, as they are, give */
 } lvt_session_entry;
-
-typedef struct lvt_block { /* one mapping, zeroed, 2 MiB aligned when large */
-    void *base;
-    size_t bytes;
-} lvt_block;
 
 struct lvt_session {
     lvt_program *program;
@@ -101,6 +104,8 @@ void lvt_init_values(const lvt_state *state, uint64_t seed, int threads, void *p
 /* Points the tables at the inputs; LVT_USER when one is missing that has no default. */
 lvt_status lvt_session_bind(lvt_session *s, int entry, const void *const *inputs, lvt_diag *diag);
 void lvt_session_run_step(lvt_session *s, int entry, uint32_t step);
+/* What kernels make of steady operands; between the prologue and the other steps. */
+void lvt_session_prepare(lvt_session *s, int entry);
 /* Copies outputs and stores states. */
 void lvt_session_finish(lvt_session *s, int entry);
 int lvt_processors(void); /* how many this process may use, at least 1 */

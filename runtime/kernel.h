@@ -1,7 +1,7 @@
 /* The interface between the session and the kernel families.
  *
- * Invariants: make() does all that can fail (compile, allocate); run() allocates nothing, takes no lock, cannot fail,
- * and gives the same bits for the same inputs and number of threads. May not know: data sets, the driver. */
+ * Invariants: make() does all that can fail (compile, allocate); run() and prepare() allocate nothing, take no lock, cannot fail,
+ * and give the same bits for the same inputs and number of threads. May not know: data sets, the driver. */
 #ifndef LVT_RUNTIME_KERNEL_H
 #define LVT_RUNTIME_KERNEL_H
 
@@ -20,6 +20,10 @@ struct lvt_kernel {
     void (*run)(lvt_kernel *k, void *const *operands, void *const *results, void *scratch);
     void (*free)(lvt_kernel *k);
     size_t scratch_bytes;
+    /* What a kernel makes of its steady operands lies in kept memory: 64-byte aligned, its own from prepare() on, which comes before
+     * the first run and again whenever such an operand may have changed. 0 and NULL: it makes nothing. */
+    size_t kept_bytes;
+    void (*prepare)(lvt_kernel *k, void *const *operands, void *scratch, void *kept);
 };
 
 /* What a family needs for making kernels: the session owns oneDNN's context, the program the code generator's. */
@@ -27,6 +31,7 @@ typedef struct lvt_kernel_request {
     const lvt_graph *graph;
     lvt_node_id node;
     const lvt_view *operands, *results;
+    const bool *steady; /* one an operand: the same at every run until prepare() is called again. NULL: none is */
     int threads; /* size of the team at run time */
     lvt_diag *diag;
     lvt_pos at;

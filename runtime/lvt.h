@@ -50,7 +50,10 @@ void lvt_session_free(lvt_session *s);
 lvt_status lvt_session_run(lvt_session *s, int entry, const void *const *inputs, lvt_diag *diag);
 /* Packed elements of output i of the last run; valid until the next run of any entry. */
 const void *lvt_session_output(const lvt_session *s, int entry, int output);
-/* State by index in the module: packed row-major elements, to read or to write between runs. */
+/* State by index in the module: packed row-major elements, to read or to write before the next run of any entry. Whoever writes after
+ * a run asks for the pointer again, though it is the same: entries without updates keep what they make of states alone (folded
+ * norms, packed weights) from run to run. They make it anew in their first run after a call of this function, a run of an
+ * entry with updates, or lvt_session_reset. */
 void *lvt_session_state(lvt_session *s, uint32_t state);
 void lvt_session_reset(lvt_session *s, uint64_t seed); /* initial values again */
 

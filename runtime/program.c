@@ -89,7 +89,7 @@ int lvt_entry_output(const lvt_program *p, int entry, const char *name) {
 void lvt_entry_cost(const lvt_program *p, int entry, double *flops, double *bytes) {
     const lvt_plan *plan = &p->compiled->plans[entry];
     *flops = *bytes = 0;
-    for (uint32_t i = 0; i < plan->n_steps; i++) {
+    for (uint32_t i = plan->n_prologue; i < plan->n_steps; i++) { /* the prologue is no part of a run */
         lvt_cost cost = lvt_node_cost(plan->graph, &plan->graph->nodes[plan->steps[i].node]);
         *flops += cost.flops;
         *bytes += cost.bytes;

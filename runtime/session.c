@@ -1,7 +1,8 @@
 /* Sessions: the memory of a running program, its kernels, and the loop over its steps.
  *
  * Invariants: lvt_session_new does all that can fail; a run walks tables of pointers made there, patches
- * those that follow inputs, allocates nothing and takes no lock. Kernels belong to the session, because they
+ * those that follow inputs, allocates nothing and takes no lock. Kept memory of an entry is what its prologue
+ * made of the states as they are, or not fresh. Kernels belong to the session, because they
  * are made for its number of threads and keep run state of their own. May not know: how a family works,
  * files, data sets. */
 #include "internal.h"
@@ -66,7 +67,8 @@ static lvt_status make_constants(lvt_session *s, const lvt_plan *plan, void **co
 }
 
 /* Where a place is now, for those that do not follow an input; NULL for the others. */
-static void *fixed_place(lvt_session *s, const lvt_place *place, void **constants) {
+static void *fixed_place(lvt_session *s, const lvt_session_entry *e, const lvt_place *place,
+                         void **constants) {
     switch ((lvt_place_kind)place->kind) {
     case LVT_PLACE_ARENA:
         return (char *)s->arena.base + place->offset;
@@ -74,6 +76,8 @@ static void *fixed_place(lvt_session *s, const lvt_place *place, void **constant
         return (char *)s->states[place->index] + place->offset;
     case LVT_PLACE_CONSTANT:
         return (char *)constants[place->index] + place->offset;
+    case LVT_PLACE_KEPT:
+        return (char *)e->kept.base + place->offset;
     default:
         return NULL;
     }
@@ -81,7 +85,7 @@ static void *fixed_place(lvt_session *s, const lvt_place *place, void **constant
 
 static void add_pointer(lvt_session *s, lvt_session_entry *e, void **constants, lvt_value v, void **slot) {
     const lvt_place *place = &e->plan->places[v];
-    *slot = fixed_place(s, place, constants);
+    *slot = fixed_place(s, e, place, constants);
     if (place->kind == LVT_PLACE_INPUT)
         e->patches[e->n_patches++] = (lvt_patch){slot, place->index, place->offset};
 }
@@ -144,9 +148,10 @@ static lvt_status make_tables(lvt_session *s, lvt_session_entry *e, void *discar
         lvt_value v = g->outputs[i].value;
         const lvt_place *place = &plan->places[v];
         const lvt_type *type = &g->values[v].type;
-        bool stays = place->kind == LVT_PLACE_ARENA || place->kind == LVT_PLACE_CONSTANT;
+        bool stays = place->kind == LVT_PLACE_ARENA || place->kind == LVT_PLACE_CONSTANT ||
+                     place->kind == LVT_PLACE_KEPT;
         if (stays && lvt_strides_packed(type, place->strides)) {
-            e->outputs[i] = fixed_place(s, place, constants);
+            e->outputs[i] = fixed_place(s, e, place, constants);
             continue;
         }
         lvt_end_copy *copy = &e->out_copies[e->n_out_copies++];
@@ -211,14 +216,20 @@ static lvt_status make_kernels(lvt_session *s, lvt_session_entry *e, lvt_arena *
         const lvt_node *n = &plan->graph->nodes[plan->steps[i].node];
         lvt_view *views =
             lvt_arena_alloc(temporary, ((size_t)n->n_operands + n->n_results + 1) * sizeof *views);
-        if (!views)
+        bool *steady = lvt_arena_alloc(temporary, n->n_operands + (size_t)1);
+        if (!views || !steady)
             return no_memory(diag);
+        for (uint32_t k = 0; k < n->n_operands && i >= plan->n_prologue && !plan->graph->n_updates; k++) {
+            lvt_place_kind kind = (lvt_place_kind)plan->places[n->operands[k]].kind;
+            steady[k] = kind == LVT_PLACE_STATE || kind == LVT_PLACE_CONSTANT || kind == LVT_PLACE_KEPT;
+        }
         views_of(plan, n->operands, 0, n->n_operands, views);
         views_of(plan, NULL, n->result, n->n_results, views + n->n_operands);
         lvt_kernel_request r = {plan->graph,
                                 plan->steps[i].node,
                                 views,
                                 views + n->n_operands,
+                                steady,
                                 s->threads,
                                 diag,
                                 lvt_module_pos(plan->graph->module, n->loc)};
@@ -281,6 +292,19 @@ static lvt_status make_states(lvt_session *s, lvt_diag *diag) {
     return LVT_OK;
 }
 
+/* Memory that outlives the runs of an entry: the plan's, then the kernels'. */
+static bool make_kept(lvt_session *s, lvt_session_entry *e) {
+    size_t bytes = (e->plan->kept_bytes + 63) / 64 * 64;
+    e->kept_at = lvt_arena_alloc(s->pool, (e->plan->n_steps + 1) * sizeof *e->kept_at);
+    if (!e->kept_at)
+        return false;
+    for (uint32_t k = 0; k < e->plan->n_steps; k++) {
+        e->kept_at[k] = bytes;
+        bytes += (e->kernels[k]->kept_bytes + 63) / 64 * 64;
+    }
+    return lvt_block_map(&e->kept, bytes);
+}
+
 static lvt_status session_make(lvt_session *s, lvt_diag *diag) {
     const lvt_compiled *c = s->program->compiled;
     s->n_entries = c->module->n_entries;
@@ -315,6 +339,10 @@ static lvt_status session_make(lvt_session *s, lvt_diag *diag) {
     scratch = (scratch + 63) / 64 * 64;
     if (!lvt_block_map(&s->arena, arena) || !lvt_block_map(&s->scratch, scratch + discard))
         return no_memory(diag);
+    for (uint32_t i = 0; i < s->n_entries; i++) {
+        if (!make_kept(s, &s->entries[i]))
+            return no_memory(diag);
+    }
     for (uint32_t i = 0; i < s->n_entries && status == LVT_OK; i++)
         status = make_tables(s, &s->entries[i], discard ? (char *)s->scratch.base + scratch : NULL, diag);
     return status;
@@ -351,6 +379,7 @@ void lvt_session_free(lvt_session *s) {
             if (s->entries[i].kernels[k])
                 s->entries[i].kernels[k]->free(s->entries[i].kernels[k]);
         }
+        lvt_block_unmap(&s->entries[i].kept);
     }
     if (s->onednn)
         lvt_onednn_free(s->onednn);
@@ -361,8 +390,15 @@ void lvt_session_free(lvt_session *s) {
     free(s);
 }
 
+/* States may have changed: what was made of them has to be made again. */
+static void states_changed(lvt_session *s) {
+    for (uint32_t i = 0; i < s->n_entries; i++)
+        s->entries[i].fresh = false;
+}
+
 void lvt_session_reset(lvt_session *s, uint64_t seed) {
     const lvt_module *m = s->program->compiled->module;
+    states_changed(s);
     for (uint32_t i = 0; i < m->n_states; i++)
         lvt_init_values(&m->states[i], seed, s->threads, s->states[i]);
 }
@@ -393,6 +429,15 @@ void lvt_session_run_step(lvt_session *s, int entry, uint32_t step) {
     e->kernels[step]->run(e->kernels[step], e->operands[step], e->results[step], s->scratch.base);
 }
 
+void lvt_session_prepare(lvt_session *s, int entry) {
+    lvt_session_entry *e = &s->entries[entry];
+    for (uint32_t i = e->plan->n_prologue; i < e->plan->n_steps; i++) {
+        lvt_kernel *k = e->kernels[i];
+        if (k->kept_bytes)
+            k->prepare(k, e->operands[i], s->scratch.base, (char *)e->kept.base + e->kept_at[i]);
+    }
+}
+
 void lvt_session_finish(lvt_session *s, int entry) {
     lvt_session_entry *e = &s->entries[entry];
     for (uint32_t i = 0; i < e->n_out_copies;
@@ -417,26 +462,35 @@ void lvt_session_finish(lvt_session *s, int entry) {
     }
 }
 
+static void run_steps(lvt_session *s, int entry, uint32_t first, uint32_t end) {
+    lvt_session_entry *e = &s->entries[entry];
+    double begin = s->profile ? lvt_seconds() : 0;
+    for (uint32_t i = first; i < end; i++) {
+        lvt_session_run_step(s, entry, i);
+        if (s->profile) {
+            double now = lvt_seconds();
+            e->times[i].seconds += now - begin;
+            e->times[i].runs++;
+            begin = now;
+        }
+    }
+}
+
 lvt_status lvt_session_run(lvt_session *s, int entry, const void *const *inputs, lvt_diag *diag) {
     lvt_status status = lvt_session_bind(s, entry, inputs, diag);
     if (status != LVT_OK)
         return status;
     lvt_session_entry *e = &s->entries[entry];
     int team = lvt_team(s->threads);
-    if (s->profile) {
-        double begin = lvt_seconds();
-        for (uint32_t i = 0; i < e->plan->n_steps; i++) {
-            lvt_session_run_step(s, entry, i);
-            double end = lvt_seconds();
-            e->times[i].seconds += end - begin;
-            e->times[i].runs++;
-            begin = end;
-        }
-    } else {
-        for (uint32_t i = 0; i < e->plan->n_steps; i++)
-            lvt_session_run_step(s, entry, i);
+    if (!e->fresh) {
+        run_steps(s, entry, 0, e->plan->n_prologue);
+        lvt_session_prepare(s, entry);
+        e->fresh = true;
     }
+    run_steps(s, entry, e->plan->n_prologue, e->plan->n_steps);
     lvt_session_finish(s, entry);
+    if (e->graph->n_updates)
+        states_changed(s);
     lvt_team(team);
     return LVT_OK;
 }
@@ -446,6 +500,7 @@ const void *lvt_session_output(const lvt_session *s, int entry, int output) {
 }
 
 void *lvt_session_state(lvt_session *s, uint32_t state) {
+    states_changed(s);
     return s->states[state];
 }
 

@@ -127,6 +127,20 @@ lvt_at lvt_scratch_at(lvt_onednn_kernel *k, size_t bytes) {
     return at;
 }
 
+lvt_at lvt_kept_at(lvt_onednn_kernel *k, size_t bytes) {
+    lvt_at at = {LVT_AT_KEPT, 0, k->kept};
+    k->kept += (bytes + 63) / 64 * 64;
+    return at;
+}
+
+bool lvt_at_steady(const lvt_kernel_request *r, lvt_at at) {
+    return at.where == LVT_AT_OPERAND && r->steady && r->steady[at.index];
+}
+
+lvt_at lvt_packed_at(lvt_onednn_kernel *k, const lvt_kernel_request *r, lvt_at plain, size_t bytes) {
+    return lvt_at_steady(r, plain) ? lvt_kept_at(k, bytes) : lvt_scratch_at(k, bytes);
+}
+
 bool lvt_pd_is_reference(dnnl_primitive_desc_t pd) {
     const char *info = NULL;
     if (dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, (void *)&info) != dnnl_success || !info)
@@ -144,13 +158,14 @@ static dnnl_status_t add_memory(lvt_onednn_kernel *k, lvt_call *call, int arg, l
     return status;
 }
 
-dnnl_status_t lvt_call_add(lvt_onednn_kernel *k, dnnl_primitive_desc_t pd, int n, const int *arg,
-                           const lvt_md_ref *md, const lvt_at *at) {
-    dnnl_status_t status = k->n_calls < LVT_MAX_CALLS && n < LVT_MAX_ARGS ? dnnl_success : dnnl_runtime_error;
+static dnnl_status_t add_call(lvt_onednn_kernel *k, lvt_call *list, int *length, int most,
+                              dnnl_primitive_desc_t pd, int n, const int *arg, const lvt_md_ref *md,
+                              const lvt_at *at) {
+    dnnl_status_t status = *length < most && n < LVT_MAX_ARGS ? dnnl_success : dnnl_runtime_error;
     if (status == dnnl_success) {
-        lvt_call *call = &k->calls[k->n_calls];
+        lvt_call *call = &list[*length];
         status = dnnl_primitive_create(&call->primitive, pd);
-        k->n_calls += status == dnnl_success;
+        *length += status == dnnl_success;
         for (int i = 0; i < n && status == dnnl_success; i++)
             status = add_memory(k, call, arg[i], md[i], at[i]);
         lvt_md_ref pad = dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
@@ -161,6 +176,11 @@ dnnl_status_t lvt_call_add(lvt_onednn_kernel *k, dnnl_primitive_desc_t pd, int n
     return status;
 }
 
+dnnl_status_t lvt_call_add(lvt_onednn_kernel *k, dnnl_primitive_desc_t pd, int n, const int *arg,
+                           const lvt_md_ref *md, const lvt_at *at) {
+    return add_call(k, k->calls, &k->n_calls, LVT_MAX_CALLS, pd, n, arg, md, at);
+}
+
 dnnl_status_t lvt_call_reorder(lvt_onednn_kernel *k, lvt_md_ref from, lvt_at from_at, lvt_md_ref to,
                                lvt_at to_at) {
     dnnl_primitive_desc_t pd;
@@ -169,8 +189,11 @@ dnnl_status_t lvt_call_reorder(lvt_onednn_kernel *k, lvt_md_ref from, lvt_at fro
         dnnl_reorder_primitive_desc_create(&pd, from, engine, to, engine, k->context->attr);
     if (status != dnnl_success)
         return status;
-    status = lvt_call_add(k, pd, 2, (const int[]){DNNL_ARG_FROM, DNNL_ARG_TO}, (const lvt_md_ref[]){from, to},
-                          (const lvt_at[]){from_at, to_at});
+    bool once = to_at.where == LVT_AT_KEPT;
+    status =
+        add_call(k, once ? k->prepared : k->calls, once ? &k->n_prepared : &k->n_calls,
+                 once ? LVT_MAX_PREPARED : LVT_MAX_CALLS, pd, 2, (const int[]){DNNL_ARG_FROM, DNNL_ARG_TO},
+                 (const lvt_md_ref[]){from, to}, (const lvt_at[]){from_at, to_at});
     dnnl_primitive_desc_destroy(pd);
     return status;
 }
@@ -178,14 +201,15 @@ dnnl_status_t lvt_call_reorder(lvt_onednn_kernel *k, lvt_md_ref from, lvt_at fro
 /* ---- the kernel -------------------------------------------------------------------------------------------
  */
 
-static void kernel_run(lvt_kernel *base, void *const *operands, void *const *results, void *scratch) {
-    lvt_onednn_kernel *k = (lvt_onednn_kernel *)base;
-    for (int i = 0; i < k->n_calls; i++) {
-        lvt_call *call = &k->calls[i];
+static void run_calls(lvt_onednn_kernel *k, lvt_call *calls, int n, void *const *operands,
+                      void *const *results, void *scratch) {
+    for (int i = 0; i < n; i++) {
+        lvt_call *call = &calls[i];
         for (int a = 0; a < call->n; a++) {
             const lvt_at *at = &call->at[a];
             void *p = at->where == LVT_AT_OPERAND  ? operands[at->index]
                       : at->where == LVT_AT_RESULT ? results[at->index]
+                      : at->where == LVT_AT_KEPT   ? (char *)k->kept_base + at->offset
                                                    : (char *)scratch + at->offset;
             if (p != call->last[a]) { /* only inputs move from run to run */
                 dnnl_memory_set_data_handle(call->args[a].memory, p);
@@ -196,12 +220,28 @@ static void kernel_run(lvt_kernel *base, void *const *operands, void *const *res
     }
 }
 
-static void kernel_clear(lvt_onednn_kernel *k) {
-    for (int i = 0; i < k->n_calls; i++) {
-        for (int a = 0; a < k->calls[i].n; a++)
-            dnnl_memory_destroy(k->calls[i].args[a].memory);
-        dnnl_primitive_destroy(k->calls[i].primitive);
+static void kernel_run(lvt_kernel *base, void *const *operands, void *const *results, void *scratch) {
+    lvt_onednn_kernel *k = (lvt_onednn_kernel *)base;
+    run_calls(k, k->calls, k->n_calls, operands, results, scratch);
+}
+
+static void kernel_prepare(lvt_kernel *base, void *const *operands, void *scratch, void *kept) {
+    lvt_onednn_kernel *k = (lvt_onednn_kernel *)base;
+    k->kept_base = kept;
+    run_calls(k, k->prepared, k->n_prepared, operands, NULL, scratch);
+}
+
+static void clear_calls(lvt_call *calls, int n) {
+    for (int i = 0; i < n; i++) {
+        for (int a = 0; a < calls[i].n; a++)
+            dnnl_memory_destroy(calls[i].args[a].memory);
+        dnnl_primitive_destroy(calls[i].primitive);
     }
+}
+
+static void kernel_clear(lvt_onednn_kernel *k) {
+    clear_calls(k->calls, k->n_calls);
+    clear_calls(k->prepared, k->n_prepared);
 }
 
 static void kernel_free(lvt_kernel *base) {
@@ -248,11 +288,12 @@ lvt_status lvt_onednn_make(lvt_onednn *c, const lvt_kernel_request *r, lvt_kerne
     lvt_onednn_kernel *k = calloc(1, sizeof *k);
     if (!k)
         return lvt_error(r->diag, LVT_NOMEM, NULL, r->at, "out of memory");
-    k->base = (lvt_kernel){kernel_run, kernel_free, 0};
+    k->base = (lvt_kernel){.run = kernel_run, .free = kernel_free, .prepare = kernel_prepare};
     k->context = c;
     dnnl_status_t status = op == LVT_OP_matmul ? lvt_onednn_matmul(k, r) : lvt_onednn_conv(k, r);
     if (status == dnnl_success) {
         k->base.scratch_bytes = k->scratch;
+        k->base.kept_bytes = k->kept;
         *out = &k->base;
         return LVT_OK;
     }

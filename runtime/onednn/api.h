@@ -50,14 +50,14 @@ dnnl_status_t lvt_pd_conv(lvt_onednn *c, lvt_op kind, lvt_md_ref x, lvt_md_ref w
  */
 
 /* Where an argument of a primitive is at run time. */
-typedef enum lvt_where { LVT_AT_OPERAND, LVT_AT_RESULT, LVT_AT_SCRATCH } lvt_where;
+typedef enum lvt_where { LVT_AT_OPERAND, LVT_AT_RESULT, LVT_AT_SCRATCH, LVT_AT_KEPT } lvt_where;
 typedef struct lvt_at {
     lvt_where where;
     uint32_t index; /* of operand or result */
-    size_t offset;  /* bytes, of scratch */
+    size_t offset;  /* bytes, of scratch or kept memory */
 } lvt_at;
 
-enum { LVT_MAX_ARGS = 4, LVT_MAX_CALLS = 4 };
+enum { LVT_MAX_ARGS = 4, LVT_MAX_CALLS = 4, LVT_MAX_PREPARED = 2 };
 typedef struct lvt_call {
     dnnl_primitive_t primitive;
     dnnl_exec_arg_t args[LVT_MAX_ARGS];
@@ -68,19 +68,27 @@ typedef struct lvt_call {
 typedef struct lvt_onednn_kernel {
     lvt_kernel base;
     lvt_onednn *context;
-    lvt_call calls[LVT_MAX_CALLS];
-    int n_calls;
-    size_t scratch; /* bytes laid out so far */
+    lvt_call calls[LVT_MAX_CALLS], prepared[LVT_MAX_PREPARED]; /* at each run; when steady operands changed */
+    int n_calls, n_prepared;
+    size_t scratch, kept; /* bytes laid out so far */
+    void *kept_base;      /* once prepared */
 } lvt_onednn_kernel;
 
 /* Room for `bytes` of scratch that no other part of the kernel uses. */
 lvt_at lvt_scratch_at(lvt_onednn_kernel *k, size_t bytes);
+/* The same of kept memory. */
+lvt_at lvt_kept_at(lvt_onednn_kernel *k, size_t bytes);
 /* Appends the primitive of pd with its arguments and its scratchpad; pd and descriptors stay the caller's. */
 dnnl_status_t lvt_call_add(lvt_onednn_kernel *k, dnnl_primitive_desc_t pd, int n, const int *arg,
                            const lvt_md_ref *md, const lvt_at *at);
-/* Appends a copy between layouts. */
+/* Appends a copy between layouts; one into kept memory is made when the kernel is prepared, the others at
+ * each run. */
 dnnl_status_t lvt_call_reorder(lvt_onednn_kernel *k, lvt_md_ref from, lvt_at from_at, lvt_md_ref to,
                                lvt_at to_at);
+/* Room for a packed copy of an operand or result: kept where that operand is steady. */
+lvt_at lvt_packed_at(lvt_onednn_kernel *k, const lvt_kernel_request *r, lvt_at plain, size_t bytes);
+/* The operand is the same at every run. */
+bool lvt_at_steady(const lvt_kernel_request *r, lvt_at at);
 /* True when the implementation is oneDNN's plain C++ reference, which is hundreds of times slower than the
  * others. */
 bool lvt_pd_is_reference(dnnl_primitive_desc_t pd);

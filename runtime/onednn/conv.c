@@ -1,8 +1,9 @@
 /* Convolutions on oneDNN: channels-last images, weights kept plain in the program's state.
  *
- * The weights' layout inside is the primitive's own choice; a reorder through scratch before (or, for their
- * gradient, after) costs a few hundredths of the convolution. Images that are not packed channels-last are
- * packed when the primitive would otherwise fall to its reference. May not know: where images come from. */
+ * The weights' layout inside is the primitive's own choice; a reorder before (or, for their gradient, after)
+ * costs a few hundredths of the convolution with large batches, and nothing where weights are steady. Images
+ * that are not packed channels-last are packed when the primitive would otherwise fall to its reference. May
+ * not know: where images come from. */
 #include "api.h"
 
 #include <string.h>
@@ -129,7 +130,7 @@ dnnl_status_t lvt_onednn_conv(lvt_onednn_kernel *k, const lvt_kernel_request *r)
     pack[W] = !dnnl_memory_desc_equal(used[W], c.plain[W]);
     lvt_at at[N_TENSORS];
     for (int i = 0; i < N_TENSORS; i++)
-        at[i] = pack[i] ? lvt_scratch_at(k, dnnl_memory_desc_get_size(used[i])) : c.at[i];
+        at[i] = pack[i] ? lvt_packed_at(k, r, c.at[i], dnnl_memory_desc_get_size(used[i])) : c.at[i];
     for (int i = 0; i < N_TENSORS && status == dnnl_success; i++) {
         if (pack[i] && i != c.computed)
             status = lvt_call_reorder(k, c.plain[i], c.at[i], used[i], at[i]);

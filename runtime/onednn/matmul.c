@@ -175,18 +175,21 @@ static lvt_md describe(const product *p, int i, bool packed) {
     return lvt_md_strided(nb + 2, dims, x->type, strides);
 }
 
-static int64_t distinct(const product *p, int i) { /* elements of a packed copy */
-    int64_t rows, cols;
+/* B as the primitive likes it best. */
+static lvt_md describe_any(const product *p, int i) {
+    int64_t dims[LVT_MAX_RANK], rows, cols;
     extents(p, i, &rows, &cols);
-    int64_t n = rows * cols;
     for (int d = 0; d < p->n_batch; d++)
-        n *= p->x[i].batch[d] == 0 ? 1 : p->batch[d];
-    return n;
+        dims[d] = p->x[i].batch[d] == 0 ? 1 : p->batch[d];
+    dims[p->n_batch] = rows;
+    dims[p->n_batch + 1] = cols;
+    return lvt_md_any(p->n_batch + 2, dims, p->x[i].type);
 }
 
 typedef struct form { /* one way to compute it: which matrices are packed */
     lvt_md strided[N_MATRICES], used[N_MATRICES];
     bool packed[N_MATRICES];
+    bool any; /* B in the primitive's own layout: used[B] was only a question */
     dnnl_primitive_desc_t pd;
 } form;
 
@@ -200,12 +203,12 @@ static void form_free(form *f) {
     *f = (form){0};
 }
 
-static dnnl_status_t form_make(lvt_onednn *c, const product *p, unsigned pack, form *f) {
-    *f = (form){0};
+static dnnl_status_t form_make(lvt_onednn *c, const product *p, unsigned pack, bool any, form *f) {
+    *f = (form){.any = any};
     for (int i = 0; i < N_MATRICES; i++) {
         f->packed[i] = pack >> i & 1;
         f->strided[i] = describe(p, i, false);
-        f->used[i] = describe(p, i, f->packed[i]);
+        f->used[i] = any && i == B ? describe_any(p, i) : describe(p, i, f->packed[i]);
         if (!f->strided[i] || !f->used[i]) {
             form_free(f);
             return dnnl_invalid_arguments;
@@ -219,8 +222,9 @@ static dnnl_status_t form_make(lvt_onednn *c, const product *p, unsigned pack, f
     return status;
 }
 
-/* The first form with a fast kernel, packing as little as possible; else any that works at all. */
-static dnnl_status_t choose(lvt_onednn *c, const product *p, form *best) {
+/* The first form with a fast kernel, packing as little as possible; else any that works at all. prefer_any: B
+ * in the primitive's own layout first. */
+static dnnl_status_t choose(lvt_onednn *c, const product *p, bool prefer_any, form *best) {
     static const unsigned order[] = {
         0, 1u << A, 1u << B, 1u << Y, 1u << A | 1u << B, 1u << A | 1u << Y, 1u << B | 1u << Y, 7};
     unsigned must = 0;
@@ -228,11 +232,19 @@ static dnnl_status_t choose(lvt_onednn *c, const product *p, form *best) {
         must |= (unsigned)!(fits(p, i) && trusted(p, i)) << i;
     dnnl_status_t status = dnnl_unimplemented;
     *best = (form){0};
+    for (size_t i = 0; prefer_any && i < sizeof order / sizeof *order; i++) {
+        if (!(order[i] & 1u << B) || (order[i] & (must | 1u << B)) != (must | 1u << B) ||
+            form_make(c, p, order[i], true, best) != dnnl_success)
+            continue;
+        if (!lvt_pd_is_reference(best->pd))
+            return dnnl_success;
+        form_free(best);
+    }
     for (size_t i = 0; i < sizeof order / sizeof *order; i++) {
         form f;
         if ((order[i] & must) != must)
             continue;
-        dnnl_status_t made = form_make(c, p, order[i], &f);
+        dnnl_status_t made = form_make(c, p, order[i], false, &f);
         if (made != dnnl_success) {
             status = best->pd ? dnnl_success : made;
             continue;
@@ -287,21 +299,26 @@ dnnl_status_t lvt_onednn_matmul(lvt_onednn_kernel *k, const lvt_kernel_request *
     tidy_strides(&p);
 
     form f;
-    dnnl_status_t status = choose(k->context, &p, &f);
+    dnnl_status_t status = choose(k->context, &p, lvt_at_steady(r, p.x[B].at), &f);
     if (status != dnnl_success)
         return status;
     lvt_at at[N_MATRICES];
+    lvt_md_ref used[N_MATRICES] = {f.used[A], f.used[B], f.used[Y]};
+    if (f.any) {
+        used[B] = dnnl_primitive_desc_query_md(f.pd, dnnl_query_weights_md, 0);
+        f.packed[B] = !dnnl_memory_desc_equal(used[B], f.strided[B]);
+    }
     for (int i = 0; i < N_MATRICES; i++)
-        at[i] = f.packed[i] ? lvt_scratch_at(k, (size_t)distinct(&p, i) * p.x[i].size) : p.x[i].at;
+        at[i] = f.packed[i] ? lvt_packed_at(k, r, p.x[i].at, dnnl_memory_desc_get_size(used[i])) : p.x[i].at;
     for (int i = A; i <= B && status == dnnl_success; i++) {
         if (f.packed[i])
-            status = lvt_call_reorder(k, f.strided[i], p.x[i].at, f.used[i], at[i]);
+            status = lvt_call_reorder(k, f.strided[i], p.x[i].at, used[i], at[i]);
     }
     if (status == dnnl_success)
-        status = lvt_call_add(k, f.pd, 3, (const int[]){DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST},
-                              (const lvt_md_ref[]){f.used[A], f.used[B], f.used[Y]}, at);
+        status =
+            lvt_call_add(k, f.pd, 3, (const int[]){DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST}, used, at);
     if (status == dnnl_success && f.packed[Y])
-        status = lvt_call_reorder(k, f.used[Y], at[Y], f.strided[Y], p.x[Y].at);
+        status = lvt_call_reorder(k, used[Y], at[Y], f.strided[Y], p.x[Y].at);
     form_free(&f);
     return status;
 }

@@ -259,6 +259,99 @@ static void test_replacing(void **state) {
     }
 }
 
+/* The prologue: kept memory, what may be in it, what not. */
+static void test_prologue(void **state) {
+    (void)state;
+    static const char text[] =
+        "module \"m\" state @s : f32[4] = 0 entry @e { %0 = input {index = 0} : f32[4] "
+        "%1 = state {index = 0} : f32[4] %2 = neg(%1) : f32[4] %3 = exp(%2) : f32[4] "
+        "%4 = mul(%0, %3) : f32[4] input \"x\" = %0 return \"y\" = %4 } "
+        "entry @u { %0 = state {index = 0} : f32[4] %1 = neg(%0) : f32[4]\nupdate @s = %1 }";
+    static const struct {
+        uint32_t n_prologue, other; /* steps; of the entry that updates */
+        uint8_t kind[3];            /* of %2, %3, %4 */
+        uint64_t offset[3], kept_bytes;
+        const char *message; /* NULL: sound */
+    } rows[] = {
+        {2, 0, {LVT_PLACE_KEPT, LVT_PLACE_KEPT, LVT_PLACE_ARENA}, {0, 64, 0}, 80, NULL},
+        {1, 0, {LVT_PLACE_KEPT, LVT_PLACE_ARENA, LVT_PLACE_ARENA}, {0, 0, 64}, 16, NULL},
+        {0, 0, {LVT_PLACE_ARENA, LVT_PLACE_ARENA, LVT_PLACE_ARENA}, {0, 64, 128}, 0, NULL},
+        {2,
+         0,
+         {LVT_PLACE_KEPT, LVT_PLACE_KEPT, LVT_PLACE_ARENA},
+         {0, 0, 0},
+         80,
+         "E630: e: %3 = exp: shares kept memory with %2"},
+        {2,
+         0,
+         {LVT_PLACE_KEPT, LVT_PLACE_KEPT, LVT_PLACE_ARENA},
+         {0, 64, 0},
+         79,
+         "E622: e: %3 = exp: 16 bytes at offset 64 do not fit into 79"},
+        {2,
+         0,
+         {LVT_PLACE_KEPT, LVT_PLACE_KEPT, LVT_PLACE_ARENA},
+         {0, 16, 0},
+         80,
+         "E622: e: %3 = exp: offset 16 is not a multiple of 64"},
+        {2,
+         0,
+         {LVT_PLACE_ARENA, LVT_PLACE_KEPT, LVT_PLACE_ARENA},
+         {64, 64, 0},
+         80,
+         "E631: e: %2 = neg: kept memory"},
+        {1,
+         0,
+         {LVT_PLACE_KEPT, LVT_PLACE_KEPT, LVT_PLACE_ARENA},
+         {0, 64, 0},
+         80,
+         "E631: e: %3 = exp: kept memory"},
+        {3,
+         0,
+         {LVT_PLACE_KEPT, LVT_PLACE_KEPT, LVT_PLACE_KEPT},
+         {0, 64, 128},
+         192,
+         "E631: e: %4 = mul: reads an input, but is in the prologue"},
+        {4,
+         0,
+         {LVT_PLACE_KEPT, LVT_PLACE_KEPT, LVT_PLACE_KEPT},
+         {0, 64, 128},
+         192,
+         "E631: e: a prologue of 4 of 3 steps"},
+        {2,
+         1,
+         {LVT_PLACE_KEPT, LVT_PLACE_KEPT, LVT_PLACE_ARENA},
+         {0, 64, 0},
+         80,
+         "E631: u: a prologue of 1 of 1 steps in an entry that updates states"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        lvt_module *m;
+        lvt_diag *d = lvt_diag_new();
+        assert_int_equal(lvt_read_module("t", text, sizeof text - 1, &m, d), LVT_OK);
+        lvt_place places[5] = {{LVT_PLACE_INPUT, 0, 0, {1}}, {LVT_PLACE_STATE, 0, 0, {1}}};
+        for (int k = 0; k < 3; k++)
+            places[2 + k] = (lvt_place){rows[i].kind[k], 0, rows[i].offset[k], {1}};
+        lvt_place others[2] = {{LVT_PLACE_STATE, 0, 0, {1}}, {LVT_PLACE_STATE, 0, 0, {1}}};
+        if (rows[i].other)
+            others[1] = (lvt_place){LVT_PLACE_KEPT, 0, 0, {1}};
+        lvt_step steps[] = {{2, LVT_FAMILY_INTERP}, {3, LVT_FAMILY_INTERP}, {4, LVT_FAMILY_INTERP}},
+                 other = {1, LVT_FAMILY_INTERP};
+        lvt_store store = {0, 1};
+        lvt_plan plans[2] = {
+            {m->entries[0], places, steps, NULL, 3, 0, 256, rows[i].kept_bytes, rows[i].n_prologue},
+            {m->entries[1], others, &other, &store, 1, rows[i].other, 0, 16, rows[i].other}};
+        lvt_compiled c = {.module = m, .plans = plans};
+        lvt_status status = lvt_program_verify(&c, d);
+        char *words = lvt_diag_text(d);
+        if (rows[i].message ? status != LVT_USER || !strstr(words, rows[i].message) : status != LVT_OK)
+            fail_msg("row %zu: status %d\n%s", i, (int)status, words);
+        free(words);
+        lvt_diag_free(d);
+        lvt_module_free(m);
+    }
+}
+
 static void test_families(void **state) {
     (void)state;
     static const char text[] =
@@ -294,6 +387,6 @@ static void test_families(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_variants), cmocka_unit_test(test_replacing),
-                                       cmocka_unit_test(test_families)};
+                                       cmocka_unit_test(test_prologue), cmocka_unit_test(test_families)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -70,6 +70,30 @@ static inline placed place_new(rng *r, const lvt_type *t, bool packed) {
     return p;
 }
 
+static inline void compare_results(const lvt_node *n, const lvt_view *views, const lvt_view *out,
+                                   const lvt_tensor *want, const float *got, double relative) {
+    const lvt_type *ty = &want->type;
+    int64_t count = lvt_numel(ty);
+    double largest = 0;
+    for (int64_t i = 0; i < count; i++)
+        largest = fmax(largest, fabs(want->data[i]));
+    for (int64_t i = 0; i < count; i++) {
+        if (!(fabs(got[i] - want->data[i]) <= relative * largest)) {
+            char text[LVT_TYPE_TEXT];
+            print_error("element %lld of %s: %.9g, should be %.9g\n", (long long)i, lvt_type_text(ty, text),
+                        got[i], want->data[i]);
+            for (int k = 0; k <= n->n_operands; k++) {
+                const lvt_view *v = k < n->n_operands ? &views[k] : out;
+                print_error("  %s strides", lvt_type_text(&v->type, text));
+                for (int d = 0; d < v->type.rank; d++)
+                    print_error(" %lld", (long long)v->strides[d]);
+                print_error("\n");
+            }
+            fail();
+        }
+    }
+}
+
 /* Makes `node` of g on oneDNN, runs it twice on random values in -1..1, compares with the interpreter: within
  * `relative` of the largest magnitude; both runs must give the same bits. */
 static inline void compare_with_interpreter(lvt_onednn *c, rng *r, const lvt_graph *g, lvt_node_id node,
@@ -99,40 +123,38 @@ static inline void compare_with_interpreter(lvt_onednn *c, rng *r, const lvt_gra
     lvt_diag *diag = lvt_diag_new();
     assert_int_equal(lvt_eval_node(g, node, tensors, &want, LVT_PRECISION_F32, diag), LVT_OK);
 
-    lvt_kernel_request request = {g, node, views, &out.view, 2, diag, LVT_NOWHERE};
-    lvt_kernel *kernel = NULL;
-    assert_int_equal(lvt_onednn_make(c, &request, &kernel), LVT_OK);
-    assert_int_equal(lvt_diag_warnings(diag), 0); /* it must not have fallen back */
-    void *scratch = aligned_alloc(64, (kernel->scratch_bytes + 127) / 64 * 64);
+    /* once as at any step, once with the second operand steady: packed weights, made by prepare(). */
     float *got = malloc(lvt_type_bytes(ty)), *again = malloc(lvt_type_bytes(ty));
-    void *results[1] = {out.data};
-    for (int run = 0; run < 2; run++) {
-        memset(out.data, 0xff, out.bytes);
-        memset(scratch, 0xff, kernel->scratch_bytes);
-        kernel->run(kernel, operands, results, scratch);
-        lvt_gather_packed(ty, out.view.strides, out.data, run ? again : got);
-    }
-    assert_memory_equal(got, again, lvt_type_bytes(ty));
-    double largest = 0;
-    for (int64_t i = 0; i < count; i++)
-        largest = fmax(largest, fabs(want.data[i]));
-    for (int64_t i = 0; i < count; i++) {
-        if (!(fabs(got[i] - want.data[i]) <= relative * largest)) {
-            char text[LVT_TYPE_TEXT];
-            print_error("element %lld of %s: %.9g, should be %.9g\n", (long long)i, lvt_type_text(ty, text),
-                        got[i], want.data[i]);
-            for (int k = 0; k <= n->n_operands; k++) {
-                const lvt_view *v = k < n->n_operands ? &views[k] : &out.view;
-                print_error("  %s strides", lvt_type_text(&v->type, text));
-                for (int d = 0; d < v->type.rank; d++)
-                    print_error(" %lld", (long long)v->strides[d]);
-                print_error("\n");
-            }
-            fail();
+    for (int once = 0; once < 2; once++) {
+        const bool steady[4] = {false, once, once, once};
+        lvt_kernel_request request = {.graph = g,
+                                      .node = node,
+                                      .operands = views,
+                                      .results = &out.view,
+                                      .steady = steady,
+                                      .threads = 2,
+                                      .diag = diag};
+        lvt_kernel *kernel = NULL;
+        assert_int_equal(lvt_onednn_make(c, &request, &kernel), LVT_OK);
+        assert_int_equal(lvt_diag_warnings(diag), 0); /* it must not have fallen back */
+        void *scratch = aligned_alloc(64, (kernel->scratch_bytes + 127) / 64 * 64);
+        void *kept = aligned_alloc(64, (kernel->kept_bytes + 127) / 64 * 64);
+        void *results[1] = {out.data};
+        assert_true(once || !kernel->kept_bytes);
+        if (kernel->kept_bytes)
+            kernel->prepare(kernel, operands, scratch, kept);
+        for (int run = 0; run < 2; run++) {
+            memset(out.data, 0xff, out.bytes);
+            memset(scratch, 0xff, kernel->scratch_bytes);
+            kernel->run(kernel, operands, results, scratch);
+            lvt_gather_packed(ty, out.view.strides, out.data, run ? again : got);
         }
+        compare_results(n, views, &out.view, &want, got, relative);
+        assert_memory_equal(got, again, lvt_type_bytes(ty));
+        kernel->free(kernel);
+        free(scratch);
+        free(kept);
     }
-    kernel->free(kernel);
-    free(scratch);
     free(got);
     free(again);
     free(want.data);
