@@ -16,7 +16,7 @@ cmake --install "$build" --prefix "$prefix" >"$work/install.log" || { cat "$work
 # The models are found beside the program, wherever the prefix lies, and the file says the same as before.
 cd "$work"
 "$prefix/bin/lvtc" "$prefix/share/lvt/models/lvt-tiny.lvt" -o tiny.lvtx
-"$prefix/bin/lvt-run" info tiny.lvtx | grep -q train
+"$prefix/bin/lvt-run" info tiny.lvtx | grep train >/dev/null
 # A model of the user's own, elsewhere, still finds nn.lvt.
 mkdir own && cp "$source/models/lvt-tiny.lvt" own/
 "$prefix/bin/lvtc" own/lvt-tiny.lvt -o own/tiny.lvtx
