@@ -4,11 +4,13 @@
  * about them to standard error; the exit code is 0, 1 (the model or the system), 2 (the command line) or 70
  * (a bug). May not know: how anything is compiled. */
 #include "frontend/language/language.h"
+#include "frontend/onnx/export.h"
 #include "ir/text.h"
 #include "passes/pass.h"
 
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +21,11 @@ typedef struct command {
     const char **settings;
     size_t n_settings;
     lvt_compile_options compile;
+    const char *entry, *weights; /* of --emit=onnx, as what follows */
+    int opset;
+    bool fixed_batch;
+    long long external;
+    unsigned long long seed;
 } command;
 
 enum {
@@ -34,18 +41,37 @@ enum {
     OPT_EXPLAIN,
     OPT_MEMORY,
     OPT_PASSES,
+    OPT_ENTRY,
+    OPT_WEIGHTS,
+    OPT_OPSET,
+    OPT_FIXED,
+    OPT_EXTERNAL,
+    OPT_SEED,
     OPT_VERSION
 };
 
-static const struct option long_options[] = {
-    {"output", required_argument, NULL, 'o'},         {"set", required_argument, NULL, OPT_SET},
-    {"emit", required_argument, NULL, OPT_EMIT},      {"models", required_argument, NULL, OPT_MODELS},
-    {"explain", no_argument, NULL, OPT_EXPLAIN},      {"memory-report", no_argument, NULL, OPT_MEMORY},
-    {"time-passes", no_argument, NULL, OPT_TIME},     {"stop-after", required_argument, NULL, OPT_STOP},
-    {"start-at", required_argument, NULL, OPT_START}, {"dump-after", required_argument, NULL, OPT_DUMP},
-    {"verify-each", no_argument, NULL, OPT_EACH},     {"pass-limit", required_argument, NULL, OPT_LIMIT},
-    {"passes", no_argument, NULL, OPT_PASSES},        {"help", no_argument, NULL, 'h'},
-    {"version", no_argument, NULL, OPT_VERSION},      {0}};
+static const struct option long_options[] = {{"output", required_argument, NULL, 'o'},
+                                             {"set", required_argument, NULL, OPT_SET},
+                                             {"emit", required_argument, NULL, OPT_EMIT},
+                                             {"models", required_argument, NULL, OPT_MODELS},
+                                             {"explain", no_argument, NULL, OPT_EXPLAIN},
+                                             {"memory-report", no_argument, NULL, OPT_MEMORY},
+                                             {"time-passes", no_argument, NULL, OPT_TIME},
+                                             {"stop-after", required_argument, NULL, OPT_STOP},
+                                             {"start-at", required_argument, NULL, OPT_START},
+                                             {"dump-after", required_argument, NULL, OPT_DUMP},
+                                             {"verify-each", no_argument, NULL, OPT_EACH},
+                                             {"pass-limit", required_argument, NULL, OPT_LIMIT},
+                                             {"passes", no_argument, NULL, OPT_PASSES},
+                                             {"help", no_argument, NULL, 'h'},
+                                             {"version", no_argument, NULL, OPT_VERSION},
+                                             {"entry", required_argument, NULL, OPT_ENTRY},
+                                             {"weights", required_argument, NULL, OPT_WEIGHTS},
+                                             {"opset", required_argument, NULL, OPT_OPSET},
+                                             {"fixed-batch", no_argument, NULL, OPT_FIXED},
+                                             {"external-data", required_argument, NULL, OPT_EXTERNAL},
+                                             {"seed", required_argument, NULL, OPT_SEED},
+                                             {0}};
 
 static void help(void) {
     fputs(
@@ -65,8 +91,19 @@ static void help(void) {
         "                        output (IR); '-' is standard output\n"
         "      --set NAME=VALUE  a setting of the model; the last of a name wins\n"
         "      --models FOLDER   where imports are looked for that are not beside the importing file\n"
-        "      --emit=KIND       program (default), or ir: IR text after --stop-after, by default before any "
-        "pass\n"
+        "      --emit=KIND       program (default), ir: IR text after --stop-after, by default before any "
+        "pass,\n"
+        "                        or onnx\n"
+        "\n"
+        "With --emit=onnx:\n"
+        "      --entry NAME      what is exported (default: predict). An entry that updates state becomes a "
+        "step:\n"
+        "                        state is input and, as NAME.next, output\n"
+        "      --weights FILE    a checkpoint of lvt-run, or any safetensors file with the model's names\n"
+        "      --seed N          of the initial values that stand there without --weights (1)\n"
+        "      --opset N         13 to 21 (17)\n"
+        "      --fixed-batch     the batch is the model's setting; by default it may be any\n"
+        "      --external-data BYTES  tensors of this size and more go to a file beside the model\n"
         "\n"
         "What the compiler did, on standard output:\n"
         "      --explain         fused or not and why, family of every step, with the line of the model "
@@ -147,8 +184,8 @@ static lvt_status parse(command *c, int argc, char **argv, lvt_diag *diag, bool 
             c->settings[c->n_settings++] = optarg;
             break;
         case OPT_EMIT:
-            if (strcmp(optarg, "ir") && strcmp(optarg, "program"))
-                return usage(diag, "--emit wants ir or program, not '%s'", optarg);
+            if (strcmp(optarg, "ir") && strcmp(optarg, "program") && strcmp(optarg, "onnx"))
+                return usage(diag, "--emit wants ir, onnx or program, not '%s'", optarg);
             c->emit = optarg;
             break;
         case OPT_MODELS:
@@ -183,6 +220,33 @@ static lvt_status parse(command *c, int argc, char **argv, lvt_diag *diag, bool 
             c->compile.pass_limit = (int)n;
             break;
         }
+        case OPT_ENTRY:
+            c->entry = optarg;
+            break;
+        case OPT_WEIGHTS:
+            c->weights = optarg;
+            break;
+        case OPT_OPSET:
+        case OPT_EXTERNAL:
+        case OPT_SEED: {
+            char *end;
+            errno = 0;
+            unsigned long long n = strtoull(optarg, &end, 10);
+            if (*end || end == optarg || errno || *optarg == '-' || (option == OPT_EXTERNAL && n > LLONG_MAX))
+                return usage(diag, "a whole number is wanted, not '%s'", optarg);
+            if (option == OPT_OPSET && (n < LVT_ONNX_MIN_OPSET || n > LVT_ONNX_MAX_OPSET))
+                return usage(diag, "--opset goes from 13 to 21, not '%s'", optarg);
+            if (option == OPT_OPSET)
+                c->opset = (int)n;
+            else if (option == OPT_SEED)
+                c->seed = n;
+            else
+                c->external = (long long)n;
+            break;
+        }
+        case OPT_FIXED:
+            c->fixed_batch = true;
+            break;
         case OPT_PASSES:
             for (const lvt_pass_info *p = lvt_pass_table; p->name; p++)
                 printf("%-16s %s\n", p->name, p->purpose);
@@ -208,16 +272,16 @@ static lvt_status parse(command *c, int argc, char **argv, lvt_diag *diag, bool 
     return LVT_OK;
 }
 
-/* "models/lvt-s.lvt" -> "lvt-s.lvtx" */
-static char *default_output(const char *input) {
+/* "models/lvt-s.lvt", ".lvtx" -> "lvt-s.lvtx" */
+static char *default_output(const char *input, const char *tail) {
     const char *base = strrchr(input, '/');
     base = base ? base + 1 : input;
     const char *dot = strrchr(base, '.');
     int n = dot && dot != base ? (int)(dot - base) : (int)strlen(base);
-    size_t size = (size_t)n + sizeof ".lvtx";
+    size_t size = (size_t)n + strlen(tail) + 1;
     char *name = malloc(size);
     if (name)
-        snprintf(name, size, "%.*s.lvtx", n, base);
+        snprintf(name, size, "%.*s%s", n, base, tail);
     return name;
 }
 
@@ -298,7 +362,65 @@ static lvt_status emit_ir(const command *c, lvt_module *m, lvt_diag *diag) {
     return status;
 }
 
+/* The module as it is exported: differentiated and cleaned up, not fused. */
+static lvt_status load_unfused(const command *c, lvt_module **m, lvt_diag *diag) {
+    lvt_compile_options options = {.stop_after = "dce"};
+    lvt_compiled *none = NULL;
+    lvt_status status = load(c, m, diag);
+    return status == LVT_OK ? lvt_compile(*m, &options, &none, diag) : status;
+}
+
+/* The model once more, with another batch; NULL where its entry has no batch of its own. */
+static lvt_status load_other_batch(const command *c, const lvt_module *m, lvt_module **out, lvt_diag *diag) {
+    const lvt_setting *batch = c->fixed_batch ? NULL : lvt_onnx_batch_setting(m, c->entry);
+    if (!batch)
+        return LVT_OK;
+    command again = *c;
+    char text[256];
+    snprintf(text, sizeof text, "%s=%lld", batch->name, strtoll(batch->value, NULL, 10) + 3);
+    again.settings = calloc(c->n_settings + 1, sizeof *again.settings);
+    if (!again.settings)
+        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    memcpy(again.settings, c->settings, c->n_settings * sizeof *c->settings);
+    again.settings[again.n_settings++] = text;
+    lvt_status status = load_unfused(&again, out, diag);
+    free(again.settings);
+    return status;
+}
+
+static lvt_status emit_onnx(const command *c, lvt_diag *diag) {
+    lvt_module *m = NULL, *other = NULL;
+    lvt_safetensors weights = {0};
+    char *name = c->output ? NULL : default_output(c->input, ".onnx");
+    lvt_status status = load_unfused(c, &m, diag);
+    if (status == LVT_OK)
+        status = load_other_batch(c, m, &other, diag);
+    if (status == LVT_OK && c->weights)
+        status = lvt_safetensors_read(c->weights, &weights, diag);
+    lvt_onnx_options options = {.entry = c->entry,
+                                .path = c->output ? c->output : name,
+                                .version = LVT_VERSION,
+                                .opset = c->opset,
+                                .seed = c->seed,
+                                .weights = c->weights ? &weights : NULL,
+                                .weights_path = c->weights,
+                                .external_bytes = c->external};
+    if (status == LVT_OK && !options.path)
+        status = lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    if (status == LVT_OK)
+        status = lvt_onnx_export(m, other, &options, diag);
+    lvt_safetensors_free(&weights);
+    if (other)
+        lvt_module_free(other);
+    if (m)
+        lvt_module_free(m);
+    free(name);
+    return status;
+}
+
 static lvt_status run(command *c, lvt_diag *diag) {
+    if (c->emit && !strcmp(c->emit, "onnx"))
+        return emit_onnx(c, diag);
     lvt_module *m = NULL;
     lvt_compiled *program = NULL;
     bool ir = c->emit && !strcmp(c->emit, "ir"), whole = !c->compile.stop_after;
@@ -315,7 +437,7 @@ static lvt_status run(command *c, lvt_diag *diag) {
         if (ir || !c->compile.dump_after)
             status = emit_ir(c, m, diag);
     } else if (status == LVT_OK) {
-        char *name = c->output ? NULL : default_output(c->input);
+        char *name = c->output ? NULL : default_output(c->input, ".lvtx");
         const char *path = c->output ? c->output : name;
         if (!path)
             status = lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
@@ -332,7 +454,11 @@ static lvt_status run(command *c, lvt_diag *diag) {
 
 int main(int argc, char **argv) {
     lvt_diag *diag = lvt_diag_new();
-    command c = {.settings = calloc((size_t)argc + 1, sizeof *c.settings)};
+    command c = {.settings = calloc((size_t)argc + 1, sizeof *c.settings),
+                 .entry = "predict",
+                 .opset = LVT_ONNX_DEFAULT_OPSET,
+                 .external = -1,
+                 .seed = 1};
     bool done = false;
     if (!diag || !c.settings) {
         fputs("lvtc: out of memory\n", stderr);
