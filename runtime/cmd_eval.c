@@ -63,8 +63,8 @@ static lvt_status evaluate(lvt_trained *t, const lvt_dataset *d, bool json, lvt_
     if (!a)
         return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
     for (int j = 0; j < n && status == LVT_OK; j++)
-        status = lvt_evaluate_task(&t->model, &t->augment, d, &info->tasks, j, n, NULL, &a[j].class_il,
-                                   &a[j].task_il, diag);
+        status = lvt_evaluate_task(&t->model, &t->augment, (lvt_part){&d->test, NULL, false}, &info->tasks, j,
+                                   n, NULL, NULL, &a[j].class_il, &a[j].task_il, diag);
     if (status == LVT_OK && !json)
         print_text(info, a, n, d);
     if (status == LVT_OK && json && !print_json(info, a, n))

@@ -93,7 +93,8 @@ static void show_phase(void *user, const char *what) {
 }
 
 static lvt_accuracies accuracies(const lvt_trainer *t) {
-    return (lvt_accuracies){&t->tasks, t->class_il, t->task_il, t->at.task};
+    return (lvt_accuracies){
+        &t->tasks, t->class_il, t->task_il, t->at.task, {t->validation[0], t->validation[1]}, t->last.bins};
 }
 
 static void show_task(void *user, const lvt_trainer *t) {
@@ -199,26 +200,29 @@ static lvt_status open_metrics(lvt_trainer *t, lvt_diag *diag) {
 
 static lvt_status write_reports(const lvt_trainer *t, lvt_diag *diag) {
     lvt_accuracies a = accuracies(t);
-    char *csv = lvt_path_join(t->folder, "accuracy.csv"), *svg = lvt_path_join(t->folder, "accuracy.svg"),
-         *png = lvt_path_join(t->folder, "memory.png"), *title = NULL;
+    static const char *const names[] = {"accuracy.csv", "confusion.csv", "accuracy.svg", "memory.png"};
+    enum { N = sizeof names / sizeof *names };
+    char *paths[N], *title = NULL;
     const lvt_settings *s = t->settings;
-    lvt_status status = LVT_NOMEM;
-    if (asprintf(&title, "%s on %s: %d tasks, memory %d, %d epoch%s, seed %llu",
-                 lvt_model_module(t->model)->name, t->data->name, t->tasks.n, s->memory, s->epochs,
-                 s->epochs == 1 ? "" : "s", (unsigned long long)s->seed) < 0)
+    bool memory = true;
+    for (int i = 0; i < N; i++)
+        memory = (paths[i] = lvt_path_join(t->folder, names[i])) && memory;
+    if (asprintf(&title, "%s, method %s, on %s: %d tasks, memory %d, %d epoch%s, seed %llu",
+                 lvt_model_module(t->model)->name, t->method->name, t->data->name, t->tasks.n, s->memory,
+                 s->epochs, s->epochs == 1 ? "" : "s", (unsigned long long)s->seed) < 0)
         title = NULL;
-    if (csv && svg && png && title) {
-        status = lvt_report_csv(&a, csv, diag);
-        if (status == LVT_OK)
-            status = lvt_report_svg(&a, title, svg, diag);
-        if (status == LVT_OK)
-            status = lvt_report_memory(&t->memory, t->data, png, diag);
-    } else {
-        lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
-    }
-    free(csv);
-    free(svg);
-    free(png);
+    lvt_status status =
+        memory && title ? LVT_OK : lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    if (status == LVT_OK)
+        status = lvt_report_csv(&a, paths[0], diag);
+    if (status == LVT_OK)
+        status = lvt_report_confusion(&a, t->last.confusion, paths[1], diag);
+    if (status == LVT_OK)
+        status = lvt_report_svg(&a, title, paths[2], diag);
+    if (status == LVT_OK)
+        status = lvt_report_memory(&t->memory, t->data, paths[3], diag);
+    for (int i = 0; i < N; i++)
+        free(paths[i]);
     free(title);
     return status;
 }
@@ -290,8 +294,10 @@ static lvt_status train(work *w, const char *program, const char *folder, bool r
 
     console *c = &w->console;
     if (!c->quiet)
-        printf("%s: %zu training and %zu test images, %d classes in %d tasks; memory %d\n", w->data->name,
-               w->data->train.n, w->data->test.n, w->data->classes, t->tasks.n, w->settings.memory);
+        printf("%s: %zu training, %zu validation and %zu test images, %d classes in %d tasks; method %s, "
+               "memory %d\n",
+               w->data->name, w->data->train.n - t->n_held, t->n_held, w->data->test.n, w->data->classes,
+               t->tasks.n, t->method->name, w->settings.memory);
     if (!c->quiet && resume)
         printf("resuming %s\n", t->at.task == t->tasks.n
                                     ? "a finished run: only the reports are written again"
@@ -328,7 +334,7 @@ lvt_status lvt_cmd_train(int argc, char **argv, lvt_diag *diag) {
     lvt_settings_defaults(&w.settings);
     lvt_option rows[MAX_ROWS] = {
         {"out", 'o', LVT_OPTION_TEXT, "DIR",
-         "folder of the run: settings.json, metrics.jsonl, accuracy.csv,\naccuracy.svg, "
+         "folder of the run: settings.json, metrics.jsonl, accuracy.csv,\nconfusion.csv, accuracy.svg, "
          "memory.png and checkpoints (needed)",
          &folder, 0, 0, NULL},
         {"resume", 'r', LVT_OPTION_FLAG, NULL,

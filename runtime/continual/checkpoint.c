@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { VERSION = 1, N_OWN = 10 };
+enum { VERSION = 1, N_OWN = 16 };
 
 /* ---- what belongs to the run, beside the model's states ---------------------------------------------------
  */
@@ -22,23 +22,43 @@ typedef struct own_tensor {
     lvt_dtype dtype;
     int64_t dims[4];
     void *data;
+    bool later; /* checkpoints of before it was thought of lack it */
 } own_tensor;
 
 static int own_tensors(lvt_trainer *t, own_tensor out[N_OWN]) {
     lvt_memory *m = &t->memory;
     int64_t n = (int64_t)m->n, classes = m->classes, rows = t->tasks.n + 1, columns = t->tasks.n;
-    own_tensor all[] = {
+    const own_tensor always[] = {
         {"lvt:accuracy.class_il", LVT_F64, {rows, columns}, t->class_il},
         {"lvt:accuracy.task_il", LVT_F64, {rows, columns}, t->task_il},
         {"lvt:losses", LVT_F64, {LVT_MAX_LOSSES}, t->sums},
+        {"lvt:confusion", LVT_I32, {classes, classes}, t->last.confusion, true},
+        {"lvt:calibration", LVT_F64, {LVT_CALIBRATION_BINS, 3}, t->last.bins, true},
+    };
+    const own_tensor validation[] = {
+        {"lvt:accuracy.validation_class_il", LVT_F64, {rows, columns}, t->validation[0]},
+        {"lvt:accuracy.validation_task_il", LVT_F64, {rows, columns}, t->validation[1]},
+    };
+    const own_tensor teacher[] = {{"lvt:teacher.logits", LVT_F32, {t->teacher_rows, classes}, t->teacher}};
+    const own_tensor memory[] = {
         {"lvt:memory.images", LVT_U8, {n, t->data->height, t->data->width, t->data->channels}, m->images},
         {"lvt:memory.labels", LVT_I32, {n}, m->labels},
         {"lvt:memory.tasks", LVT_I32, {n}, m->tasks},
         {"lvt:memory.logits", LVT_F32, {n, classes}, m->logits},
         {"lvt:memory.scores", LVT_F32, {n}, m->scores},
     };
-    int count = n ? 8 : 3; /* an empty memory has no tensors */
-    memcpy(out, all, (size_t)count * sizeof *all);
+    const struct {
+        const own_tensor *list;
+        size_t n;
+    } groups[] = {{always, sizeof always / sizeof *always},
+                  {validation, t->held ? 2 : 0},
+                  {teacher, t->teacher ? 1 : 0},
+                  {memory, n ? sizeof memory / sizeof *memory : 0}}; /* an empty memory has no tensors */
+    int count = 0;
+    for (int g = 0; g < 4; g++) {
+        memcpy(out + count, groups[g].list, groups[g].n * sizeof *out);
+        count += (int)groups[g].n;
+    }
     return count;
 }
 
@@ -89,6 +109,7 @@ static char *make_metadata(const lvt_trainer *t) {
     cJSON_AddNumberToObject(o, "memory_seen", (double)t->memory.seen);
     cJSON_AddNumberToObject(o, "metrics_bytes", (double)t->metrics_bytes);
     cJSON_AddNumberToObject(o, "seconds", t->seconds);
+    cJSON_AddItemToObject(o, "task_seconds", cJSON_CreateDoubleArray(t->task_seconds, t->tasks.n));
     cJSON_AddItemToObject(o, "class_order", cJSON_CreateIntArray(t->tasks.order, t->tasks.classes));
     cJSON_AddItemToObject(o, "task_starts", cJSON_CreateIntArray(t->tasks.first, t->tasks.n + 1));
     double statistics[2][LVT_MAX_CHANNELS];
@@ -315,11 +336,16 @@ static lvt_status load_own(lvt_trainer *t, const cJSON *o, const lvt_safetensors
         !get_count(o, "metrics_bytes", &t->metrics_bytes) || !cJSON_IsNumber(seconds))
         return not_ours(path, "its metadata is not complete", diag);
     t->seconds = seconds->valuedouble;
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(o, "task_seconds");
+    for (int k = 0; k < t->tasks.n && k < cJSON_GetArraySize(list); k++)
+        t->task_seconds[k] = cJSON_GetArrayItem(list, k)->valuedouble;
     own_tensor own[N_OWN];
     int n = own_tensors(t, own);
     for (int i = 0; i < n; i++) {
         const lvt_stored_tensor *s = lvt_safetensors_find(file, own[i].name);
         lvt_type type = type_of(&own[i]);
+        if (!s && own[i].later)
+            continue;
         if (!s || !lvt_type_equal(&s->type, &type))
             return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s: %s is missing or has another shape",
                              path, own[i].name);

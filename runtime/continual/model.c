@@ -180,6 +180,10 @@ static lvt_status bind(lvt_model *m, lvt_diag *diag) {
     if (!lvt_model_has(m, LVT_ENTRY_PREDICT))
         return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "the program \"%s\" has no entry predict",
                          module->name);
+    for (uint32_t i = 0; i < module->n_settings; i++) {
+        if (!strcmp(module->settings[i].name, "method"))
+            m->method = module->settings[i].value;
+    }
     m->batch = (int)sizes[N];
     m->memory_batch = (int)sizes[M];
     m->height = (int)sizes[H];

@@ -48,7 +48,7 @@ typedef struct lvt_scalar {
     const char *name; /* the program's */
     float value;
     double exact; /* the value before it was rounded to f32 */
-    bool given; /* else the program's default is used */
+    bool given;   /* else the program's default is used */
     bool has_default;
     double default_value;
     const char *entry; /* where it was seen first */
@@ -62,6 +62,7 @@ typedef struct lvt_model {
     int n_scalars;
     int height, width, channels, classes;
     int batch, memory_batch, predict_batch;
+    const char *method; /* the program's setting of that name; NULL: it has none */
 } lvt_model;
 
 /* Opens the program and binds its entries; the session has the initial values of `seed`. Errors: LVT_USER (no

@@ -1,6 +1,7 @@
 /* Prediction over many images; Class-IL and Task-IL accuracy from the same logits. May not know: training. */
 #include "continual/predict.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,6 +47,7 @@ int lvt_argmax(const float *logits, const bool *allowed, int classes) {
 typedef struct count {
     const lvt_images *images;
     const uint32_t *index;
+    const lvt_evaluation *more;
     bool *seen, *own;
     int classes;
     uint32_t right_class, right_task;
@@ -54,26 +56,48 @@ typedef struct count {
 static void count_one(void *user, uint32_t i, const float *logits, const float *injection) {
     count *c = user;
     (void)injection;
-    int label = c->images->labels[c->index[i]];
-    c->right_class += lvt_argmax(logits, c->seen, c->classes) == label;
+    int label = c->images->labels[c->index[i]], answer = lvt_argmax(logits, c->seen, c->classes);
+    c->right_class += answer == label;
     c->right_task += lvt_argmax(logits, c->own, c->classes) == label;
+    if (!c->more || answer < 0)
+        return;
+    double sum = 0;
+    for (int k = 0; k < c->classes; k++)
+        sum += c->seen[k] ? exp((double)logits[k] - logits[answer]) : 0;
+    int bin = (int)ceil(LVT_CALIBRATION_BINS / sum) - 1;
+    double *b = c->more->bins + 3 * (bin < 0                      ? 0
+                                     : bin < LVT_CALIBRATION_BINS ? bin
+                                                                  : LVT_CALIBRATION_BINS - 1);
+    b[0]++;
+    b[1] += 1 / sum;
+    b[2] += answer == label;
+    c->more->confusion[label * c->classes + answer]++;
 }
 
-lvt_status lvt_evaluate_task(lvt_model *m, const lvt_augment *a, const lvt_dataset *d, const lvt_tasks *tasks,
-                             int j, int learned, const lvt_stop *stop, double *class_il, double *task_il,
-                             lvt_diag *diag) {
+double lvt_calibration_error(const double *bins) {
+    double n = 0, error = 0;
+    for (int b = 0; b < LVT_CALIBRATION_BINS; b++) {
+        n += bins[3 * b];
+        error += fabs(bins[3 * b + 2] - bins[3 * b + 1]);
+    }
+    return n > 0 ? error / n : NAN;
+}
+
+lvt_status lvt_evaluate_task(lvt_model *m, const lvt_augment *a, lvt_part part, const lvt_tasks *tasks, int j,
+                             int learned, const lvt_stop *stop, const lvt_evaluation *more, double *class_il,
+                             double *task_il, lvt_diag *diag) {
     uint32_t *index = NULL, n = 0;
     bool *allowed = calloc(2 * (size_t)tasks->classes, sizeof *allowed);
-    if (!allowed || !lvt_task_images(tasks, j, &d->test, &index, &n)) {
+    if (!allowed || !lvt_task_images(tasks, j, j, part, &index, &n)) {
         free(allowed);
         return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
     }
-    count c = {&d->test, index, allowed, allowed + tasks->classes, tasks->classes, 0, 0};
+    count c = {part.images, index, more, allowed, allowed + tasks->classes, tasks->classes, 0, 0};
     for (int k = 0; k < tasks->classes; k++) {
         c.own[k] = tasks->task_of[k] == j;
         c.seen[k] = c.own[k] || tasks->task_of[k] < learned;
     }
-    lvt_status status = lvt_predict_images(m, a, &d->test, index, n, stop, count_one, &c, diag);
+    lvt_status status = lvt_predict_images(m, a, part.images, index, n, stop, count_one, &c, diag);
     *class_il = (double)c.right_class / n;
     *task_il = (double)c.right_task / n;
     free(index);

@@ -25,11 +25,22 @@ lvt_status lvt_predict_images(lvt_model *m, const lvt_augment *a, const lvt_imag
 /* The label with the largest logit among classes with allowed[c]; the smallest label wins a tie. NaN never
  * wins; -1: nothing did. */
 int lvt_argmax(const float *logits, const bool *allowed, int classes);
-/* Accuracy (0..1) on the test images of task j when `learned` tasks have been learned. class_il: among all
- * classes learned so far and those of task j (which matter only before j is learned); task_il: among those of
- * task j. */
-lvt_status lvt_evaluate_task(lvt_model *m, const lvt_augment *a, const lvt_dataset *d, const lvt_tasks *tasks,
-                             int j, int learned, const lvt_stop *stop, double *class_il, double *task_il,
-                             lvt_diag *diag);
+/* What an evaluation adds up beside accuracies, over the images it sees, in Class-IL. */
+enum { LVT_CALIBRATION_BINS = 15 };
+typedef struct lvt_evaluation {
+    int32_t *confusion; /* classes x classes: images of label (row) answered as (column) */
+    double *bins; /* LVT_CALIBRATION_BINS x 3: images whose answer has a probability within (b, b + 1] / bins,
+                     the sum of those probabilities, how many answers were right */
+} lvt_evaluation;
+/* Expected calibration error (Guo et al., ICML 2017): the mean over images of |right - probability| of their
+ * bin, from 0 to 1; NaN without images. */
+double lvt_calibration_error(const double *bins);
+
+/* Accuracy (0..1) on the images of task j in a part of the data when `learned` tasks have been learned.
+ * class_il: among all classes learned so far and those of task j (which matter only before j is learned);
+ * task_il: among those of task j. more: NULL, or gets what it holds added. */
+lvt_status lvt_evaluate_task(lvt_model *m, const lvt_augment *a, lvt_part part, const lvt_tasks *tasks, int j,
+                             int learned, const lvt_stop *stop, const lvt_evaluation *more, double *class_il,
+                             double *task_il, lvt_diag *diag);
 
 #endif

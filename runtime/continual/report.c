@@ -10,7 +10,8 @@
 #include <string.h>
 
 static const double *matrix(const lvt_accuracies *a, int scenario) {
-    return scenario ? a->task_il : a->class_il;
+    const double *all[] = {a->class_il, a->task_il, a->validation[0], a->validation[1]};
+    return all[scenario];
 }
 
 char *lvt_report_text(const lvt_accuracies *a) {
@@ -47,6 +48,14 @@ char *lvt_report_text(const lvt_accuracies *a) {
             fprintf(f, "%-30s%9.2f%9.2f   %s\n", lvt_metrics[i].title, 100 * c, 100 * t,
                     lvt_metrics[i].formula);
     }
+    if (a->validation[0] && a->learned) {
+        fprintf(f, "%-30s%9.2f%9.2f   the first line, on the validation images\n", "validation",
+                100 * lvt_metric_value("acc", a->validation[0], n, a->learned),
+                100 * lvt_metric_value("acc", a->validation[1], n, a->learned));
+    }
+    if (a->bins && a->learned)
+        fprintf(f, "%-30s%9.2f%9s   mean |accuracy - probability| of %d bins of probability\n",
+                "expected calibration error", 100 * lvt_calibration_error(a->bins), "", LVT_CALIBRATION_BINS);
     bool failed = ferror(f);
     if (fclose(f) != 0 || failed) {
         free(text);
@@ -62,19 +71,40 @@ lvt_status lvt_report_csv(const lvt_accuracies *a, const char *path, lvt_diag *d
         return status;
     int n = a->tasks->n;
     fprintf(f.stream, "scenario,after_task,task,classes,accuracy\n");
-    for (int s = 0; s < 2; s++) {
+    static const char *const scenarios[] = {"class_il", "task_il", "validation_class_il",
+                                            "validation_task_il"};
+    for (int s = 0; s < 4 && matrix(a, s); s++) {
         for (int k = 0; k <= a->learned; k++) {
             for (int j = 0; j < n; j++) {
                 double v = matrix(a, s)[k * n + j];
                 if (isnan(v))
                     continue;
-                fprintf(f.stream, "%s,%d,%d,", s ? "task_il" : "class_il", k, j + 1);
+                fprintf(f.stream, "%s,%d,%d,", scenarios[s], k, j + 1);
                 for (int i = a->tasks->first[j]; i < a->tasks->first[j + 1]; i++)
                     fprintf(f.stream, "%s%d", i > a->tasks->first[j] ? " " : "", a->tasks->order[i]);
                 fprintf(f.stream, ",%.6f\n", v);
             }
         }
     }
+    return lvt_atomic_end(&f, LVT_OK, diag);
+}
+
+lvt_status lvt_report_confusion(const lvt_accuracies *a, const int32_t *confusion, const char *path,
+                                lvt_diag *diag) {
+    lvt_atomic_file f;
+    lvt_status status = lvt_atomic_begin(&f, path, diag);
+    if (status != LVT_OK)
+        return status;
+    int seen = a->learned ? lvt_tasks_seen(a->tasks, a->learned - 1) : 0;
+    fprintf(f.stream, "label");
+    for (int c = 0; c < seen; c++)
+        fprintf(f.stream, ",%d", a->tasks->order[c]);
+    for (int r = 0; r < seen; r++) {
+        fprintf(f.stream, "\n%d", a->tasks->order[r]);
+        for (int c = 0; c < seen; c++)
+            fprintf(f.stream, ",%d", confusion[a->tasks->order[r] * a->tasks->classes + a->tasks->order[c]]);
+    }
+    fprintf(f.stream, "\n");
     return lvt_atomic_end(&f, LVT_OK, diag);
 }
 

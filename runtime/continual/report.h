@@ -6,20 +6,28 @@
 #define LVT_CONTINUAL_REPORT_H
 
 #include "continual/memory.h"
+#include "continual/predict.h"
 
 /* The accuracies of one run, see metrics.h for the matrices; rows 1..learned are filled. */
 typedef struct lvt_accuracies {
     const lvt_tasks *tasks;
     const double *class_il, *task_il;
     int learned;
+    const double *validation[2]; /* the same on validation images; NULL: there are none */
+    const double *bins;          /* of calibration, see predict.h */
 } lvt_accuracies;
 
 /* Both matrices in per cent and the metrics with their formulas, as text for a terminal. malloc'ed; NULL: out
  * of memory. */
 char *lvt_report_text(const lvt_accuracies *a);
 /* scenario,after_task,task,classes,accuracy; classes are the data set's labels with spaces between; task
- * counts from 1. */
+ * counts from 1. Validation images have scenarios of their own, validation_class_il and validation_task_il.
+ */
 lvt_status lvt_report_csv(const lvt_accuracies *a, const char *path, lvt_diag *diag);
+/* Test images of each label (rows, classes learned so far in their order) by answer (columns), with a head of
+ * labels. */
+lvt_status lvt_report_confusion(const lvt_accuracies *a, const int32_t *confusion, const char *path,
+                                lvt_diag *diag);
 /* Heat maps of both matrices, and accuracy over tasks. `title` is put above. */
 lvt_status lvt_report_svg(const lvt_accuracies *a, const char *title, const char *path, lvt_diag *diag);
 /* Contact sheet of the memory, one row a class (rows wrap), best first. Writes nothing when the memory is

@@ -9,11 +9,11 @@
 
 const char *const LVT_LR_SCHEDULES[] = {"constant", "cosine", "step", NULL};
 const char *const LVT_FLIPS[] = {"auto", "on", "off", NULL};
-const char *const LVT_POLICY_NAMES[] = {
+const char *const LVT_POLICY_NAMES[] = {"auto",
 #define LVT_ROW(name, help) #name,
-    LVT_MEMORY_POLICIES(LVT_ROW)
+                                        LVT_MEMORY_POLICIES(LVT_ROW)
 #undef LVT_ROW
-        NULL};
+                                            NULL};
 
 void lvt_settings_defaults(lvt_settings *s) {
     *s = (lvt_settings){

@@ -20,7 +20,7 @@ static lvt_stop stop_of(const lvt_trainer *t) {
  * share. The last batch repeats its images in turn; its mean is exact when their number divides the batch. */
 static lvt_status measure_importance(lvt_trainer *t, lvt_diag *diag) {
     lvt_model *m = t->model;
-    if (t->settings->no_drift || !lvt_model_has(m, LVT_ENTRY_IMPORTANCE))
+    if (t->settings->no_drift || !t->method->importance || !lvt_model_has(m, LVT_ENTRY_IMPORTANCE))
         return LVT_OK;
     phase(t, "measuring importance");
     size_t pixels = lvt_image_bytes(t->data);
@@ -86,8 +86,7 @@ static lvt_status remember(lvt_trainer *t, lvt_diag *diag) {
     }
     if (status == LVT_OK) {
         lvt_candidates c = {t->n_index, t->index, &t->data->train, s.confidence, s.logits};
-        status = lvt_memory_update(&t->memory, (lvt_memory_policy)t->settings->policy, &t->tasks, t->at.task,
-                                   &c, t->settings->seed, diag);
+        status = lvt_memory_update(&t->memory, t->policy, &t->tasks, t->at.task, &c, t->settings->seed, diag);
     }
     free(s.confidence);
     free(s.logits);
@@ -98,10 +97,18 @@ lvt_status lvt_trainer_evaluate(lvt_trainer *t, int learned, lvt_diag *diag) {
     phase(t, "evaluating");
     lvt_stop stop = stop_of(t);
     int n = t->tasks.n, last = t->settings->fwt ? n : learned;
+    size_t classes = (size_t)t->tasks.classes;
+    memset(t->last.confusion, 0, classes * classes * sizeof *t->last.confusion);
+    memset(t->last.bins, 0, LVT_CALIBRATION_BINS * 3 * sizeof *t->last.bins);
     for (int j = 0; j < last; j++) {
         size_t at = (size_t)learned * (size_t)n + (size_t)j;
-        lvt_status status = lvt_evaluate_task(t->model, &t->plain, t->data, &t->tasks, j, learned, &stop,
-                                              &t->class_il[at], &t->task_il[at], diag);
+        lvt_part test = {&t->data->test, NULL, false}, kept = {&t->data->train, t->held, true};
+        lvt_status status =
+            lvt_evaluate_task(t->model, &t->plain, test, &t->tasks, j, learned, &stop,
+                              j < learned ? &t->last : NULL, &t->class_il[at], &t->task_il[at], diag);
+        if (status == LVT_OK && t->held)
+            status = lvt_evaluate_task(t->model, &t->plain, kept, &t->tasks, j, learned, &stop, NULL,
+                                       &t->validation[0][at], &t->validation[1][at], diag);
         if (status != LVT_OK)
             return status;
     }
@@ -122,18 +129,32 @@ static lvt_status record_evaluation(lvt_trainer *t, int learned, lvt_diag *diag)
         cJSON_AddNumberToObject(r, "task", j + 1);
         cJSON_AddNumberToObject(r, "class_il", t->class_il[at]);
         cJSON_AddNumberToObject(r, "task_il", t->task_il[at]);
+        if (t->held) {
+            cJSON_AddNumberToObject(r, "validation_class_il", t->validation[0][at]);
+            cJSON_AddNumberToObject(r, "validation_task_il", t->validation[1][at]);
+        }
         status = lvt_trainer_record(t, r, diag);
     }
     cJSON *r = cJSON_CreateObject();
     cJSON_AddStringToObject(r, "type", "metrics");
     cJSON_AddNumberToObject(r, "after_task", learned);
     cJSON_AddNumberToObject(r, "remembered", (double)t->memory.n);
-    for (int s = 0; s < 2; s++) {
-        cJSON *o = cJSON_AddObjectToObject(r, s ? "task_il" : "class_il");
+    static const char *const scenarios[] = {"class_il", "task_il", "validation_class_il",
+                                            "validation_task_il"};
+    const double *matrices[] = {t->class_il, t->task_il, t->validation[0], t->validation[1]};
+    for (int s = 0; s < 4 && matrices[s]; s++) {
+        cJSON *o = cJSON_AddObjectToObject(r, scenarios[s]);
         for (int i = 0; i < LVT_N_METRICS; i++) /* NaN becomes null */
-            cJSON_AddNumberToObject(o, lvt_metrics[i].name,
-                                    lvt_metrics[i].value(s ? t->task_il : t->class_il, n, learned));
+            cJSON_AddNumberToObject(o, lvt_metrics[i].name, lvt_metrics[i].value(matrices[s], n, learned));
     }
+    cJSON_AddNumberToObject(r, "calibration_error", lvt_calibration_error(t->last.bins));
+    double now = lvt_clock();
+    t->seconds += now - t->clock;
+    t->clock = now;
+    t->task_seconds[learned - 1] = t->seconds;
+    for (int k = 0; k < learned - 1; k++)
+        t->task_seconds[learned - 1] -= t->task_seconds[k];
+    cJSON_AddNumberToObject(r, "task_seconds", t->task_seconds[learned - 1]);
     if (status == LVT_OK)
         return lvt_trainer_record(t, r, diag);
     cJSON_Delete(r);

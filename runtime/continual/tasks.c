@@ -113,14 +113,35 @@ lvt_status lvt_tasks_make(const lvt_dataset *d, int n, int first_task, const cha
     return LVT_OK;
 }
 
-bool lvt_task_images(const lvt_tasks *t, int task, const lvt_images *images, uint32_t **out, uint32_t *n) {
+bool lvt_task_images(const lvt_tasks *t, int first, int last, lvt_part part, uint32_t **out, uint32_t *n) {
+    const lvt_images *images = part.images;
     *n = 0;
     *out = malloc((images->n + 1) * sizeof **out);
     for (size_t i = 0; i < images->n && *out; i++) {
-        if (t->task_of[images->labels[i]] == task)
+        int task = t->task_of[images->labels[i]];
+        if (task >= first && task <= last && (!part.flags || part.flags[i] == part.flag))
             (*out)[(*n)++] = (uint32_t)i;
     }
     return *out != NULL;
+}
+
+bool lvt_validation_images(const lvt_images *images, int classes, double part, uint64_t seed, bool *out) {
+    uint32_t *members = malloc((images->n + 1) * sizeof *members);
+    for (int c = 0; c < classes && members; c++) {
+        uint32_t n = 0;
+        for (size_t i = 0; i < images->n; i++) {
+            if (images->labels[i] == c)
+                members[n++] = (uint32_t)i;
+        }
+        uint32_t k = (uint32_t)(part * n + 0.5);
+        k = k ? k : 1;
+        k = k < n ? k : n - 1;
+        lvt_shuffle(seed, LVT_RANDOM_VALIDATION, (uint32_t)c, 0, members, n, k);
+        for (uint32_t i = 0; i < k; i++)
+            out[members[i]] = true;
+    }
+    free(members);
+    return members != NULL;
 }
 
 char *lvt_task_labels(const lvt_tasks *t, int task) {

@@ -26,9 +26,19 @@ static inline int lvt_tasks_seen(const lvt_tasks *t, int task) {
 static inline int lvt_task_size(const lvt_tasks *t, int task) {
     return t->first[task + 1] - t->first[task];
 }
-/* Indices of the images whose class belongs to `task`, in their order. *out is malloc'ed (never NULL on
- * success); false when out of memory. */
-bool lvt_task_images(const lvt_tasks *t, int task, const lvt_images *images, uint32_t **out, uint32_t *n);
+/* A part of a data set: all images (flags NULL), or those whose flag is `flag`. */
+typedef struct lvt_part {
+    const lvt_images *images;
+    const bool *flags;
+    bool flag;
+} lvt_part;
+/* Indices of the images whose class belongs to tasks first..last, in their order. *out is malloc'ed (never
+ * NULL on success); false when out of memory. */
+bool lvt_task_images(const lvt_tasks *t, int first, int last, lvt_part part, uint32_t **out, uint32_t *n);
+/* Chooses the validation images: out[i] is true for `part` (0..1) of the images of each class, by the seed;
+ * at least one and at most all but one of a class. out has images->n entries, all false before. false: out of
+ * memory. */
+bool lvt_validation_images(const lvt_images *images, int classes, double part, uint64_t seed, bool *out);
 /* "3 7 12": the labels of a task, malloc'ed; NULL when out of memory. */
 char *lvt_task_labels(const lvt_tasks *t, int task);
 

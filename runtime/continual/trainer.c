@@ -71,22 +71,58 @@ static lvt_status prepare_scalars(lvt_trainer *t, lvt_diag *diag) {
                              "entry %s: the coefficient %s has no default; give it with --coef %s=VALUE",
                              s->entry, s->name, s->name);
     }
+    const struct {
+        const char *name;
+        double value;
+    } usual[] = {{"alpha", t->method->alpha}, {"beta", t->method->beta}, {"gamma", t->method->gamma}};
+    for (int i = 0; i < 3; i++) {
+        int s = lvt_model_scalar(m, usual[i].name);
+        if (s >= 0 && !m->scalars[s].given && !isnan(usual[i].value))
+            set_scalar(m, usual[i].name, usual[i].value);
+    }
     t->learning_rate = base_value(m, "lr", 0.1);
     t->r0 = base_value(m, "r", 1);
     t->gamma0 = t->settings->no_drift ? 0 : base_value(m, "gamma", 0);
     return LVT_OK;
 }
 
+/* The method: what the program was compiled with, which --method must agree with. */
+static lvt_status find_method(lvt_trainer *t, lvt_diag *diag) {
+    const char *compiled = t->model->method ? t->model->method : "lvt", *wanted = t->settings->method;
+    const char *name = wanted ? wanted : compiled;
+    lvt_status status = LVT_OK;
+    t->method = lvt_method_find(name);
+    if (!t->method) {
+        const char *near = lvt_method_nearest(name);
+        status =
+            lvt_error(diag, wanted ? LVT_USAGE : LVT_USER, NULL, LVT_NOWHERE, "no such method, \"%s\"%s%s%s",
+                      name, near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+        lvt_note(diag, LVT_NOWHERE, "the methods are %.*s", (int)strlen(lvt_method_list()) - 2,
+                 lvt_method_list());
+    } else if (strcmp(name, compiled)) {
+        status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
+                           "the program was compiled with the method %s, not %s", compiled, name);
+        lvt_note(diag, LVT_NOWHERE, "compile the model with `--set method=%s`", name);
+    }
+    return status;
+}
+
 static lvt_status check(lvt_trainer *t, lvt_diag *diag) {
     const lvt_settings *s = t->settings;
     const lvt_model *m = t->model;
     lvt_status status = lvt_model_fits(m, t->data, diag);
+    if (status == LVT_OK)
+        status = find_method(t, diag);
     if (status != LVT_OK)
         return status;
+    if (s->memory && t->method->rehearsal != LVT_REHEARSE_MEMORY)
+        return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
+                         "the method %s remembers no images: leave --memory out", t->method->name);
+    t->policy = s->policy == LVT_POLICY_AUTO ? t->method->policy : (lvt_memory_policy)(s->policy - 1);
+    bool second = s->memory || t->method->rehearsal == LVT_REHEARSE_SELF;
     const char *lacks = !lvt_model_has(m, LVT_ENTRY_TRAIN_NEW) ? lvt_entry_kind_name(LVT_ENTRY_TRAIN_NEW)
-                        : s->memory && !lvt_model_has(m, LVT_ENTRY_TRAIN)
-                            ? lvt_entry_kind_name(LVT_ENTRY_TRAIN)
-                            : NULL;
+                        : second && !lvt_model_has(m, LVT_ENTRY_TRAIN) ? lvt_entry_kind_name(LVT_ENTRY_TRAIN)
+                                                                       : NULL;
     if (lacks) {
         status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "the program \"%s\" has no entry %s",
                            lvt_model_module(m)->name, lacks);
@@ -104,6 +140,66 @@ static lvt_status check(lvt_trainer *t, lvt_diag *diag) {
     return status;
 }
 
+/* "10%" or "0.1". */
+static lvt_status hold_back(lvt_trainer *t, lvt_diag *diag) {
+    const char *text = t->settings->validation;
+    if (!text)
+        return LVT_OK;
+    char *end;
+    double part = strtod(text, &end);
+    if (end != text && *end == '%') {
+        part /= 100;
+        end++;
+    }
+    if (end == text || *end || !(part > 0 && part <= 0.9))
+        return lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE,
+                         "--validation: \"%s\" is not a part such as 10%%, at most 90%%", text);
+    t->held = calloc(t->data->train.n + 1, sizeof *t->held);
+    if (!t->held ||
+        !lvt_validation_images(&t->data->train, t->data->classes, part, t->settings->seed, t->held))
+        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    int *left = calloc((size_t)t->data->classes, sizeof *left);
+    if (!left)
+        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    for (size_t i = 0; i < t->data->train.n; i++) {
+        t->n_held += t->held[i];
+        left[t->data->train.labels[i]] |= t->held[i] ? 1 : 2;
+    }
+    lvt_status status = LVT_OK;
+    for (int c = 0; c < t->data->classes && status == LVT_OK; c++) {
+        if (left[c] != 3)
+            status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
+                               "--validation: class %d (%s) has only one training image", c,
+                               t->data->class_names[c]);
+    }
+    free(left);
+    return status;
+}
+
+static bool in_task(const lvt_trainer *t, int task, size_t image) {
+    int own = t->tasks.task_of[t->data->train.labels[image]];
+    return (own == task || (t->method->reach == LVT_REACH_ALL_SO_FAR && own < task)) &&
+           !(t->held && t->held[image]);
+}
+
+static uint64_t images_of(const lvt_trainer *t, int task) {
+    uint64_t n = 0;
+    for (size_t i = 0; i < t->data->train.n; i++)
+        n += in_task(t, task, i);
+    return n;
+}
+
+/* Room for what a teacher said about the images of any task. */
+static bool make_teacher(lvt_trainer *t) {
+    for (int k = 0; k < t->tasks.n; k++) {
+        uint64_t n = images_of(t, k);
+        t->teacher_rows = n > t->teacher_rows ? (uint32_t)n : t->teacher_rows;
+    }
+    t->teacher = calloc((size_t)t->teacher_rows * (size_t)t->tasks.classes + 1, sizeof *t->teacher);
+    t->place = calloc(t->data->train.n + 1, sizeof *t->place);
+    return t->teacher && t->place;
+}
+
 lvt_status lvt_trainer_init(lvt_trainer *t, const lvt_settings *s, lvt_model *m, const lvt_dataset *d,
                             const char *folder, const lvt_events *events, lvt_diag *diag) {
     static const lvt_events none;
@@ -112,6 +208,8 @@ lvt_status lvt_trainer_init(lvt_trainer *t, const lvt_settings *s, lvt_model *m,
     lvt_status status = check(t, diag);
     if (status == LVT_OK)
         status = lvt_tasks_make(d, s->tasks, s->first_task, s->class_order, &t->tasks, diag);
+    if (status == LVT_OK)
+        status = hold_back(t, diag);
     if (status == LVT_OK)
         status = prepare_scalars(t, diag);
     if (status == LVT_OK)
@@ -129,6 +227,14 @@ lvt_status lvt_trainer_init(lvt_trainer *t, const lvt_settings *s, lvt_model *m,
     size_t batch = (size_t)m->batch, remembered = (size_t)m->memory_batch;
     t->class_il = malloc((n + 1) * n * sizeof *t->class_il);
     t->task_il = malloc((n + 1) * n * sizeof *t->task_il);
+    t->last.confusion = calloc(classes * classes, sizeof *t->last.confusion);
+    t->last.bins = calloc(LVT_CALIBRATION_BINS * 3, sizeof *t->last.bins);
+    t->task_seconds = calloc(n, sizeof *t->task_seconds);
+    t->batch_images = calloc(batch, sizeof *t->batch_images);
+    for (int k = 0; k < 2 && t->held; k++) {
+        if (!(t->validation[k] = malloc((n + 1) * n * sizeof *t->validation[k])))
+            return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    }
     t->x = malloc(batch * pixels * sizeof *t->x);
     t->y = malloc(batch * sizeof *t->y);
     t->xm = malloc((remembered * pixels + 1) * sizeof *t->xm);
@@ -139,16 +245,39 @@ lvt_status lvt_trainer_init(lvt_trainer *t, const lvt_settings *s, lvt_model *m,
     t->draw = malloc((t->memory.capacity + 1) * sizeof *t->draw);
     t->drawn = malloc((remembered + 1) * sizeof *t->drawn);
     if (!t->class_il || !t->task_il || !t->x || !t->y || !t->xm || !t->ym || !t->zm || !t->zm_mask ||
-        !t->mask || !t->draw || !t->drawn)
+        !t->mask || !t->draw || !t->drawn || !t->last.confusion || !t->last.bins || !t->task_seconds ||
+        !t->batch_images || (t->method->rehearsal == LVT_REHEARSE_SELF && !make_teacher(t)))
         return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
     for (size_t i = 0; i < (n + 1) * n; i++)
         t->class_il[i] = t->task_il[i] = NAN;
+    for (size_t i = 0; i < (n + 1) * n && t->held; i++)
+        t->validation[0][i] = t->validation[1][i] = NAN;
     return LVT_OK;
 }
 
 void lvt_trainer_free(lvt_trainer *t) {
-    void *buffers[] = {t->class_il, t->task_il, t->x,    t->y,     t->xm,    t->ym,   t->zm,
-                       t->zm_mask,  t->mask,    t->draw, t->drawn, t->index, t->order};
+    void *buffers[] = {t->class_il,
+                       t->task_il,
+                       t->x,
+                       t->y,
+                       t->xm,
+                       t->ym,
+                       t->zm,
+                       t->zm_mask,
+                       t->mask,
+                       t->draw,
+                       t->drawn,
+                       t->index,
+                       t->order,
+                       t->held,
+                       t->validation[0],
+                       t->validation[1],
+                       t->last.confusion,
+                       t->last.bins,
+                       t->task_seconds,
+                       t->batch_images,
+                       t->teacher,
+                       t->place};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
         free(buffers[i]);
     if (t->metrics)
@@ -168,12 +297,10 @@ static uint64_t steps_of_epoch(const lvt_trainer *t, uint64_t images) {
 
 uint64_t lvt_trainer_steps(const lvt_trainer *t, int task) {
     uint64_t images = 0;
-    if (t->index && task == t->at.task) {
+    if (t->index && task == t->at.task)
         images = t->n_index;
-    } else {
-        for (size_t i = 0; i < t->data->train.n; i++)
-            images += t->tasks.task_of[t->data->train.labels[i]] == task;
-    }
+    else
+        images = images_of(t, task);
     uint64_t steps = steps_of_epoch(t, images) * (uint64_t)t->settings->epochs,
              limit = (uint64_t)t->settings->steps;
     return limit && limit < steps ? limit : steps;
@@ -197,6 +324,20 @@ static void take_new(lvt_trainer *t) {
         lvt_augment_image(&t->augment, t->data->train.pixels + image * pixels, words,
                           t->x + (size_t)i * pixels);
         t->y[i] = t->data->train.labels[image];
+        t->batch_images[i] = image;
+    }
+}
+
+/* The second batch is the first one again, with what the network said about its images before the task. */
+static void take_self(lvt_trainer *t) {
+    size_t pixels = lvt_image_bytes(t->data), classes = (size_t)t->tasks.classes;
+    for (int i = 0; i < t->model->memory_batch; i++) {
+        int from = i % t->model->batch;
+        memcpy(t->xm + (size_t)i * pixels, t->x + (size_t)from * pixels, pixels * sizeof *t->xm);
+        t->ym[i] = t->y[from];
+        memcpy(t->zm + (size_t)i * classes, t->teacher + t->place[t->batch_images[from]] * classes,
+               classes * sizeof *t->zm);
+        lvt_task_mask(&t->tasks, t->at.task - 1, t->zm_mask + (size_t)i * classes);
     }
 }
 
@@ -221,9 +362,12 @@ static lvt_status one_step(lvt_trainer *t, uint64_t steps, lvt_diag *diag) {
     lvt_model *m = t->model;
     take_new(t);
     lvt_entry_kind entry = LVT_ENTRY_TRAIN_NEW;
-    if (t->memory.n) {
-        take_remembered(t);
+    if (lvt_trainer_rehearses(t)) {
         entry = LVT_ENTRY_TRAIN;
+        if (t->method->rehearsal == LVT_REHEARSE_SELF)
+            take_self(t);
+        else
+            take_remembered(t);
     }
     set_scalar(m, "lr", lvt_lr_at(t->settings, t->learning_rate, t->at.step, steps));
     set_scalar(m, "r", lvt_r_at(t->r0, t->settings->r_decay, t->at.task));
@@ -288,7 +432,8 @@ static double steps_left(const lvt_trainer *t, uint64_t steps) {
 }
 
 static lvt_status report(lvt_trainer *t, uint64_t steps, bool record, lvt_diag *diag) {
-    const lvt_bound_entry *b = &t->model->entries[t->memory.n ? LVT_ENTRY_TRAIN : LVT_ENTRY_TRAIN_NEW];
+    const lvt_bound_entry *b =
+        &t->model->entries[lvt_trainer_rehearses(t) ? LVT_ENTRY_TRAIN : LVT_ENTRY_TRAIN_NEW];
     double now = lvt_clock(), here = now - t->started;
     lvt_progress p = {
         .task = t->at.task + 1,
@@ -332,17 +477,40 @@ static bool stopping(const lvt_trainer *t) {
     return t->events.stop && t->events.stop(t->events.user);
 }
 
+static void note_teacher(void *user, uint32_t i, const float *logits, const float *injection) {
+    lvt_trainer *t = user;
+    size_t classes = (size_t)t->tasks.classes;
+    (void)injection;
+    memcpy(t->teacher + i * classes, logits, classes * sizeof *logits);
+}
+
+/* Before the first step of a later task; inside a task the checkpoint has brought the teacher along. */
+static lvt_status ask_teacher(lvt_trainer *t, lvt_diag *diag) {
+    if (t->method->rehearsal != LVT_REHEARSE_SELF)
+        return LVT_OK;
+    for (uint32_t i = 0; i < t->n_index; i++)
+        t->place[t->index[i]] = i;
+    if (!t->at.task || t->at.step)
+        return LVT_OK;
+    memset(t->teacher, 0, (size_t)t->teacher_rows * (size_t)t->tasks.classes * sizeof *t->teacher);
+    lvt_stop stop = {t->events.stop, t->events.user};
+    return lvt_predict_images(t->model, &t->plain, &t->data->train, t->index, t->n_index, &stop, note_teacher,
+                              t, diag);
+}
+
 static lvt_status begin_task(lvt_trainer *t, lvt_diag *diag) {
     free(t->index);
     free(t->order);
     t->index = NULL;
     t->order = NULL;
     t->epoch_ordered = 0;
-    if (!lvt_task_images(&t->tasks, t->at.task, &t->data->train, &t->index, &t->n_index) ||
+    lvt_part part = {&t->data->train, t->held, false};
+    int first = t->method->reach == LVT_REACH_ALL_SO_FAR ? 0 : t->at.task;
+    if (!lvt_task_images(&t->tasks, first, t->at.task, part, &t->index, &t->n_index) ||
         !(t->order = malloc((t->n_index + 1) * sizeof *t->order)))
         return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
     lvt_task_mask(&t->tasks, t->at.task, t->mask);
-    return LVT_OK;
+    return ask_teacher(t, diag);
 }
 
 static lvt_status train_task(lvt_trainer *t, lvt_diag *diag) {

@@ -7,6 +7,7 @@
 #define LVT_CONTINUAL_TRAINER_H
 
 #include "continual/memory.h"
+#include "continual/method.h"
 #include "continual/predict.h"
 #include "continual/schedule.h"
 #include "continual/settings.h"
@@ -46,6 +47,13 @@ struct lvt_trainer {
     lvt_tasks tasks;
     lvt_memory memory;
     double *class_il, *task_il; /* matrices, see metrics.h */
+    double *validation[2];      /* the same two on the validation images; NULL: there are none */
+    lvt_evaluation last;        /* of the last evaluation, over the test images of all tasks learned */
+    double *task_seconds;       /* n: training and end of each task */
+    const lvt_method *method;
+    lvt_memory_policy policy;
+    bool *held; /* training images kept for validation; NULL: none */
+    size_t n_held;
     lvt_position at;
     lvt_events events;
     const char *folder;     /* of the run */
@@ -53,7 +61,10 @@ struct lvt_trainer {
     uint64_t metrics_bytes; /* written so far: resume cuts the file there */
     double seconds;         /* of earlier processes and this one, up to the last record */
 
-    uint32_t *index, n_index;    /* training images of the task */
+    uint32_t *index, n_index; /* training images of the task */
+    float *teacher; /* LVT_REHEARSE_SELF: logits of the task's images before the task, in index's order */
+    uint32_t teacher_rows;       /* images of the largest task */
+    uint32_t *place;             /* LVT_REHEARSE_SELF: where an image stands in index */
     uint32_t *order;             /* index, in this epoch's order */
     uint64_t epoch_ordered;      /* 1 + epoch that `order` is of; 0: none */
     double sums[LVT_MAX_LOSSES]; /* of losses since the last record */
@@ -63,6 +74,7 @@ struct lvt_trainer {
 
     float *x, *xm, *zm, *zm_mask, *mask; /* inputs of a step */
     int32_t *y, *ym, step_input[2];
+    uint32_t *batch_images; /* which images are in x */
     uint32_t *draw, *drawn;
     double learning_rate, r0, gamma0; /* before schedules */
 };
@@ -77,6 +89,13 @@ void lvt_trainer_free(lvt_trainer *t);
  * checkpoint on the disk is whole. LVT_USER: a loss is not finite. */
 lvt_status lvt_trainer_run(lvt_trainer *t, lvt_diag *diag);
 uint64_t lvt_trainer_steps(const lvt_trainer *t, int task); /* of a task */
+
+/* Does a step of the current task take a second batch (entry train), or new images alone (train_new)? */
+static inline bool lvt_trainer_rehearses(const lvt_trainer *t) {
+    return t->method->rehearsal == LVT_REHEARSE_MEMORY
+               ? t->memory.n > 0
+               : t->method->rehearsal == LVT_REHEARSE_SELF && t->at.task > 0;
+}
 
 /* task_end.c: importance, consolidation, memory and evaluation at the end of the current task. */
 lvt_status lvt_task_end(lvt_trainer *t, lvt_diag *diag);

@@ -49,7 +49,7 @@ static void split(void **state) {
     assert_int_equal(t.task_of[9], 0);
     assert_int_equal(t.task_of[0], 2);
     uint32_t *index, n;
-    assert_true(lvt_task_images(&t, 2, &d.train, &index, &n));
+    assert_true(lvt_task_images(&t, 2, 2, (lvt_part){&d.train, NULL, false}, &index, &n));
     assert_int_equal(n, 2);
     assert_int_equal(index[0], 0);
     free(index);
@@ -131,7 +131,7 @@ static float confidence_of(uint32_t image) {
 
 static void make_offer(offer *o, const lvt_dataset *d, const lvt_tasks *t, int task) {
     uint32_t n;
-    assert_true(lvt_task_images(t, task, &d->train, &o->index, &n));
+    assert_true(lvt_task_images(t, task, task, (lvt_part){&d->train, NULL, false}, &o->index, &n));
     o->confidence = malloc(n * sizeof(float));
     o->logits = malloc(n * (size_t)d->classes * sizeof(float));
     for (uint32_t i = 0; i < n; i++) {

@@ -95,12 +95,23 @@ static void settings_round_trip(void **state) {
     cJSON_free(text);
 }
 
+/* Two bins: 4 images at 0.5 of which 1 is right (off by 0.25), 6 at 0.9 of which 6 are (0.1): (4 * 0.25 + 6 *
+ * 0.1) / 10. */
+static void calibration(void **state) {
+    (void)state;
+    double bins[LVT_CALIBRATION_BINS * 3] = {0};
+    assert_true(isnan(lvt_calibration_error(bins)));
+    memcpy(bins + 3 * 7, ((double[]){4, 2, 1}), 3 * sizeof(double));
+    memcpy(bins + 3 * 13, ((double[]){6, 5.4, 6}), 3 * sizeof(double));
+    assert_float_equal(lvt_calibration_error(bins), 0.16, 1e-12); /* rounding of a few sums */
+}
+
 static void reports(void **state) {
     (void)state;
     int order[] = {2, 0, 1, 3}, first[] = {0, 2, 4}, task_of[] = {0, 1, 0, 1};
     lvt_tasks tasks = {2, 4, order, first, task_of};
     double a[] = {NAN, NAN, 0.75, NAN, 0.5, 1}, b[] = {NAN, NAN, 0.75, NAN, 0.625, 1};
-    lvt_accuracies acc = {&tasks, a, b, 2};
+    lvt_accuracies acc = {.tasks = &tasks, .class_il = a, .task_il = b, .learned = 2};
     char *text = lvt_report_text(&acc);
     assert_non_null(strstr(text, "     1  75.0     -  75.00\n"));
     assert_non_null(strstr(text, "     2  50.0 100.0  75.00\n"));
@@ -123,6 +134,27 @@ static void reports(void **state) {
     }
     assert_null(fgets(line, sizeof line, f));
     fclose(f);
+    /* Labels in the order they were learned. */
+    int32_t confusion[16] = {3, 0, 0, 1, 0, 4, 0, 0, 0, 0, 5, 0, 2, 0, 0, 6};
+    assert_int_equal(lvt_report_confusion(&acc, confusion, path, NULL), LVT_OK);
+    f = fopen(path, "r");
+    static const char *const rows[] = {"label,2,0,1,3\n", "2,5,0,0,0\n", "0,0,3,0,1\n", "1,0,0,4,0\n",
+                                       "3,0,2,0,6\n"};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        assert_non_null(fgets(line, sizeof line, f));
+        assert_string_equal(line, rows[i]);
+    }
+    assert_null(fgets(line, sizeof line, f));
+    fclose(f);
+    /* With validation images there are two more scenarios. */
+    acc.validation[0] = acc.validation[1] = a;
+    assert_int_equal(lvt_report_csv(&acc, path, NULL), LVT_OK);
+    f = fopen(path, "r");
+    int validation = 0;
+    while (fgets(line, sizeof line, f))
+        validation += !strncmp(line, "validation_", 11);
+    assert_int_equal(validation, 6);
+    fclose(f);
     assert_int_equal(lvt_report_svg(&acc, "a <b> & c", path, NULL), LVT_OK);
     f = fopen(path, "r");
     bool title = false;
@@ -135,10 +167,8 @@ static void reports(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(by_hand),
-        cmocka_unit_test(schedules),
-        cmocka_unit_test(settings_round_trip),
-        cmocka_unit_test(reports),
+        cmocka_unit_test(by_hand),     cmocka_unit_test(schedules), cmocka_unit_test(settings_round_trip),
+        cmocka_unit_test(calibration), cmocka_unit_test(reports),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -338,7 +338,7 @@ static void whole_run(void **state) {
     int importance = 0;
     for (int k = 0; k < 5; k++) {
         uint32_t *index, n;
-        assert_true(lvt_task_images(&t->tasks, k, &r.data->train, &index, &n));
+        assert_true(lvt_task_images(&t->tasks, k, k, (lvt_part){&r.data->train, NULL, false}, &index, &n));
         free(index);
         steps[k > 0] +=
             2 * ((n + BATCH - 1) / BATCH); /* the last batch of an epoch is filled up, not dropped */
@@ -519,6 +519,120 @@ static void refusals(void **state) {
     remove_folder(&r);
 }
 
+/* Validation images: their share of every class, by the seed; no step sees one, none is remembered, and both
+ * sets are measured. */
+static void validation(void **state) {
+    (void)state;
+    run r;
+    defaults(&r);
+    r.settings.validation = "20%";
+    open_run(&r, true);
+    lvt_trainer *t = &r.trainer;
+    int held[CLASSES] = {0}, all[CLASSES] = {0};
+    for (size_t i = 0; i < r.data->train.n; i++) {
+        held[r.data->train.labels[i]] += t->held[i];
+        all[r.data->train.labels[i]]++;
+    }
+    for (int c = 0; c < CLASSES; c++)
+        assert_int_equal(held[c], (int)(0.2 * all[c] + 0.5));
+    assert_int_equal(lvt_trainer_run(t, r.diag), LVT_OK);
+    uint64_t steps = 0;
+    for (int k = 0; k < 5; k++) {
+        int n = all[2 * k] - held[2 * k] + all[2 * k + 1] - held[2 * k + 1];
+        steps += 2 * (uint64_t)((n + BATCH - 1) / BATCH);
+    }
+    assert_int_equal(t->at.global_step, steps);
+    /* A remembered image is a training image that is not held back (some digits occur twice, so any place
+     * will do). */
+    for (size_t i = 0; i < t->memory.n; i++) {
+        bool free_one = false;
+        for (size_t k = 0; k < r.data->train.n; k++)
+            free_one |= !t->held[k] &&
+                        !memcmp(t->memory.images + i * PIXELS, r.data->train.pixels + k * PIXELS, PIXELS);
+        assert_true(free_one);
+    }
+    for (int j = 0; j < 5; j++) {
+        double right = t->validation[0][5 * 5 + j] * (held[2 * j] + held[2 * j + 1]);
+        assert_true(right >= 0 &&
+                    fabs(right - rint(right)) < 1e-9); /* a count over exactly the held images */
+    }
+    /* What is added up: every test image once, answers right as often as the accuracies say. */
+    double n = 0, right = 0, wanted = 0;
+    for (int c = 0; c < CLASSES; c++) {
+        int row = 0;
+        for (int k = 0; k < CLASSES; k++)
+            row += t->last.confusion[c * CLASSES + k];
+        n += row;
+        right += t->last.confusion[c * CLASSES + c];
+        int of_task = 0;
+        for (size_t i = 0; i < r.data->test.n; i++)
+            of_task += t->tasks.task_of[r.data->test.labels[i]] == c / 2 && r.data->test.labels[i] == c;
+        assert_int_equal(row, of_task);
+    }
+    for (int j = 0; j < 5; j++) {
+        int images = 0;
+        for (size_t i = 0; i < r.data->test.n; i++)
+            images += r.data->test.labels[i] / 2 == j;
+        wanted += t->class_il[5 * 5 + j] * images;
+    }
+    assert_true(n == (double)r.data->test.n && fabs(right - wanted) < 1e-6);
+    double seen_in_bins = 0;
+    for (int b = 0; b < LVT_CALIBRATION_BINS; b++)
+        seen_in_bins += t->last.bins[3 * b];
+    assert_true(seen_in_bins == n);
+    close_run(&r);
+    remove_folder(&r);
+
+    static const char *const bad[] = {"", "x", "10%%", "-5%", "0", "91%", "1"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        r.settings.validation = bad[i];
+        assert_int_equal(open_run_of(&r, "x", true), LVT_USAGE);
+        expect_words(r.diag, "is not a part such as 10%");
+        close_run(&r);
+        remove_folder(&r);
+    }
+}
+
+static void methods(void **state) {
+    (void)state;
+    run r;
+    defaults(&r);
+    r.settings.method = "er"; /* the model here has no setting of that name: it is lvt */
+    assert_int_equal(open_run_of(&r, "x", true), LVT_USER);
+    expect_words(r.diag, "compiled with the method lvt, not er");
+    close_run(&r);
+    remove_folder(&r);
+    r.settings.method = "joynt";
+    assert_int_equal(open_run_of(&r, "x", true), LVT_USAGE);
+    expect_words(r.diag, "did you mean joint?");
+    close_run(&r);
+    remove_folder(&r);
+    assert_int_equal(lvt_method_find("lwf")->rehearsal, LVT_REHEARSE_SELF);
+    assert_int_equal(lvt_method_find("joint")->reach, LVT_REACH_ALL_SO_FAR);
+    assert_null(lvt_method_find("nothing"));
+
+    /* joint: a task sees the images of those before it, too; the steps of all tasks are known beforehand. */
+    defaults(&r);
+    r.settings.memory = 0;
+    open_run(&r, true);
+    r.trainer.method = lvt_method_find("joint");
+    uint64_t expected = 0;
+    for (int k = 0; k < 5; k++) {
+        size_t n = 0;
+        for (size_t i = 0; i < r.data->train.n; i++)
+            n += r.data->train.labels[i] < 2 * k + 2;
+        assert_int_equal(lvt_trainer_steps(&r.trainer, k), 2 * ((n + BATCH - 1) / BATCH));
+        expected += 2 * ((n + BATCH - 1) / BATCH);
+    }
+    assert_int_equal(lvt_trainer_run(&r.trainer, r.diag), LVT_OK);
+    assert_int_equal(r.trainer.at.global_step, expected);
+    assert_int_equal(open_session->seen.runs[LVT_ENTRY_IMPORTANCE], 0);
+    assert_true(lvt_metric_value("acc", r.trainer.class_il, 5, 5) >
+                0.7); /* a linear classifier on all the data */
+    close_run(&r);
+    remove_folder(&r);
+}
+
 static void wrong_checkpoints(void **state) {
     (void)state;
     run r;
@@ -646,6 +760,8 @@ int main(void) {
         cmocka_unit_test(other_settings_differ),
         cmocka_unit_test(no_memory_no_drift),
         cmocka_unit_test(refusals),
+        cmocka_unit_test(validation),
+        cmocka_unit_test(methods),
         cmocka_unit_test(wrong_checkpoints),
         cmocka_unit_test(no_room),
         cmocka_unit_test(folders),

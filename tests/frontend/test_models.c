@@ -119,6 +119,14 @@ static void test_settings(void **unused) {
         {"momentum=0.9", "nesterov=true"},
         {"batch=8", "memory_batch=4"},
         {"classes=6", "depth1=0", "depth2=0"},
+        {"method=finetune", NULL},
+        {"method=joint", NULL},
+        {"method=er", "joint_norm=false"},
+        {"method=der++", "distill=kl"},
+        {"method=er-ace", NULL},
+        {"method=a-gem", "momentum=0.9"},
+        {"method=lwf", NULL},
+        {"method=ewc", NULL},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         size_t n = 0;

@@ -1,0 +1,35 @@
+/* Methods: what the driver does for each. The losses are in models/methods.lvt; the program's setting
+ * `method` says which one it was compiled with.
+ *
+ * Invariant: a method is one row of method.def. May not know: models, memory. */
+#ifndef LVT_CONTINUAL_METHOD_H
+#define LVT_CONTINUAL_METHOD_H
+
+#include "continual/memory.h"
+
+/* Where the second batch of a step (xm, ym, zm) comes from. */
+typedef enum lvt_rehearsal {
+    LVT_REHEARSE_NOTHING, /* no such batch: every step is train_new; a memory is refused */
+    LVT_REHEARSE_MEMORY,  /* remembered images, once there are any */
+    LVT_REHEARSE_SELF /* the new images again, with the logits the network gave for them before the task */
+} lvt_rehearsal;
+
+/* Which training images a task sees. */
+typedef enum lvt_reach { LVT_REACH_TASK, LVT_REACH_ALL_SO_FAR } lvt_reach;
+
+typedef struct lvt_method {
+    const char *name, *title;
+    lvt_rehearsal rehearsal;
+    lvt_reach reach;
+    bool importance;           /* entries importance and consolidate run at the end of a task */
+    lvt_memory_policy policy;  /* unless --policy says otherwise */
+    double alpha, beta, gamma; /* unless --coef says otherwise; NaN: the program's */
+} lvt_method;
+
+/* NULL: no such method. */
+const lvt_method *lvt_method_find(const char *name);
+/* The method whose name is nearest, for messages; NULL: none is near. */
+const char *lvt_method_nearest(const char *name);
+const char *lvt_method_list(void); /* "lvt, finetune, ..."; static */
+
+#endif

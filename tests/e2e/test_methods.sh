@@ -1,0 +1,63 @@
+#!/bin/bash
+# Every method learns, is told apart from the others, and goes on after kill -9 to the same bits; validation images.
+source "$1/tests/e2e/lib.bash"
+settings="--data digits --tasks 3 --steps 12 --seed 3 --threads 1 --checkpoint-every 5 --quiet --validation 10%"
+train() { run train "$@"; }
+
+declare -A remembers=([lvt]=60 [er]=60 [der++]=60 [er-ace]=60 [a-gem]=60 [finetune]=0 [joint]=0 [lwf]=0 [ewc]=0)
+for method in "${!remembers[@]}"; do
+    "$BUILD/lvtc" "$SOURCE/models/lvt-tiny.lvt" --set method=$method -o $method.lvtx
+    memory="--memory ${remembers[$method]}"
+    train $method.lvtx $settings $memory --out whole-$method >/dev/null
+    "$BUILD/lvt-run" train $method.lvtx $settings $memory --out killed-$method >/dev/null &
+    child=$!
+    # In the middle of the second task, when there is something to remember.
+    while kill -0 $child 2>/dev/null && [ ! -e killed-$method/task-01.safetensors ]; do sleep 0.005; done
+    sleep 0.0$((RANDOM % 10))
+    kill -9 $child 2>/dev/null || true
+    wait $child 2>/dev/null || true
+    train $method.lvtx --out killed-$method --resume --quiet >/dev/null
+    same whole-$method/task-03.safetensors killed-$method/task-03.safetensors
+    for file in accuracy.csv confusion.csv; do cmp whole-$method/$file killed-$method/$file || fail "$method: $file differs"; done
+done
+for a in "${!remembers[@]}"; do
+    for b in "${!remembers[@]}"; do
+        [ "$a" = "$b" ] || differ whole-$a/task-03.safetensors whole-$b/task-03.safetensors
+    done
+done
+
+# Stopped in the middle of a task by a step limit is not a kill, but what a teacher said must come back from the file.
+"$BUILD/lvt-run" train lwf.lvtx $settings --out stopped >/dev/null &
+child=$!
+while kill -0 $child 2>/dev/null && [ ! -e stopped/task-02.safetensors ]; do sleep 0.005; done
+kill -TERM $child 2>/dev/null || true
+wait $child 2>/dev/null || true
+train lwf.lvtx --out stopped --resume --quiet >/dev/null
+same whole-lwf/task-03.safetensors stopped/task-03.safetensors
+
+# What each promises, at digits' scale: fine-tuning forgets, joint training does not, replay lies between.
+accuracy() { awk -F, '$1 == "class_il" && $2 == 5 { c += $5 / 5 } END { print c }' "$1/accuracy.csv"; }
+for method in finetune joint er; do
+    train $method.lvtx --data digits --tasks 5 --memory ${remembers[$method]} --epochs 2 --threads 1 --quiet --out long-$method >/dev/null
+done
+awk -v f="$(accuracy long-finetune)" -v e="$(accuracy long-er)" -v j="$(accuracy long-joint)" \
+    'BEGIN { print "finetune", f, "er", e, "joint", j; exit !(f < 0.35 && e > f + 0.1 && j > 0.85 && j > e) }' ||
+    fail "the order of finetune, er, joint"
+
+# Validation: measured beside the test set, never trained on (another part gives another network).
+grep -q '"validation_class_il":' whole-er/metrics.jsonl || fail "no validation in metrics.jsonl"
+[ "$(grep -c ^validation_class_il, whole-er/accuracy.csv)" = 6 ] || fail "validation in accuracy.csv"
+expect 0 "145 validation" run train er.lvtx --data digits --tasks 2 --steps 1 --threads 1 --memory 20 --validation 0.1 --out tenth
+train er.lvtx $(echo $settings | sed 's/10%/20%/') --memory 60 --out fifth >/dev/null
+differ fifth/task-03.safetensors whole-er/task-03.safetensors
+[ "$(awk -F, 'NR > 1 { for (i = 2; i <= NF; i++) n += $i } END { print n }' whole-er/confusion.csv)" = 355 ] ||
+    fail "confusion.csv does not hold every test image once"
+grep -q '"calibration_error":0\.' whole-er/metrics.jsonl || fail "calibration in metrics.jsonl"
+grep -q '"task_seconds":' whole-er/metrics.jsonl || fail "time of a task in metrics.jsonl"
+
+expect 1 "was compiled with the method er, not lvt" run train er.lvtx $settings --method lvt --out no
+grep -q -- "--set method=lvt" expected.txt || fail "no word on how to mend it"
+expect 2 "did you mean er-ace" run train er.lvtx $settings --method er-acce --out no
+expect 1 "remembers no images" run train ewc.lvtx $settings --memory 50 --out no
+expect 2 "is not a part such as 10%" run train er.lvtx --data digits --validation 95% --out no
+[ ! -e no ] || fail "a run that did not begin left its folder"
