@@ -1,56 +1,101 @@
 #!/usr/bin/env python3
-"""Times lvt-s's training step in PyTorch eager; prints one JSON object. compare.py runs it with a tuned allocator."""
+"""Times a training step or inference of one of compare's models in PyTorch; prints one JSON object.
+
+compare runs it, with a tuned allocator. --export writes the network for onnxruntime instead (onnx_step.py times it).
+"""
 import argparse
 import json
 import os
-import resource
-import statistics
 import sys
-import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "parity"))
-parser = argparse.ArgumentParser(description=__doc__)
+import process
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "parity"))
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("--model", choices=["levit_step", "lvt-s", "lvt"], default="lvt-s")
+parser.add_argument("--mode", choices=["train", "infer"], default="train")
+parser.add_argument("--batch", type=int, default=64, help="images a step; half of them are remembered ones")
 parser.add_argument("--steps", type=int, default=20)
+parser.add_argument("--warm-up", type=int, default=5)
 parser.add_argument("--threads", type=int, default=2)
-parser.add_argument("--batch", type=int, default=32, help="new images, and as many remembered ones")
+parser.add_argument("--channels-last", action="store_true")
+parser.add_argument("--compile", action="store_true",
+                    help="torch.compile; before PyTorch 2 a frozen trace, inference only")
+parser.add_argument("--export", metavar="FILE.onnx")
 parser.add_argument("--profile", action="store_true", help="a table of operators on standard error")
 arguments = parser.parse_args()
 os.environ.setdefault("OMP_NUM_THREADS", str(arguments.threads))
 
 import torch
 
-import lvt_torch
-
 torch.set_num_threads(arguments.threads)
 torch.manual_seed(0)
-network = lvt_torch.LVT(lvt_torch.SMALL).train().to(memory_format=torch.channels_last)
-optimiser = torch.optim.SGD(network.parameters(), lr=0.1)
-
-batch, classes = arguments.batch, lvt_torch.SMALL.classes
-inputs = dict(x=torch.randn(batch, 3, 32, 32).contiguous(memory_format=torch.channels_last),
-              y=torch.randint(0, classes, (batch,)),
-              xm=torch.randn(batch, 3, 32, 32).contiguous(memory_format=torch.channels_last),
-              ym=torch.randint(0, classes, (batch,)), zm=torch.randn(batch, classes),
-              zm_mask=torch.ones(batch, classes), mask=torch.ones(classes))
+LAYOUT = torch.channels_last if arguments.channels_last else torch.contiguous_format
+half = arguments.batch // 2
 
 
-def run():
-    optimiser.zero_grad(set_to_none=True)
-    lvt_torch.losses(network, **inputs)["loss"].backward()
-    torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-    optimiser.step()
+def images(n):
+    return torch.randn(n, 3, 32, 32).contiguous(memory_format=LAYOUT)
 
 
-for _ in range(5):
-    run()
-times = []
-for _ in range(arguments.steps):
-    begin = time.perf_counter()
-    run()
-    times.append(time.perf_counter() - begin)
+if arguments.model == "levit_step":
+    import levit_torch
+    network = levit_torch.Network()
+    make_optimiser, clip = levit_torch.optimiser, None
+    labels, stored = torch.randint(0, levit_torch.CLASSES, (2 * half,)), torch.randn(half, levit_torch.CLASSES)
+
+    def loss(x):
+        return levit_torch.loss(network(x), labels, stored)
+    inputs = (images(2 * half),)
+else:
+    import lvt_torch
+    network = lvt_torch.LVT(lvt_torch.FULL if arguments.model == "lvt" else lvt_torch.SMALL)
+    clip, classes = 5.0, network.config.classes
+
+    def make_optimiser(network):
+        return torch.optim.SGD(network.parameters(), lr=0.1)
+    given = dict(y=torch.randint(0, classes, (half,)), ym=torch.randint(0, classes, (half,)),
+                 zm=torch.randn(half, classes), zm_mask=torch.ones(half, classes), mask=torch.ones(classes))
+
+    def loss(x, xm):
+        return lvt_torch.losses(network, x=x, xm=xm, **given)["loss"]
+    inputs = images(half), images(half)
+
+network = network.to(memory_format=LAYOUT)
+if arguments.export:
+    names = dict(input_names=["x"], output_names=["injection", "accumulation"])
+    torch.onnx.export(network.eval(), (images(2),), arguments.export, opset_version=14,
+                      dynamic_axes={n: {0: "batch"} for n in ("x", "injection", "accumulation")}, **names)
+    raise SystemExit
+
+if arguments.mode == "infer":
+    network.eval()
+    x, model = images(arguments.batch), network
+    if arguments.compile and hasattr(torch, "compile"):
+        model = torch.compile(network)
+    elif arguments.compile:
+        with torch.no_grad():
+            model = torch.jit.optimize_for_inference(torch.jit.freeze(torch.jit.trace(network, x)))
+
+    def run():
+        with torch.no_grad():
+            model(x)
+else:
+    network.train()
+    optimiser = make_optimiser(network)
+    loss = torch.compile(loss) if arguments.compile else loss
+
+    def run():
+        optimiser.zero_grad(set_to_none=True)
+        loss(*inputs).backward()
+        if clip:
+            torch.nn.utils.clip_grad_norm_(network.parameters(), clip)
+        optimiser.step()
+
+result = process.measure(run, arguments.warm_up, arguments.steps)
 if arguments.profile:
     with torch.autograd.profiler.profile() as profile:
         run()
     print(profile.key_averages().table(sort_by="self_cpu_time_total", row_limit=25), file=sys.stderr)
-print(json.dumps(dict(torch=torch.__version__, median_ms=statistics.median(times) * 1e3, best_ms=min(times) * 1e3,
-                      peak_memory_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)))
+print(json.dumps(dict(torch=torch.__version__, parameters=sum(p.numel() for p in network.parameters()), **result)))

@@ -16,7 +16,8 @@ class Config:
     image: int = 32         # height and width
     channels: int = 3
     classes: int = 100
-    stem: tuple = ((64, 1), (128, 2), (256, 2))  # width and stride of each convolution
+    stem: tuple = ((64, 1), (128, 2), (256, 2))  # width and stride of each convolution, or of each pair of blocks:
+    resnet: bool = False    # the front of ResNet-18 instead of plain convolutions
     depth1: int = 2
     depth2: int = 2
     heads: int = 4
@@ -33,6 +34,7 @@ class Config:
 
 
 SMALL = Config()
+FULL = Config(resnet=True)
 TINY = Config(image=8, channels=1, classes=10, stem=((32, 1), (32, 2)), depth1=1, depth2=1, heads=2, key_dim=16,
               value_dim=16, shrink_value_dim=16)
 
@@ -56,9 +58,10 @@ def batch_norm(norm, x, groups):
 
 
 class ConvBN(nn.Module):
-    def __init__(self, inputs, outputs, stride):
+    def __init__(self, inputs, outputs, stride=1, kernel=3):
         super().__init__()
-        self.conv, self.bn = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs)
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
+        self.bn = nn.BatchNorm2d(outputs)
 
     def forward(self, x, groups):
         return batch_norm(self.bn, self.conv(x), groups)
@@ -164,6 +167,35 @@ class Stem(nn.Module):
         return x
 
 
+class BasicBlock(nn.Module):
+    def __init__(self, inputs, outputs, stride=1):
+        super().__init__()
+        self.conv1, self.conv2 = ConvBN(inputs, outputs, stride), ConvBN(outputs, outputs)
+        self.downsample = ConvBN(inputs, outputs, stride, 1) if stride != 1 or inputs != outputs else None
+
+    def forward(self, x, groups):
+        y = self.conv2(F.relu(self.conv1(x, groups)), groups)
+        return F.relu(y + (self.downsample(x, groups) if self.downsample else x))
+
+
+class ResNetStem(nn.Module):
+    def __init__(self, c):
+        super().__init__()
+        width = c.stem[0][0]
+        self.conv, layers = ConvBN(c.channels, width), []
+        for outputs, stride in c.stem:
+            layers.append(nn.ModuleDict(dict(block1=BasicBlock(width, outputs, stride),
+                                             block2=BasicBlock(outputs, outputs))))
+            width = outputs
+        self.layer = nn.ModuleList(layers)
+
+    def forward(self, x, groups):
+        x = F.relu(self.conv(x, groups))
+        for layer in self.layer:
+            x = layer["block2"](layer["block1"](x, groups), groups)
+        return x
+
+
 class LVT(nn.Module):
     def __init__(self, c):
         super().__init__()
@@ -171,7 +203,7 @@ class LVT(nn.Module):
         side, width = c.image, c.stem[-1][0]
         for _, stride in c.stem:
             side //= stride
-        self.stem = Stem(c)
+        self.stem = ResNetStem(c) if c.resnet else Stem(c)
         self.stage1 = nn.ModuleList(Block(c, width, c.heads, side) for _ in range(c.depth1))
         self.shrink = Shrink(c, 2 * width, 2 * c.heads, side)
         self.stage2 = nn.ModuleList(Block(c, 2 * width, 2 * c.heads, side // 2) for _ in range(c.depth2))

@@ -102,8 +102,8 @@ class Case(Record):
     """A training step of the LVT network."""
 
     def __init__(self, name, model, config, images, settings=(), steps=1, lr=2.0 ** 20, clip=1e30, momentum=0.0,
-                 decay=0.0, nesterov=False):
-        super().__init__(name)
+                 decay=0.0, nesterov=False, digits=17):
+        super().__init__(name, digits)
         self.model, self.config, self.images, self.settings = model, config, images, list(settings)
         self.steps, self.lr, self.clip, self.momentum, self.decay = steps, lr, clip, momentum, decay
         self.nesterov = nesterov
@@ -238,7 +238,8 @@ def main():
              Case("lvt-tiny-variant", "lvt-tiny", variant, 8, ["norm=batch_norm", "joint_norm=false", "distill=kl"]),
              Case("lvt-tiny-updates", "lvt-tiny", tiny, 8, ["momentum=0.9", "nesterov=true"], steps=3, lr=0.05, clip=0.5,
                   momentum=0.9, decay=0.01, nesterov=True),
-             Case("lvt-s-gradients", "lvt-s", small, 4), LevitCase(8)]
+             Case("lvt-s-gradients", "lvt-s", small, 4), Case("lvt-gradients", "lvt", lvt_torch.FULL, 2, digits=12),
+             LevitCase(8)]
     for case in cases:
         if not wanted or case.name in wanted:
             case.write(folder)
