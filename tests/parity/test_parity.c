@@ -20,9 +20,9 @@
 #include <cmocka.h>
 
 /* f64: both sides round after each op at 1.1e-16, sum up to 1e5 terms in different orders and go through
- * about 100 layers there and back; measured 3e-14, and 5e-12 where only 12 digits are recorded. 1e-9 leaves room for another processor or PyTorch and is still far
- * below any mistake in a formula. f32: the same at 6.0e-8, compared with the f64 values; measured 3e-5, most
- * of it from batch norm over few images. */
+ * about 100 layers there and back; measured 3e-14, and 5e-12 where only 12 digits are recorded. 1e-9 leaves
+ * room for another processor or PyTorch and is still far below any mistake in a formula. f32: the same
+ * at 6.0e-8, compared with the f64 values; measured 3e-5, most of it from batch norm over few images. */
 static const double TOLERANCE_F64 = 1e-9, TOLERANCE_F32 = 1e-4;
 
 enum { SAMPLES = 64, LINE = 1 << 16 };
