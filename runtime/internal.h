@@ -109,9 +109,6 @@ void lvt_session_prepare(lvt_session *s, int entry);
 /* Copies outputs and stores states. */
 void lvt_session_finish(lvt_session *s, int entry);
 int lvt_processors(void); /* how many this process may use, at least 1 */
-/* Sets the team's size for this thread's OpenMP regions and returns the old one, to be set again afterwards.
- */
-int lvt_team(int threads);
 double lvt_seconds(void); /* monotonic */
 
 #endif

@@ -55,4 +55,8 @@ lvt_status lvt_interp_make(const lvt_kernel_request *r, lvt_kernel **out);
 /* Runs body(user, chunk) for every chunk in 0..n on the team, each chunk once; which thread runs which is fixed by (n, threads). */
 void lvt_parallel(int threads, int64_t n, void (*body)(void *user, int64_t chunk, int thread), void *user);
 
+/* Sets the team's size for this thread's OpenMP regions and returns the old one, to be set again afterwards.
+ */
+int lvt_team(int threads);
+
 #endif

@@ -181,6 +181,21 @@ dnnl_status_t lvt_call_add(lvt_onednn_kernel *k, dnnl_primitive_desc_t pd, int n
     return add_call(k, k->calls, &k->n_calls, LVT_MAX_CALLS, pd, n, arg, md, at);
 }
 
+dnnl_status_t lvt_pieces_begin(lvt_onednn_kernel *k, int n) {
+    k->pieces = calloc((size_t)n, sizeof *k->pieces);
+    k->max_pieces = n;
+    return k->pieces ? dnnl_success : dnnl_out_of_memory;
+}
+
+dnnl_status_t lvt_piece_add(lvt_onednn_kernel *k, dnnl_primitive_desc_t pd, int n, const int *arg,
+                            const lvt_md_ref *md, const lvt_at *at) {
+    dnnl_status_t status = add_call(k, k->pieces, &k->n_pieces, k->max_pieces, pd, n, arg, md, at);
+    if (status == dnnl_success)
+        status = dnnl_stream_create(&k->pieces[k->n_pieces - 1].stream, k->context->engine,
+                                    dnnl_stream_default_flags);
+    return status;
+}
+
 dnnl_status_t lvt_call_reorder(lvt_onednn_kernel *k, lvt_md_ref from, lvt_at from_at, lvt_md_ref to,
                                lvt_at to_at) {
     dnnl_primitive_desc_t pd;
@@ -207,8 +222,8 @@ static void run_calls(lvt_onednn_kernel *k, lvt_call *calls, int n, void *const 
         lvt_call *call = &calls[i];
         for (int a = 0; a < call->n; a++) {
             const lvt_at *at = &call->at[a];
-            void *p = at->where == LVT_AT_OPERAND  ? operands[at->index]
-                      : at->where == LVT_AT_RESULT ? results[at->index]
+            void *p = at->where == LVT_AT_OPERAND  ? (char *)operands[at->index] + at->offset
+                      : at->where == LVT_AT_RESULT ? (char *)results[at->index] + at->offset
                       : at->where == LVT_AT_KEPT   ? (char *)k->kept_base + at->offset
                                                    : (char *)scratch + at->offset;
             if (p != call->last[a]) { /* only inputs move from run to run */
@@ -216,13 +231,28 @@ static void run_calls(lvt_onednn_kernel *k, lvt_call *calls, int n, void *const 
                 call->last[a] = p;
             }
         }
-        dnnl_primitive_execute(call->primitive, k->context->stream, call->n, call->args);
+        dnnl_primitive_execute(call->primitive, call->stream ? call->stream : k->context->stream, call->n,
+                               call->args);
     }
+}
+
+typedef struct team_run {
+    lvt_onednn_kernel *k;
+    void *const *operands, *const *results;
+    void *scratch;
+} team_run;
+
+static void run_piece(void *user, int64_t chunk, int thread) {
+    const team_run *t = user;
+    (void)thread;
+    run_calls(t->k, &t->k->pieces[chunk], 1, t->operands, t->results, t->scratch);
 }
 
 static void kernel_run(lvt_kernel *base, void *const *operands, void *const *results, void *scratch) {
     lvt_onednn_kernel *k = (lvt_onednn_kernel *)base;
     run_calls(k, k->calls, k->n_calls, operands, results, scratch);
+    if (k->n_pieces)
+        lvt_parallel(k->n_pieces, k->n_pieces, run_piece, &(team_run){k, operands, results, scratch});
 }
 
 static void kernel_prepare(lvt_kernel *base, void *const *operands, void *scratch, void *kept) {
@@ -236,12 +266,22 @@ static void clear_calls(lvt_call *calls, int n) {
         for (int a = 0; a < calls[i].n; a++)
             dnnl_memory_destroy(calls[i].args[a].memory);
         dnnl_primitive_destroy(calls[i].primitive);
+        if (calls[i].stream)
+            dnnl_stream_destroy(calls[i].stream);
     }
+}
+
+void lvt_pieces_drop(lvt_onednn_kernel *k) {
+    clear_calls(k->pieces, k->n_pieces);
+    free(k->pieces);
+    k->pieces = NULL;
+    k->n_pieces = k->max_pieces = 0;
 }
 
 static void kernel_clear(lvt_onednn_kernel *k) {
     clear_calls(k->calls, k->n_calls);
     clear_calls(k->prepared, k->n_prepared);
+    lvt_pieces_drop(k);
 }
 
 static void kernel_free(lvt_kernel *base) {

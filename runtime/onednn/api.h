@@ -54,7 +54,7 @@ typedef enum lvt_where { LVT_AT_OPERAND, LVT_AT_RESULT, LVT_AT_SCRATCH, LVT_AT_K
 typedef struct lvt_at {
     lvt_where where;
     uint32_t index; /* of operand or result */
-    size_t offset;  /* bytes, of scratch or kept memory */
+    size_t offset;  /* bytes */
 } lvt_at;
 
 enum { LVT_MAX_ARGS = 4, LVT_MAX_CALLS = 4, LVT_MAX_PREPARED = 2 };
@@ -64,6 +64,7 @@ typedef struct lvt_call {
     lvt_at at[LVT_MAX_ARGS];
     void *last[LVT_MAX_ARGS]; /* pointer the memory object has now */
     int n;
+    dnnl_stream_t stream; /* of a piece, which runs beside others; NULL: the context's */
 } lvt_call;
 typedef struct lvt_onednn_kernel {
     lvt_kernel base;
@@ -72,6 +73,8 @@ typedef struct lvt_onednn_kernel {
     int n_calls, n_prepared;
     size_t scratch, kept; /* bytes laid out so far */
     void *kept_base;      /* once prepared */
+    lvt_call *pieces;     /* primitives of one thread each, run by the team after the calls */
+    int n_pieces, max_pieces;
 } lvt_onednn_kernel;
 
 /* Room for `bytes` of scratch that no other part of the kernel uses. */
@@ -81,6 +84,13 @@ lvt_at lvt_kept_at(lvt_onednn_kernel *k, size_t bytes);
 /* Appends the primitive of pd with its arguments and its scratchpad; pd and descriptors stay the caller's. */
 dnnl_status_t lvt_call_add(lvt_onednn_kernel *k, dnnl_primitive_desc_t pd, int n, const int *arg,
                            const lvt_md_ref *md, const lvt_at *at);
+/* Room for that many pieces; between this and the last of them primitive descriptors are to be made with a
+ * team of one thread. */
+dnnl_status_t lvt_pieces_begin(lvt_onednn_kernel *k, int n);
+dnnl_status_t lvt_piece_add(lvt_onednn_kernel *k, dnnl_primitive_desc_t pd, int n, const int *arg,
+                            const lvt_md_ref *md, const lvt_at *at);
+/* Forgets the pieces. */
+void lvt_pieces_drop(lvt_onednn_kernel *k);
 /* Appends a copy between layouts; one into kept memory is made when the kernel is prepared, the others at
  * each run. */
 dnnl_status_t lvt_call_reorder(lvt_onednn_kernel *k, lvt_md_ref from, lvt_at from_at, lvt_md_ref to,

@@ -276,6 +276,44 @@ static void read_operand(matrix *x, const lvt_view *v, bool flip, const lvt_type
     x->size = lvt_dtype_size((lvt_dtype)v->type.dtype);
 }
 
+/* Gradients of weights, A transposed and long: where oneDNN copies all of A before it begins. */
+static bool splits(const product *p, int threads) {
+    enum { LEAST_ROWS = 64, LEAST_INNER = 128 };
+    bool ok = p->n_batch == 0 && threads > 1 && p->m >= (int64_t)threads * LEAST_ROWS &&
+              p->k >= LEAST_INNER && p->x[A].row == 1 && p->x[A].col > 1 && p->x[B].col == 1 &&
+              p->x[Y].col == 1;
+    for (int i = 0; i < N_MATRICES; i++)
+        ok = ok && fits(p, i) && trusted(p, i);
+    return ok;
+}
+
+/* Each thread computes its rows by a primitive of its own, from and into parts of the matrices. */
+static dnnl_status_t split(lvt_onednn_kernel *k, const product *whole, int threads) {
+    enum { ROUND = 16 }; /* rows: a register's worth */
+    dnnl_status_t status = lvt_pieces_begin(k, threads);
+    int team = lvt_team(1);
+    for (int t = 0; t < threads && status == dnnl_success; t++) {
+        int64_t units = (whole->m + ROUND - 1) / ROUND;
+        int64_t begin = units * t / threads * ROUND, end = units * (t + 1) / threads * ROUND;
+        product p = *whole;
+        form f;
+        p.m = (end < whole->m ? end : whole->m) - begin;
+        p.x[A].at.offset = (size_t)(begin * p.x[A].row) * p.x[A].size;
+        p.x[Y].at.offset = (size_t)(begin * p.x[Y].row) * p.x[Y].size;
+        status = form_make(k->context, &p, 0, false, &f);
+        if (status != dnnl_success)
+            break;
+        status = lvt_pd_is_reference(f.pd)
+                     ? dnnl_unimplemented
+                     : lvt_piece_add(k, f.pd, 3, (const int[]){DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST},
+                                     (const lvt_md_ref[]){f.used[A], f.used[B], f.used[Y]},
+                                     (const lvt_at[]){p.x[A].at, p.x[B].at, p.x[Y].at});
+        form_free(&f);
+    }
+    lvt_team(team);
+    return status;
+}
+
 dnnl_status_t lvt_onednn_matmul(lvt_onednn_kernel *k, const lvt_kernel_request *r) {
     const lvt_node *node = &r->graph->nodes[r->node];
     bool flip_a = lvt_attr_get(node, "transpose_a")->i, flip_b = lvt_attr_get(node, "transpose_b")->i;
@@ -297,9 +335,16 @@ dnnl_status_t lvt_onednn_matmul(lvt_onednn_kernel *k, const lvt_kernel_request *
     if (p.x[Y].col != 1 && p.n != 1 && (p.x[Y].row == 1 || p.m == 1))
         transpose(&p);
     tidy_strides(&p);
+    dnnl_status_t status;
+    if (splits(&p, r->threads) && !lvt_at_steady(r, p.x[B].at)) {
+        status = split(k, &p, r->threads);
+        if (status == dnnl_success || status == dnnl_out_of_memory)
+            return status;
+        lvt_pieces_drop(k);
+    }
 
     form f;
-    dnnl_status_t status = choose(k->context, &p, lvt_at_steady(r, p.x[B].at), &f);
+    status = choose(k->context, &p, lvt_at_steady(r, p.x[B].at), &f);
     if (status != dnnl_success)
         return status;
     lvt_at at[N_MATRICES];

@@ -82,8 +82,11 @@ static void matmul_of_models(void **state) {
         int64_t a[4], b[4];
         bool ta, tb;
     } cases[] = {
-        {3, 2, {4, 64, 96}, {32, 96}, false, true},           /* tokens times a projection */
-        {2, 2, {256, 32}, {256, 96}, true, false},            /* its weight gradient */
+        {3, 2, {4, 64, 96}, {32, 96}, false, true}, /* tokens times a projection */
+        {2, 2, {256, 32}, {256, 96}, true, false},  /* its weight gradient */
+        {2, 2, {256, 128}, {256, 96}, true, false}, /* the same, a part for each thread */
+        {2, 2, {131, 333}, {131, 77}, true, false},
+        {3, 3, {1, 128, 150}, {1, 128, 1}, true, false},
         {4, 3, {3, 4, 64, 32}, {4, 64, 32}, false, true},     /* queries times the external key */
         {4, 4, {3, 4, 64, 64}, {3, 4, 64, 64}, false, false}, /* attention times values */
         {4, 4, {3, 4, 64, 64}, {3, 4, 64, 64}, true, false},
