@@ -8,6 +8,7 @@
 #include "cmd.h"
 #include "cmd_checkpoint.h"
 #include "continual/metrics.h"
+#include "continual/page.h"
 #include "continual/report.h"
 #include "continual/run.h"
 #include "ir/file.h"
@@ -97,8 +98,16 @@ static lvt_accuracies accuracies(const lvt_trainer *t) {
         &t->tasks, t->class_il, t->task_il, t->at.task, {t->validation[0], t->validation[1]}, t->last.bins};
 }
 
+static lvt_status write_reports(const lvt_trainer *t, lvt_diag *diag);
+
 static void show_task(void *user, const lvt_trainer *t) {
     console *c = user;
+    /* A run that is watched, or that ends early, has its reports. When one cannot be written (no room), the
+     * run goes on: the last ones are written again at its end, and that failure is told. */
+    lvt_diag *quietly = t->at.task < t->tasks.n ? lvt_diag_new() : NULL;
+    if (quietly)
+        write_reports(t, quietly);
+    lvt_diag_free(quietly);
     if (c->quiet)
         return;
     close_line(c);
@@ -200,7 +209,8 @@ static lvt_status open_metrics(lvt_trainer *t, lvt_diag *diag) {
 
 static lvt_status write_reports(const lvt_trainer *t, lvt_diag *diag) {
     lvt_accuracies a = accuracies(t);
-    static const char *const names[] = {"accuracy.csv", "confusion.csv", "accuracy.svg", "memory.png"};
+    static const char *const names[] = {"accuracy.csv", "confusion.csv", "accuracy.svg", "memory.png",
+                                        "report.html"};
     enum { N = sizeof names / sizeof *names };
     char *paths[N], *title = NULL;
     const lvt_settings *s = t->settings;
@@ -221,6 +231,8 @@ static lvt_status write_reports(const lvt_trainer *t, lvt_diag *diag) {
         status = lvt_report_svg(&a, title, paths[2], diag);
     if (status == LVT_OK)
         status = lvt_report_memory(&t->memory, t->data, paths[3], diag);
+    if (status == LVT_OK)
+        status = lvt_page_write(t, title, paths[4], diag);
     for (int i = 0; i < N; i++)
         free(paths[i]);
     free(title);
@@ -285,6 +297,7 @@ static lvt_status train(work *w, const char *program, const char *folder, bool r
         return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
                          "%s was started with another program than %s; resuming needs the very same", folder,
                          program);
+    w->settings.method = t->method->name; /* what it was compiled with, when it was not said */
     if (!resume)
         status = lvt_run_write_settings(&w->run, &w->settings, p->module->name, p->hash, diag);
     if (status == LVT_OK)
@@ -303,7 +316,6 @@ static lvt_status train(work *w, const char *program, const char *folder, bool r
                                     ? "a finished run: only the reports are written again"
                                 : t->at.global_step ? "from the last checkpoint"
                                                     : "from the beginning: there is no checkpoint yet");
-    /* Reports after every task: a run that is watched, or that ends early, has them. */
     double began = lvt_clock();
     status = lvt_trainer_run(t, diag);
     close_line(c);

@@ -125,24 +125,24 @@ static void curves(FILE *f, const lvt_accuracies *a, double top) {
     fprintf(f, "</g>\n");
 }
 
-lvt_status lvt_report_svg(const lvt_accuracies *a, const char *title, const char *path, lvt_diag *diag) {
-    lvt_atomic_file out;
-    lvt_status status = lvt_atomic_begin(&out, path, diag);
-    if (status != LVT_OK)
-        return status;
-    FILE *f = out.stream;
+void lvt_report_draw(const lvt_accuracies *a, const char *title, FILE *f) {
     int n = a->tasks->n, width = 2 * PANEL + 24, map = TOP + PANEL - MARGIN + 16, height = map + CURVES;
+    int top = title ? 0 : 50; /* without a head */
     fprintf(f,
             "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 %d %d' width='%d' height='%d'>\n"
             "<style>text{font-family:system-ui,sans-serif;fill:#1f2933}.h{font-size:14px;font-weight:600}"
             ".l{font-size:11px;fill:#616e7c}.t{font-size:11px;fill:#616e7c}.v{font-size:11px}.w{fill:#fff}</"
             "style>\n"
-            "<rect width='100%%' height='100%%' fill='#fff'/>\n<text x='%d' y='30' "
-            "style='font-size:17px;font-weight:600'>",
-            width, height, width, height, MARGIN);
-    escaped(f, title);
-    fprintf(f, "</text>\n");
-    if (a->learned) {
+            "<rect width='100%%' height='100%%' fill='#fff'/>\n",
+            width, height - top, width, height - top);
+    if (top)
+        fprintf(f, "<g transform='translate(0,%d)'>\n", -top);
+    if (title) {
+        fprintf(f, "<text x='%d' y='30' style='font-size:17px;font-weight:600'>", MARGIN);
+        escaped(f, title);
+        fprintf(f, "</text>\n");
+    }
+    if (a->learned && title) {
         fprintf(f, "<text x='%d' y='48' class='l'>", MARGIN);
         for (int s = 0; s < 2; s++) {
             const double *m = s ? a->task_il : a->class_il;
@@ -158,6 +158,14 @@ lvt_status lvt_report_svg(const lvt_accuracies *a, const char *title, const char
     heat_map(f, a, a->class_il, "Class-IL", 0);
     heat_map(f, a, a->task_il, "Task-IL", PANEL);
     curves(f, a, map + 30);
-    fprintf(f, "</svg>\n");
+    fprintf(f, top ? "</g></svg>\n" : "</svg>\n");
+}
+
+lvt_status lvt_report_svg(const lvt_accuracies *a, const char *title, const char *path, lvt_diag *diag) {
+    lvt_atomic_file out;
+    lvt_status status = lvt_atomic_begin(&out, path, diag);
+    if (status != LVT_OK)
+        return status;
+    lvt_report_draw(a, title, out.stream);
     return lvt_atomic_end(&out, LVT_OK, diag);
 }

@@ -5,6 +5,8 @@
 #ifndef LVT_CONTINUAL_REPORT_H
 #define LVT_CONTINUAL_REPORT_H
 
+#include <stdio.h>
+
 #include "continual/memory.h"
 #include "continual/predict.h"
 
@@ -29,6 +31,8 @@ lvt_status lvt_report_csv(const lvt_accuracies *a, const char *path, lvt_diag *d
 lvt_status lvt_report_confusion(const lvt_accuracies *a, const int32_t *confusion, const char *path,
                                 lvt_diag *diag);
 /* Heat maps of both matrices, and accuracy over tasks. `title` is put above. */
+void lvt_report_draw(const lvt_accuracies *a, const char *title,
+                     FILE *f); /* title NULL: none, for use in a page */
 lvt_status lvt_report_svg(const lvt_accuracies *a, const char *title, const char *path, lvt_diag *diag);
 /* Contact sheet of the memory, one row a class (rows wrap), best first. Writes nothing when the memory is
  * empty. */

@@ -196,11 +196,28 @@ lvt_status lvt_picture_resize(lvt_picture *p, int height, int width, lvt_diag *d
 /* ---- writing ----------------------------------------------------------------------------------------------
  */
 
-lvt_status lvt_picture_write(const lvt_picture *p, const char *path, lvt_diag *diag) {
-    png_image image = {.version = PNG_IMAGE_VERSION,
+static png_image describe(const lvt_picture *p) {
+    return (png_image){.version = PNG_IMAGE_VERSION,
                        .width = (png_uint_32)p->width,
                        .height = (png_uint_32)p->height,
                        .format = p->channels == 1 ? PNG_FORMAT_GRAY : PNG_FORMAT_RGB};
+}
+
+lvt_status lvt_picture_encode(const lvt_picture *p, uint8_t **bytes, size_t *size, lvt_diag *diag) {
+    png_image image = describe(p);
+    png_alloc_size_t n = PNG_IMAGE_PNG_SIZE_MAX(image);
+    *bytes = malloc(n);
+    if (*bytes && png_image_write_to_memory(&image, *bytes, &n, 0, p->pixels, 0, NULL)) {
+        *size = n;
+        return LVT_OK;
+    }
+    free(*bytes);
+    *bytes = NULL;
+    return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory for a picture");
+}
+
+lvt_status lvt_picture_write(const lvt_picture *p, const char *path, lvt_diag *diag) {
+    png_image image = describe(p);
     lvt_atomic_file f;
     lvt_status status = lvt_atomic_begin(&f, path, diag);
     if (status != LVT_OK)

@@ -4,13 +4,21 @@ source "$1/tests/e2e/lib.bash"
 
 run train $PROGRAM --data digits --tasks 5 --memory 100 --epochs 3 --seed 1 --threads 1 --out run >out.txt
 grep -q "average accuracy" out.txt && grep -q "forgetting" out.txt || fail "no result in the output"
-for file in settings.json metrics.jsonl accuracy.csv accuracy.svg memory.png task-01.safetensors task-05.safetensors; do
+for file in settings.json metrics.jsonl accuracy.csv confusion.csv accuracy.svg memory.png report.html task-01.safetensors task-05.safetensors; do
     [ -s run/$file ] || fail "run/$file is missing"
 done
 [ "$(head -1 run/accuracy.csv)" = scenario,after_task,task,classes,accuracy ] || fail "head of accuracy.csv"
 [ "$(grep -c ^class_il run/accuracy.csv)" = 15 ] && [ "$(grep -c ^task_il run/accuracy.csv)" = 15 ] || fail "rows of accuracy.csv"
 grep -q '^class_il,5,3,4 5,' run/accuracy.csv || fail "original labels in accuracy.csv"
 [ "$(grep -c '"type":"metrics"' run/metrics.jsonl)" = 5 ] || fail "records of metrics.jsonl"
+
+# The page: nothing is fetched, no script runs; every remembered image up to 16 a class is on it; a drawing a loss term.
+! grep -qE "<script|<link rel='stylesheet'|url\(|src='[^d]|href='[^d]" run/report.html || fail "report.html is not self-contained"
+[ "$(grep -o "src='data:image/png;base64," run/report.html | wc -l)" = 100 ] || fail "images of the memory on the page"
+for words in "Class-IL" "over j of a\[T\]\[j\]" "Confusion" "Calibration" ">distill<" ">drift<" "policy confidence" "seed" "Machine"; do
+    grep -q "$words" run/report.html || fail "no $words in report.html"
+done
+[ "$(grep -o '<svg' run/report.html | wc -l)" = "$(grep -o '</svg>' run/report.html | wc -l)" ] || fail "drawings are not closed"
 
 # Far above chance (10% and 50%) after 3 epochs; what the classifier learned last is not all it knows.
 awk -F, '$1 == "class_il" && $2 == 5 { c += $5 / 5 } $1 == "task_il" && $2 == 5 { t += $5 / 5 }

@@ -1,0 +1,339 @@
+/* Reading and grouping of runs, intervals, table and CSV. May not know: training, command lines. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* asprintf */
+#endif
+#include "continual/compare.h"
+#include "ir/file.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *const lvt_compared_scenarios[LVT_COMPARED_SCENARIOS] = {
+    "class_il", "task_il", "validation_class_il", "validation_task_il"};
+
+/* ---- reading ----------------------------------------------------------------------------------------------
+ */
+
+static double number(const cJSON *o, const char *name) {
+    const cJSON *j = cJSON_GetObjectItemCaseSensitive(o, name);
+    return cJSON_IsNumber(j) ? j->valuedouble : NAN;
+}
+
+static void read_record(lvt_compared_run *r, const cJSON *o) {
+    const cJSON *type = cJSON_GetObjectItemCaseSensitive(o, "type");
+    double after = number(o, "after_task");
+    if (!cJSON_IsString(type) || strcmp(type->valuestring, "metrics") || !(after >= 1 && after <= r->tasks))
+        return;
+    double *row = r->values + (int)after * LVT_N_COMPARED;
+    for (int s = 0; s < LVT_COMPARED_SCENARIOS; s++) {
+        const cJSON *values = cJSON_GetObjectItemCaseSensitive(o, lvt_compared_scenarios[s]);
+        for (int i = 0; i < LVT_N_METRICS; i++)
+            row[s * LVT_N_METRICS + i] = number(values, lvt_metrics[i].name);
+    }
+    row[LVT_COMPARED_ECE] = number(o, "calibration_error");
+    double before = after > 1 ? row[LVT_COMPARED_SECONDS - LVT_N_COMPARED] : 0;
+    row[LVT_COMPARED_SECONDS] = before + number(o, "task_seconds");
+    r->learned = (int)after;
+}
+
+static lvt_status read_run(lvt_compared_run *r, const char *folder, lvt_diag *diag) {
+    char *settings = lvt_path_join(folder, "settings.json"),
+         *metrics = lvt_path_join(folder, "metrics.jsonl");
+    uint8_t *bytes = NULL;
+    size_t size;
+    lvt_status status = LVT_OK;
+    if (!settings || !metrics || !(r->folder = strdup(folder)))
+        status = lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    else if (!lvt_path_exists(settings))
+        status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
+                           "%s: not the folder of a run (no settings.json in it)", folder);
+    if (status == LVT_OK)
+        status = lvt_file_read(settings, &bytes, &size, diag);
+    if (status == LVT_OK) {
+        r->settings = cJSON_ParseWithLength((char *)bytes, size);
+        double tasks = number(cJSON_GetObjectItemCaseSensitive(r->settings, "settings"), "tasks");
+        r->tasks = tasks >= 1 && tasks <= 100000 ? (int)tasks : 0;
+        if (!r->tasks)
+            status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s: not the settings of a run", settings);
+        else if (!(r->values = malloc((size_t)(r->tasks + 1) * LVT_N_COMPARED * sizeof *r->values)))
+            status = lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    }
+    free(bytes);
+    bytes = NULL;
+    if (status == LVT_OK)
+        status = lvt_file_read(metrics, &bytes, &size, diag);
+    if (status == LVT_OK) {
+        for (int i = 0; i < (r->tasks + 1) * LVT_N_COMPARED; i++)
+            r->values[i] = NAN;
+        char *rest = (char *)bytes, *line;
+        while ((line = strsep(&rest, "\n"))) {
+            cJSON *o = *line ? cJSON_Parse(line) : NULL; /* a line cut off by a crash is no object */
+            read_record(r, o);
+            cJSON_Delete(o);
+        }
+        if (!r->learned)
+            status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s: no task has been learned yet", folder);
+    }
+    free(bytes);
+    free(settings);
+    free(metrics);
+    return status;
+}
+
+/* ---- groups -----------------------------------------------------------------------------------------------
+ */
+
+/* Settings that do not make another experiment. */
+static bool ignored(const char *name) {
+    static const char *const names[] = {"seed", "data", "threads", "checkpoint_every", "log_every"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (!strcmp(name, names[i]))
+            return true;
+    }
+    return false;
+}
+
+static const cJSON *settings_of(const lvt_compared_run *r) {
+    return cJSON_GetObjectItemCaseSensitive(r->settings, "settings");
+}
+
+static bool same_item(const lvt_compared_run *a, const lvt_compared_run *b, const char *name) {
+    const cJSON *x = cJSON_GetObjectItemCaseSensitive(settings_of(a), name),
+                *y = cJSON_GetObjectItemCaseSensitive(settings_of(b), name);
+    return (!x && !y) || (x && y && cJSON_Compare(x, y, true));
+}
+
+static bool same_program(const lvt_compared_run *a, const lvt_compared_run *b) {
+    return cJSON_Compare(cJSON_GetObjectItemCaseSensitive(a->settings, "program_hash"),
+                         cJSON_GetObjectItemCaseSensitive(b->settings, "program_hash"), true);
+}
+
+static bool same_experiment(const lvt_compared_run *a, const lvt_compared_run *b) {
+    const cJSON *j;
+    cJSON_ArrayForEach(j, settings_of(a)) {
+        if (!ignored(j->string) && !same_item(a, b, j->string))
+            return false;
+    }
+    cJSON_ArrayForEach(j, settings_of(b)) {
+        if (!ignored(j->string) && !same_item(a, b, j->string))
+            return false;
+    }
+    return same_program(a, b);
+}
+
+static const lvt_compared_run *first_of(const lvt_comparison *c, int group) {
+    int i = 0;
+    while (c->runs[i].group != group)
+        i++;
+    return &c->runs[i];
+}
+
+/* "er, memory 100": program and settings in which some group differs from another. */
+static char *label_of(const lvt_comparison *c, int group) {
+    const lvt_compared_run *r = first_of(c, group);
+    const cJSON *program = cJSON_GetObjectItemCaseSensitive(r->settings, "program"), *j;
+    char *text = NULL;
+    size_t size;
+    FILE *f = open_memstream(&text, &size);
+    if (!f)
+        return NULL;
+    bool any = false, programs = false;
+    for (int g = 0; g < c->n_groups; g++)
+        programs |= !cJSON_Compare(
+            program, cJSON_GetObjectItemCaseSensitive(first_of(c, g)->settings, "program"), true);
+    if (programs || c->n_groups == 1) {
+        fprintf(f, "%s", cJSON_IsString(program) ? program->valuestring : "?");
+        any = true;
+    }
+    cJSON_ArrayForEach(j, settings_of(r)) {
+        bool differs = c->n_groups == 1 && !strcmp(j->string, "method");
+        for (int g = 0; g < c->n_groups && !ignored(j->string); g++)
+            differs |= !same_item(r, first_of(c, g), j->string);
+        if (!differs)
+            continue;
+        char *value = cJSON_PrintUnformatted(j);
+        if (!strcmp(j->string, "method") && cJSON_IsString(j))
+            fprintf(f, "%s%s", any ? ", " : "", j->valuestring);
+        else
+            fprintf(f, "%s%s %s", any ? ", " : "", j->string,
+                    cJSON_IsString(j) ? j->valuestring
+                    : value           ? value
+                                      : "?");
+        cJSON_free(value);
+        any = true;
+    }
+    /* Programs of one name that were compiled with other settings. */
+    bool twin = !any;
+    for (int g = 0; g < c->n_groups; g++)
+        twin |= g != group && !same_program(r, first_of(c, g)) && !programs &&
+                same_item(r, first_of(c, g), "method");
+    const cJSON *hash = cJSON_GetObjectItemCaseSensitive(r->settings, "program_hash");
+    if (twin && cJSON_IsString(hash))
+        fprintf(f, "%sprogram %.6s", any ? ", " : "", hash->valuestring);
+    if (fclose(f) != 0) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}
+
+lvt_status lvt_comparison_read(lvt_comparison *c, char **folders, int n, lvt_diag *diag) {
+    *c = (lvt_comparison){0};
+    if (!(c->runs = calloc((size_t)n + 1, sizeof *c->runs)) ||
+        !(c->labels = calloc((size_t)n + 1, sizeof *c->labels)))
+        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    for (int i = 0; i < n; i++) {
+        lvt_compared_run *r = &c->runs[c->n++];
+        lvt_status status = read_run(r, folders[i], diag);
+        if (status != LVT_OK)
+            return status;
+        c->tasks = r->tasks > c->tasks ? r->tasks : c->tasks;
+        r->group = c->n_groups;
+        for (int k = 0; k < i && r->group == c->n_groups; k++) {
+            if (same_experiment(r, &c->runs[k]))
+                r->group = c->runs[k].group;
+        }
+        c->n_groups += r->group == c->n_groups;
+    }
+    for (int g = 0; g < c->n_groups; g++) {
+        if (!(c->labels[g] = label_of(c, g)))
+            return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    }
+    return LVT_OK;
+}
+
+void lvt_comparison_free(lvt_comparison *c) {
+    for (int i = 0; i < c->n; i++) {
+        free(c->runs[i].folder);
+        free(c->runs[i].values);
+        cJSON_Delete(c->runs[i].settings);
+    }
+    for (int g = 0; g < c->n_groups && c->labels; g++)
+        free(c->labels[g]);
+    free(c->labels);
+    free(c->runs);
+    *c = (lvt_comparison){0};
+}
+
+/* ---- intervals --------------------------------------------------------------------------------------------
+ */
+
+lvt_interval lvt_interval_of(const double *values, int n) {
+    /* 97.5% points of Student's t for 1..30 degrees of freedom; beyond, the normal distribution's is within
+     * 4%. */
+    static const double t[] = {12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
+                               2.201,  2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
+                               2.080,  2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042};
+    lvt_interval r = {n, n ? 0 : NAN, NAN};
+    for (int i = 0; i < n; i++)
+        r.mean += values[i] / n;
+    if (n > 1) {
+        double squares = 0;
+        for (int i = 0; i < n; i++)
+            squares += (values[i] - r.mean) * (values[i] - r.mean);
+        r.half = (n - 1 <= 30 ? t[n - 2] : 1.96) * sqrt(squares / (n - 1) / n);
+    }
+    return r;
+}
+
+lvt_interval lvt_comparison_value(const lvt_comparison *c, int group, int what, int learned) {
+    double *values = malloc((size_t)(c->n + 1) * sizeof *values);
+    int n = 0;
+    for (int i = 0; i < c->n && values; i++) {
+        const lvt_compared_run *r = &c->runs[i];
+        int row = learned ? learned : r->learned;
+        if (r->group == group && row <= r->learned && !isnan(r->values[row * LVT_N_COMPARED + what]))
+            values[n++] = r->values[row * LVT_N_COMPARED + what];
+    }
+    lvt_interval v = lvt_interval_of(values, n);
+    free(values);
+    return v;
+}
+
+/* ---- table and CSV ----------------------------------------------------------------------------------------
+ */
+
+static int metric(const char *name, int scenario) {
+    int i = 0;
+    while (strcmp(lvt_metrics[i].name, name))
+        i++;
+    return scenario * LVT_N_METRICS + i;
+}
+
+void lvt_comparison_text(const lvt_comparison *c, FILE *f) {
+    const struct {
+        const char *head;
+        int what;
+        double scale;
+    } columns[] = {{"Class-IL", metric("acc", 0), 100},   {"forgetting", metric("forgetting", 0), 100},
+                   {"Task-IL", metric("acc", 1), 100},    {"forgetting", metric("forgetting", 1), 100},
+                   {"validation", metric("acc", 2), 100}, {"calibr. error", LVT_COMPARED_ECE, 100},
+                   {"seconds", LVT_COMPARED_SECONDS, 1}};
+    enum { N = sizeof columns / sizeof *columns };
+    bool used[N] = {false};
+    int width = 10;
+    for (int g = 0; g < c->n_groups; g++) {
+        width = (int)strlen(c->labels[g]) > width ? (int)strlen(c->labels[g]) : width;
+        for (int k = 0; k < N; k++)
+            used[k] |= lvt_comparison_value(c, g, columns[k].what, 0).n > 0;
+    }
+    fprintf(f, "%-*s  runs", width, "");
+    for (int k = 0; k < N; k++) {
+        if (used[k])
+            fprintf(f, "%15s", columns[k].head);
+    }
+    for (int g = 0; g < c->n_groups; g++) {
+        int runs = 0;
+        for (int i = 0; i < c->n; i++)
+            runs += c->runs[i].group == g;
+        fprintf(f, "\n%-*s%6d", width, c->labels[g], runs);
+        for (int k = 0; k < N; k++) {
+            lvt_interval v = lvt_comparison_value(c, g, columns[k].what, 0);
+            char text[32] = "-";
+            if (v.n)
+                snprintf(text, sizeof text, isnan(v.half) ? "%.2f" : "%.2f +- %.2f",
+                         columns[k].scale * v.mean, columns[k].scale * v.half);
+            if (used[k])
+                fprintf(f, "%15s", text);
+        }
+    }
+    fprintf(f, "\n\nMean over runs +- half of its 95%% interval (Student's t), per cent.\n");
+    for (int i = 0; i < 3; i += 2)
+        fprintf(f, "%s: %s\n",
+                i ? lvt_metrics[metric("forgetting", 0)].title : lvt_metrics[metric("acc", 0)].title,
+                i ? lvt_metrics[metric("forgetting", 0)].formula : lvt_metrics[metric("acc", 0)].formula);
+    for (int i = 0; i < c->n; i++) {
+        if (c->runs[i].learned < c->runs[i].tasks)
+            fprintf(f, "%s is not finished: %d of %d tasks\n", c->runs[i].folder, c->runs[i].learned,
+                    c->runs[i].tasks);
+    }
+}
+
+static void csv_row(const lvt_comparison *c, FILE *f, int g, const char *scenario, const char *name,
+                    int what) {
+    lvt_interval v = lvt_comparison_value(c, g, what, 0);
+    if (!v.n)
+        return;
+    fprintf(f, "\"");
+    for (const char *p = c->labels[g]; *p; p++)
+        fprintf(f, *p == '"' ? "\"\"" : "%c", *p);
+    fprintf(f, "\",%d,%s,%s,%.6f,", v.n, scenario, name, v.mean);
+    if (!isnan(v.half))
+        fprintf(f, "%.6f,%.6f", v.mean - v.half, v.mean + v.half);
+    else
+        fprintf(f, ",");
+    fprintf(f, "\n");
+}
+
+void lvt_comparison_csv(const lvt_comparison *c, FILE *f) {
+    fprintf(f, "group,runs,scenario,metric,mean,low,high\n");
+    for (int g = 0; g < c->n_groups; g++) {
+        for (int s = 0; s < LVT_COMPARED_SCENARIOS; s++) {
+            for (int i = 0; i < LVT_N_METRICS; i++)
+                csv_row(c, f, g, lvt_compared_scenarios[s], lvt_metrics[i].name, s * LVT_N_METRICS + i);
+        }
+        csv_row(c, f, g, "class_il", "calibration_error", LVT_COMPARED_ECE);
+        csv_row(c, f, g, "", "seconds", LVT_COMPARED_SECONDS);
+    }
+}

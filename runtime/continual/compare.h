@@ -1,0 +1,52 @@
+/* Runs side by side: groups of runs that differ in nothing but the seed, with means and 95% intervals.
+ *
+ * Invariant: everything is read from settings.json and metrics.jsonl of the runs' folders. May not know:
+ * training, command lines. */
+#ifndef LVT_CONTINUAL_COMPARE_H
+#define LVT_CONTINUAL_COMPARE_H
+
+#include "continual/metrics.h"
+#include "continual/settings.h"
+
+#include <stdio.h>
+
+/* What is compared, in this order: the metrics of metrics.h in each scenario, then two of the whole run. */
+enum {
+    LVT_COMPARED_SCENARIOS = 4,
+    LVT_COMPARED_ECE = LVT_COMPARED_SCENARIOS * LVT_N_METRICS,
+    LVT_COMPARED_SECONDS,
+    LVT_N_COMPARED
+};
+extern const char *const lvt_compared_scenarios[LVT_COMPARED_SCENARIOS];
+
+typedef struct lvt_compared_run {
+    char *folder;
+    cJSON *settings; /* all of settings.json */
+    int learned, tasks, group;
+    double *values; /* tasks + 1 rows of LVT_N_COMPARED; NaN: not there. Seconds are a sum over tasks */
+} lvt_compared_run;
+
+typedef struct lvt_comparison {
+    int n, n_groups, tasks; /* tasks: the most of any run */
+    lvt_compared_run *runs;
+    char **labels; /* of groups: the settings in which groups differ */
+} lvt_comparison;
+
+typedef struct lvt_interval {
+    int n;
+    double mean, half; /* half: of the 95% interval by Student's t; NaN with fewer than two runs */
+} lvt_interval;
+
+/* Reads the folders and sorts them into groups in the order given. Errors: LVT_USER (not a run, or nothing
+ * measured yet), LVT_IO, LVT_NOMEM. Freed by lvt_comparison_free (also after an error). */
+lvt_status lvt_comparison_read(lvt_comparison *c, char **folders, int n, lvt_diag *diag);
+void lvt_comparison_free(lvt_comparison *c);
+/* Of one group after `learned` tasks; 0: at the end of each run. */
+lvt_interval lvt_comparison_value(const lvt_comparison *c, int group, int what, int learned);
+lvt_interval lvt_interval_of(const double *values, int n);
+/* Table for people; rows of group,runs,scenario,metric,mean,low,high; curves and bars. */
+void lvt_comparison_text(const lvt_comparison *c, FILE *f);
+void lvt_comparison_csv(const lvt_comparison *c, FILE *f);
+void lvt_comparison_svg(const lvt_comparison *c, FILE *f);
+
+#endif

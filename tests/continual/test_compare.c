@@ -1,0 +1,98 @@
+/* Intervals and groups of runs, on folders written here. */
+#include "continual/compare.h"
+#include "ir/file.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+static void intervals(void **state) {
+    (void)state;
+    lvt_interval v = lvt_interval_of((double[]){1, 2, 3}, 3);
+    /* mean 2, deviation 1: 4.303 (t for 2 degrees of freedom) / sqrt(3) */
+    assert_float_equal(v.mean, 2, 1e-12);
+    assert_float_equal(v.half, 4.303 / sqrt(3), 1e-12);
+    v = lvt_interval_of((double[]){5}, 1);
+    assert_true(v.mean == 5 && isnan(v.half));
+    v = lvt_interval_of(NULL, 0);
+    assert_true(v.n == 0 && isnan(v.mean));
+}
+
+static char *write_run(const char *base, const char *name, int seed, int memory, const char *records) {
+    static char path[160];
+    char file[200], text[256];
+    snprintf(path, sizeof path, "%s/%s", base, name);
+    assert_int_equal(mkdir(path, 0777), 0);
+    snprintf(text, sizeof text,
+             "{\"program\":\"p\",\"program_hash\":\"ab\",\"settings\":{\"seed\":\"%d\",\"tasks\":2,"
+             "\"memory\":%d}}",
+             seed, memory);
+    snprintf(file, sizeof file, "%s/settings.json", path);
+    assert_int_equal(lvt_file_write(file, text, strlen(text), NULL), LVT_OK);
+    snprintf(file, sizeof file, "%s/metrics.jsonl", path);
+    assert_int_equal(lvt_file_write(file, records, strlen(records), NULL), LVT_OK);
+    return strdup(path);
+}
+
+static void groups(void **state) {
+    (void)state;
+    char base[] = "/tmp/lvt-compare-XXXXXX";
+    assert_non_null(mkdtemp(base));
+    char *folders[] = {
+        write_run(base, "a", 1, 10,
+                  "{\"type\":\"train\",\"loss\":1}\n"
+                  "{\"type\":\"metrics\",\"after_task\":1,\"class_il\":{\"acc\":0.9},\"task_seconds\":2}\n"
+                  "{\"type\":\"metrics\",\"after_task\":2,\"class_il\":{\"acc\":0.5,\"forgetting\":0.2},"
+                  "\"task_seconds\":3}\n"),
+        write_run(base, "b", 1, 20,
+                  "{\"type\":\"metrics\",\"after_task\":1,\"class_il\":{\"acc\":0.8}}\n{\"type\":\"metr"),
+        write_run(base, "c", 2, 10,
+                  "{\"type\":\"metrics\",\"after_task\":2,\"class_il\":{\"acc\":0.7,\"forgetting\":null}}\n"),
+    };
+    lvt_comparison c;
+    assert_int_equal(lvt_comparison_read(&c, folders, 3, NULL), LVT_OK);
+    assert_int_equal(c.n_groups, 2);
+    assert_int_equal(c.runs[2].group, 0); /* another seed is the same experiment */
+    assert_string_equal(c.labels[0], "memory 10");
+    assert_string_equal(c.labels[1], "memory 20");
+    lvt_interval v = lvt_comparison_value(&c, 0, 0, 0);
+    assert_int_equal(v.n, 2);
+    assert_float_equal(v.mean, 0.6, 1e-12);
+    assert_int_equal(lvt_comparison_value(&c, 0, 2, 0).n, 1); /* null is not there */
+    assert_float_equal(lvt_comparison_value(&c, 0, LVT_COMPARED_SECONDS, 0).mean, 5, 1e-12);
+    assert_int_equal(c.runs[1].learned, 1);
+    char *text = NULL;
+    size_t size;
+    FILE *f = open_memstream(&text, &size);
+    lvt_comparison_text(&c, f);
+    lvt_comparison_csv(&c, f);
+    lvt_comparison_svg(&c, f);
+    fclose(f);
+    assert_non_null(strstr(text, "/b is not finished: 1 of 2 tasks"));
+    assert_non_null(
+        strstr(text, "\"memory 10\",2,class_il,acc,0.600000,-0.670600,1.870600\n")); /* 12.706 * 0.1 */
+    assert_non_null(strstr(text, "</svg>"));
+    assert_null(strstr(text, "nan"));
+    free(text);
+    lvt_comparison_free(&c);
+    char *wrong[] = {base};
+    assert_int_equal(lvt_comparison_read(&c, wrong, 1, NULL), LVT_USER);
+    lvt_comparison_free(&c);
+    for (int i = 0; i < 3; i++)
+        free(folders[i]);
+    char command[64];
+    snprintf(command, sizeof command, "rm -rf %s", base);
+    assert_int_equal(system(command), 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(intervals), cmocka_unit_test(groups)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
