@@ -81,7 +81,7 @@ lvt_status lvt_cmd_eval(int argc, char **argv, lvt_diag *diag) {
         {"checkpoint", 'c', LVT_OPTION_TEXT, "FILE", "checkpoint of lvt-run train (needed)", &o.checkpoint, 0,
          0, NULL},
         {"data", 'd', LVT_OPTION_TEXT, "KIND[:DIR]",
-         "the test images: cifar100:DIR, cifar10:DIR, folder:DIR or\ndigits (needed)", &spec, 0, 0, NULL},
+         "the test images: cifar100:DIR, cifar10:DIR, idx:DIR,\nfolder:DIR or digits (needed)", &spec, 0, 0, NULL},
         {"json", 'j', LVT_OPTION_FLAG, NULL, "print JSON", &json, 0, 0, NULL},
         {"resize", 0, LVT_OPTION_TEXT, "HxW", "scale the pictures of folder:DIR", &o.resize, 0, 0, NULL},
         {"threads", 't', LVT_OPTION_INT, "N", "0: all processors (0)", &o.threads, 0, 1024, NULL},

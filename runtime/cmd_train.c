@@ -283,7 +283,7 @@ static lvt_status train(work *w, const char *program, const char *folder, bool r
             status = merge(&given, &w->settings, diag);
     } else if (!w->settings.data) {
         status = lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE, "--data is missing");
-        lvt_note(diag, LVT_NOWHERE, "the kinds are cifar100:DIR, cifar10:DIR, folder:DIR and digits");
+        lvt_note(diag, LVT_NOWHERE, "the kinds are cifar100:DIR, cifar10:DIR, idx:DIR, folder:DIR and digits");
     } else {
         status = lvt_run_open(&w->run, folder, false, diag);
     }

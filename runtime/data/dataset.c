@@ -10,6 +10,8 @@
 #define READERS(X)                                                                                           \
     X("cifar100", lvt_read_cifar100, true, ":DIR  train.bin, test.bin: 100 classes, 32x32 colour")           \
     X("cifar10", lvt_read_cifar10, true, ":DIR   data_batch_1.bin .. 5, test_batch.bin: 10 classes, 32x32")  \
+    X("idx", lvt_read_idx, true,                                                                             \
+      ":DIR       MNIST's files: train-images-idx3-ubyte, t10k-labels-idx1-ubyte, ...")                      \
     X("folder", lvt_read_folder, true,                                                                       \
       ":DIR    PNG, JPEG: DIR/CLASS/*, or DIR/train/CLASS/* and DIR/test/CLASS/*")                           \
     X("digits", lvt_read_digits, false, "        1,797 handwritten digits, built in: 10 classes, 8x8 grey")
@@ -144,7 +146,7 @@ static const reader *find_reader(const char *spec, size_t length, lvt_diag *diag
     const char *near = lvt_nearest(word, names, N_READERS);
     lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE, "no such kind of data, \"%s\"%s%s%s", word,
               near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
-    lvt_note(diag, LVT_NOWHERE, "the kinds are cifar100:DIR, cifar10:DIR, folder:DIR and digits");
+    lvt_note(diag, LVT_NOWHERE, "the kinds are cifar100:DIR, cifar10:DIR, idx:DIR, folder:DIR and digits");
     return NULL;
 }
 

@@ -54,6 +54,7 @@ typedef lvt_status (*lvt_dataset_reader)(lvt_dataset *d, const char *dir, const 
 lvt_status lvt_read_cifar10(lvt_dataset *d, const char *dir, const lvt_dataset_options *o, lvt_diag *diag);
 lvt_status lvt_read_cifar100(lvt_dataset *d, const char *dir, const lvt_dataset_options *o, lvt_diag *diag);
 lvt_status lvt_read_digits(lvt_dataset *d, const char *dir, const lvt_dataset_options *o, lvt_diag *diag);
+lvt_status lvt_read_idx(lvt_dataset *d, const char *dir, const lvt_dataset_options *o, lvt_diag *diag);
 lvt_status lvt_read_folder(lvt_dataset *d, const char *dir, const lvt_dataset_options *o, lvt_diag *diag);
 /* Makes room for n more images; false when out of memory (what was there stays). */
 bool lvt_images_grow(const lvt_dataset *d, lvt_images *images, size_t n);

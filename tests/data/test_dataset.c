@@ -373,12 +373,73 @@ static void atomic_write(void **state) {
     assert_int_equal(lvt_file_read(f->dir, &bytes, &size, f->diag), LVT_IO);
 }
 
+/* Two training images of 2x3 with labels 1 and 0, one test image of each; then what can be wrong with the
+ * files. */
+static void idx(void **state) {
+    fixture *f = *state;
+    static const uint8_t images[] = {0, 0, 8, 3, 0, 0, 0, 2, 0,  0,  0,  2,  0,  0,
+                                     0, 3, 1, 2, 3, 4, 5, 6, 11, 12, 13, 14, 15, 16};
+    static const uint8_t labels[] = {0, 0, 8, 1, 0, 0, 0, 2, 1, 0};
+    char spec[128];
+    snprintf(spec, sizeof spec, "idx:%s", f->dir);
+    write_bytes(f, "train-images-idx3-ubyte", images, sizeof images);
+    write_bytes(f, "train-labels-idx1-ubyte", labels, sizeof labels);
+    write_bytes(f, "t10k-images.idx3-ubyte", images, sizeof images); /* the other spelling */
+    write_bytes(f, "t10k-labels.idx1-ubyte", labels, sizeof labels);
+    lvt_dataset *d;
+    assert_int_equal(lvt_dataset_open(spec, NULL, &d, f->diag), LVT_OK);
+    assert_int_equal(d->height, 2);
+    assert_int_equal(d->width, 3);
+    assert_int_equal(d->channels, 1);
+    assert_int_equal(d->classes, 2);
+    assert_int_equal(d->train.n, 2);
+    assert_int_equal(d->test.n, 2);
+    assert_memory_equal(d->train.pixels, images + 16, 12);
+    assert_memory_equal(d->test.labels, ((int32_t[]){1, 0}), 8);
+    assert_string_equal(d->class_names[1], "1");
+    lvt_dataset_free(d);
+
+    static const struct {
+        size_t at, size;
+        uint8_t value;
+        const char *words;
+    } wrong[] = {{2, sizeof images, 9, "not an IDX file of bytes with 3 dimensions"},
+                 {3, sizeof images, 1, "not an IDX file"},
+                 {7, sizeof images, 3, "truncated or too long: 12 bytes follow the head, which asks for 18"},
+                 {7, sizeof images, 0, "dimension 1 is 0"},
+                 {8, sizeof images, 255, "dimension 2 is"},
+                 {0, 10, 0, "not an IDX file"},
+                 {0, 20, 0, "truncated or too long"}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        uint8_t copy[sizeof images];
+        memcpy(copy, images, sizeof images);
+        copy[wrong[i].at] = wrong[i].value;
+        write_bytes(f, "train-images-idx3-ubyte", copy, wrong[i].size);
+        lvt_diag *diag = lvt_diag_new();
+        assert_int_equal(lvt_dataset_open(spec, NULL, &d, diag), LVT_USER);
+        assert_null(d);
+        char *text = lvt_diag_text(diag);
+        if (!strstr(text, wrong[i].words) || !strstr(text, "train-images-idx3-ubyte"))
+            fail_msg("%s", text);
+        free(text);
+        lvt_diag_free(diag);
+    }
+    /* One image fewer than labels. */
+    uint8_t fewer[sizeof images];
+    memcpy(fewer, images, sizeof images);
+    fewer[7] = 1;
+    write_bytes(f, "train-images-idx3-ubyte", fewer, 22);
+    assert_int_equal(lvt_dataset_open(spec, NULL, &d, f->diag), LVT_USER);
+    assert_int_equal(lvt_dataset_open("idx:/nowhere", NULL, &d, f->diag), LVT_IO);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(cifar100, setup, teardown),
         cmocka_unit_test_setup_teardown(cifar10, setup, teardown),
         cmocka_unit_test_setup_teardown(digits, setup, teardown),
         cmocka_unit_test_setup_teardown(specs, setup, teardown),
+        cmocka_unit_test_setup_teardown(idx, setup, teardown),
         cmocka_unit_test_setup_teardown(folder, setup, teardown),
         cmocka_unit_test_setup_teardown(folder_with_split, setup, teardown),
         cmocka_unit_test_setup_teardown(jpeg, setup, teardown),
