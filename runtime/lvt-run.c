@@ -18,6 +18,7 @@ static const lvt_command commands[] = {
     {"eval", "evaluate a checkpoint on every task", lvt_cmd_eval},
     {"predict", "classify pictures with a checkpoint", lvt_cmd_predict},
     {"compare", "put runs side by side: means and 95% intervals over seeds", lvt_cmd_compare},
+    {"data", "what a data set holds, and a sheet of its pictures", lvt_cmd_data},
     {"info", "what a compiled program holds: entries, parameters, memory, arithmetic", lvt_cmd_info},
     {"bench", "time an entry: milliseconds a step, share of the peak, by op or source line", lvt_cmd_bench},
     {"check", "run an entry on the kernels and on the reference interpreter and compare every step",
