@@ -5,6 +5,7 @@
  * (a bug). May not know: how anything is compiled. */
 #include "frontend/language/language.h"
 #include "frontend/onnx/export.h"
+#include "frontend/onnx/import.h"
 #include "ir/text.h"
 #include "passes/pass.h"
 
@@ -23,7 +24,7 @@ typedef struct command {
     lvt_compile_options compile;
     const char *entry, *weights; /* of --emit=onnx, as what follows */
     int opset;
-    bool fixed_batch;
+    bool fixed_batch, freeze, entry_given;
     long long external;
     unsigned long long seed;
 } command;
@@ -47,6 +48,7 @@ enum {
     OPT_FIXED,
     OPT_EXTERNAL,
     OPT_SEED,
+    OPT_FREEZE,
     OPT_VERSION
 };
 
@@ -71,6 +73,7 @@ static const struct option long_options[] = {{"output", required_argument, NULL,
                                              {"fixed-batch", no_argument, NULL, OPT_FIXED},
                                              {"external-data", required_argument, NULL, OPT_EXTERNAL},
                                              {"seed", required_argument, NULL, OPT_SEED},
+                                             {"freeze", no_argument, NULL, OPT_FREEZE},
                                              {0}};
 
 static void help(void) {
@@ -104,6 +107,12 @@ static void help(void) {
         "      --opset N         13 to 21 (17)\n"
         "      --fixed-batch     the batch is the model's setting; by default it may be any\n"
         "      --external-data BYTES  tensors of this size and more go to a file beside the model\n"
+        "\n"
+        "With MODEL.onnx as input: --set NAME=SIZE gives sizes of symbolic dimensions, --entry names the "
+        "entry;\n"
+        "the values of weights go to PROGRAM.safetensors beside the program, or with --freeze into the "
+        "program\n"
+        "      --freeze          weights are constants, not parameters\n"
         "\n"
         "What the compiler did, on standard output:\n"
         "      --explain         fused or not and why, family of every step, with the line of the model "
@@ -222,6 +231,7 @@ static lvt_status parse(command *c, int argc, char **argv, lvt_diag *diag, bool 
         }
         case OPT_ENTRY:
             c->entry = optarg;
+            c->entry_given = true;
             break;
         case OPT_WEIGHTS:
             c->weights = optarg;
@@ -244,6 +254,9 @@ static lvt_status parse(command *c, int argc, char **argv, lvt_diag *diag, bool 
                 c->external = (long long)n;
             break;
         }
+        case OPT_FREEZE:
+            c->freeze = true;
+            break;
         case OPT_FIXED:
             c->fixed_batch = true;
             break;
@@ -323,7 +336,39 @@ static bool ends_with(const char *s, const char *tail) {
     return n >= m && !strcmp(s + n - m, tail);
 }
 
+/* "dir/net.lvtx" -> "dir/net.safetensors" */
+static char *beside(const char *path) {
+    const char *base = strrchr(path, '/'), *dot = strrchr(base ? base : path, '.');
+    size_t n = dot ? (size_t)(dot - path) : strlen(path);
+    char *name = malloc(n + sizeof ".safetensors");
+    if (name)
+        sprintf(name, "%.*s.safetensors", (int)n, path);
+    return name;
+}
+
+/* The weights of an imported model are states: their values go to a file beside the program. */
+static lvt_status load_onnx(const command *c, lvt_module **m, lvt_diag *diag) {
+    lvt_onnx_import options = {.settings = c->settings, .n_settings = c->n_settings, .freeze = c->freeze};
+    lvt_onnx_weights weights;
+    if (c->entry_given)
+        options.entry = c->entry;
+    lvt_status status = lvt_onnx_import_file(c->input, &options, m, &weights, diag);
+    if (status != LVT_OK || !weights.n)
+        return status;
+    char *program = c->output ? strdup(c->output) : default_output(c->input, ".lvtx");
+    char *path = program ? beside(program) : NULL;
+    if (!path)
+        status = lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    else if (!c->emit || strcmp(c->emit, "ir"))
+        status = lvt_safetensors_write(path, NULL, weights.tensors, weights.n, diag);
+    free(program);
+    free(path);
+    return status;
+}
+
 static lvt_status load(const command *c, lvt_module **m, lvt_diag *diag) {
+    if (ends_with(c->input, ".onnx"))
+        return load_onnx(c, m, diag);
     if (c->compile.start_at || ends_with(c->input, ".lvtir")) {
         char *text;
         size_t length;

@@ -1,0 +1,434 @@
+/* Imported operators that work element by element, and reductions. May not know: files. */
+#include "frontend/onnx/importer.h"
+
+#include <math.h>
+#include <string.h>
+
+static bool unary(lvt_importer *im) {
+    return lvt_im_out(im, lvt_im1(im, (lvt_op)lvt_im_code(im), lvt_im_in(im, 0)));
+}
+
+static bool same(lvt_importer *im) {
+    return lvt_im_out(im, lvt_im_in(im, 0));
+}
+
+/* u8 has no arithmetic here: it is done in i32 and wraps. */
+static lvt_value widen(lvt_importer *im, lvt_value x) {
+    return lvt_im_type(im, x).dtype == LVT_U8 ? lvt_build_cast(&im->b, x, LVT_I32) : x;
+}
+static lvt_value narrow(lvt_importer *im, lvt_value x, lvt_dtype dtype) {
+    return dtype == LVT_U8 ? lvt_build_cast(&im->b, lvt_imk(im, LVT_OP_mod, x, 256), LVT_U8) : x;
+}
+
+static bool binary(lvt_importer *im) {
+    lvt_value x = lvt_im_in(im, 0), y = lvt_im_in(im, 1);
+    lvt_op op = (lvt_op)lvt_im_code(im);
+    lvt_dtype dtype = (lvt_dtype)lvt_im_type(im, x).dtype;
+    bool arithmetic = op == LVT_OP_add || op == LVT_OP_sub || op == LVT_OP_mul;
+    if (lvt_im_has(im, 2) || (op <= LVT_OP_div && lvt_im_int(im, "broadcast", 0)))
+        return lvt_im_no(im, "explicit broadcasting is not supported");
+    lvt_value r = lvt_im2(im, op, widen(im, x), widen(im, y));
+    return lvt_im_out(im, arithmetic ? narrow(im, r, dtype) : r);
+}
+
+/* Integers are divided towards zero. */
+static bool divide(lvt_importer *im) {
+    lvt_value x = lvt_im_in(im, 0), y = lvt_im_in(im, 1);
+    lvt_dtype dtype = (lvt_dtype)lvt_im_type(im, x).dtype;
+    if (lvt_dtype_is_float(dtype))
+        return lvt_im_out(im, lvt_im2(im, LVT_OP_div, x, y));
+    x = widen(im, x), y = widen(im, y);
+    lvt_value q = lvt_im2(im, LVT_OP_div, lvt_im1(im, LVT_OP_abs, x), lvt_im1(im, LVT_OP_abs, y));
+    q = lvt_im2(im, LVT_OP_mul, q,
+                lvt_im2(im, LVT_OP_mul, lvt_im1(im, LVT_OP_sign, x), lvt_im1(im, LVT_OP_sign, y)));
+    return lvt_im_out(im, narrow(im, q, dtype));
+}
+
+static bool modulo(lvt_importer *im) {
+    lvt_value x = widen(im, lvt_im_in(im, 0)), y = widen(im, lvt_im_in(im, 1));
+    if (!lvt_im_int(im, "fmod", 0))
+        return lvt_im_out(im, narrow(im, lvt_im2(im, LVT_OP_mod, x, y),
+                                     (lvt_dtype)lvt_im_type(im, lvt_im_in(im, 0)).dtype));
+    lvt_value r = lvt_im2(im, LVT_OP_mod, lvt_im1(im, LVT_OP_abs, x), lvt_im1(im, LVT_OP_abs, y));
+    return lvt_im_out(im, lvt_im2(im, LVT_OP_mul, r, lvt_im1(im, LVT_OP_sign, x)));
+}
+
+static bool variadic(lvt_importer *im) {
+    lvt_value r = lvt_im_in(im, 0);
+    lvt_dtype dtype = (lvt_dtype)lvt_im_type(im, r).dtype;
+    bool mean = !strcmp(im->n->op_type, "Mean");
+    if (im->n->n_input == 0)
+        return lvt_im_no(im, "it has no input");
+    r = widen(im, r);
+    for (size_t i = 1; i < im->n->n_input; i++)
+        r = lvt_im2(im, (lvt_op)lvt_im_code(im), r, widen(im, lvt_im_in(im, i)));
+    if (mean)
+        r = lvt_imk(im, LVT_OP_mul, r, 1.0 / (double)im->n->n_input);
+    return lvt_im_out(im, narrow(im, r, dtype));
+}
+
+/* |a|^b, with the sign of an odd power, and 1 for b = 0. */
+static bool power(lvt_importer *im) {
+    lvt_value x = lvt_im_in(im, 0), y = lvt_im_in(im, 1);
+    lvt_dtype dtype = (lvt_dtype)lvt_im_type(im, x).dtype,
+              inner = lvt_dtype_is_float(dtype) ? dtype : LVT_F64;
+    double k;
+    lvt_type yt = lvt_im_type(im, y);
+    if (lvt_dtype_is_float(dtype) && lvt_numel(&yt) == 1 && lvt_im_numbers(im, 1, 1, &k) == 1 &&
+        yt.rank == 0 && (k == 2 || k == 0.5 || k == 1))
+        return lvt_im_out(im, k == 2   ? lvt_im1(im, LVT_OP_square, x)
+                              : k == 1 ? x
+                                       : lvt_im1(im, LVT_OP_sqrt, x));
+    im->why[0] = 0;
+    x = lvt_build_cast(&im->b, x, inner);
+    y = lvt_build_cast(&im->b, y, inner);
+    lvt_value size = lvt_im2(im, LVT_OP_pow, lvt_im1(im, LVT_OP_abs, x), y);
+    lvt_value odd = lvt_imk(im, LVT_OP_eq, lvt_im1(im, LVT_OP_abs, lvt_imk(im, LVT_OP_mod, y, 2)), 1);
+    lvt_value turned = lvt_im2(im, LVT_OP_and, lvt_imk(im, LVT_OP_lt, x, 0), odd);
+    lvt_value r = lvt_build_select(&im->b, turned, lvt_im1(im, LVT_OP_neg, size), size);
+    lvt_value broken =
+        lvt_im2(im, LVT_OP_ne, y, lvt_im1(im, LVT_OP_floor, y)); /* of x < 0: no number, as pow's */
+    broken = lvt_im2(im, LVT_OP_and, lvt_imk(im, LVT_OP_lt, x, 0), broken);
+    r = lvt_build_select(&im->b, broken, lvt_im2(im, LVT_OP_pow, x, y), r);
+    r = lvt_build_select(&im->b, lvt_imk(im, LVT_OP_eq, y, 0), lvt_im_number(im, x, 1), r);
+    if (inner != dtype) /* 3^2 by logarithms is not quite 9 */
+        r = lvt_im1(im, LVT_OP_floor, lvt_imk(im, LVT_OP_add, r, 0.5));
+    return lvt_im_out(im, lvt_build_cast(&im->b, r, dtype));
+}
+
+static bool clip(lvt_importer *im) {
+    lvt_value x = lvt_im_in(im, 0), given = x;
+    x = widen(im, x);
+    for (size_t i = 1; i <= 2; i++) {
+        lvt_op op = i == 1 ? LVT_OP_max : LVT_OP_min;
+        const Onnx__AttributeProto *a = lvt_im_attr(im, i == 1 ? "min" : "max");
+        if (lvt_im_has(im, i))
+            x = lvt_im2(im, op, x, widen(im, lvt_im_in(im, i)));
+        else if (a && a->has_f)
+            x = lvt_imk(im, op, x, a->f);
+    }
+    return lvt_im_out(im, narrow(im, x, (lvt_dtype)lvt_im_type(im, given).dtype));
+}
+
+static bool where(lvt_importer *im) {
+    return lvt_im_out(im, lvt_build_select(&im->b, lvt_im_in(im, 0), lvt_im_in(im, 1), lvt_im_in(im, 2)));
+}
+
+static bool prelu(lvt_importer *im) {
+    lvt_value x = lvt_im_in(im, 0), y = lvt_im2(im, LVT_OP_mul, x, lvt_im_in(im, 1));
+    return lvt_im_out(im, lvt_build_select(&im->b, lvt_imk(im, LVT_OP_lt, x, 0), y, x));
+}
+
+/* Functions of one element that have a name in ONNX and none here. */
+enum shape {
+    CEIL,
+    ROUND,
+    RECIPROCAL,
+    SOFTPLUS,
+    SOFTSIGN,
+    HARD_SIGMOID,
+    HARD_SWISH,
+    ELU,
+    SELU,
+    CELU,
+    LEAKY,
+    THRESHOLDED,
+    MISH,
+    TAN,
+    SINH,
+    COSH,
+    ASINH,
+    ACOSH,
+    ATANH,
+    IS_NAN,
+    IS_INF,
+    SHRINK,
+    GELU
+};
+
+static bool curve(lvt_importer *im) {
+    lvt_builder *b = &im->b;
+    lvt_value x = lvt_im_in(im, 0), y = LVT_NONE, positive, e;
+    double alpha = lvt_im_float(im, "alpha", 1);
+    if (!lvt_dtype_is_float((lvt_dtype)lvt_im_type(im, x).dtype) && x != LVT_NONE &&
+        lvt_im_code(im) != SHRINK)
+        return lvt_im_no(im, "it is known for floats only");
+    switch (lvt_im_code(im)) {
+    case CEIL:
+        y = lvt_im1(im, LVT_OP_neg, lvt_im1(im, LVT_OP_floor, lvt_im1(im, LVT_OP_neg, x)));
+        break;
+    case ROUND: { /* halves to even */
+        lvt_value up = lvt_imk(im, LVT_OP_add, x, 0.5), f = lvt_im1(im, LVT_OP_floor, up);
+        lvt_value tie = lvt_im2(im, LVT_OP_eq, up, f);
+        lvt_value odd = lvt_imk(im, LVT_OP_eq, lvt_imk(im, LVT_OP_mod, f, 2), 1);
+        y = lvt_build_select(b, lvt_im2(im, LVT_OP_and, tie, odd), lvt_imk(im, LVT_OP_sub, f, 1), f);
+        break;
+    }
+    case RECIPROCAL:
+        y = lvt_im2(im, LVT_OP_div, lvt_im_number(im, x, 1), x);
+        break;
+    case MISH:
+    case SOFTPLUS: /* max(x, 0) + log(1 + exp(-|x|)) */
+        e = lvt_im1(im, LVT_OP_exp, lvt_im1(im, LVT_OP_neg, lvt_im1(im, LVT_OP_abs, x)));
+        y = lvt_im2(im, LVT_OP_add, lvt_imk(im, LVT_OP_max, x, 0),
+                    lvt_im1(im, LVT_OP_log, lvt_imk(im, LVT_OP_add, e, 1)));
+        if (lvt_im_code(im) == MISH)
+            y = lvt_im2(im, LVT_OP_mul, x, lvt_im1(im, LVT_OP_tanh, y));
+        break;
+    case SOFTSIGN:
+        y = lvt_im2(im, LVT_OP_div, x, lvt_imk(im, LVT_OP_add, lvt_im1(im, LVT_OP_abs, x), 1));
+        break;
+    case HARD_SIGMOID:
+    case HARD_SWISH: {
+        bool swish = lvt_im_code(im) == HARD_SWISH;
+        double slope = swish ? 1.0 / 6 : lvt_im_float(im, "alpha", 0.2);
+        double shift = swish ? 0.5 : lvt_im_float(im, "beta", 0.5);
+        y = lvt_imk(im, LVT_OP_add, lvt_imk(im, LVT_OP_mul, x, slope), shift);
+        y = lvt_imk(im, LVT_OP_min, lvt_imk(im, LVT_OP_max, y, 0), 1);
+        y = swish ? lvt_im2(im, LVT_OP_mul, x, y) : y;
+        break;
+    }
+    case ELU:
+    case SELU:
+    case CELU: { /* where x > 0: x, elsewhere alpha (exp(x / c) - 1) */
+        double a = lvt_im_code(im) == SELU ? lvt_im_float(im, "alpha", 1.67326319217681884765625) : alpha;
+        lvt_value low = lvt_imk(im, LVT_OP_min, x, 0);
+        low = lvt_im_code(im) == CELU ? lvt_imk(im, LVT_OP_mul, low, 1 / a) : low;
+        low = lvt_imk(im, LVT_OP_mul, lvt_imk(im, LVT_OP_sub, lvt_im1(im, LVT_OP_exp, low), 1), a);
+        y = lvt_build_select(b, lvt_imk(im, LVT_OP_gt, x, 0), x, low);
+        if (lvt_im_code(im) == SELU)
+            y = lvt_imk(im, LVT_OP_mul, y, lvt_im_float(im, "gamma", 1.05070102214813232421875));
+        break;
+    }
+    case LEAKY:
+        y = lvt_imk(im, LVT_OP_mul, x, lvt_im_float(im, "alpha", 0.01));
+        y = lvt_build_select(b, lvt_imk(im, LVT_OP_ge, x, 0), x, y);
+        break;
+    case THRESHOLDED:
+        y = lvt_build_select(b, lvt_imk(im, LVT_OP_gt, x, alpha), x, lvt_im_number(im, x, 0));
+        break;
+    case TAN:
+        y = lvt_im2(im, LVT_OP_div, lvt_im1(im, LVT_OP_sin, x), lvt_im1(im, LVT_OP_cos, x));
+        break;
+    case SINH:
+    case COSH: {
+        lvt_value up = lvt_im1(im, LVT_OP_exp, x), down = lvt_im1(im, LVT_OP_exp, lvt_im1(im, LVT_OP_neg, x));
+        y = lvt_imk(im, LVT_OP_mul, lvt_im2(im, lvt_im_code(im) == SINH ? LVT_OP_sub : LVT_OP_add, up, down),
+                    0.5);
+        break;
+    }
+    case ASINH: /* sign(x) log(|x| + sqrt(x^2 + 1)) */
+        positive = lvt_im1(im, LVT_OP_abs, x);
+        e = lvt_im1(im, LVT_OP_sqrt, lvt_imk(im, LVT_OP_add, lvt_im1(im, LVT_OP_square, x), 1));
+        y = lvt_im2(im, LVT_OP_mul, lvt_im1(im, LVT_OP_sign, x),
+                    lvt_im1(im, LVT_OP_log, lvt_im2(im, LVT_OP_add, positive, e)));
+        break;
+    case ACOSH:
+        e = lvt_im1(im, LVT_OP_sqrt, lvt_imk(im, LVT_OP_sub, lvt_im1(im, LVT_OP_square, x), 1));
+        y = lvt_im1(im, LVT_OP_log, lvt_im2(im, LVT_OP_add, x, e));
+        break;
+    case ATANH:
+        e = lvt_im2(im, LVT_OP_div, lvt_imk(im, LVT_OP_add, x, 1),
+                    lvt_im2(im, LVT_OP_sub, lvt_im_number(im, x, 1), x));
+        y = lvt_imk(im, LVT_OP_mul, lvt_im1(im, LVT_OP_log, e), 0.5);
+        break;
+    case IS_NAN:
+        y = lvt_im2(im, LVT_OP_ne, x, x);
+        break;
+    case IS_INF: {
+        bool high = lvt_im_int(im, "detect_positive", 1), low = lvt_im_int(im, "detect_negative", 1);
+        lvt_value is_high = lvt_imk(im, LVT_OP_eq, x, INFINITY),
+                  is_low = lvt_imk(im, LVT_OP_eq, x, -INFINITY);
+        y = high && low ? lvt_im2(im, LVT_OP_or, is_high, is_low)
+            : high      ? is_high
+            : low       ? is_low
+                        : lvt_im2(im, LVT_OP_and, is_high, is_low);
+        break;
+    }
+    case SHRINK: {
+        double bias = lvt_im_float(im, "bias", 0), lambda = lvt_im_float(im, "lambd", 0.5);
+        lvt_value zero = lvt_im_number(im, x, 0);
+        y = lvt_build_select(b, lvt_imk(im, LVT_OP_gt, x, lambda), lvt_imk(im, LVT_OP_sub, x, bias), zero);
+        y = lvt_build_select(b, lvt_imk(im, LVT_OP_lt, x, -lambda), lvt_imk(im, LVT_OP_add, x, bias), y);
+        break;
+    }
+    case GELU:
+        if (strcmp(lvt_im_string(im, "approximate", "none"), "none"))
+            return lvt_im_no(im, "only the exact form is known");
+        y = lvt_im1(im, LVT_OP_gelu, x);
+        break;
+    }
+    return lvt_im_out(im, y);
+}
+
+/* ---- reductions ---- */
+
+enum { R_SUM, R_MEAN, R_MAX, R_MIN, R_L1, R_L2, R_LOG_SUM, R_LOG_SUM_EXP, R_SQUARES, R_PROD };
+
+static bool reduce(lvt_importer *im) {
+    lvt_value x = lvt_im_in(im, 0), y;
+    lvt_type t = lvt_im_type(im, x);
+    int64_t axes[LVT_MAX_RANK];
+    int n = lvt_im_either(im, 1, "axes", LVT_MAX_RANK, axes), code = lvt_im_code(im);
+    bool keep = lvt_im_int(im, "keepdims", 1);
+    if (n == -1)
+        return false;
+    if (n <= 0 && lvt_im_int(im, "noop_with_empty_axes", 0))
+        return lvt_im_out(im, x);
+    if (t.dtype == LVT_U8)
+        return lvt_im_no(im, "reductions of uint8 are not supported");
+    if (n <= 0)
+        for (n = 0; n < t.rank; n++)
+            axes[n] = n;
+    if (code == R_PROD) { /* slice by slice */
+        y = x;
+        for (int k = 0; k < n; k++) {
+            int axis = (int)(axes[k] < 0 ? axes[k] + t.rank : axes[k]);
+            lvt_type now = lvt_im_type(im, y);
+            if (axis < 0 || axis >= t.rank || now.dim[axis] > 256)
+                return lvt_im_no(im, "products of more than 256 elements are not supported");
+            lvt_value r = lvt_build_slice(&im->b, y, axis, 0, 1);
+            for (int64_t i = 1; i < now.dim[axis]; i++)
+                r = lvt_im2(im, LVT_OP_mul, r, lvt_build_slice(&im->b, y, axis, i, i + 1));
+            y = r;
+        }
+        lvt_type now = lvt_im_type(im, y), left = {.dtype = t.dtype};
+        for (int i = 0; i < t.rank; i++) {
+            bool gone = false;
+            for (int k = 0; k < n; k++)
+                gone |= (axes[k] < 0 ? axes[k] + t.rank : axes[k]) == i;
+            if (!gone)
+                left.dim[left.rank++] = now.dim[i];
+        }
+        return lvt_im_out(im, keep ? y : lvt_build_reshape(&im->b, y, left.rank, left.dim));
+    }
+    if (code == R_MIN)
+        x = lvt_im1(im, LVT_OP_neg, x);
+    if (code == R_L1)
+        x = lvt_im1(im, LVT_OP_abs, x);
+    if (code == R_L2 || code == R_SQUARES)
+        x = lvt_im1(im, LVT_OP_square, x);
+    lvt_value top = LVT_NONE;
+    if (code == R_LOG_SUM_EXP) {
+        top = lvt_build_reduce(&im->b, LVT_OP_reduce_max, x, n, axes, true);
+        x = lvt_im1(im, LVT_OP_exp, lvt_im2(im, LVT_OP_sub, x, top));
+    }
+    y = lvt_build_reduce(&im->b,
+                         code == R_MEAN                   ? LVT_OP_reduce_mean
+                         : code == R_MAX || code == R_MIN ? LVT_OP_reduce_max
+                                                          : LVT_OP_reduce_sum,
+                         x, n, axes, keep);
+    if (code == R_MIN)
+        y = lvt_im1(im, LVT_OP_neg, y);
+    if (code == R_L2)
+        y = lvt_im1(im, LVT_OP_sqrt, y);
+    if (code == R_LOG_SUM || code == R_LOG_SUM_EXP)
+        y = lvt_im1(im, LVT_OP_log, y);
+    if (code == R_LOG_SUM_EXP) {
+        lvt_type s = lvt_im_type(im, y);
+        y = lvt_im2(im, LVT_OP_add, y, lvt_build_reshape(&im->b, top, s.rank, s.dim));
+    }
+    return lvt_im_out(im, y);
+}
+
+static bool arg(lvt_importer *im) {
+    lvt_value x = lvt_im_in(im, 0);
+    lvt_type t = lvt_im_type(im, x);
+    int64_t axis = lvt_im_int(im, "axis", 0);
+    axis += axis < 0 ? t.rank : 0;
+    if (axis < 0 || axis >= t.rank)
+        return lvt_im_no(im, "axis is out of range");
+    bool last = lvt_im_int(im, "select_last_index", 0);
+    int64_t n = t.dim[axis];
+    if (!strcmp(im->n->op_type, "ArgMin"))
+        x = lvt_im1(im, LVT_OP_neg, x);
+    if (last) { /* the first of the reversed */
+        double *order = lvt_arena_alloc(im->arena, (size_t)n * sizeof *order);
+        for (int64_t i = 0; order && i < n; i++)
+            order[i] = (double)(n - 1 - i);
+        if (!order)
+            return false;
+        lvt_named_attr a = {"axis", lvt_attr_int(axis)};
+        x = lvt_build(&im->b, LVT_OP_gather, 2, (lvt_value[]){x, lvt_im_vector(im, n, order, LVT_I32)}, 1,
+                      &a);
+    }
+    lvt_named_attr a = {"axis", lvt_attr_int(axis)};
+    lvt_value y = lvt_build(&im->b, LVT_OP_argmax, 1, &x, 1, &a);
+    if (last)
+        y = lvt_im2(im, LVT_OP_sub, lvt_im_number(im, y, (double)(n - 1)), y);
+    t.dim[axis] = 1;
+    return lvt_im_out(im, lvt_im_int(im, "keepdims", 1) ? lvt_build_reshape(&im->b, y, t.rank, t.dim) : y);
+}
+
+const lvt_im_row lvt_im_math[] = {{"Abs", unary, LVT_OP_abs},
+                                  {"Neg", unary, LVT_OP_neg},
+                                  {"Sign", unary, LVT_OP_sign},
+                                  {"Floor", unary, LVT_OP_floor},
+                                  {"Exp", unary, LVT_OP_exp},
+                                  {"Log", unary, LVT_OP_log},
+                                  {"Sqrt", unary, LVT_OP_sqrt},
+                                  {"Tanh", unary, LVT_OP_tanh},
+                                  {"Erf", unary, LVT_OP_erf},
+                                  {"Sin", unary, LVT_OP_sin},
+                                  {"Cos", unary, LVT_OP_cos},
+                                  {"Relu", unary, LVT_OP_relu},
+                                  {"Sigmoid", unary, LVT_OP_sigmoid},
+                                  {"Not", unary, LVT_OP_not},
+                                  {"Identity", same, 0},
+                                  {"Add", binary, LVT_OP_add},
+                                  {"Sub", binary, LVT_OP_sub},
+                                  {"Mul", binary, LVT_OP_mul},
+                                  {"Div", divide, 0},
+                                  {"Greater", binary, LVT_OP_gt},
+                                  {"Less", binary, LVT_OP_lt},
+                                  {"GreaterOrEqual", binary, LVT_OP_ge},
+                                  {"LessOrEqual", binary, LVT_OP_le},
+                                  {"Equal", binary, LVT_OP_eq},
+                                  {"And", binary, LVT_OP_and},
+                                  {"Or", binary, LVT_OP_or},
+                                  {"Xor", binary, LVT_OP_ne},
+                                  {"Mod", modulo, 0},
+                                  {"Pow", power, 0},
+                                  {"Max", variadic, LVT_OP_max},
+                                  {"Min", variadic, LVT_OP_min},
+                                  {"Sum", variadic, LVT_OP_add},
+                                  {"Mean", variadic, LVT_OP_add},
+                                  {"Clip", clip, 0},
+                                  {"Where", where, 0},
+                                  {"PRelu", prelu, 0},
+                                  {"Ceil", curve, CEIL},
+                                  {"Round", curve, ROUND},
+                                  {"Reciprocal", curve, RECIPROCAL},
+                                  {"Softplus", curve, SOFTPLUS},
+                                  {"Softsign", curve, SOFTSIGN},
+                                  {"HardSigmoid", curve, HARD_SIGMOID},
+                                  {"HardSwish", curve, HARD_SWISH},
+                                  {"Elu", curve, ELU},
+                                  {"Selu", curve, SELU},
+                                  {"Celu", curve, CELU},
+                                  {"LeakyRelu", curve, LEAKY},
+                                  {"ThresholdedRelu", curve, THRESHOLDED},
+                                  {"Mish", curve, MISH},
+                                  {"Tan", curve, TAN},
+                                  {"Sinh", curve, SINH},
+                                  {"Cosh", curve, COSH},
+                                  {"Asinh", curve, ASINH},
+                                  {"Acosh", curve, ACOSH},
+                                  {"Atanh", curve, ATANH},
+                                  {"IsNaN", curve, IS_NAN},
+                                  {"IsInf", curve, IS_INF},
+                                  {"Shrink", curve, SHRINK},
+                                  {"Gelu", curve, GELU},
+                                  {"ReduceSum", reduce, R_SUM},
+                                  {"ReduceMean", reduce, R_MEAN},
+                                  {"ReduceMax", reduce, R_MAX},
+                                  {"ReduceMin", reduce, R_MIN},
+                                  {"ReduceL1", reduce, R_L1},
+                                  {"ReduceL2", reduce, R_L2},
+                                  {"ReduceLogSum", reduce, R_LOG_SUM},
+                                  {"ReduceLogSumExp", reduce, R_LOG_SUM_EXP},
+                                  {"ReduceSumSquare", reduce, R_SQUARES},
+                                  {"ReduceProd", reduce, R_PROD},
+                                  {"ArgMax", arg, 0},
+                                  {"ArgMin", arg, 0},
+                                  {0}};

@@ -1,0 +1,315 @@
+/* Imported layers: products, convolutions, pools, normalisations. ONNX has channels second, lvt has them
+ * last. May not know: files. */
+#include "frontend/onnx/importer.h"
+
+#include <string.h>
+
+static lvt_value to_last(lvt_importer *im, lvt_value x) {
+    return lvt_build_transpose(&im->b, x, (int64_t[]){0, 2, 3, 1});
+}
+static lvt_value to_second(lvt_importer *im, lvt_value x) {
+    return lvt_build_transpose(&im->b, x, (int64_t[]){0, 3, 1, 2});
+}
+
+static bool matmul(lvt_importer *im) {
+    lvt_value x = lvt_im_in(im, 0), y = lvt_im_in(im, 1);
+    lvt_type a = lvt_im_type(im, x), b = lvt_im_type(im, y);
+    if (!a.rank || !b.rank)
+        return lvt_im_no(im, "its inputs are scalars");
+    if (a.rank == 1)
+        x = lvt_build_reshape(&im->b, x, 2, (int64_t[]){1, a.dim[0]});
+    if (b.rank == 1)
+        y = lvt_build_reshape(&im->b, y, 2, (int64_t[]){b.dim[0], 1});
+    lvt_value r = lvt_build_matmul(&im->b, x, y, false, false);
+    lvt_type t = lvt_im_type(im, r);
+    if (r != LVT_NONE && b.rank == 1)
+        t.rank--;
+    if (r != LVT_NONE && a.rank == 1) {
+        t.dim[t.rank - 2 + (b.rank == 1)] = t.dim[t.rank - 1 + (b.rank == 1)];
+        t.rank--;
+    }
+    return lvt_im_out(im, a.rank == 1 || b.rank == 1 ? lvt_build_reshape(&im->b, r, t.rank, t.dim) : r);
+}
+
+static bool gemm(lvt_importer *im) {
+    double alpha = lvt_im_float(im, "alpha", 1), beta = lvt_im_float(im, "beta", 1);
+    lvt_value y = lvt_build_matmul(&im->b, lvt_im_in(im, 0), lvt_im_in(im, 1), lvt_im_int(im, "transA", 0),
+                                   lvt_im_int(im, "transB", 0));
+    if (alpha != 1)
+        y = lvt_imk(im, LVT_OP_mul, y, alpha);
+    if (lvt_im_has(im, 2)) {
+        lvt_value c = lvt_im_in(im, 2);
+        y = lvt_im2(im, LVT_OP_add, y, beta != 1 ? lvt_imk(im, LVT_OP_mul, c, beta) : c);
+    }
+    return lvt_im_out(im, y);
+}
+
+typedef struct geometry {
+    int64_t kernel[2], stride[2], padding[4], dilation[2];
+    bool flat; /* one spatial dim: a height of 1 was added */
+} geometry;
+
+/* Attributes of a window over x (rank 3 or 4); kernel: used where the attribute is missing. */
+static bool geometry_of(lvt_importer *im, const lvt_type *x, const int64_t *kernel, bool transposed,
+                        geometry *w) {
+    static const char *const names[] = {"kernel_shape", "strides", "dilations"};
+    int spatial = x->rank - 2;
+    int64_t *lists[] = {w->kernel, w->stride, w->dilation}, given[4];
+    *w = (geometry){.kernel = {1, 1}, .stride = {1, 1}, .dilation = {1, 1}, .flat = spatial == 1};
+    if (spatial < 1 || spatial > 2)
+        return lvt_im_no(im, "%d spatial dimensions are not supported", spatial);
+    for (int k = 0; k < 3; k++) {
+        int n = lvt_im_ints(im, names[k], 2, given);
+        if (n == -1 || (n >= 0 && n != spatial))
+            return lvt_im_no(im, "attribute %s does not fit its input", names[k]);
+        for (int d = 0; d < spatial; d++) {
+            int64_t v = n >= 0 ? given[d] : k == 0 ? (kernel ? kernel[d] : 0) : 1;
+            if (v < 1 || v > 1 << 20)
+                return lvt_im_no(im, "attribute %s cannot be used", names[k]);
+            lists[k][d + 2 - spatial] = v;
+        }
+    }
+    const char *automatic = lvt_im_string(im, "auto_pad", "NOTSET");
+    int n = lvt_im_ints(im, "pads", 4, given);
+    if (n == -1 || (n >= 0 && n != 2 * spatial))
+        return lvt_im_no(im, "attribute pads does not fit its input");
+    for (int d = 0; d < spatial; d++) {
+        int e = d + 2 - spatial;
+        int64_t before = n >= 0 ? given[d] : 0, after = n >= 0 ? given[d + spatial] : 0, size = x->dim[2 + d];
+        int64_t reach = (w->kernel[e] - 1) * w->dilation[e] + 1;
+        if (!strncmp(automatic, "SAME", 4)) {
+            int64_t out = (size + w->stride[e] - 1) / w->stride[e];
+            int64_t all = transposed ? reach - w->stride[e] : (out - 1) * w->stride[e] + reach - size;
+            all = all > 0 ? all : 0;
+            before = !strcmp(automatic, "SAME_UPPER") ? all / 2 : all - all / 2;
+            after = all - before;
+        } else if (!strcmp(automatic, "VALID")) {
+            before = after = 0;
+        }
+        if (before < 0 || after < 0 || before > 1 << 20 || after > 1 << 20)
+            return lvt_im_no(im, "attribute pads cannot be used");
+        w->padding[e] = before;
+        w->padding[e + 2] = after;
+    }
+    return true;
+}
+
+static lvt_value lift(lvt_importer *im, lvt_value x, bool flat) {
+    lvt_type t = lvt_im_type(im, x);
+    return flat ? lvt_build_reshape(&im->b, x, 4, (int64_t[]){t.dim[0], t.dim[1], 1, t.dim[2]}) : x;
+}
+static lvt_value sink(lvt_importer *im, lvt_value x, bool flat) {
+    lvt_type t = lvt_im_type(im, x);
+    return flat ? lvt_build_reshape(&im->b, x, 3, (int64_t[]){t.dim[0], t.dim[1], t.dim[3]}) : x;
+}
+
+static bool conv(lvt_importer *im) {
+    lvt_value x = lvt_im_in(im, 0), k = lvt_im_in(im, 1);
+    lvt_type t = lvt_im_type(im, x), kt = lvt_im_type(im, k);
+    bool back = !strcmp(im->n->op_type, "ConvTranspose");
+    geometry w;
+    if (kt.rank != t.rank || !geometry_of(im, &t, &kt.dim[2], back, &w))
+        return im->why[0] ? false : lvt_im_no(im, "its weight has another rank than its input");
+    int64_t groups = lvt_im_int(im, "group", 1);
+    x = to_last(im, lift(im, x, w.flat));
+    k = lift(im, k, w.flat);
+    lvt_named_attr a[6] = {{"stride", lvt_attr_ints(w.stride, 2)},
+                           {"padding", lvt_attr_ints(w.padding, 4)},
+                           {"dilation", lvt_attr_ints(w.dilation, 2)},
+                           {"groups", lvt_attr_int(groups)}};
+    lvt_value y;
+    if (back) { /* the gradient of a convolution for its image */
+        int spatial = t.rank - 2;
+        int64_t more[2] = {0, 0}, want[4], size[2] = {1, 1};
+        int m = lvt_im_ints(im, "output_padding", 2, more), s = lvt_im_ints(im, "output_shape", 4, want);
+        if (m == -1 || s == -1 || (m >= 0 && m != spatial) || (s >= 0 && s != spatial && s != spatial + 2))
+            return lvt_im_no(im, "its output padding or shape does not fit its input");
+        for (int d = 0; d < spatial; d++) {
+            int e = d + 2 - spatial;
+            int64_t whole = (t.dim[2 + d] - 1) * w.stride[e] + (m >= 0 ? more[d] : 0) +
+                            (w.kernel[e] - 1) * w.dilation[e] + 1;
+            if (s >= 0) {
+                int64_t all = whole - want[s - spatial + d];
+                if (all < 0)
+                    return lvt_im_no(im, "its output shape is larger than what it can make");
+                bool upper = !strcmp(lvt_im_string(im, "auto_pad", "NOTSET"), "SAME_UPPER");
+                w.padding[e] = upper ? all / 2 : all - all / 2;
+                w.padding[e + 2] = all - w.padding[e];
+            }
+            size[e] = whole - w.padding[e] - w.padding[e + 2];
+        }
+        a[4] = (lvt_named_attr){"height", lvt_attr_int(size[0])};
+        a[5] = (lvt_named_attr){"width", lvt_attr_int(size[1])};
+        y = lvt_build(&im->b, LVT_OP_conv2d_grad_input, 2, (lvt_value[]){x, k}, 6, a);
+    } else {
+        y = lvt_build(&im->b, LVT_OP_conv2d, 2, (lvt_value[]){x, k}, 4, a);
+    }
+    if (lvt_im_has(im, 2))
+        y = lvt_im2(im, LVT_OP_add, y, lvt_im_in(im, 2));
+    return lvt_im_out(im, sink(im, to_second(im, y), w.flat));
+}
+
+static bool pool(lvt_importer *im) {
+    lvt_value x = lvt_im_in(im, 0);
+    lvt_type t = lvt_im_type(im, x);
+    bool max = !strcmp(im->n->op_type, "MaxPool");
+    geometry w;
+    if (!geometry_of(im, &t, NULL, false, &w))
+        return false;
+    if (im->n->n_output > 1 || w.dilation[0] != 1 || w.dilation[1] != 1 || lvt_im_int(im, "ceil_mode", 0) ||
+        t.dtype == LVT_U8)
+        return lvt_im_no(im, "indices, dilations, ceil_mode and uint8 are not supported");
+    lvt_named_attr a[] = {{"kernel", lvt_attr_ints(w.kernel, 2)},
+                          {"stride", lvt_attr_ints(w.stride, 2)},
+                          {"padding", lvt_attr_ints(w.padding, 4)},
+                          {"include_padding", lvt_attr_bool(lvt_im_int(im, "count_include_pad", 0))}};
+    x = to_last(im, lift(im, x, w.flat));
+    lvt_value y = lvt_build(&im->b, max ? LVT_OP_max_pool2d : LVT_OP_avg_pool2d, 1, &x, max ? 3 : 4, a);
+    return lvt_im_out(im, sink(im, to_second(im, y), w.flat));
+}
+
+static bool global_pool(lvt_importer *im) {
+    lvt_value x = lvt_im_in(im, 0);
+    int64_t axes[LVT_MAX_RANK];
+    int rank = lvt_im_type(im, x).rank;
+    for (int i = 2; i < rank; i++)
+        axes[i - 2] = i;
+    if (rank < 3)
+        return lvt_im_no(im, "its input has no spatial dimension");
+    return lvt_im_out(im, lvt_build_reduce(&im->b, (lvt_op)lvt_im_code(im), x, rank - 2, axes, true));
+}
+
+/* [C] beside [B,C,...] */
+static lvt_value channels(lvt_importer *im, lvt_value v, int rank) {
+    lvt_type t = lvt_im_type(im, v);
+    int64_t dims[LVT_MAX_RANK] = {t.dim[0], 1, 1, 1, 1};
+    return t.rank == 1 && rank >= 2 ? lvt_build_reshape(&im->b, v, rank - 1, dims) : v;
+}
+
+/* (x - mean) / sqrt(var + eps) over the axes; statistics keep their dims. */
+static lvt_value normalise(lvt_importer *im, lvt_value x, int n, const int64_t *axes, double eps,
+                           lvt_value *mean, lvt_value *var, lvt_value *rstd) {
+    *mean = lvt_build_reduce(&im->b, LVT_OP_reduce_mean, x, n, axes, true);
+    lvt_value centred = lvt_im2(im, LVT_OP_sub, x, *mean);
+    *var = lvt_build_reduce(&im->b, LVT_OP_reduce_mean, lvt_im1(im, LVT_OP_square, centred), n, axes, true);
+    *rstd = lvt_im1(im, LVT_OP_rsqrt, lvt_imk(im, LVT_OP_add, *var, eps));
+    return lvt_im2(im, LVT_OP_mul, centred, *rstd);
+}
+
+static bool batch_norm(lvt_importer *im) {
+    lvt_value x = lvt_im_in(im, 0), in[4];
+    int rank = lvt_im_type(im, x).rank;
+    double eps = lvt_im_float(im, "epsilon", 1e-5), momentum = lvt_im_float(im, "momentum", 0.9);
+    if (rank < 2)
+        return lvt_im_no(im, "its input has no channels");
+    for (int k = 0; k < 4; k++)
+        in[k] = channels(im, lvt_im_in(im, 1 + (size_t)k), rank);
+    lvt_value rstd = lvt_im1(im, LVT_OP_rsqrt, lvt_imk(im, LVT_OP_add, in[3], eps));
+    lvt_value y = lvt_im2(im, LVT_OP_mul, lvt_im2(im, LVT_OP_sub, x, in[2]), rstd);
+    if (lvt_im_int(im, "training_mode", 0)) {
+        int64_t axes[LVT_MAX_RANK] = {0};
+        lvt_value now[2];
+        lvt_type c = lvt_im_type(im, lvt_im_in(im, 1));
+        for (int i = 2; i < rank; i++)
+            axes[i - 1] = i;
+        y = normalise(im, x, rank - 1, axes, eps, &now[0], &now[1], &rstd);
+        for (size_t k = 0; k < 2; k++) {
+            lvt_value old = lvt_imk(im, LVT_OP_mul, lvt_im_in(im, 3 + k), momentum);
+            now[k] = lvt_imk(im, LVT_OP_mul, lvt_build_reshape(&im->b, now[k], 1, c.dim), 1 - momentum);
+            im->out[1 + k] = lvt_im2(im, LVT_OP_add, old, now[k]);
+        }
+    } else if (im->n->n_output > 1) {
+        return lvt_im_no(im, "its training form of old versions is not supported");
+    }
+    return lvt_im_out(im, lvt_im2(im, LVT_OP_add, lvt_im2(im, LVT_OP_mul, y, in[0]), in[1]));
+}
+
+static bool instance_norm(lvt_importer *im) {
+    lvt_value x = lvt_im_in(im, 0), mean, var, rstd;
+    int rank = lvt_im_type(im, x).rank;
+    int64_t axes[LVT_MAX_RANK];
+    if (rank < 3)
+        return lvt_im_no(im, "its input has no spatial dimension");
+    for (int i = 2; i < rank; i++)
+        axes[i - 2] = i;
+    lvt_value y = normalise(im, x, rank - 2, axes, lvt_im_float(im, "epsilon", 1e-5), &mean, &var, &rstd);
+    y = lvt_im2(im, LVT_OP_mul, y, channels(im, lvt_im_in(im, 1), rank));
+    return lvt_im_out(im, lvt_im2(im, LVT_OP_add, y, channels(im, lvt_im_in(im, 2), rank)));
+}
+
+static bool layer_norm(lvt_importer *im) {
+    lvt_value x = lvt_im_in(im, 0), var;
+    int rank = lvt_im_type(im, x).rank, n = 0;
+    int64_t axis = lvt_im_int(im, "axis", -1), axes[LVT_MAX_RANK];
+    axis += axis < 0 ? rank : 0;
+    if (axis < 0 || axis >= rank)
+        return lvt_im_no(im, "axis is out of range");
+    for (int64_t i = axis; i < rank; i++)
+        axes[n++] = i;
+    lvt_value y =
+        normalise(im, x, n, axes, lvt_im_float(im, "epsilon", 1e-5), &im->out[1], &var, &im->out[2]);
+    y = lvt_im2(im, LVT_OP_mul, y, lvt_im_in(im, 1));
+    return lvt_im_out(im, lvt_im_has(im, 2) ? lvt_im2(im, LVT_OP_add, y, lvt_im_in(im, 2)) : y);
+}
+
+static bool softmax(lvt_importer *im) {
+    lvt_value x = lvt_im_in(im, 0);
+    lvt_type t = lvt_im_type(im, x);
+    bool old = im->opset < 13; /* then: of all dims from the axis on */
+    int64_t axis = lvt_im_int(im, "axis", old ? 1 : -1), rows = 1, columns = 1;
+    axis += axis < 0 ? t.rank : 0;
+    if (axis < 0 || axis >= t.rank)
+        return lvt_im_no(im, "axis is out of range");
+    for (int i = 0; i < t.rank; i++)
+        *(i < axis ? &rows : &columns) *= t.dim[i];
+    if (old)
+        x = lvt_build_reshape(&im->b, x, 2, (int64_t[]){rows, columns});
+    lvt_named_attr a = {"axis", lvt_attr_int(old ? 1 : axis)};
+    lvt_value y;
+    if (!strcmp(im->n->op_type, "Hardmax")) {
+        int rank = old ? 2 : t.rank, last = old ? 1 : (int)axis;
+        int64_t order[LVT_MAX_RANK];
+        for (int i = 0, k = 0; i < rank; i++)
+            order[i] = i == last ? rank - 1 : k++;
+        lvt_value best = lvt_build(&im->b, LVT_OP_argmax, 1, &x, 1, &a);
+        lvt_named_attr h[] = {{"size", lvt_attr_int(old ? columns : t.dim[axis])},
+                              {"dtype", lvt_attr_dtype((lvt_dtype)t.dtype)}};
+        y = lvt_build_transpose(&im->b, lvt_build(&im->b, LVT_OP_one_hot, 1, &best, 2, h), order);
+    } else {
+        y = lvt_build(&im->b, (lvt_op)lvt_im_code(im), 1, &x, 1, &a);
+    }
+    return lvt_im_out(im, old ? lvt_build_reshape(&im->b, y, t.rank, t.dim) : y);
+}
+
+static bool dropout(lvt_importer *im) {
+    lvt_value x = lvt_im_in(im, 0);
+    double training = 0, ratio = lvt_im_float(im, "ratio", 0.5);
+    if (lvt_im_has(im, 2) && lvt_im_numbers(im, 2, 1, &training) != 1)
+        return false;
+    if (lvt_im_has(im, 1) && training != 0 && lvt_im_numbers(im, 1, 1, &ratio) != 1)
+        return false;
+    if (training != 0 && ratio != 0)
+        return lvt_im_no(im, "dropout in training is not supported");
+    lvt_type t = lvt_im_type(im, x);
+    t.dtype = LVT_BOOL;
+    if (im->n->n_output > 1)
+        im->out[1] = lvt_build_full(&im->b, &t, 1);
+    return lvt_im_out(im, x);
+}
+
+const lvt_im_row lvt_im_nets[] = {{"MatMul", matmul, 0},
+                                  {"Gemm", gemm, 0},
+                                  {"Conv", conv, 0},
+                                  {"ConvTranspose", conv, 0},
+                                  {"MaxPool", pool, 0},
+                                  {"AveragePool", pool, 0},
+                                  {"GlobalAveragePool", global_pool, LVT_OP_reduce_mean},
+                                  {"GlobalMaxPool", global_pool, LVT_OP_reduce_max},
+                                  {"BatchNormalization", batch_norm, 0},
+                                  {"InstanceNormalization", instance_norm, 0},
+                                  {"LayerNormalization", layer_norm, 0},
+                                  {"Softmax", softmax, LVT_OP_softmax},
+                                  {"LogSoftmax", softmax, LVT_OP_log_softmax},
+                                  {"Hardmax", softmax, 0},
+                                  {"Dropout", dropout, 0},
+                                  {0}};

@@ -1,0 +1,96 @@
+/* What the builders of imported operators share.
+ *
+ * Invariants: a builder gives its results with lvt_im_out, or says why it cannot; tensors of the file stay in
+ * the file until somebody asks for them as values or as numbers. May not know: files. */
+#ifndef LVT_ONNX_IMPORTER_H
+#define LVT_ONNX_IMPORTER_H
+
+#include "frontend/onnx/import.h"
+#include "ir/build.h"
+#include "ir/interp.h"
+
+#include <onnx.pb-c.h>
+
+enum { LVT_IM_OUTPUTS = 16, LVT_IM_LIST = 4096 };
+
+typedef struct lvt_im_value {
+    const char *name;
+    lvt_value value;                 /* LVT_NONE until asked for, or for ever when its node failed */
+    const Onnx__TensorProto *tensor; /* of the file, or NULL */
+    bool weight;                     /* an initialiser: becomes a state when it is a float */
+    bool failed;
+} lvt_im_value;
+
+typedef struct lvt_importer {
+    lvt_module *m;
+    lvt_graph *g;
+    lvt_builder b;
+    lvt_arena *arena; /* scratch */
+    lvt_diag *diag;
+    const char *folder;
+    const lvt_onnx_import *options;
+    lvt_onnx_weights *weights;
+    int opset;
+    lvt_im_value *values; /* hash table by name */
+    size_t cap_values;
+    /* of the node at hand */
+    const Onnx__NodeProto *n;
+    lvt_value out[LVT_IM_OUTPUTS];
+    char why[200];
+} lvt_importer;
+
+/* False: why it cannot is in im->why (lvt_im_no), or reported already. */
+typedef bool (*lvt_im_fn)(lvt_importer *im);
+typedef struct lvt_im_row {
+    const char *op;
+    lvt_im_fn build;
+    int code; /* free for the builder: lvt_im_code */
+} lvt_im_row;
+extern const lvt_im_row lvt_im_math[], lvt_im_shapes[], lvt_im_nets[]; /* ended by a row without name */
+const lvt_im_row *lvt_im_find(const char *op);
+
+bool lvt_im_no(lvt_importer *im, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int lvt_im_code(const lvt_importer *im);
+bool lvt_im_has(const lvt_importer *im, size_t i);         /* input i is given */
+lvt_value lvt_im_in(lvt_importer *im, size_t i);           /* LVT_NONE: not given, or failed */
+lvt_type lvt_im_type(const lvt_importer *im, lvt_value v); /* a scalar for LVT_NONE */
+bool lvt_im_out(lvt_importer *im, lvt_value v);            /* the only result; false for LVT_NONE */
+
+int64_t lvt_im_int(const lvt_importer *im, const char *name, int64_t or);
+double lvt_im_float(const lvt_importer *im, const char *name, double or);
+const char *lvt_im_string(lvt_importer *im, const char *name, const char * or);
+/* Number of elements, at most `most` (else -1, with the reason); -2: there is no such attribute. */
+int lvt_im_ints(lvt_importer *im, const char *name, int most, int64_t *out);
+const Onnx__AttributeProto *lvt_im_attr(const lvt_importer *im, const char *name);
+/* Numbers of input i, which must be known while importing. -1: they are not, with the reason. */
+int lvt_im_numbers(lvt_importer *im, size_t i, int most, double *out);
+int lvt_im_list(lvt_importer *im, size_t i, int most, int64_t *out);
+/* The list from input i (of newer versions) or attribute `name`; -2: neither is there. */
+int lvt_im_either(lvt_importer *im, size_t i, const char *name, int most, int64_t *out);
+bool lvt_im_known(const lvt_importer *im, lvt_value v);
+
+lvt_value lvt_im_constant(lvt_importer *im, const lvt_type *t, const double *values);
+lvt_value lvt_im_vector(lvt_importer *im, int64_t n, const double *values, lvt_dtype dtype);
+lvt_value lvt_im_number(lvt_importer *im, lvt_value like, double x); /* a scalar of its element type */
+lvt_value lvt_im_tensor_value(lvt_importer *im, const Onnx__TensorProto *t);
+
+/* Data of a tensor as doubles in `arena`, NULL: reported. dims of 0 are refused. */
+double *lvt_onnx_read_tensor(lvt_arena *arena, const Onnx__TensorProto *t, const char *folder, lvt_type *type,
+                             lvt_diag *diag);
+int lvt_onnx_dtype(int data_type); /* -1: no such element type here */
+/* Whether the bytes nest no deeper than `message` may be unpacked. */
+bool lvt_onnx_bounded(const ProtobufCMessageDescriptor *message, const uint8_t *bytes, size_t size,
+                      int depth);
+
+/* Short forms of builders. */
+static inline lvt_value lvt_im1(lvt_importer *im, lvt_op op, lvt_value x) {
+    return lvt_build_unary(&im->b, op, x);
+}
+static inline lvt_value lvt_im2(lvt_importer *im, lvt_op op, lvt_value x, lvt_value y) {
+    return lvt_build_binary(&im->b, op, x, y);
+}
+static inline lvt_value lvt_imk(lvt_importer *im, lvt_op op, lvt_value x, double k) {
+    return lvt_build_binary(&im->b, op, x, lvt_im_number(im, x, k));
+}
+
+#endif

@@ -1,0 +1,404 @@
+/* ONNX's own tests (Debian's libonnx-testdata) through import, interpreter and kernels: none may be wrong.
+ * And mutated files, which may do nothing worse than fail. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <dirent.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "frontend/onnx/import.h"
+#include "ir/file.h"
+#include "ir/interp.h"
+#include "ir/text.h"
+#include "lvt.h"
+#include "passes/pass.h"
+
+#define DATA "/usr/lib/python3/dist-packages/onnx/backend/test/data/"
+enum { MOST = 16, REASONS = 400 };
+
+typedef struct test {
+    lvt_tensor_data in[MOST], out[MOST];
+    int n_in, n_out;
+} test;
+
+static char reasons[REASONS][96];
+static int times[REASONS], n_reasons, passed, bound_passed, scope, wrong, compared;
+
+static bool read_pb(const char *folder, const char *kind, int i, lvt_tensor_data *out) {
+    char path[700];
+    uint8_t *bytes;
+    size_t size;
+    lvt_diag *d = lvt_diag_new();
+    snprintf(path, sizeof path, "%s/%s_%d.pb", folder, kind, i);
+    bool ok = access(path, R_OK) == 0 && lvt_file_read(path, &bytes, &size, d) == LVT_OK;
+    if (ok) {
+        ok = lvt_onnx_tensor_bytes(path, bytes, size, out, d) == LVT_OK;
+        free(bytes);
+    }
+    lvt_diag_free(d);
+    return ok;
+}
+
+static bool have_pb(const char *folder, const char *kind, int i) {
+    char path[700];
+    snprintf(path, sizeof path, "%s/%s_%d.pb", folder, kind, i);
+    return access(path, R_OK) == 0;
+}
+
+/* ONNX's own tolerance: 1e-3 relative; absolute 1e-5 instead of 1e-7, for sums of numbers near 1 that cancel.
+ */
+static bool close_enough(const lvt_tensor_data *want, const lvt_type *type, const double *got) {
+    if (!lvt_shape_equal(&want->type, type))
+        return false;
+    for (int64_t i = 0; i < lvt_numel(type); i++) {
+        double a = want->data[i], b = got[i];
+        if (!(fabs(a - b) <= 1e-5 + 1e-3 * fabs(a)) && !(a != a && b != b) && a != b) {
+            printf("    element %lld is %.9g, not %.9g\n", (long long)i, b, a);
+            return false;
+        }
+    }
+    return true;
+}
+
+static void count_reason(const char *folder, const lvt_diag *d) {
+    char *text = lvt_diag_text(d), word[96] = "?";
+    const char *at = strstr(text, "operator ");
+    if (at)
+        sscanf(at + 9, "%90s", word);
+    else if ((at = strstr(text, "error: ")))
+        snprintf(word, sizeof word, "(%.85s", at + 7), word[strcspn(word, "\n")] = 0;
+    (void)folder;
+    free(text);
+    for (int i = 0; i < n_reasons; i++)
+        if (!strcmp(reasons[i], word)) {
+            times[i]++;
+            return;
+        }
+    if (n_reasons < REASONS) {
+        strcpy(reasons[n_reasons], word);
+        times[n_reasons++] = 1;
+    }
+}
+
+static int input_index(const lvt_graph *g, const char *const *names, int n, uint32_t i) {
+    for (int k = 0; k < n; k++)
+        if (!strcmp(names[k], g->inputs[i].name))
+            return k;
+    return -1;
+}
+
+/* The compiled program, by the kernels that lvt-run would use. */
+static bool run_kernels(lvt_module *m, const test *t, const int *which, const lvt_onnx_weights *w,
+                        lvt_diag *d) {
+    lvt_compile_options options = {.verify_each = false};
+    lvt_compiled *c = NULL;
+    lvt_program *p = NULL;
+    lvt_session *s = NULL;
+    char path[64];
+    snprintf(path, sizeof path, "/tmp/lvt-onnx-%d.lvtx", (int)getpid());
+    bool ok = lvt_compile(m, &options, &c, d) == LVT_OK && lvt_program_write(c, path, d) == LVT_OK;
+    lvt_program_options po = {.cache = "", .threads = 1};
+    ok = ok && lvt_program_open(path, &po, &p, d) == LVT_OK && lvt_session_new(p, NULL, &s, d) == LVT_OK;
+    unlink(path);
+    if (ok) {
+        const lvt_module *pm = lvt_program_compiled(p)->module;
+        const lvt_graph *g = pm->entries[0];
+        void *packed[MOST] = {0};
+        for (size_t i = 0; i < w->n; i++)
+            memcpy(lvt_session_state(s, lvt_module_find_state(pm, w->tensors[i].name)), w->tensors[i].data,
+                   lvt_type_bytes(&w->tensors[i].type));
+        for (uint32_t i = 0; i < g->n_inputs; i++) {
+            lvt_tensor in = {*lvt_value_type(g, g->inputs[i].value), t->in[which[i]].data};
+            packed[i] = malloc(lvt_type_bytes(&in.type));
+            lvt_tensor_store(&in, packed[i]);
+        }
+        ok = lvt_session_run(s, 0, (const void *const *)packed, d) == LVT_OK;
+        for (uint32_t i = 0; i < g->n_outputs && ok; i++) {
+            lvt_tensor out = {*lvt_value_type(g, g->outputs[i].value), NULL};
+            out.data = malloc((size_t)lvt_numel(&out.type) * sizeof(double));
+            lvt_tensor_load(&out, lvt_session_output(s, 0, (int)i));
+            ok = close_enough(&t->out[i], &out.type, out.data);
+            free(out.data);
+        }
+        for (int i = 0; i < MOST; i++)
+            free(packed[i]);
+    }
+    if (s)
+        lvt_session_free(s);
+    if (p)
+        lvt_program_close(p);
+    if (c)
+        lvt_compiled_free(c);
+    else
+        lvt_module_free(m);
+    return ok;
+}
+
+static bool run_both(lvt_module *m, const test *t, const char *const *names, int n_names,
+                     const lvt_onnx_weights *w, lvt_diag *d) {
+    const lvt_graph *g = m->entries[0];
+    lvt_tensor in[MOST], out[MOST] = {0}, *states = calloc(m->n_states + 1u, sizeof *states);
+    int which[MOST];
+    bool ok = (int)g->n_outputs <= t->n_out;
+    for (uint32_t i = 0; i < g->n_inputs && ok; i++) {
+        which[i] = input_index(g, names, n_names, i);
+        ok = which[i] >= 0 && which[i] < t->n_in;
+        if (ok) {
+            in[i] = (lvt_tensor){*lvt_value_type(g, g->inputs[i].value), t->in[which[i]].data};
+            ok = lvt_numel(&in[i].type) == lvt_numel(&t->in[which[i]].type);
+        }
+    }
+    for (size_t i = 0; i < w->n; i++) {
+        lvt_tensor *s = &states[lvt_module_find_state(m, w->tensors[i].name)];
+        *s = (lvt_tensor){w->tensors[i].type, calloc((size_t)lvt_numel(&w->tensors[i].type), sizeof(double))};
+        lvt_tensor_load(s, w->tensors[i].data);
+    }
+    for (uint32_t i = 0; i < g->n_outputs && ok; i++) {
+        out[i].type = *lvt_value_type(g, g->outputs[i].value);
+        out[i].data = calloc((size_t)lvt_numel(&out[i].type), sizeof(double));
+    }
+    ok = ok && lvt_verify_module(m, d) == LVT_OK &&
+         lvt_interp_run(g, in, states, out, LVT_PRECISION_F32, NULL, NULL, d) == LVT_OK;
+    for (uint32_t i = 0; i < g->n_outputs && ok; i++)
+        ok = close_enough(&t->out[i], &out[i].type, out[i].data);
+    for (uint32_t i = 0; i < m->n_states; i++)
+        free(states[i].data);
+    for (int i = 0; i < MOST; i++)
+        free(out[i].data);
+    free(states);
+    if (ok)
+        return run_kernels(m, t, which, w, d);
+    lvt_module_free(m);
+    return false;
+}
+
+/* Names of the graph's inputs, from a module whose inputs are all unbound or from the error path: read again
+ * by importing cannot fail on names, so they come from the model's bytes. */
+static int input_names(const uint8_t *bytes, size_t size, char names[MOST][128]);
+
+#include <onnx.pb-c.h>
+static int input_names(const uint8_t *bytes, size_t size, char names[MOST][128]) {
+    Onnx__ModelProto *m = onnx__model_proto__unpack(NULL, size, bytes);
+    int n = 0;
+    for (size_t i = 0; m && m->graph && i < m->graph->n_input && n < MOST; i++) {
+        bool initialised = false;
+        for (size_t k = 0; k < m->graph->n_initializer; k++)
+            initialised |= !strcmp(m->graph->initializer[k]->name, m->graph->input[i]->name);
+        if (!initialised || m->ir_version < 4)
+            snprintf(names[n++], 128, "%s", m->graph->input[i]->name);
+    }
+    if (m)
+        onnx__model_proto__free_unpacked(m, NULL);
+    return n;
+}
+
+static void run_one(const char *folder, const char *name) {
+    char path[500], set[600], text[MOST][128];
+    const char *names[MOST];
+    uint8_t *bytes;
+    size_t size;
+    lvt_diag *d = lvt_diag_new();
+    snprintf(path, sizeof path, "%s/model.onnx", folder);
+    snprintf(set, sizeof set, "%s/test_data_set_0", folder);
+    assert_int_equal(lvt_file_read(path, &bytes, &size, d), LVT_OK);
+    int n = input_names(bytes, size, text);
+    test t = {0};
+    bool readable = true;
+    for (int i = 0; i < n; i++)
+        names[i] = text[i];
+    for (; t.n_in < MOST && have_pb(set, "input", t.n_in); t.n_in++)
+        readable &= read_pb(set, "input", t.n_in, &t.in[t.n_in]);
+    for (; t.n_out < MOST && have_pb(set, "output", t.n_out); t.n_out++)
+        readable &= read_pb(set, "output", t.n_out, &t.out[t.n_out]);
+    lvt_module *m = NULL;
+    lvt_onnx_weights w;
+    lvt_onnx_import options = {0};
+    lvt_onnx_bound bound[MOST];
+    lvt_status status = lvt_onnx_import_bytes(path, bytes, size, folder, &options, &m, &w, d);
+    bool with_bound = false;
+    if (status != LVT_OK && readable && t.n_in > 1 &&
+        t.n_in <= n) { /* shapes are known when a model is compiled */
+        lvt_diag *again = lvt_diag_new();
+        for (int i = 1; i < t.n_in; i++)
+            bound[options.n_bound++] = (lvt_onnx_bound){names[i], &t.in[i]};
+        options.bound = bound;
+        status = lvt_onnx_import_bytes(path, bytes, size, folder, &options, &m, &w, again);
+        with_bound = status == LVT_OK;
+        lvt_diag_free(again);
+    }
+    /* The data of bfloat16 tests are the bits of truncated numbers, called uint16. */
+    for (uint32_t i = 0; m && i < m->entries[0]->n_outputs && (int)i < t.n_out; i++)
+        readable &= lvt_value_type(m->entries[0], m->entries[0]->outputs[i].value)->dtype != LVT_BF16;
+    for (uint32_t i = 0; m && i < m->entries[0]->n_inputs; i++)
+        readable &= lvt_value_type(m->entries[0], m->entries[0]->inputs[i].value)->dtype != LVT_BF16;
+    if (status != LVT_OK || !readable || !t.n_out) {
+        scope++;
+        if (status != LVT_OK) {
+            assert_true(lvt_diag_errors(d) > 0);
+            count_reason(folder, d);
+        } else {
+            lvt_error(d, LVT_USER, NULL, LVT_NOWHERE, "operator (data) of types that are not here");
+            count_reason(folder, d);
+        }
+        if (m)
+            lvt_module_free(m);
+    } else {
+        lvt_diag *own = lvt_diag_new();
+        compared++;
+        if (run_both(m, &t, names, n, &w, own)) {
+            passed++;
+            bound_passed += with_bound;
+        } else {
+            char *words = lvt_diag_text(own);
+            printf("WRONG: %s %s\n", name, words);
+            free(words);
+            wrong++;
+        }
+        lvt_diag_free(own);
+    }
+    for (int i = 0; i < MOST; i++) {
+        free(t.in[i].data);
+        free(t.out[i].data);
+    }
+    free(bytes);
+    lvt_diag_free(d);
+}
+
+static int by_name(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static void run_folder(const char *kind) {
+    char path[300];
+    char *list[2000];
+    int n = 0;
+    snprintf(path, sizeof path, DATA "%s", kind);
+    DIR *dir = opendir(path);
+    if (!dir)
+        skip();
+    passed = bound_passed = scope = wrong = compared = n_reasons = 0;
+    memset(times, 0, sizeof times);
+    for (struct dirent *e; (e = readdir(dir)) && n < 2000;)
+        if (e->d_name[0] != '.')
+            list[n++] = strdup(e->d_name);
+    closedir(dir);
+    qsort(list, (size_t)n, sizeof *list, by_name);
+    for (int i = 0; i < n; i++) {
+        char folder[420];
+        snprintf(folder, sizeof folder, "%s/%s", path, list[i]);
+        run_one(folder, list[i]);
+        free(list[i]);
+    }
+    printf("%s: %d of %d passed (%d of them with inputs known when compiling), %d out of scope, %d wrong\n",
+           kind, passed, n, bound_passed, scope, wrong);
+    for (int i = 0; i < n_reasons; i++)
+        printf("  %3d %s\n", times[i], reasons[i]);
+    assert_int_equal(wrong, 0);
+    assert_true(passed > 0);
+}
+
+static void test_node(void **state) {
+    (void)state;
+    run_folder("node");
+}
+static void test_simple(void **state) {
+    (void)state;
+    run_folder("simple");
+}
+static void test_operator(void **state) {
+    (void)state;
+    run_folder("pytorch-operator");
+}
+static void test_converted(void **state) {
+    (void)state;
+    run_folder("pytorch-converted");
+}
+
+/* Bytes changed, cut, doubled: an error or a module that verifies, nothing else. About three seconds. */
+static void test_mutations(void **state) {
+    (void)state;
+    static const char *const seeds[] = {"node/test_conv_with_strides_padding",
+                                        "simple/test_expand_shape_model1",
+                                        "node/test_gemm_all_attributes",
+                                        "node/test_if",
+                                        "node/test_slice",
+                                        "pytorch-converted/test_Linear",
+                                        "node/test_constant"};
+    uint32_t r = 1;
+    clock_t end = clock() + 3 * CLOCKS_PER_SEC;
+    for (unsigned round = 0; clock() < end; round++) {
+        char path[300];
+        uint8_t *bytes;
+        size_t size;
+        lvt_diag *d = lvt_diag_new();
+        snprintf(path, sizeof path, DATA "%s/model.onnx", seeds[round % 7]);
+        if (access(path, R_OK))
+            skip();
+        assert_int_equal(lvt_file_read(path, &bytes, &size, d), LVT_OK);
+        for (int k = 0; k < 1 + (int)(round % 5); k++) {
+            r = r * 1664525u + 1013904223u;
+            size_t at = (r >> 8) % size;
+            r = r * 1664525u + 1013904223u;
+            if (r >> 30 == 0)
+                size = at + 1;
+            else
+                bytes[at] = r >> 30 == 1 ? (uint8_t)(r >> 8) : (uint8_t)(bytes[at] ^ 1u << (r >> 8 & 7));
+        }
+        lvt_module *m = NULL;
+        lvt_onnx_weights w;
+        lvt_onnx_import options = {0};
+        lvt_status status = lvt_onnx_import_bytes("x.onnx", bytes, size, "/nowhere", &options, &m, &w, d);
+        assert_true((status == LVT_OK) == (m != NULL));
+        assert_true(status == LVT_OK || lvt_diag_errors(d) > 0);
+        if (m) {
+            assert_int_equal(lvt_verify_module(m, d), LVT_OK);
+            lvt_module_free(m);
+        }
+        free(bytes);
+        lvt_diag_free(d);
+    }
+    /* Attributes that hold graphs that hold attributes ...: deeper than any stack. */
+    enum { DEPTH = 200000 };
+    uint8_t *deep = malloc((size_t)DEPTH * 12 + 16);
+    size_t at = (size_t)DEPTH * 12 + 16, n = 0;
+    size_t top = at;
+    for (int i = 0; i < DEPTH && at > 16; i++) { /* from the inside out: field 7 or 1, 5, 6 with a length */
+        uint8_t head[8];
+        size_t h = 0, v = n;
+        head[h++] = (uint8_t)((i % 3 == 0 ? 6 : i % 3 == 1 ? 5 : 1) << 3 | 2);
+        do
+            head[h++] = (uint8_t)((v & 127) | (v > 127 ? 128 : 0));
+        while (v >>= 7);
+        at -= h;
+        memcpy(deep + at, head, h);
+        n += h;
+    }
+    lvt_diag *d = lvt_diag_new();
+    lvt_module *m;
+    lvt_onnx_weights w;
+    uint8_t *whole = malloc(n + 8);
+    size_t h = 0, v = n;
+    whole[h++] = 7 << 3 | 2;
+    do
+        whole[h++] = (uint8_t)((v & 127) | (v > 127 ? 128 : 0));
+    while (v >>= 7);
+    memcpy(whole + h, deep + top - n, n);
+    assert_int_equal(lvt_onnx_import_bytes("deep.onnx", whole, h + n, NULL, &(lvt_onnx_import){0}, &m, &w, d),
+                     LVT_USER);
+    free(whole);
+    free(deep);
+    lvt_diag_free(d);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_mutations), cmocka_unit_test(test_simple),
+                                       cmocka_unit_test(test_operator), cmocka_unit_test(test_converted),
+                                       cmocka_unit_test(test_node)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
