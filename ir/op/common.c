@@ -12,6 +12,78 @@ double lvt_float_attr(const lvt_node *n, const char *name) {
     return lvt_attr_get(n, name)->f;
 }
 
+/* ---- gradients ---- */
+
+/* The reverse of nodes first..n_nodes-1. adjoint and varies are by value, as many as there are values now;
+ * what the reverse itself adds is not looked at. */
+static lvt_status reverse_nodes(lvt_builder *b, lvt_node_id first, lvt_value *adjoint, const bool *varies,
+                                lvt_arena *arena) {
+    lvt_graph *g = b->graph;
+    for (lvt_node_id i = g->n_nodes; i-- > first;) {
+        const lvt_node n = g->nodes[i]; /* the array moves as the graph grows */
+        lvt_value *d = lvt_arena_alloc(arena, (n.n_operands + 1u) * sizeof *d);
+        bool *wants = lvt_arena_alloc(arena, n.n_operands + 1u), flows = false, any = false;
+        if (!d || !wants)
+            return LVT_NOMEM;
+        for (uint32_t k = 0; k < n.n_results; k++)
+            flows |= adjoint[n.result + k] != LVT_NONE;
+        for (uint32_t k = 0; k < n.n_operands; k++) {
+            d[k] = LVT_NONE;
+            any |= wants[k] = varies[n.operands[k]];
+        }
+        if (!flows || !any || !lvt_op_of(&n)->grad)
+            continue;
+        lvt_grad c = {b, &n, adjoint + n.result, wants, d};
+        LVT_TRY(lvt_op_of(&n)->grad(&c));
+        for (uint32_t k = 0; k < n.n_operands; k++) {
+            lvt_value *sum = &adjoint[n.operands[k]];
+            if (!wants[k] || d[k] == LVT_NONE)
+                continue;
+            *sum = *sum == LVT_NONE ? d[k] : lvt_build_binary(b, LVT_OP_add, *sum, d[k]);
+            LVT_TRY(LVT_MADE(*sum));
+        }
+    }
+    return LVT_OK;
+}
+
+static lvt_status grad_by_decomposition(lvt_grad *c, lvt_arena *arena) {
+    lvt_graph *g = c->b->graph;
+    const lvt_node *n = c->node;
+    lvt_node_id first = g->n_nodes;
+    lvt_value *results = lvt_arena_alloc(arena, (n->n_results + 1u) * sizeof *results);
+    if (!results)
+        return LVT_NOMEM;
+    LVT_TRY(lvt_op_of(n)->decompose(c->b, n, n->operands, results));
+    uint32_t n_values = g->n_values;
+    bool *varies = lvt_arena_alloc(arena, n_values + 1u);
+    lvt_value *adjoint = lvt_arena_alloc(arena, (n_values + 1u) * sizeof *adjoint);
+    if (!varies || !adjoint)
+        return LVT_NOMEM;
+    memset(adjoint, 0xff, n_values * sizeof *adjoint);
+    for (uint32_t k = 0; k < n->n_operands; k++)
+        varies[n->operands[k]] |= c->wants[k];
+    for (lvt_node_id i = first; i < g->n_nodes; i++)
+        for (uint32_t r = 0; r < g->nodes[i].n_results; r++)
+            for (uint32_t k = 0; k < g->nodes[i].n_operands; k++)
+                varies[g->nodes[i].result + r] |= varies[g->nodes[i].operands[k]];
+    for (uint32_t k = 0; k < n->n_results; k++)
+        adjoint[results[k]] = c->dresults[k];
+    LVT_TRY(reverse_nodes(c->b, first, adjoint, varies, arena));
+    for (uint32_t k = 0; k < n->n_operands; k++)
+        if (c->wants[k]) { /* an operand that is there twice: all of it to the first */
+            c->doperands[k] = adjoint[n->operands[k]];
+            adjoint[n->operands[k]] = LVT_NONE;
+        }
+    return LVT_OK;
+}
+
+lvt_status lvt_grad_by_decomposition(lvt_grad *c) {
+    lvt_arena *arena = lvt_arena_new();
+    lvt_status status = arena ? grad_by_decomposition(c, arena) : LVT_NOMEM;
+    lvt_arena_free(arena);
+    return status;
+}
+
 /* ---- checks ---- */
 
 static lvt_status wrong_dtype(lvt_infer *c, uint32_t operand, const char *needs) {

@@ -20,6 +20,9 @@
 int64_t lvt_int_attr(const lvt_node *n, const char *name);
 double lvt_float_attr(const lvt_node *n, const char *name);
 
+/* A `grad` for ops with a decomposition: builds that and goes back through it, node by node. */
+lvt_status lvt_grad_by_decomposition(lvt_grad *c);
+
 /* ---- checks of inference; all report and return LVT_USER ---- */
 
 lvt_status lvt_want_float(lvt_infer *c, uint32_t operand);
