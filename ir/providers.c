@@ -51,6 +51,22 @@ static const char *lvt_accept_conv(const lvt_graph *g, const lvt_node *n) {
     return every_float(g, n) ? NULL : "oneDNN convolves f32 only";
 }
 
+/* The kernels keep the scores of one head and image, and what meets them, in the second-level cache. */
+static const char *lvt_accept_attention(const lvt_graph *g, const lvt_node *n) {
+    enum { MOST = 1 << 17 }; /* f32 elements: scores and their gradients take 2 * 256 KiB at most */
+    bool backward = n->op == LVT_OP_attention_grad;
+    const lvt_type *q = &g->values[n->operands[backward]].type,
+                   *k = &g->values[n->operands[1 + backward]].type;
+    int64_t m = k->dim[k->rank - 2], widest = k->dim[k->rank - 1];
+    int64_t dv = g->values[n->operands[2 + backward]].type.dim[3];
+    widest = dv > widest ? dv : widest;
+    if (!every_float(g, n))
+        return "attention has code for f32 only";
+    if (q->dim[2] > MOST / 2 / m || widest > MOST / 2 / m || widest > MOST / 2 / q->dim[2])
+        return "its scores are too many for the caches";
+    return NULL;
+}
+
 /* ---- the table --------------------------------------------------------------------------------------------
  */
 

@@ -43,7 +43,9 @@ lvt_graph *lvt_pass_decompose(lvt_pass *ctx, const lvt_graph *in) {
     for (uint32_t i = 0; i < in->n_nodes && !r.out->failed; i++) {
         const lvt_node *n = &in->nodes[i];
         const lvt_op_def *def = lvt_op_of(n);
-        if (!def->decompose || def->kind == LVT_KIND_META) {
+        /* One with a kernel of its own stays whole. */
+        if (!def->decompose || def->kind == LVT_KIND_META ||
+            lvt_family_for(in, i, NULL) != LVT_FAMILY_INTERP) {
             lvt_rewrite_copy(&r, i);
             continue;
         }

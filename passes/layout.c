@@ -50,12 +50,14 @@ static double copied_bytes(const layouter *l, lvt_value v, const lvt_place *plac
     return bytes + (copied ? own : 0);
 }
 
-static bool writes_strides(const lvt_graph *g, const lvt_node *n, const int64_t *strides) {
-    const lvt_type *t = &g->values[n->result].type;
-    switch (n->op) {
+static bool writes_strides(const lvt_graph *g, lvt_value v, const int64_t *strides) {
+    const lvt_type *t = &g->values[v].type;
+    switch (lvt_value_node(g, v)->op) {
     case LVT_OP_fused:
         return true;
     case LVT_OP_matmul: /* rows of the result must be contiguous */
+    case LVT_OP_attention:
+    case LVT_OP_attention_grad:
         return t->rank >= 2 && (strides[t->rank - 1] == 1 || t->dim[t->rank - 1] == 1);
     default:
         return false;
@@ -83,7 +85,7 @@ static void try_orders(const layouter *l, lvt_value v, lvt_value at, choice *c, 
         for (uint32_t k = 0; k < order->n; k++)
             operand[order->ints[k]] = dense[k];
         if (!lvt_strides_reshape(&g->values[at].type, operand, &g->values[v].type, p.strides) ||
-            !writes_strides(g, lvt_value_node(g, v), p.strides))
+            !writes_strides(g, v, p.strides))
             continue;
         double bytes = copied_bytes(l, v, &p);
         if (bytes < c->bytes)

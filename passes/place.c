@@ -124,6 +124,9 @@ bool lvt_reads_strides(const lvt_graph *g, lvt_node_id n, uint32_t k, const int6
         return lvt_strides_equal(t, dense, strides);
     case LVT_OP_matmul:
         return t->rank >= 2 && matrix_strides(t, strides);
+    case LVT_OP_attention:
+    case LVT_OP_attention_grad: /* rows of vectors; of logsumexp one number at a time */
+        return t->rank == 3 && k >= 5 ? true : t->dim[t->rank - 1] == 1 || strides[t->rank - 1] == 1;
     default:
         return true; /* generated code and the interpreter read anything */
     }

@@ -34,6 +34,8 @@ static const tolerance tolerances[] = {
      "a chain of f32 roundings with polynomial exp, tanh and erf; where a comparison inside is decided by "
      "the last "
      "bit, an element may take the other branch"},
+    {LVT_OP_attention, 2e-5, 1e-6, SUM_BODY, 0, "as matmul, twice, with a polynomial exp between"},
+    {LVT_OP_attention_grad, 2e-5, 1e-6, SUM_BODY, 0, "as attention, on the scores computed again"},
     {LVT_OP_gather_grad, 1e-5, 1e-6, SUM_BODY, 0, "repeated indices add up in f32"},
     {LVT_OP_gather, 0, 0, SUM_NONE, 0, "moves elements"},
     {LVT_OP_copy, 0, 0, SUM_NONE, 0, "moves elements"},

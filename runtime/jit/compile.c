@@ -1,4 +1,4 @@
-/* LLVM from outside: the host, nests to objects, objects to callable code.
+/* LLVM from outside: the host, source to objects, objects to callable code.
  *
  * Invariants: one lvt_compiler belongs to one thread at a time (it has its own LLVM context); an object holds
  * one function and needs no symbol from anywhere, because nothing is offered to it: a call out would fail
@@ -108,9 +108,10 @@ static void set_text(lvt_emit *e, const char *key, const char *value) {
     LLVMAddAttributeAtIndex(e->function, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, a);
 }
 
-/* A module with the nest's function, or NULL when out of memory. */
-static LLVMModuleRef make_module(lvt_compiler *c, const lvt_nest *n, const char *symbol) {
-    lvt_emit e = {.context = c->context, .machine = c->machine, .arena = lvt_arena_new()};
+/* A module with the function, or NULL when out of memory. */
+static LLVMModuleRef make_module(lvt_compiler *c, const lvt_source_code *s, const char *symbol) {
+    lvt_emit e = {
+        .context = c->context, .machine = c->machine, .arena = lvt_arena_new(), .width = c->machine->width};
     if (!e.arena)
         return NULL;
     e.module = LLVMModuleCreateWithNameInContext("lvt", c->context);
@@ -127,7 +128,7 @@ static LLVMModuleRef make_module(lvt_compiler *c, const lvt_nest *n, const char 
     e.f32 = LLVMFloatTypeInContext(c->context);
     e.f64 = LLVMDoubleTypeInContext(c->context);
     e.ptr = LLVMPointerTypeInContext(c->context, 0);
-    bool ok = lvt_emit_nest(&e, n, symbol);
+    bool ok = s->emit(&e, s->of, symbol);
     if (ok && c->machine->avx512) { /* without these LLVM keeps to 256 bits on this kind of processor */
         set_text(&e, "prefer-vector-width", "512");
         set_text(&e, "min-legal-vector-width", "512");
@@ -178,11 +179,11 @@ static lvt_status finish(lvt_compiler *c, LLVMModuleRef module, lvt_object *out,
     return out->data ? LVT_OK : LVT_NOMEM;
 }
 
-lvt_status lvt_compiler_run(lvt_compiler *c, const lvt_nest *n, const char *symbol, lvt_object *out,
+lvt_status lvt_compiler_run(lvt_compiler *c, const lvt_source_code *s, const char *symbol, lvt_object *out,
                             char **why) {
     *out = (lvt_object){0};
     *why = NULL;
-    LLVMModuleRef module = make_module(c, n, symbol);
+    LLVMModuleRef module = make_module(c, s, symbol);
     if (!module)
         return LVT_NOMEM;
     lvt_status status = finish(c, module, out, why);
@@ -190,8 +191,8 @@ lvt_status lvt_compiler_run(lvt_compiler *c, const lvt_nest *n, const char *symb
     return status;
 }
 
-char *lvt_compiler_text(lvt_compiler *c, const lvt_nest *n) {
-    LLVMModuleRef module = make_module(c, n, "kernel");
+char *lvt_compiler_text(lvt_compiler *c, const lvt_source_code *s) {
+    LLVMModuleRef module = make_module(c, s, "kernel");
     if (!module)
         return NULL;
     char *text = LLVMPrintModuleToString(module), *copy = copy_text(text);

@@ -57,33 +57,16 @@ static int row_of(const state *s, lvt_value v, int u) {
 
 /* ---- loops ---- */
 
-typedef struct loop {
-    LLVMBasicBlockRef head, exit;
-    V index, step;
-} loop;
+typedef lvt_emit_loop loop;
 
 static LLVMBasicBlockRef block(state *s) {
-    return LLVMAppendBasicBlockInContext(s->e->context, s->e->function, "");
+    return lvt_emit_block(s->e);
 }
-
 static loop loop_begin(state *s, V lo, V hi, int64_t step) {
-    loop l = {.head = block(s), .exit = block(s), .step = i64(s, step)};
-    LLVMBasicBlockRef from = LLVMGetInsertBlock(s->e->b), body = block(s);
-    LLVMBuildBr(s->e->b, l.head);
-    LLVMPositionBuilderAtEnd(s->e->b, l.head);
-    l.index = LLVMBuildPhi(s->e->b, s->e->i64, "");
-    LLVMAddIncoming(l.index, &lo, &from, 1);
-    LLVMBuildCondBr(s->e->b, LLVMBuildICmp(s->e->b, LLVMIntSLT, l.index, hi, ""), body, l.exit);
-    LLVMPositionBuilderAtEnd(s->e->b, body);
-    return l;
+    return lvt_emit_loop_begin(s->e, lo, hi, step);
 }
-
 static void loop_end(state *s, loop *l) {
-    V next = add(s, l->index, l->step);
-    LLVMBasicBlockRef from = LLVMGetInsertBlock(s->e->b);
-    LLVMBuildBr(s->e->b, l->head);
-    LLVMAddIncoming(l->index, &next, &from, 1);
-    LLVMPositionBuilderAtEnd(s->e->b, l->exit);
+    lvt_emit_loop_end(s->e, l);
 }
 
 /* Moves the addresses of row u to `index` of loop l. Returns the old ones, to be put back. */
@@ -617,15 +600,14 @@ static V table_entry(state *s, V table, uint32_t k) {
     return LLVMBuildLoad2(s->e->b, s->e->ptr, LLVMBuildGEP2(s->e->b, s->e->ptr, table, &at, 1, ""), "");
 }
 
-bool lvt_emit_nest(lvt_emit *e, const lvt_nest *n, const char *symbol) {
+static bool emit_nest(lvt_emit *e, const void *of, const char *symbol) {
+    const lvt_nest *n = of;
     state *s = lvt_arena_alloc(e->arena, sizeof *s);
     if (!s)
         return false;
     *s = (state){.e = e, .n = n, .g = n->body, .rows = 1};
     e->width = n->width;
-    LLVMTypeRef args[] = {e->ptr, e->ptr, e->ptr, e->ptr, e->i64, e->i64, e->i64, e->i64};
-    e->function = LLVMAddFunction(e->module, symbol,
-                                  LLVMFunctionType(LLVMVoidTypeInContext(e->context), args, 8, false));
+    lvt_emit_function(e, symbol);
     if (!make_state(s))
         return false;
     LLVMBasicBlockRef entry = block(s), start = block(s);
@@ -664,4 +646,8 @@ bool lvt_emit_nest(lvt_emit *e, const lvt_nest *n, const char *symbol) {
     LLVMPositionBuilderAtEnd(e->b, entry);
     LLVMBuildBr(e->b, start);
     return !e->failed;
+}
+
+lvt_source_code lvt_nest_source(const lvt_nest *n) {
+    return (lvt_source_code){n->key, emit_nest, n};
 }

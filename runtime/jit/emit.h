@@ -67,7 +67,34 @@ LLVMValueRef lvt_emit_erf(lvt_emit *e, LLVMValueRef x);
 LLVMValueRef lvt_emit_sincos(lvt_emit *e, LLVMValueRef x, bool cosine);
 LLVMValueRef lvt_emit_pow(lvt_emit *e, LLVMValueRef x, LLVMValueRef y);
 
-/* ---- the whole function (emit.c): adds `symbol` to e->module. False when out of memory. */
-bool lvt_emit_nest(lvt_emit *e, const lvt_nest *n, const char *symbol);
+/* ---- loops (scalar.c): for index = lo; index < hi; index += step */
+typedef struct lvt_emit_loop {
+    LLVMBasicBlockRef head, exit;
+    LLVMValueRef index, step;
+} lvt_emit_loop;
+LLVMBasicBlockRef lvt_emit_block(lvt_emit *e);
+lvt_emit_loop lvt_emit_loop_begin(lvt_emit *e, LLVMValueRef lo, LLVMValueRef hi, int64_t step);
+void lvt_emit_loop_end(lvt_emit *e, lvt_emit_loop *l);
+/* Starts e->function, of type lvt_nest_code. */
+void lvt_emit_function(lvt_emit *e, const char *symbol);
+
+/* ---- matrix products in the caches (gemm.c) */
+typedef struct lvt_touch { /* memory that will be wanted soon: rows of f32, `step` elements apart */
+    LLVMValueRef at;
+    int64_t rows, columns, step;
+    bool write;
+} lvt_touch;
+enum { LVT_GEMM_TOUCHES = 2 };
+typedef struct lvt_gemm_spec {
+    int64_t rows, columns, depth;
+    LLVMValueRef a, b, c;              /* f32; c[i, j] = sum over k of a[i, k] b[k, j] */
+    int64_t a_row, a_k, b_k, c_row;    /* elements; columns of b and c are adjacent */
+    bool add;                          /* to what c holds: whole vectors are read then, too */
+    bool padded;                       /* c has room for whole vectors; b always must */
+    double scale;                      /* of the result; 1: none */
+    lvt_touch touch[LVT_GEMM_TOUCHES]; /* fetched into the second-level cache beside the arithmetic; at NULL:
+                                          none */
+} lvt_gemm_spec;
+void lvt_emit_gemm(lvt_emit *e, const lvt_gemm_spec *g);
 
 #endif

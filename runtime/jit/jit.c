@@ -28,11 +28,9 @@ struct lvt_jit {
 /* ---- running ---- */
 
 typedef struct nest_kernel {
-    lvt_kernel base;
+    lvt_jit_kernel base;
     lvt_arena *arena; /* owns nest */
     lvt_nest nest;
-    lvt_nest_code entry;
-    int threads;
 } nest_kernel;
 
 typedef struct run_state {
@@ -74,7 +72,7 @@ static void run_chunk(void *user, int64_t chunk, int thread) {
                    (size_t)thread * n->hoist_bytes * (size_t)n->n_hoist;
     for (uint32_t i = 0; i < n->n_accs; i++)
         fill_identity(&n->accs[i], partial + n->accs[i].offset, k0 * n->accs[i].per_k, k1 * n->accs[i].per_k);
-    r->k->entry(r->operands, r->results, partial, buffer, k0, k1, s0, s1);
+    r->k->base.entry(r->operands, r->results, partial, buffer, k0, k1, s0, s1);
 }
 
 enum { COMBINE = 512 }; /* elements that are combined at a time */
@@ -164,11 +162,11 @@ static void nest_run(lvt_kernel *base, void *const *operands, void *const *resul
     nest_kernel *k = (nest_kernel *)base;
     const lvt_nest *n = &k->nest;
     run_state r = {.k = k, .operands = operands, .results = results, .scratch = scratch};
-    lvt_parallel(k->threads, n->k_chunks * n->s_chunks, run_chunk, &r);
+    lvt_parallel(k->base.threads, n->k_chunks * n->s_chunks, run_chunk, &r);
     for (uint32_t i = 0; i < n->n_accs; i++) {
         r.acc = &n->accs[i];
         int64_t blocks = (r.acc->numel + COMBINE - 1) / COMBINE;
-        lvt_parallel(blocks * n->s_chunks >= 64 ? k->threads : 1, blocks, run_combine, &r);
+        lvt_parallel(blocks * n->s_chunks >= 64 ? k->base.threads : 1, blocks, run_combine, &r);
     }
 }
 
@@ -181,21 +179,22 @@ static void nest_free(lvt_kernel *base) {
 
 /* ---- making ---- */
 
-static lvt_status prepare(const lvt_jit *j, const lvt_kernel_request *r, nest_kernel **out) {
-    nest_kernel *k = *out = calloc(1, sizeof *k);
+static lvt_status prepare(const lvt_jit *j, const lvt_kernel_request *r, lvt_jit_kernel **out) {
+    nest_kernel *k = calloc(1, sizeof *k);
     if (k)
         k->arena = lvt_arena_new();
     if (!k || !k->arena) {
         free(k);
-        *out = NULL;
         return lvt_error(r->diag, LVT_NOMEM, NULL, r->at, "out of memory");
     }
-    k->base.run = nest_run;
-    k->base.free = nest_free;
-    k->threads = r->threads < 1 ? 1 : r->threads;
+    *out = &k->base;
+    k->base.base.run = nest_run;
+    k->base.base.free = nest_free;
+    k->base.threads = r->threads < 1 ? 1 : r->threads;
     lvt_status status = lvt_nest_make(&k->nest, r, &j->machine, k->arena);
-    k->base.scratch_bytes = (size_t)k->nest.s_chunks * k->nest.partial_bytes +
-                            (size_t)k->threads * k->nest.hoist_bytes * (size_t)k->nest.n_hoist;
+    k->base.source = lvt_nest_source(&k->nest);
+    k->base.base.scratch_bytes = (size_t)k->nest.s_chunks * k->nest.partial_bytes +
+                                 (size_t)k->base.threads * k->nest.hoist_bytes * (size_t)k->nest.n_hoist;
     return status;
 }
 
@@ -223,7 +222,7 @@ static code *add_code(lvt_jit *j, const char *key) {
 }
 
 typedef struct build { /* one kernel to compile */
-    const nest_kernel *kernel;
+    const lvt_jit_kernel *kernel;
     char symbol[LVT_CACHE_NAME + 4];
     lvt_object object;
     bool from_cache;
@@ -245,12 +244,12 @@ static void run_build(void *user, int64_t i, int thread) {
     lvt_compiler **c = &all->compilers[thread];
     b->status = *c ? LVT_OK : lvt_compiler_new(&all->jit->machine, c, NULL);
     if (b->status == LVT_OK)
-        b->status = lvt_compiler_run(*c, &b->kernel->nest, b->symbol, &b->object, &b->why);
+        b->status = lvt_compiler_run(*c, &b->kernel->source, b->symbol, &b->object, &b->why);
 }
 
 static lvt_status link_build(lvt_jit *j, build *b, builds *all, const lvt_kernel_request *r) {
     lvt_nest_code entry = NULL;
-    code *c = find_code(j, b->kernel->nest.key);
+    code *c = find_code(j, b->kernel->source.key);
     lvt_status status = b->status;
     if (status == LVT_OK) {
         status = lvt_linker_add(j->linker, &b->object, b->symbol, &entry, &b->why);
@@ -281,7 +280,7 @@ static lvt_status link_build(lvt_jit *j, build *b, builds *all, const lvt_kernel
 
 /* Code for every distinct key that has none yet. */
 static lvt_status build_missing(lvt_jit *j, size_t n, const lvt_kernel_request *requests,
-                                nest_kernel **kernels) {
+                                lvt_jit_kernel **kernels) {
     int threads = 1;
     size_t first = j->n_codes, n_builds = 0;
     for (size_t i = 0; i < n; i++)
@@ -293,21 +292,21 @@ static lvt_status build_missing(lvt_jit *j, size_t n, const lvt_kernel_request *
     for (size_t i = 0; i < n && status == LVT_OK; i++) {
         if (!kernels[i])
             continue;
-        if (find_code(j, kernels[i]->nest.key)) {
+        if (find_code(j, kernels[i]->source.key)) {
             j->counts.shared++;
             continue;
         }
-        if (!add_code(j, kernels[i]->nest.key)) {
+        if (!add_code(j, kernels[i]->source.key)) {
             status = LVT_NOMEM;
             break;
         }
         build *b = &all.list[n_builds];
         of[n_builds++] = &requests[i];
         char name[LVT_CACHE_NAME];
-        lvt_cache_name(j->cache, kernels[i]->nest.key, name);
+        lvt_cache_name(j->cache, kernels[i]->source.key, name);
         b->kernel = kernels[i];
         snprintf(b->symbol, sizeof b->symbol, "lvt_%s", name);
-        b->from_cache = lvt_cache_get(j->cache, kernels[i]->nest.key, &b->object);
+        b->from_cache = lvt_cache_get(j->cache, kernels[i]->source.key, &b->object);
     }
     if (status == LVT_OK)
         lvt_parallel(threads, (int64_t)n_builds, run_build, &all);
@@ -330,32 +329,34 @@ static lvt_status build_missing(lvt_jit *j, size_t n, const lvt_kernel_request *
 }
 
 lvt_status lvt_jit_make(lvt_jit *j, size_t n, const lvt_kernel_request *requests, lvt_kernel **out) {
-    nest_kernel **nests = calloc(n + 1, sizeof *nests);
+    lvt_jit_kernel **made = calloc(n + 1, sizeof *made); /* those that need code */
     lvt_status status =
-        nests ? LVT_OK
-              : lvt_error(n ? requests[0].diag : NULL, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+        made ? LVT_OK : lvt_error(n ? requests[0].diag : NULL, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
     j->counts = (lvt_jit_counts){0};
     for (size_t i = 0; i < n; i++)
         out[i] = NULL;
     for (size_t i = 0; i < n && status == LVT_OK; i++) {
-        if (requests[i].graph->nodes[requests[i].node].op != LVT_OP_fused) {
+        uint16_t op = requests[i].graph->nodes[requests[i].node].op;
+        if (op == LVT_OP_fused)
+            status = prepare(j, &requests[i], &made[i]);
+        else if (op == LVT_OP_attention || op == LVT_OP_attention_grad)
+            status = lvt_attention_make(&requests[i], &j->machine, &made[i]);
+        else
             status = lvt_move_make(&requests[i], &out[i]);
-            continue;
-        }
-        status = prepare(j, &requests[i], &nests[i]);
-        out[i] = nests[i] ? &nests[i]->base : NULL;
+        if (made[i])
+            out[i] = &made[i]->base;
     }
     if (status == LVT_OK)
-        status = build_missing(j, n, requests, nests);
+        status = build_missing(j, n, requests, made);
     for (size_t i = 0; i < n && status == LVT_OK; i++)
-        if (nests[i])
-            nests[i]->entry = find_code(j, nests[i]->nest.key)->entry;
+        if (made[i])
+            made[i]->entry = find_code(j, made[i]->source.key)->entry;
     for (size_t i = 0; i < n && status != LVT_OK; i++) {
         if (out[i])
             out[i]->free(out[i]);
         out[i] = NULL;
     }
-    free(nests);
+    free(made);
     return status;
 }
 

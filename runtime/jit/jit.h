@@ -86,6 +86,29 @@ static inline bool lvt_nest_uniform(const lvt_nest *n, lvt_value v) { /* constan
 typedef void (*lvt_nest_code)(void *const *operands, void *const *results, void *partial, void *buffer,
                               int64_t k_begin, int64_t k_end, int64_t s_begin, int64_t s_end);
 
+/* ---- what is compiled */
+
+struct lvt_emit;
+typedef struct lvt_source_code {
+    const char *key; /* canonical text: equal for equal code */
+    /* Adds a function of type lvt_nest_code called `symbol` to the emitter's module. False: out of memory. */
+    bool (*emit)(struct lvt_emit *e, const void *of, const char *symbol);
+    const void *of; /* what the function is made from; lives as long as the kernel */
+} lvt_source_code;
+lvt_source_code lvt_nest_source(const lvt_nest *n);
+
+/* What kernels that run generated code begin with. */
+typedef struct lvt_jit_kernel {
+    lvt_kernel base;
+    lvt_source_code source;
+    lvt_nest_code entry; /* set by lvt_jit_make */
+    int threads;
+} lvt_jit_kernel;
+
+/* attention.c: the kernels of attention and attention_grad, but for their code. *out is what there is to
+ * free, on failure too, or NULL. */
+lvt_status lvt_attention_make(const lvt_kernel_request *r, const lvt_machine *m, lvt_jit_kernel **out);
+
 /* ---- objects */
 
 typedef struct lvt_object { /* a relocatable object with one function; data is malloc'ed */
@@ -96,11 +119,11 @@ typedef struct lvt_object { /* a relocatable object with one function; data is m
 typedef struct lvt_compiler lvt_compiler; /* LLVM's state for one thread */
 lvt_status lvt_compiler_new(const lvt_machine *m, lvt_compiler **out, lvt_diag *diag);
 void lvt_compiler_free(lvt_compiler *c);
-/* Compiles the nest into a function called `symbol`. *why gets a malloc'ed text on failure. */
-lvt_status lvt_compiler_run(lvt_compiler *c, const lvt_nest *n, const char *symbol, lvt_object *out,
+/* Compiles into a function called `symbol`. *why gets a malloc'ed text on failure. */
+lvt_status lvt_compiler_run(lvt_compiler *c, const lvt_source_code *s, const char *symbol, lvt_object *out,
                             char **why);
-/* The IR of a nest before optimisation, malloc'ed, for people. NULL when out of memory. */
-char *lvt_compiler_text(lvt_compiler *c, const lvt_nest *n);
+/* The LLVM IR before optimisation, malloc'ed, for people. NULL when out of memory. */
+char *lvt_compiler_text(lvt_compiler *c, const lvt_source_code *s);
 
 typedef struct lvt_linker lvt_linker; /* executable memory */
 lvt_status lvt_linker_new(const lvt_machine *m, lvt_linker **out, lvt_diag *diag);
@@ -128,6 +151,9 @@ const char *lvt_cache_folder(const lvt_cache *c); /* NULL: none */
 
 /* copy, gather, gather_grad, concat, pad, one_hot, argmax. */
 lvt_status lvt_move_make(const lvt_kernel_request *r, lvt_kernel **out);
+/* out[r * out_step + c] = in[r + c * in_step] for r < rows, c < columns, elements of `size` bytes. */
+void lvt_move_turn(size_t size, const char *in, int64_t in_step, char *out, int64_t out_step, int64_t rows,
+                   int64_t columns);
 
 /* How many kernels of the last lvt_jit_make were compiled, found in the cache, and shared with an equal one.
  */

@@ -139,8 +139,8 @@ static void copy_strided(size_t size, const char *in, int64_t in_step, char *out
 
 /* A tile of a transpose: rows [0, rows) along the operand's unit stride, columns [0, n) along the result's.
  */
-static void turn_tile(size_t size, const char *in, int64_t in_step, char *out, int64_t out_step, int64_t rows,
-                      int64_t n) {
+void lvt_move_turn(size_t size, const char *in, int64_t in_step, char *out, int64_t out_step, int64_t rows,
+                   int64_t n) {
     for (int64_t c0 = 0; c0 < n; c0 += TILE) {
         int64_t columns = min64(TILE, n - c0), r4 = size == 4 ? rows / 4 * 4 : 0, c4 = columns / 4 * 4;
         for (int64_t r = 0; r < r4; r += 4)
@@ -177,7 +177,7 @@ static void box_unit(const box *b, size_t size, const char *in, char *out, int64
     in += (size_t)(i + at) * size;
     out += (size_t)(o + at * b->out[b->turn]) * size;
     if (b->out[last] == 1)
-        turn_tile(size, in, b->in[last], out, b->out[b->turn], rows, b->dim[last]);
+        lvt_move_turn(size, in, b->in[last], out, b->out[b->turn], rows, b->dim[last]);
     else
         for (int64_t r = 0; r < rows; r++)
             copy_strided(size, in + (size_t)r * size, b->in[last], out + (size_t)(r * b->out[b->turn]) * size,

@@ -96,6 +96,38 @@ V lvt_emit_intrinsic(lvt_emit *e, const char *name, LLVMTypeRef over, V *args, u
     return call(e, name, &over, 1, args, n);
 }
 
+/* ---- functions and loops ---- */
+
+void lvt_emit_function(lvt_emit *e, const char *symbol) {
+    LLVMTypeRef args[] = {e->ptr, e->ptr, e->ptr, e->ptr, e->i64, e->i64, e->i64, e->i64};
+    e->function = LLVMAddFunction(e->module, symbol,
+                                  LLVMFunctionType(LLVMVoidTypeInContext(e->context), args, 8, false));
+}
+
+LLVMBasicBlockRef lvt_emit_block(lvt_emit *e) {
+    return LLVMAppendBasicBlockInContext(e->context, e->function, "");
+}
+
+lvt_emit_loop lvt_emit_loop_begin(lvt_emit *e, V lo, V hi, int64_t step) {
+    lvt_emit_loop l = {.head = lvt_emit_block(e), .exit = lvt_emit_block(e), .step = lvt_emit_i64(e, step)};
+    LLVMBasicBlockRef from = LLVMGetInsertBlock(e->b), body = lvt_emit_block(e);
+    LLVMBuildBr(e->b, l.head);
+    LLVMPositionBuilderAtEnd(e->b, l.head);
+    l.index = LLVMBuildPhi(e->b, e->i64, "");
+    LLVMAddIncoming(l.index, &lo, &from, 1);
+    LLVMBuildCondBr(e->b, LLVMBuildICmp(e->b, LLVMIntSLT, l.index, hi, ""), body, l.exit);
+    LLVMPositionBuilderAtEnd(e->b, body);
+    return l;
+}
+
+void lvt_emit_loop_end(lvt_emit *e, lvt_emit_loop *l) {
+    V next = LLVMBuildAdd(e->b, l->index, l->step, "");
+    LLVMBasicBlockRef from = LLVMGetInsertBlock(e->b);
+    LLVMBuildBr(e->b, l->head);
+    LLVMAddIncoming(l->index, &next, &from, 1);
+    LLVMPositionBuilderAtEnd(e->b, l->exit);
+}
+
 /* ---- memory ---- */
 
 /* From what memory holds to what values are, and back. */

@@ -212,7 +212,8 @@ static void no_undefined_symbols(lvt_dtype t, const lvt_machine *m) {
     lvt_arena *arena = lvt_arena_new();
     assert_int_equal(lvt_compiler_new(m, &compiler, NULL), LVT_OK);
     assert_int_equal(lvt_nest_make(&nest, &r, m, arena), LVT_OK);
-    assert_int_equal(lvt_compiler_run(compiler, &nest, "kernel", &object, &why), LVT_OK);
+    lvt_source_code source = lvt_nest_source(&nest);
+    assert_int_equal(lvt_compiler_run(compiler, &source, "kernel", &object, &why), LVT_OK);
     const unsigned char *data = object.data;
     assert_memory_equal(data, ELFMAG, SELFMAG);
     const Elf64_Ehdr *h = (const void *)data;
