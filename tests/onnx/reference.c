@@ -62,24 +62,37 @@ int main(int argc, char **argv) {
         }
         for (int step = 0; step < atoi(argv[3]) && !status; step++) {
             const void *inputs[64] = {0};
+            void *made[64] = {0};
             for (uint32_t i = 0; i < g->n_inputs; i++) {
                 const lvt_input *in = &g->inputs[i];
                 const lvt_type *t = lvt_value_type(g, in->value);
                 if (in->has_default)
                     continue;
-                inputs[i] = make_input(in, t, step, i);
+                inputs[i] = made[i] = make_input(in, t, step, i);
                 keep("in", step, in->name, t, inputs[i]);
             }
             status = lvt_session_run(s, e, inputs, d);
             for (uint32_t i = 0; i < g->n_outputs && !status; i++)
                 keep("out", step, g->outputs[i].name, lvt_value_type(g, g->outputs[i].value),
                      lvt_session_output(s, e, (int)i));
+            for (uint32_t i = 0; i < g->n_inputs; i++)
+                free(made[i]);
         }
         for (uint32_t i = 0; i < m->n_states && !status; i++)
             keep("state", 0, m->states[i].name, &m->states[i].type, lvt_session_state(s, i));
         if (!status)
             status = lvt_safetensors_write(argv[4], NULL, tensors, n_tensors, d);
     }
-    fputs(lvt_diag_text(d), stderr);
+    char *text = lvt_diag_text(d);
+    fputs(text ? text : "out of memory", stderr);
+    free(text);
+    for (size_t i = 0; i < n_tensors; i++) {
+        free((void *)tensors[i].name);
+        free((void *)tensors[i].data);
+    }
+    lvt_safetensors_free(&w);
+    lvt_session_free(s);
+    lvt_program_close(p);
+    lvt_diag_free(d);
     return e < 0 || status ? 1 : 0;
 }
