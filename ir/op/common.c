@@ -285,3 +285,21 @@ lvt_cost lvt_reduce_cost(const lvt_node *n, const lvt_type *operands, const lvt_
     return (lvt_cost){(double)lvt_numel(&operands[0]),
                       (double)lvt_type_bytes(&operands[0]) + (double)lvt_type_bytes(&results[0])};
 }
+
+lvt_status lvt_infer_along_axis(lvt_infer *c) {
+    LVT_TRY(lvt_want_float(c, 0));
+    LVT_TRY(lvt_want_axis(c, lvt_axis_of(c->node, c->operands[0].rank), c->operands[0].rank));
+    c->results[0] = c->operands[0];
+    return LVT_OK;
+}
+
+void lvt_eval_lines(lvt_eval *c, void (*line)(const double *x, double *y, int64_t n, int64_t step)) {
+    const lvt_type *t = &c->in[0].type;
+    int axis = lvt_axis_of(c->node, t->rank);
+    int64_t outer, inner, n = t->dim[axis];
+    lvt_around(t, axis, &outer, &inner);
+    for (int64_t i = 0; i < outer * inner; i++) {
+        int64_t at = i / inner * n * inner + i % inner;
+        line(c->in[0].data + at, c->out[0].data + at, n, inner);
+    }
+}

@@ -48,6 +48,11 @@ void lvt_around(const lvt_type *t, int axis, int64_t *outer, int64_t *inner);
 /* `axis` of softmax and its like, where -1 is the last dim. */
 int lvt_axis_of(const lvt_node *n, int rank);
 
+/* For ops that work along one axis of a float tensor, {axis}: the result has the operand's type. */
+lvt_status lvt_infer_along_axis(lvt_infer *c);
+/* Calls line(x, y, n, step) for every line along the axis: n elements, step apart, of operand and result. */
+void lvt_eval_lines(lvt_eval *c, void (*line)(const double *x, double *y, int64_t n, int64_t step));
+
 /* ---- reductions ---- */
 
 enum { LVT_REDUCE_ATTRS = 2 };

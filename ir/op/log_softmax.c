@@ -6,25 +6,6 @@
 
 static const lvt_attr_def attrs[] = {{"axis", LVT_ATTR_INT, .value = -1}};
 
-static lvt_status infer(lvt_infer *c) {
-    LVT_TRY(lvt_want_float(c, 0));
-    LVT_TRY(lvt_want_axis(c, lvt_axis_of(c->node, c->operands[0].rank), c->operands[0].rank));
-    c->results[0] = c->operands[0];
-    return LVT_OK;
-}
-
-/* Calls row(x, y, n, step) for every line along the axis. */
-static void each_row(lvt_eval *c, void (*row)(const double *x, double *y, int64_t n, int64_t step)) {
-    const lvt_type *t = &c->in[0].type;
-    int axis = lvt_axis_of(c->node, t->rank);
-    int64_t outer, inner, n = t->dim[axis];
-    lvt_around(t, axis, &outer, &inner);
-    for (int64_t i = 0; i < outer * inner; i++) {
-        int64_t at = i / inner * n * inner + i % inner;
-        row(c->in[0].data + at, c->out[0].data + at, n, inner);
-    }
-}
-
 static void log_softmax_row(const double *x, double *y, int64_t n, int64_t step) {
     double largest = -INFINITY, sum = 0;
     for (int64_t k = 0; k < n; k++)
@@ -36,7 +17,7 @@ static void log_softmax_row(const double *x, double *y, int64_t n, int64_t step)
 }
 
 static lvt_status eval(lvt_eval *c) {
-    each_row(c, log_softmax_row);
+    lvt_eval_lines(c, log_softmax_row);
     return LVT_OK;
 }
 
@@ -73,7 +54,7 @@ const lvt_op_def lvt_op_def_log_softmax = {
     .n_results = 1,
     .attrs = attrs,
     .n_attrs = LVT_COUNT(attrs),
-    .infer = infer,
+    .infer = lvt_infer_along_axis,
     .grad = grad,
     .eval = eval,
     .decompose = decompose,
