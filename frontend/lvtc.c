@@ -24,10 +24,12 @@ typedef struct command {
     lvt_compile_options compile;
     const char *entry, *weights; /* of --emit=onnx, as what follows */
     int opset;
-    bool fixed_batch, freeze, entry_given;
+    bool fixed_batch, freeze, entry_given, training_info;
     long long external;
     unsigned long long seed;
 } command;
+
+static const char inference[] = "predict"; /* the entry beside a training step; see models/README.md */
 
 enum {
     OPT_SET = 256,
@@ -46,6 +48,7 @@ enum {
     OPT_WEIGHTS,
     OPT_OPSET,
     OPT_FIXED,
+    OPT_TRAINING,
     OPT_EXTERNAL,
     OPT_SEED,
     OPT_FREEZE,
@@ -71,6 +74,7 @@ static const struct option long_options[] = {{"output", required_argument, NULL,
                                              {"weights", required_argument, NULL, OPT_WEIGHTS},
                                              {"opset", required_argument, NULL, OPT_OPSET},
                                              {"fixed-batch", no_argument, NULL, OPT_FIXED},
+                                             {"training-info", no_argument, NULL, OPT_TRAINING},
                                              {"external-data", required_argument, NULL, OPT_EXTERNAL},
                                              {"seed", required_argument, NULL, OPT_SEED},
                                              {"freeze", no_argument, NULL, OPT_FREEZE},
@@ -102,6 +106,9 @@ static void help(void) {
         "      --entry NAME      what is exported (default: predict). An entry that updates state becomes a "
         "step:\n"
         "                        state is input and, as NAME.next, output\n"
+        "      --training-info   predict, and beside it the entry (default: train) as training_info with "
+        "update\n"
+        "                        bindings\n"
         "      --weights FILE    a checkpoint of lvt-run, or any safetensors file with the model's names\n"
         "      --seed N          of the initial values that stand there without --weights (1)\n"
         "      --opset N         13 to 21 (17)\n"
@@ -260,6 +267,9 @@ static lvt_status parse(command *c, int argc, char **argv, lvt_diag *diag, bool 
         case OPT_FIXED:
             c->fixed_batch = true;
             break;
+        case OPT_TRAINING:
+            c->training_info = true;
+            break;
         case OPT_PASSES:
             for (const lvt_pass_info *p = lvt_pass_table; p->name; p++)
                 printf("%-16s %s\n", p->name, p->purpose);
@@ -282,6 +292,8 @@ static lvt_status parse(command *c, int argc, char **argv, lvt_diag *diag, bool 
     if (optind + 1 < argc)
         return usage(diag, "one model file at a time; '%s' is too many", argv[optind + 1]);
     c->input = argv[optind];
+    if (!c->entry)
+        c->entry = c->training_info ? "train" : inference;
     return LVT_OK;
 }
 
@@ -417,7 +429,8 @@ static lvt_status load_unfused(const command *c, lvt_module **m, lvt_diag *diag)
 
 /* The model once more, with another batch; NULL where its entry has no batch of its own. */
 static lvt_status load_other_batch(const command *c, const lvt_module *m, lvt_module **out, lvt_diag *diag) {
-    const lvt_setting *batch = c->fixed_batch ? NULL : lvt_onnx_batch_setting(m, c->entry);
+    const lvt_setting *batch =
+        c->fixed_batch ? NULL : lvt_onnx_batch_setting(m, c->training_info ? inference : c->entry);
     if (!batch)
         return LVT_OK;
     command again = *c;
@@ -449,7 +462,9 @@ static lvt_status emit_onnx(const command *c, lvt_diag *diag) {
                                 .seed = c->seed,
                                 .weights = c->weights ? &weights : NULL,
                                 .weights_path = c->weights,
-                                .external_bytes = c->external};
+                                .external_bytes = c->external,
+                                .training_info = c->training_info,
+                                .inference = inference};
     if (status == LVT_OK && !options.path)
         status = lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
     if (status == LVT_OK)
@@ -500,7 +515,6 @@ static lvt_status run(command *c, lvt_diag *diag) {
 int main(int argc, char **argv) {
     lvt_diag *diag = lvt_diag_new();
     command c = {.settings = calloc((size_t)argc + 1, sizeof *c.settings),
-                 .entry = "predict",
                  .opset = LVT_ONNX_DEFAULT_OPSET,
                  .external = -1,
                  .seed = 1};

@@ -63,7 +63,7 @@ const char *lvt_emit_target(lvt_emitter *e, const lvt_shape2 *s) {
 const char *lvt_emit_doubles(lvt_emitter *e, const char *wanted, const lvt_type *t, const double *x) {
     size_t bytes = lvt_type_bytes(t);
     void *packed = lvt_onnx_alloc(&e->w, bytes);
-    const char *name = lvt_onnx_name(&e->w, wanted);
+    const char *name = lvt_onnx_name(&e->w, lvt_onnx_text(&e->w, "%s%s", e->w.prefix, wanted));
     if (packed) {
         lvt_tensor_store(&(lvt_tensor){*t, (double *)x}, packed);
         lvt_onnx_tensor(&e->w, name, lvt_onnx_type((lvt_dtype)t->dtype), t->rank, t->dim, packed, bytes);
@@ -72,9 +72,7 @@ const char *lvt_emit_doubles(lvt_emitter *e, const char *wanted, const lvt_type 
 }
 
 const char *lvt_emit_number(lvt_emitter *e, lvt_dtype dtype, double x) {
-    lvt_type t = lvt_type_make(dtype, 0, NULL);
-    const char *name = lvt_onnx_text(&e->w, "const/%s.%.17g", lvt_dtype_name(dtype), x);
-    return lvt_onnx_taken(&e->w, name) ? name : lvt_emit_doubles(e, name, &t, &x);
+    return lvt_onnx_number(&e->w, dtype, x);
 }
 
 /* ---- values ---- */
@@ -105,11 +103,13 @@ void lvt_emit_set_nchw(lvt_emitter *e, lvt_value v, const char *name) {
 const char *lvt_emit_use(lvt_emitter *e, lvt_value v) {
     lvt_onnx_value *x = &e->values[v];
     if (!x->form[0] && x->known)
-        x->form[0] =
-            x->have.a.rank == 0
-                ? lvt_emit_number(e, (lvt_dtype)x->have.a.dtype, x->known[0])
-                : lvt_emit_doubles(e, x->label ? x->label : lvt_onnx_text(&e->w, "%s/constant", x->scope),
-                                   &x->have.a, x->known);
+        x->form[0] = x->have.a.rank == 0
+                         ? lvt_emit_number(e, (lvt_dtype)x->have.a.dtype, x->known[0])
+                         : lvt_emit_doubles(e,
+                                            x->label ? x->label
+                                                     : lvt_onnx_text(&e->w, "%s%sconstant", x->scope,
+                                                                     *x->scope ? "/" : ""),
+                                            &x->have.a, x->known);
     else if (!x->form[0] && x->form[1])
         x->form[0] = lvt_emit_transpose(e, x->form[1], 4, (int64_t[]){0, 2, 3, 1});
     return x->form[0] ? x->form[0] : "";
@@ -185,6 +185,15 @@ static bool emit_constant(lvt_emitter *e, const lvt_node *n) {
     return true;
 }
 
+static const char *scalar64(lvt_emitter *e, int64_t v) {
+    const char *name = lvt_onnx_text(&e->w, "%sconst/i64.scalar.%lld", e->w.prefix, (long long)v);
+    if (!lvt_onnx_taken(&e->w, name)) {
+        name = lvt_onnx_name(&e->w, name);
+        lvt_onnx_tensor(&e->w, name, ONNX__TENSOR_PROTO__DATA_TYPE__INT64, 0, &v, &v, sizeof v);
+    }
+    return name;
+}
+
 /* 0, 1, 2 ... along the axis; ONNX repeats it along the others. */
 static bool emit_iota(lvt_emitter *e, const lvt_node *n) {
     lvt_shape2 s = lvt_emit_shape(e, n->result);
@@ -199,12 +208,8 @@ static bool emit_iota(lvt_emitter *e, const lvt_node *n) {
     if (size != s.b.dim[axis]) {
         lvt_shape2 one = {lvt_type_make(LVT_I32, 1, &size), lvt_type_make(LVT_I32, 1, &s.b.dim[axis])};
         const char *in[] = {lvt_emit2(e, "Reshape", lvt_emit_dims(e, &one), lvt_onnx_int64s(&e->w, 0, NULL))};
-        const char *zero = lvt_onnx_name(&e->w, "const/i64.zero"),
-                   *step = lvt_onnx_name(&e->w, "const/i64.one");
-        int64_t numbers[2] = {0, 1};
-        lvt_onnx_tensor(&e->w, zero, ONNX__TENSOR_PROTO__DATA_TYPE__INT64, 0, dims, &numbers[0], 8);
-        lvt_onnx_tensor(&e->w, step, ONNX__TENSOR_PROTO__DATA_TYPE__INT64, 0, dims, &numbers[1], 8);
-        const char *range = lvt_onnx_node(&e->w, e->scope, "Range", 3, (const char *[]){zero, in[0], step});
+        const char *ends[] = {scalar64(e, 0), in[0], scalar64(e, 1)};
+        const char *range = lvt_onnx_node(&e->w, e->scope, "Range", 3, ends);
         lvt_onnx_int(&e->w, "to", lvt_onnx_type(dtype));
         dims[0] = -1;
         v->form[0] =
@@ -372,9 +377,9 @@ static const char *one_hot(lvt_emitter *e, const char *index, int rank, int64_t 
     double *x = lvt_onnx_alloc(&e->w, (size_t)size * sizeof *x);
     for (int64_t i = 0; x && i < size; i++)
         x[i] = (double)i;
-    const char *name = lvt_onnx_text(&e->w, "const/classes.%lld", (long long)size);
+    const char *name = lvt_onnx_text(&e->w, "%sconst/classes.%lld", e->w.prefix, (long long)size);
     if (x && !lvt_onnx_taken(&e->w, name))
-        lvt_emit_doubles(e, name, &t, x);
+        lvt_emit_doubles(e, name + strlen(e->w.prefix), &t, x);
     int64_t last = rank;
     const char *wide = lvt_emit2(e, "Unsqueeze", index, lvt_onnx_int64s(&e->w, 1, &last));
     const char *hit = lvt_emit2(e, "Equal", wide, name);

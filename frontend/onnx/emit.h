@@ -22,8 +22,17 @@ typedef struct lvt_onnx_value {
     const char *scope;
 } lvt_onnx_value;
 
+typedef enum lvt_onnx_states {
+    LVT_ONNX_CONSTANTS,   /* numbers like others, computed with where that is possible */
+    LVT_ONNX_INPUTS,      /* inputs with default values */
+    LVT_ONNX_INITIALIZERS /* tensors that whoever runs the model may change */
+} lvt_onnx_states;
+
 typedef struct lvt_emitter {
     lvt_onnx_writer w;
+    lvt_onnx_states states;
+    const char **state_names;          /* of initialisers, by state; NULL: not there yet */
+    const Onnx__GraphProto *inference; /* the graph beside which this one runs, or NULL */
     lvt_arena *arena;
     const lvt_graph *g, *h; /* h: at the other batch size; g where there is none */
     lvt_onnx_value *values;

@@ -1,6 +1,7 @@
 /* Export of an entry. May not know: what single ops look like in ONNX. */
 #include "frontend/onnx/export.h"
 #include "frontend/onnx/emit.h"
+#include "frontend/onnx/initial.h"
 #include "ir/init.h"
 
 #include <cjson/cJSON.h>
@@ -139,18 +140,24 @@ static void *state_values(lvt_emitter *e, const lvt_state *s, const lvt_onnx_opt
 }
 
 static lvt_status emit_state(lvt_emitter *e, const lvt_node *n, const lvt_onnx_options *o, lvt_diag *diag) {
-    const lvt_state *s = &e->g->module->states[lvt_attr_get(n, "index")->i];
+    int64_t index = lvt_attr_get(n, "index")->i;
+    const lvt_state *s = &e->g->module->states[index];
+    const char **known = &e->state_names[index];
     lvt_onnx_value *v = &e->values[n->result];
+    v->have = lvt_emit_shape(e, n->result);
+    if (*known) {
+        v->form[0] = *known;
+        return LVT_OK;
+    }
     void *packed = state_values(e, s, o, diag);
     if (!packed)
         return e->w.no_memory ? LVT_NOMEM : LVT_USER;
-    v->have = lvt_emit_shape(e, n->result);
-    if (e->g->n_updates) { /* a step: the state is an input, which has these values if it is not given */
-        const char *name = lvt_onnx_name(&e->w, s->name);
+    if (e->states != LVT_ONNX_CONSTANTS) {
+        const char *name = *known = v->form[0] = lvt_onnx_name(&e->w, s->name);
         int type = lvt_onnx_type((lvt_dtype)s->type.dtype);
-        lvt_onnx_port(&e->w, false, name, type, s->type.rank, s->type.dim, NULL);
+        if (e->states == LVT_ONNX_INPUTS)
+            lvt_onnx_port(&e->w, LVT_ONNX_INPUT, name, type, s->type.rank, s->type.dim, NULL);
         lvt_onnx_tensor(&e->w, name, type, s->type.rank, s->type.dim, packed, lvt_type_bytes(&s->type));
-        v->form[0] = name;
         return LVT_OK;
     }
     double *x = lvt_onnx_alloc(&e->w, (size_t)lvt_numel(&s->type) * sizeof *x);
@@ -164,22 +171,47 @@ static lvt_status emit_state(lvt_emitter *e, const lvt_node *n, const lvt_onnx_o
 
 /* ---- inputs, outputs, names ---- */
 
-static void port(lvt_emitter *e, bool output, const char *name, lvt_value v) {
-    lvt_shape2 s = lvt_emit_shape(e, v);
+static void port(lvt_emitter *e, lvt_onnx_port_kind kind, const char *name, const lvt_shape2 *s) {
     const char *text[LVT_MAX_RANK] = {0};
-    for (int i = 0; i < s.a.rank; i++) {
-        int64_t times = s.a.dim[i] / e->batch_a;
-        if (s.a.dim[i] != s.b.dim[i])
+    for (int i = 0; i < s->a.rank; i++) {
+        int64_t times = s->a.dim[i] / e->batch_a;
+        if (s->a.dim[i] != s->b.dim[i])
             text[i] = times == 1 ? "batch" : lvt_onnx_text(&e->w, "%lld*batch", (long long)times);
     }
-    lvt_onnx_port(&e->w, output, name, lvt_onnx_type((lvt_dtype)s.a.dtype), s.a.rank, s.a.dim, text);
+    lvt_onnx_port(&e->w, kind, name, lvt_onnx_type((lvt_dtype)s->a.dtype), s->a.rank, s->a.dim, text);
+}
+
+/* The name of an input or output; beside an inference graph that has it too, it takes the entry's. */
+static const char *port_name(lvt_emitter *e, const char *name) {
+    bool taken = e->inference && lvt_onnx_taken(&e->w, name);
+    return lvt_onnx_name(&e->w, taken ? lvt_onnx_text(&e->w, "%s.%s", e->g->name, name) : name);
+}
+
+/* Whether the inference graph has that input, for all tensors of this shape. */
+static bool shared_input(const lvt_emitter *e, const char *name, const lvt_type *type) {
+    for (size_t i = 0; e->inference && i < e->inference->n_input; i++) {
+        const Onnx__ValueInfoProto *in = e->inference->input[i];
+        const Onnx__TypeProto__Tensor *t = in->type->tensor_type;
+        bool same = !strcmp(in->name, name) && t->elem_type == lvt_onnx_type((lvt_dtype)type->dtype) &&
+                    t->shape->n_dim == type->rank;
+        for (size_t d = 0; same && d < type->rank; d++)
+            same = t->shape->dim[d]->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM ||
+                   t->shape->dim[d]->dim_value == type->dim[d];
+        if (same)
+            return true;
+    }
+    return false;
 }
 
 static void emit_input(lvt_emitter *e, const lvt_node *n) {
     const lvt_input *in = &e->g->inputs[lvt_attr_get(n, "index")->i];
     lvt_shape2 s = lvt_emit_shape(e, n->result);
-    const char *name = lvt_onnx_name(&e->w, in->name);
-    port(e, false, name, n->result);
+    if (shared_input(e, in->name, &s.a)) {
+        lvt_emit_set(e, n->result, in->name);
+        return;
+    }
+    const char *name = port_name(e, in->name);
+    port(e, LVT_ONNX_INPUT, name, &s);
     lvt_emit_set(e, n->result, name);
     if (s.a.rank && s.a.dim[0] != s.b.dim[0] && s.a.dim[0] == e->batch_a && !e->batch_input)
         e->batch_input = name;
@@ -192,10 +224,45 @@ static void emit_input(lvt_emitter *e, const lvt_node *n) {
     }
 }
 
+/* Whose update a value serves: the state's name; `shared` when several do. A velocity belongs to its
+ * parameter.
+ */
+static const char shared[] = "";
+static const char *owner_of_both(const char *a, const char *b) {
+    if (!a || !b)
+        return a ? a : b;
+    const char *brief = strlen(a) < strlen(b) ? a : b, *other = brief == a ? b : a;
+    size_t n = strlen(brief);
+    return !strncmp(brief, other, n) && n && (!other[n] || other[n] == '.') ? brief : shared;
+}
+
+static const char **find_owners(lvt_emitter *e) {
+    const lvt_graph *g = e->g;
+    const char **owners = lvt_onnx_alloc(&e->w, (g->n_values + 1u) * sizeof *owners);
+    for (uint32_t i = 0; owners && i < g->n_updates; i++) {
+        const char **o = &owners[g->updates[i].value];
+        *o = owner_of_both(*o, g->module->states[g->updates[i].state].name);
+    }
+    for (uint32_t i = g->n_nodes; owners && i-- > 0;) {
+        const lvt_node *n = &g->nodes[i];
+        for (uint32_t r = 0; r < n->n_results && n->role == LVT_UPDATE; r++)
+            for (uint32_t k = 0; k < n->n_operands; k++) {
+                const char **o = &owners[n->operands[k]];
+                *o = owner_of_both(*o, owners[n->result + r]);
+            }
+    }
+    return owners;
+}
+
 /* "stem.conv" for what reads state "stem.conv.weight", and for what reads that. Gradients and updates go
  * under names of their own. */
-static const char *scope_of(lvt_emitter *e, const lvt_node *n, const char **node_scopes) {
+static const char *scope_of(lvt_emitter *e, const lvt_node *n, const char **node_scopes,
+                            const char **owners) {
     const char *first = NULL;
+    if (n->role == LVT_UPDATE) {
+        const char *owner = owners[n->result];
+        return owner && owner != shared ? lvt_onnx_text(&e->w, "update/%s", owner) : "update";
+    }
     for (uint32_t k = 0; k < n->n_operands; k++) {
         const lvt_node *from = lvt_value_node(e->g, n->operands[k]);
         const char *scope = e->values[n->operands[k]].scope;
@@ -207,8 +274,6 @@ static const char *scope_of(lvt_emitter *e, const lvt_node *n, const char **node
     if (n->role != LVT_FORWARD && n->origin != LVT_NONE && node_scopes[n->origin] &&
         n->role == LVT_GRADIENT && strncmp(node_scopes[n->origin], "grad/", 5))
         return lvt_onnx_text(&e->w, "grad/%s", node_scopes[n->origin]);
-    if (n->role == LVT_UPDATE && !(first && !strncmp(first, "update/", 7)))
-        return lvt_onnx_text(&e->w, "update/%s", first ? first : "step");
     return first ? first : "";
 }
 
@@ -220,13 +285,14 @@ static const char *state_scope(lvt_emitter *e, const lvt_node *n) {
 static lvt_status emit_nodes(lvt_emitter *e, const lvt_onnx_options *o, lvt_diag *diag) {
     const lvt_module *m = e->g->module;
     const char **scopes = lvt_onnx_alloc(&e->w, (e->g->n_nodes + 1u) * sizeof *scopes);
+    const char **owners = find_owners(e);
     lvt_status status = LVT_OK;
     for (uint32_t i = 0; i < e->g->n_nodes && !e->w.no_memory; i++) {
         const lvt_node *n = &e->g->nodes[i];
         lvt_pos at = lvt_module_pos(m, n->loc);
         lvt_status one = LVT_OK;
         e->w.place = at.file ? lvt_onnx_text(&e->w, "%s:%u", at.file, at.line) : NULL;
-        e->scope = scopes[i] = n->op == LVT_OP_state ? state_scope(e, n) : scope_of(e, n, scopes);
+        e->scope = scopes[i] = n->op == LVT_OP_state ? state_scope(e, n) : scope_of(e, n, scopes, owners);
         for (uint32_t k = 0; k < n->n_results; k++)
             e->values[n->result + k].scope = e->scope;
         bool ready = true; /* what hangs on a node that could not be written is not reported again */
@@ -254,7 +320,8 @@ static lvt_status emit_nodes(lvt_emitter *e, const lvt_onnx_options *o, lvt_diag
     return e->w.no_memory ? LVT_NOMEM : status;
 }
 
-static void emit_ends(lvt_emitter *e) {
+/* Outputs and, as NAME.next, updates. updates[i]: the initialiser and output of update i. */
+static void emit_ends(lvt_emitter *e, lvt_onnx_meta *updates) {
     const lvt_graph *g = e->g;
     for (uint32_t i = 0; i < g->n_outputs + g->n_updates && !e->w.no_memory; i++) {
         bool update = i >= g->n_outputs;
@@ -264,23 +331,59 @@ static void emit_ends(lvt_emitter *e) {
                                   : g->outputs[i].name;
         e->scope = name;
         const char *tensor = lvt_emit_full(e, v);
-        name = lvt_onnx_name(&e->w, name);
+        name = port_name(e, name);
+        if (update)
+            updates[i - g->n_outputs] =
+                (lvt_onnx_meta){e->state_names[g->updates[i - g->n_outputs].state], name};
         lvt_onnx_alias(&e->w, name, tensor);
         for (lvt_value k = 0; k < g->n_values; k++)
             if (e->values[k].form[0] && !strcmp(e->values[k].form[0], tensor) &&
                 lvt_value_node(g, k)->op != LVT_OP_state && lvt_value_node(g, k)->op != LVT_OP_input)
                 e->values[k].form[0] = name; /* one of several outputs that are one value */
-        port(e, true, name, v);
+        lvt_shape2 s = lvt_emit_shape(e, v);
+        port(e, LVT_ONNX_OUTPUT, name, &s);
     }
+}
+
+/* Shapes of tensors between inputs and outputs, as far as they are values of the graph. */
+static void emit_shapes(lvt_emitter *e) {
+    lvt_onnx_writer inner = {.arena = e->arena}, said = {.arena = e->arena}; /* their tables of names */
+    const Onnx__GraphProto *g = &e->w.graph;
+    for (size_t i = 0; i < g->n_output; i++)
+        if (!lvt_onnx_taken(&said, g->output[i]->name))
+            lvt_onnx_name(&said, g->output[i]->name);
+    for (size_t i = 0; i < g->n_node; i++)
+        for (size_t k = 0; k < g->node[i]->n_output; k++)
+            lvt_onnx_name(&inner, g->node[i]->output[k]);
+    for (lvt_value v = 0; v < e->g->n_values && !inner.no_memory && !said.no_memory; v++)
+        for (int form = 0; form < 2; form++) {
+            const char *name = e->values[v].form[form];
+            lvt_shape2 s = e->values[v].have;
+            if (!name || !lvt_onnx_taken(&inner, name) || lvt_onnx_taken(&said, name))
+                continue;
+            lvt_onnx_name(&said, name);
+            if (form) {
+                lvt_shape2 whole = s = lvt_emit_shape(e, v);
+                for (int i = 1; i < 4; i++) {
+                    s.a.dim[i] = whole.a.dim[i == 1 ? 3 : i - 1];
+                    s.b.dim[i] = whole.b.dim[i == 1 ? 3 : i - 1];
+                }
+            }
+            port(e, LVT_ONNX_INNER, name, &s);
+        }
+    e->w.no_memory |= inner.no_memory || said.no_memory;
 }
 
 /* ---- metadata ---- */
 
-static size_t metadata(lvt_emitter *e, const lvt_onnx_options *o, lvt_onnx_meta *meta, size_t most) {
-    const lvt_module *m = e->g->module;
+static size_t metadata(lvt_emitter *e, const lvt_graph *g, const lvt_onnx_options *o, lvt_onnx_meta *meta,
+                       size_t most) {
+    const lvt_module *m = g->module;
     size_t n = 0;
     meta[n++] = (lvt_onnx_meta){"lvt.model", m->name};
-    meta[n++] = (lvt_onnx_meta){"lvt.entry", e->g->name};
+    meta[n++] = (lvt_onnx_meta){"lvt.entry", g->name};
+    if (o->training_info)
+        meta[n++] = (lvt_onnx_meta){"lvt.training_entry", o->entry};
     meta[n++] = (lvt_onnx_meta){"lvt.version", o->version};
     for (uint32_t s = 0; s < m->n_settings && n < most - 4; s++)
         meta[n++] = (lvt_onnx_meta){lvt_onnx_text(&e->w, "lvt.setting.%s", m->settings[s].name),
@@ -298,67 +401,119 @@ static size_t metadata(lvt_emitter *e, const lvt_onnx_options *o, lvt_onnx_meta 
     return n;
 }
 
-static lvt_status export_graph(lvt_emitter *e, const lvt_onnx_options *o, lvt_diag *diag) {
+/* ---- the parts of a model ---- */
+
+/* Writes an entry's graph into e->w, which is ready for it. updates: room for the entry's updates, see
+ * emit_ends. */
+static lvt_status export_entry(lvt_emitter *e, const lvt_graph *g, const lvt_graph *h,
+                               const lvt_onnx_options *o, lvt_onnx_meta **updates, lvt_diag *diag) {
+    const lvt_setting *sa = h ? lvt_onnx_batch_setting(g->module, g->name) : NULL;
+    const lvt_setting *sb = h ? lvt_onnx_batch_setting(h->module, g->name) : NULL;
+    e->batch_a = e->batch_b = 1;
+    e->g = take_apart(g, o->opset, e->arena, diag);
+    e->h = sa && sb ? take_apart(h, o->opset, e->arena, diag) : e->g;
+    if (!e->g || !e->h)
+        return LVT_NOMEM;
+    e->values = lvt_onnx_alloc(&e->w, (e->g->n_values + 1u) * sizeof *e->values);
+    *updates = lvt_onnx_alloc(&e->w, (e->g->n_updates + 1u) * sizeof **updates);
+    if (!e->values || !*updates)
+        return LVT_NOMEM;
+    if (sa && sb) {
+        e->batch_a = strtoll(sa->value, NULL, 10);
+        e->batch_b = strtoll(sb->value, NULL, 10);
+        const lvt_node *where = parts(e->g, e->h, e->batch_a, e->batch_b);
+        if (where) {
+            lvt_warning(
+                diag, NULL, lvt_module_pos(g->module, where->loc),
+                "the batch of the exported model is fixed to %s: the graph depends on it by more than dims",
+                sa->value);
+            e->h = e->g;
+        }
+    }
     lvt_status status = emit_nodes(e, o, diag);
     if (status != LVT_OK)
         return status;
-    emit_ends(e);
+    emit_ends(e, *updates);
     lvt_onnx_clean(&e->w);
-    size_t most = e->g->module->n_settings + 8;
-    lvt_onnx_meta *meta = lvt_onnx_alloc(&e->w, most * sizeof *meta);
+    emit_shapes(e);
+    return e->w.no_memory ? LVT_NOMEM : LVT_OK;
+}
+
+static const lvt_graph *find_entry(const lvt_module *m, const char *name, lvt_diag *diag) {
+    const lvt_graph *g = lvt_module_find_entry(m, name);
+    if (g)
+        return g;
+    const char **names = calloc(m->n_entries + 1u, sizeof *names);
+    for (uint32_t i = 0; names && i < m->n_entries; i++)
+        names[i] = m->entries[i]->name;
+    const char *near = names ? lvt_nearest(name, names, m->n_entries) : NULL;
+    free(names);
+    lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "the model has no entry %s%s%s%s", name,
+              near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+    return NULL;
+}
+
+/* An initialiser that nothing of the inference graph used was dropped from it; the step brings its own. */
+static void forget_dropped(lvt_emitter *e, uint32_t n_states) {
+    for (uint32_t s = 0; s < n_states; s++) {
+        bool there = false;
+        for (size_t i = 0; e->state_names[s] && i < e->w.graph.n_initializer; i++)
+            there |= !strcmp(e->w.graph.initializer[i]->name, e->state_names[s]);
+        if (!there)
+            e->state_names[s] = NULL;
+    }
+}
+
+static lvt_status export_model(lvt_emitter *e, const lvt_module *m, const lvt_module *other,
+                               const lvt_onnx_options *o, lvt_diag *diag) {
+    bool training = o->training_info;
+    const char *name = training ? o->inference : o->entry;
+    const lvt_graph *g = find_entry(m, name, diag), *step = training ? find_entry(m, o->entry, diag) : NULL;
+    if (!g || (training && !step))
+        return LVT_USER;
+    if (training && (g->n_updates || !step->n_updates))
+        return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
+                         "--training-info wants an entry that updates states, and %s that updates none: "
+                         "%s does not fit",
+                         o->inference, g->n_updates ? g->name : step->name);
+    size_t most = m->n_settings + 9;
+    lvt_onnx_begin(&e->w, e->arena, o->opset, name);
+    e->states = training ? LVT_ONNX_INITIALIZERS : g->n_updates ? LVT_ONNX_INPUTS : LVT_ONNX_CONSTANTS;
+    e->state_names = lvt_onnx_alloc(&e->w, (m->n_states + 1u) * sizeof *e->state_names);
+    lvt_onnx_meta *meta = lvt_onnx_alloc(&e->w, most * sizeof *meta), *none, *updates = NULL;
     if (e->w.no_memory)
         return LVT_NOMEM;
+    lvt_status status = export_entry(e, g, other ? lvt_module_find_entry(other, name) : NULL, o, &none, diag);
+    lvt_emitter s = {.arena = e->arena, .states = e->states, .state_names = e->state_names};
+    lvt_onnx_writer initial;
     lvt_onnx_file file = {.path = o->path,
                           .producer_version = o->version,
                           .external_bytes = o->external_bytes,
                           .meta = meta,
-                          .n_meta = metadata(e, o, meta, most)};
-    file.doc = lvt_onnx_text(&e->w, "Entry %s of %s. Images are [batch, height, width, channels].",
-                             e->g->name, e->g->module->name);
-    return lvt_onnx_write(&e->w, &file, diag);
+                          .n_meta = metadata(e, g, o, meta, most)};
+    if (status == LVT_OK && training) {
+        forget_dropped(e, m->n_states);
+        s.inference = &e->w.graph;
+        lvt_onnx_begin_beside(&s.w, &e->w, step->name);
+        status = export_entry(&s, step, NULL, o, &updates, diag);
+        file.algorithm = &s.w;
+        file.initialization = &initial;
+        file.updates = updates;
+        file.n_updates = step->n_updates;
+        if (status == LVT_OK)
+            file.initials =
+                lvt_onnx_initialization(&initial, &s.w, m, s.state_names, o->seed, &file.n_initials);
+    }
+    file.doc = lvt_onnx_text(&e->w, "Entry %s of %s. Images are [batch, height, width, channels].", g->name,
+                             m->name);
+    return status == LVT_OK ? lvt_onnx_write(&e->w, &file, diag) : status;
 }
 
 lvt_status lvt_onnx_export(const lvt_module *m, const lvt_module *other, const lvt_onnx_options *o,
                            lvt_diag *diag) {
-    const lvt_graph *g = lvt_module_find_entry(m, o->entry),
-                    *h = other ? lvt_module_find_entry(other, o->entry) : g;
-    if (!g || !h) {
-        const char **names = calloc(m->n_entries + 1u, sizeof *names);
-        for (uint32_t i = 0; names && i < m->n_entries; i++)
-            names[i] = m->entries[i]->name;
-        const char *near = names ? lvt_nearest(o->entry, names, m->n_entries) : NULL;
-        free(names);
-        return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "the model has no entry %s%s%s%s", o->entry,
-                         near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
-    }
     lvt_arena *arena = lvt_arena_new();
-    lvt_emitter e = {.arena = arena, .batch_a = 1, .batch_b = 1};
-    lvt_status status = arena ? LVT_OK : LVT_NOMEM;
-    if (status == LVT_OK) {
-        e.g = take_apart(g, o->opset, arena, diag);
-        e.h = other ? take_apart(h, o->opset, arena, diag) : e.g;
-        lvt_onnx_begin(&e.w, arena, o->opset, o->entry);
-        e.values = e.g ? lvt_onnx_alloc(&e.w, (e.g->n_values + 1u) * sizeof *e.values) : NULL;
-        status = e.g && e.h && e.values ? LVT_OK : LVT_NOMEM;
-    }
-    const lvt_setting *sa = other ? lvt_onnx_batch_setting(m, o->entry) : NULL;
-    const lvt_setting *sb = other ? lvt_onnx_batch_setting(other, o->entry) : NULL;
-    if (status == LVT_OK && sa && sb) {
-        e.batch_a = strtoll(sa->value, NULL, 10);
-        e.batch_b = strtoll(sb->value, NULL, 10);
-        const lvt_node *where = parts(e.g, e.h, e.batch_a, e.batch_b);
-        if (where) {
-            lvt_warning(
-                diag, NULL, lvt_module_pos(m, where->loc),
-                "the batch of the exported model is fixed to %s: the graph depends on it by more than dims",
-                sa->value);
-            e.h = e.g;
-        }
-    } else {
-        e.h = e.g;
-    }
-    if (status == LVT_OK)
-        status = export_graph(&e, o, diag);
+    lvt_emitter e = {.arena = arena};
+    lvt_status status = arena ? export_model(&e, m, other, o, diag) : LVT_NOMEM;
     if (status == LVT_NOMEM && !lvt_diag_errors(diag))
         lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory writing %s", o->path);
     lvt_arena_free(arena);

@@ -16,6 +16,8 @@ typedef struct lvt_onnx_options {
     const lvt_safetensors *weights; /* values of states by name; NULL: initial values */
     const char *weights_path;       /* for messages */
     int64_t external_bytes;         /* tensors from this size on lie beside the model; < 0: none */
+    bool training_info;             /* the graph is `inference`, `entry` a training step beside it */
+    const char *inference;
 } lvt_onnx_options;
 
 /* The setting that is the batch size of the entry alone: an integer whose name ends in "batch", whose value
@@ -25,8 +27,10 @@ const lvt_setting *lvt_onnx_batch_setting(const lvt_module *m, const char *entry
 /* Writes the entry to options->path. `other`: the same model compiled with another batch size (see
  * lvt_onnx_batch_setting), from which dims that grow with the batch are known, or NULL: all dims are fixed.
  * An entry that updates states becomes a step: states are inputs (their values are defaults) and each updated
- * one is an output NAME.next; in other entries states are constants. Errors: LVT_USER (no such entry, an op
- * that has no standard form; all are reported), LVT_IO, LVT_NOMEM. */
+ * one is an output NAME.next; in other entries states are constants. With training_info `other` is for the
+ * inference entry, states are initialisers, and the step, of fixed batch, is a TrainingInfoProto whose
+ * bindings say which initialisers it changes. Errors: LVT_USER (no such entry, an op that has no standard
+ * form; all are reported), LVT_IO, LVT_NOMEM. */
 lvt_status lvt_onnx_export(const lvt_module *m, const lvt_module *other, const lvt_onnx_options *options,
                            lvt_diag *diag);
 

@@ -2,6 +2,7 @@
 #include "frontend/onnx/writer.h"
 
 #include "ir/file.h"
+#include "ir/interp.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,9 +72,21 @@ const char *lvt_onnx_name(lvt_onnx_writer *w, const char *wanted) {
 }
 
 void lvt_onnx_begin(lvt_onnx_writer *w, lvt_arena *arena, int opset, const char *name) {
-    *w = (lvt_onnx_writer){.arena = arena, .opset = opset};
+    *w = (lvt_onnx_writer){.arena = arena, .opset = opset, .prefix = ""};
     onnx__graph_proto__init(&w->graph);
     w->graph.name = (char *)lvt_onnx_text(w, "%s", name);
+}
+
+void lvt_onnx_begin_beside(lvt_onnx_writer *w, const lvt_onnx_writer *first, const char *name) {
+    lvt_onnx_begin(w, first->arena, first->opset, name);
+    w->no_memory |= first->no_memory;
+    w->prefix = lvt_onnx_text(w, "%s/", name);
+    w->names = lvt_onnx_alloc(w, first->cap_names * sizeof *w->names);
+    if (!w->names || !first->cap_names)
+        return;
+    memcpy(w->names, first->names, first->cap_names * sizeof *w->names);
+    w->n_names = first->n_names;
+    w->cap_names = first->cap_names;
 }
 
 /* ---- nodes ---- */
@@ -134,8 +147,8 @@ void lvt_onnx_node_n(lvt_onnx_writer *w, const char *scope, const char *op, size
     char **out = in ? lvt_onnx_alloc(w, n_outputs * sizeof *out) : NULL;
     Onnx__AttributeProto **attrs = out ? lvt_onnx_alloc(w, w->n_attrs * sizeof *attrs) : NULL;
     for (size_t i = 0; i < n_outputs; i++) {
-        outputs[i] = lvt_onnx_name(w, *scope ? lvt_onnx_text(w, i ? "%s/%s.%zu" : "%s/%s", scope, op, i)
-                                             : lvt_onnx_text(w, i ? "%s.%zu" : "%s", op, i));
+        const char *plain = lvt_onnx_text(w, "%s%s%s%s", w->prefix, scope, *scope ? "/" : "", op);
+        outputs[i] = lvt_onnx_name(w, i ? lvt_onnx_text(w, "%s.%zu", plain, i) : plain);
         if (attrs)
             out[i] = (char *)outputs[i];
     }
@@ -178,7 +191,8 @@ void lvt_onnx_tensor(lvt_onnx_writer *w, const char *name, int data_type, int ra
     if (!list)
         return;
     onnx__tensor_proto__init(t);
-    memcpy(shape, dims, (size_t)rank * sizeof *shape);
+    if (rank)
+        memcpy(shape, dims, (size_t)rank * sizeof *shape);
     memcpy(copy, data, bytes);
     t->name = (char *)name;
     t->has_data_type = 1;
@@ -192,8 +206,25 @@ void lvt_onnx_tensor(lvt_onnx_writer *w, const char *name, int data_type, int ra
     list[w->graph.n_initializer++] = t;
 }
 
+const char *lvt_onnx_number(lvt_onnx_writer *w, lvt_dtype dtype, double x) {
+    lvt_type t = lvt_type_make(dtype, 0, NULL);
+    char digits[32];
+    uint8_t packed[8];
+    int precision = 0;
+    do /* as few as tell it from other numbers of its type */
+        snprintf(digits, sizeof digits, "%.*g", ++precision, x);
+    while (precision < 17 && lvt_round_to(dtype, strtod(digits, NULL)) != lvt_round_to(dtype, x));
+    const char *name = lvt_onnx_text(w, "%sconst/%s.%s", w->prefix, lvt_dtype_name(dtype), digits);
+    if (!lvt_onnx_taken(w, name)) {
+        name = lvt_onnx_name(w, name);
+        lvt_tensor_store(&(lvt_tensor){t, &x}, packed);
+        lvt_onnx_tensor(w, name, lvt_onnx_type(dtype), 0, NULL, packed, lvt_type_bytes(&t));
+    }
+    return name;
+}
+
 const char *lvt_onnx_int64s(lvt_onnx_writer *w, size_t n, const int64_t *v) {
-    const char *name = "const/i64";
+    const char *name = lvt_onnx_text(w, "%sconst/i64", w->prefix);
     for (size_t i = 0; i < n; i++)
         name = lvt_onnx_text(w, "%s%s%lld", name, i ? "_" : ".", (long long)v[i]);
     if (!lvt_onnx_taken(w, name)) {
@@ -214,7 +245,7 @@ int lvt_onnx_type(lvt_dtype t) {
     return types[t];
 }
 
-void lvt_onnx_port(lvt_onnx_writer *w, bool output, const char *name, int data_type, int rank,
+void lvt_onnx_port(lvt_onnx_writer *w, lvt_onnx_port_kind kind, const char *name, int data_type, int rank,
                    const int64_t *dims, const char *const *dims_text) {
     Onnx__ValueInfoProto *v = lvt_onnx_alloc(w, sizeof *v);
     Onnx__TypeProto *type = lvt_onnx_alloc(w, sizeof *type);
@@ -222,10 +253,10 @@ void lvt_onnx_port(lvt_onnx_writer *w, bool output, const char *name, int data_t
     Onnx__TensorShapeProto *shape = lvt_onnx_alloc(w, sizeof *shape);
     Onnx__TensorShapeProto__Dimension *d = lvt_onnx_alloc(w, (size_t)rank * sizeof *d);
     Onnx__TensorShapeProto__Dimension **list = lvt_onnx_alloc(w, (size_t)rank * sizeof *list);
-    Onnx__ValueInfoProto ***ports = output ? &w->graph.output : &w->graph.input;
-    size_t *n = output ? &w->graph.n_output : &w->graph.n_input;
-    Onnx__ValueInfoProto **grown =
-        grow(w, *ports, *n, output ? &w->cap_outputs : &w->cap_inputs, sizeof *grown);
+    Onnx__GraphProto *g = &w->graph;
+    Onnx__ValueInfoProto ***lists[] = {&g->input, &g->output, &g->value_info}, ***ports = lists[kind];
+    size_t *counts[] = {&g->n_input, &g->n_output, &g->n_value_info}, *n = counts[kind];
+    Onnx__ValueInfoProto **grown = grow(w, *ports, *n, &w->cap_ports[kind], sizeof *grown);
     if (!grown || !v || !type || !tensor || !shape || !d || !list)
         return;
     onnx__value_info_proto__init(v);
@@ -337,13 +368,15 @@ static Onnx__StringStringEntryProto **entries(lvt_onnx_writer *w, const lvt_onnx
 
 /* Moves large tensors to PATH.data, each at a multiple of 4096 bytes, so that readers can map it. */
 static lvt_status write_external(lvt_onnx_writer *w, const lvt_onnx_file *file, lvt_diag *diag) {
+    const Onnx__GraphProto *more = file->algorithm ? &file->algorithm->graph : NULL;
+    size_t own = w->graph.n_initializer, all = own + (more ? more->n_initializer : 0);
     const char *data = lvt_onnx_text(w, "%s.data", file->path), *base = strrchr(data, '/');
     lvt_atomic_file f;
     lvt_status status = LVT_OK;
     int64_t at = 0;
     static const char zeros[4096];
-    for (size_t i = 0; i < w->graph.n_initializer && status == LVT_OK && !w->no_memory; i++) {
-        Onnx__TensorProto *t = w->graph.initializer[i];
+    for (size_t i = 0; i < all && status == LVT_OK && !w->no_memory; i++) {
+        Onnx__TensorProto *t = i < own ? w->graph.initializer[i] : more->initializer[i - own];
         if ((int64_t)t->raw_data.len < file->external_bytes || !t->raw_data.len)
             continue;
         if (!at) {
@@ -398,9 +431,13 @@ lvt_status lvt_onnx_write(lvt_onnx_writer *w, const lvt_onnx_file *file, lvt_dia
     model.metadata_props = entries(w, file->meta, file->n_meta);
     model.n_metadata_props = model.metadata_props ? file->n_meta : 0;
     if (file->algorithm) {
-        training.algorithm = file->algorithm;
+        training.algorithm = &file->algorithm->graph;
+        training.initialization = &file->initialization->graph;
         training.update_binding = entries(w, file->updates, file->n_updates);
         training.n_update_binding = training.update_binding ? file->n_updates : 0;
+        training.initialization_binding = entries(w, file->initials, file->n_initials);
+        training.n_initialization_binding = training.initialization_binding ? file->n_initials : 0;
+        w->no_memory |= file->algorithm->no_memory || file->initialization->no_memory;
         model.training_info = &trainings;
         model.n_training_info = 1;
     }

@@ -15,9 +15,10 @@ typedef struct lvt_onnx_writer {
     lvt_arena *arena; /* owns all that is written here */
     bool no_memory;
     int opset;
-    const char *place; /* doc_string of new nodes, or NULL */
+    const char *place;  /* doc_string of new nodes, or NULL */
+    const char *prefix; /* of the names of nodes and of constants that are no one's in particular */
     Onnx__GraphProto graph;
-    size_t cap_nodes, cap_initializers, cap_inputs, cap_outputs;
+    size_t cap_nodes, cap_initializers, cap_ports[3];
     Onnx__AttributeProto *attrs[LVT_ONNX_MAX_ATTRS]; /* of the next node */
     size_t n_attrs;
     const char **names; /* hash table of names taken */
@@ -26,6 +27,9 @@ typedef struct lvt_onnx_writer {
 
 /* Sets up an empty graph in `arena`. name is copied. */
 void lvt_onnx_begin(lvt_onnx_writer *w, lvt_arena *arena, int opset, const char *name);
+/* The same for a graph whose names have to differ from those of `first`, which is finished; its nodes' names
+ * begin with "NAME/". */
+void lvt_onnx_begin_beside(lvt_onnx_writer *w, const lvt_onnx_writer *first, const char *name);
 
 /* Text in the arena; "" when out of memory. */
 const char *lvt_onnx_text(lvt_onnx_writer *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -52,11 +56,15 @@ void lvt_onnx_node_n(lvt_onnx_writer *w, const char *scope, const char *op, size
 /* A constant tensor of packed elements (copied); name must have been taken with lvt_onnx_name. */
 void lvt_onnx_tensor(lvt_onnx_writer *w, const char *name, int data_type, int rank, const int64_t *dims,
                      const void *data, size_t bytes);
+/* A constant of rank 0; equal numbers share one tensor. */
+const char *lvt_onnx_number(lvt_onnx_writer *w, lvt_dtype dtype, double x);
 /* A constant list of 64-bit integers; equal lists share one tensor. */
 const char *lvt_onnx_int64s(lvt_onnx_writer *w, size_t n, const int64_t *v);
 
-/* An input or output. dims_text[i]: symbolic name of dim i, or NULL. */
-void lvt_onnx_port(lvt_onnx_writer *w, bool output, const char *name, int data_type, int rank,
+typedef enum lvt_onnx_port_kind { LVT_ONNX_INPUT, LVT_ONNX_OUTPUT, LVT_ONNX_INNER } lvt_onnx_port_kind;
+/* An input, an output, or what is known of a tensor between them. dims_text[i]: symbolic name of dim i, or
+ * NULL. */
+void lvt_onnx_port(lvt_onnx_writer *w, lvt_onnx_port_kind kind, const char *name, int data_type, int rank,
                    const int64_t *dims, const char *const *dims_text);
 /* Makes `name` (new) a name for what `tensor` holds: by renaming its node's result where that is possible,
  * else by a node Identity. */
@@ -73,10 +81,12 @@ typedef struct lvt_onnx_file {
     const char *path, *producer_version, *doc;
     const lvt_onnx_meta *meta;
     size_t n_meta;
-    int64_t external_bytes;       /* tensors of this size and more go to PATH.data beside it; < 0: none do */
-    Onnx__GraphProto *algorithm;  /* a training step (training_info), or NULL */
-    const lvt_onnx_meta *updates; /* its update bindings: initializer, output of `algorithm` */
-    size_t n_updates;
+    int64_t external_bytes; /* tensors of this size and more go to PATH.data beside it; < 0: none do */
+    /* training_info: a step beside the graph and a graph of initial values, or both NULL; bindings are pairs
+     * of an initialiser (of the graph or of `algorithm`) and an output. */
+    lvt_onnx_writer *algorithm, *initialization;
+    const lvt_onnx_meta *updates, *initials;
+    size_t n_updates, n_initials;
 } lvt_onnx_file;
 /* Writes the model; the data file first, both atomically. LVT_IO, LVT_NOMEM, LVT_USER (2 GiB and more need
  * external data). */

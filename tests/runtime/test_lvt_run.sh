@@ -25,7 +25,7 @@ expect 0 'bench' --help
 expect 0 '^lvt-run [0-9]' --version
 expect 2 'no command given'
 expect 2 'did you mean bench' bnech
-for command in info bench check; do
+for command in info bench check step; do
     expect 0 'Example:' "$command" --help
     expect 2 'usage: lvt-run' "$command"
     expect 1 'nowhere.lvtx' "$command" "$folder/nowhere.lvtx"
@@ -42,6 +42,33 @@ expect 0 'median .* ms a run' bench "$folder/tiny.lvtx" --steps 3 --threads 1 --
 expect 0 'first run done .* after the process started' bench "$folder/tiny.lvtx" --steps 2 --threads 1 --cache "$folder/cache"
 expect 0 'limits .* GFLOP/s, L2 .* memory' bench "$folder/tiny.lvtx" --steps 2 --threads 1 --cache "$folder/cache" --roofline
 expect 1 'nowhere' bench "$folder/tiny.lvtx" --steps 2 --threads 1 --cache "$folder/cache" --svg "$folder/nowhere/r.svg"
+# Three steps are one and, from the states saved after it, two more: on the same inputs, the same bits.
+step=(step "$folder/tiny.lvtx" --threads 1 --cache "$folder/cache")
+expect 0 '^step 3: loss [0-9.]* loss_injection' "${step[@]}" -n 3 --save-inputs "$folder/i" --save-outputs "$folder/o" \
+    --save-states "$folder/s"
+expect 0 '^step 1:' "${step[@]}" -n 1 --inputs "$folder/i" --save-states "$folder/s1"
+expect 0 '^step 3:' "${step[@]}" --inputs "$folder/i" --save-outputs "$folder/o3" --save-states "$folder/s3"
+cmp "$folder/o" "$folder/o3" && cmp "$folder/s" "$folder/s3" || failed=1
+expect 1 '3 steps, 4 are wanted' "${step[@]}" -n 4 --inputs "$folder/i"
+expect 1 'has no input "loss"' "${step[@]}" --inputs "$folder/o"
+expect 1 'there is no tensor for input "y"' "${step[@]}" --inputs "$folder/o"
+expect 1 'no tensor is called like a state' "${step[@]}" --weights "$folder/i"
+if command -v python3 > /dev/null; then
+    python3 -c '
+import json, sys
+d = open(sys.argv[1], "rb").read()
+n = int.from_bytes(d[:8], "little")
+h, out, at = json.loads(d[8:8 + n]), b"", 0
+for k, v in h.items(): # without the first step
+    a, b = v["data_offsets"]
+    part = d[8 + n + a:8 + n + b][(b - a) // 3:]
+    v["shape"][0], v["data_offsets"] = 2, [at, at + len(part)]
+    out, at = out + part, at + len(part)
+t = json.dumps(h).encode()
+open(sys.argv[2], "wb").write(len(t).to_bytes(8, "little") + t + out)' "$folder/i" "$folder/i2"
+    expect 0 '^step 2:' "${step[@]}" --inputs "$folder/i2" --weights "$folder/s1" --save-states "$folder/s12"
+    cmp "$folder/s" "$folder/s12" || failed=1
+fi
 expect 0 'all [0-9]* steps agree' check "$folder/tiny.lvtx" --threads 1 --cache "$folder/cache"
 if command -v python3 > /dev/null; then
     for by in op line step; do

@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# Exported models against lvt-run, in onnxruntime: predict of every model, training steps with their states, both
+# as a graph of states in and out and as training_info. `check_models` in this folder is the long form.
+# usage: test_export.sh SOURCE_FOLDER BUILD_FOLDER
+set -euo pipefail
+SOURCE=$1 BUILD=$2
+here=$SOURCE/tests/onnx
+. "$here/venv.bash"
+WORK=$(mktemp -d)
+trap 'rm -rf "$WORK"' EXIT
+cd "$WORK"
+export XDG_CACHE_HOME=$WORK/cache PYTHONPATH=$here
+
+# compare MODEL ENTRY STEPS OUTPUT_TOLERANCE STATE_TOLERANCE [options of lvtc]
+compare() {
+    local model=$1 entry=$2 steps=$3 tolerance=$4 states=$5 free=()
+    shift 5
+    [ -e "$model.lvtx" ] || "$BUILD/lvtc" "$SOURCE/models/$model.lvt" -o "$model.lvtx"
+    [ -e "$model.$entry.out" ] ||
+        "$BUILD/lvt-run" step "$model.lvtx" --entry "$entry" -n "$steps" --save-inputs "$model.$entry.in" \
+            --save-outputs "$model.$entry.out" --save-states "$model.$entry.states" >/dev/null
+    "$BUILD/lvtc" "$SOURCE/models/$model.lvt" --emit=onnx --entry "$entry" -o "$model.onnx" "$@"
+    [ "$states" = 0 ] || free+=(--states "$model.$entry.states" --state-tolerance "$states")
+    [ "$entry" != predict ] || free+=(--batch-free)
+    "$PYTHON" "$here/lvtonnx.py" "$model.onnx" --inputs "$model.$entry.in" --outputs "$model.$entry.out" \
+        --tolerance "$tolerance" "${free[@]}"
+}
+
+# f32 sums in another order: some 1e-6 a layer.
+for opset in 13 14 15 16 17 18 19 20 21; do compare lvt-tiny predict 1 1e-4 0 --opset $opset; done
+compare lvt-tiny predict 1 1e-4 0 --external-data 1000
+[ -s lvt-tiny.onnx.data ] || { echo "no external data was written"; exit 1; }
+compare lvt-s predict 1 1e-4 0
+compare lvt predict 1 1e-4 0
+# A step at rate 0.1 hands rounding of gradients (clipped at norm 5) on to the next, which amplifies it a few times.
+compare lvt-tiny train_new 4 1e-4 1e-3
+for opset in 13 17 21; do
+    compare lvt-tiny train 4 1e-4 1e-3 --opset $opset
+    compare lvt-tiny train 4 1e-4 1e-3 --opset $opset --training-info
+done
+compare lvt-tiny importance 2 1e-4 1e-3
+compare lvt-s train 3 1e-3 1e-3
+compare lvt-s train 3 1e-3 1e-3 --training-info
+# The graph of initial values draws what the model file says: same formulas, other numbers.
+"$BUILD/lvtc" "$SOURCE/models/lvt-tiny.lvt" --emit=onnx --training-info -o anew.onnx --external-data 1000
+"$PYTHON" - <<'P'
+import numpy as np, onnx
+import lvtonnx
+model = onnx.load("anew.onnx")
+info = model.training_info[0]
+first = lvtonnx.session(onnx.helper.make_model(info.initialization, opset_imports=model.opset_import,
+                                               ir_version=model.ir_version))
+got = dict(zip([o.name for o in first.get_outputs()], first.run(None, {})))
+bound = {b.key: got[b.value] for b in info.initialization_binding}
+have = {t.name: onnx.numpy_helper.to_array(t, ".") for t in [*model.graph.initializer, *info.algorithm.initializer]}
+assert {b.key for b in info.update_binding} <= set(bound) <= set(have)
+for k, v in bound.items():
+    assert v.shape == have[k].shape and v.dtype == have[k].dtype
+    if have[k].std() == 0:
+        assert np.array_equal(v, have[k]), k
+    elif v.size >= 100:  # each deviation of n draws is known to within 1/sqrt(2 n): five times that
+        assert abs(v.std() / have[k].std() - 1) < 5 * np.sqrt(2 / v.size), (k, v.std(), have[k].std())
+        assert not np.array_equal(v, have[k]), k
+print(f"{len(bound)} states drawn anew")
+P
+# A checkpoint's values, names of classes and normalisation.
+"$BUILD/lvt-run" train lvt-tiny.lvtx --data digits --steps 5 --out run -q >/dev/null
+"$BUILD/lvt-run" step lvt-tiny.lvtx --entry predict --inputs lvt-tiny.predict.in --weights run/task-05.safetensors \
+    --save-outputs trained.out >/dev/null
+"$BUILD/lvtc" "$SOURCE/models/lvt-tiny.lvt" --emit=onnx --weights run/task-05.safetensors -o trained.onnx
+"$PYTHON" "$here/lvtonnx.py" trained.onnx --inputs lvt-tiny.predict.in --outputs trained.out --tolerance 1e-4
+"$PYTHON" - <<'P'
+import json, onnx
+meta = {p.key: p.value for p in onnx.load("trained.onnx").metadata_props}
+assert len(json.loads(meta["class_names"])) == 10 and meta["lvt.entry"] == "predict" and "mean" in meta, meta
+P
+# Wrong use is said, not exported.
+expect() { # CODE WORDS COMMAND...
+    local code=$1 words=$2 got=0
+    shift 2
+    "$@" >out.txt 2>&1 || got=$?
+    [ "$got" = "$code" ] && grep -qF -- "$words" out.txt || { cat out.txt; echo "exit code $got: $*"; exit 1; }
+}
+tiny=("$BUILD/lvtc" "$SOURCE/models/lvt-tiny.lvt" --emit=onnx -o no.onnx)
+expect 1 "did you mean predict?" "${tiny[@]}" --entry predct
+expect 1 "predict does not fit" "${tiny[@]}" --entry predict --training-info
+expect 2 "13 to 21" "${tiny[@]}" --opset 12
+expect 1 "stem.conv_bn.0.conv.weight is" "$BUILD/lvtc" "$SOURCE/models/lvt-s.lvt" --emit=onnx \
+    --weights run/task-05.safetensors -o no.onnx
+[ ! -e no.onnx ] || { echo "something was written"; exit 1; }
