@@ -52,6 +52,7 @@ enum {
     OPT_EXTERNAL,
     OPT_SEED,
     OPT_FREEZE,
+    OPT_EXACT,
     OPT_VERSION
 };
 
@@ -78,6 +79,7 @@ static const struct option long_options[] = {{"output", required_argument, NULL,
                                              {"external-data", required_argument, NULL, OPT_EXTERNAL},
                                              {"seed", required_argument, NULL, OPT_SEED},
                                              {"freeze", no_argument, NULL, OPT_FREEZE},
+                                             {"exact", no_argument, NULL, OPT_EXACT},
                                              {0}};
 
 static void help(void) {
@@ -101,6 +103,10 @@ static void help(void) {
         "      --emit=KIND       program (default), ir: IR text after --stop-after, by default before any "
         "pass,\n"
         "                        or onnx\n"
+        "\n"
+        "      --exact           no kernels with larger rounding errors than plain sums have: convolutions "
+        "without\n"
+        "                        Winograd\n"
         "\n"
         "With --emit=onnx:\n"
         "      --entry NAME      what is exported (default: predict). An entry that updates state becomes a "
@@ -263,6 +269,9 @@ static lvt_status parse(command *c, int argc, char **argv, lvt_diag *diag, bool 
         }
         case OPT_FREEZE:
             c->freeze = true;
+            break;
+        case OPT_EXACT:
+            c->compile.exact = true;
             break;
         case OPT_FIXED:
             c->fixed_batch = true;

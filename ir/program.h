@@ -1,8 +1,9 @@
 /* A compiled program: what the passes make, what the file holds, what the runtime runs.
  *
  * Invariants: data, never code; every index and offset is checked by lvt_program_verify before anything uses
- * it; the plan is valid for any machine (machine code and kernel choice inside a family belong to the
- * runtime). May not know: how a pass found the plan, how a kernel does its work. */
+ * it; the plan is valid for any machine (machine code belongs to the runtime, and so does the standard way
+ * where a kernel library lacks a variant). May not know: how a pass found the plan, how a kernel does its
+ * work. */
 #ifndef LVT_IR_PROGRAM_H
 #define LVT_IR_PROGRAM_H
 
@@ -23,6 +24,18 @@ const char *lvt_family_name(lvt_family f);
  * a static text: the reason a faster family refused. */
 lvt_family lvt_family_for(const lvt_graph *g, lvt_node_id n, const char **why);
 
+/* How a family runs a step, where it has several ways: rows of variants.def. */
+typedef enum lvt_variant {
+    LVT_VARIANT_STANDARD, /* of convolutions: direct, on images as they lie */
+    LVT_VARIANT_WINOGRAD, /* F(4x4, 3x3), on images copied to blocks of channels */
+    LVT_VARIANT_BLOCKED,  /* direct, on images copied to blocks of channels */
+    LVT_N_VARIANTS
+} lvt_variant;
+const char *lvt_variant_name(lvt_variant v);
+/* Whether that family may run the node in that way; the standard one always may. *why (may be NULL) gets a
+ * static text where the answer is no. */
+bool lvt_variant_legal(const lvt_graph *g, lvt_node_id n, lvt_family f, lvt_variant v, const char **why);
+
 /* Where a value lives. A view shares the place of what it views, with its own offset and strides. */
 typedef enum lvt_place_kind {
     LVT_PLACE_NOWHERE,  /* not needed at run time (dead, or inside nothing) */
@@ -42,7 +55,7 @@ typedef struct lvt_place {
 /* One piece of work, in order. */
 typedef struct lvt_step {
     lvt_node_id node;
-    uint8_t family;
+    uint8_t family, variant;
 } lvt_step;
 
 /* A state that is not updated in place: after the last step, copy `value` to state `state`. */
@@ -71,7 +84,7 @@ typedef struct lvt_compiled {
                            checkpoints */
     uint32_t version;   /* of the file format */
 } lvt_compiled;
-enum { LVT_PROGRAM_VERSION = 2 };
+enum { LVT_PROGRAM_VERSION = 3 };
 
 void lvt_compiled_free(lvt_compiled *p);
 /* Fills in hash and version: of what is computed and how, not of names of values, places in the model file or

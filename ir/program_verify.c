@@ -143,6 +143,9 @@ static bool check_steps(checker *c) {
         else if (s->family != LVT_FAMILY_INTERP && (s->family != can || can == LVT_FAMILY_NONE))
             PROBLEM(c, v, "E624", VALUE_FORMAT "family %s does not run this%s%s", VALUE_ARGS(c, v),
                     lvt_family_name((lvt_family)s->family), why ? ": " : "", why ? why : "");
+        else if (!lvt_variant_legal(c->g, s->node, (lvt_family)s->family, (lvt_variant)s->variant, &why))
+            PROBLEM(c, v, "E624", VALUE_FORMAT "cannot run in the way %s: %s", VALUE_ARGS(c, v),
+                    lvt_variant_name((lvt_variant)s->variant), why);
     }
     return true;
 }

@@ -1,4 +1,5 @@
-/* Which family runs a node: the rows of providers.def and their predicates.
+/* Which family runs a node and in which ways it can: the rows of providers.def and variants.def, and their
+ * predicates.
  *
  * Invariant: an answer depends on the node, its types and its body alone, so compiler and runtime, asked on
  * different machines, say the same. May not know: oneDNN, LLVM; a predicate states what runtime/ promises to
@@ -6,6 +7,8 @@
 #include "program.h"
 #include "loop.h"
 #include "op.h"
+
+#include <string.h>
 
 const char *lvt_family_name(lvt_family f) {
     static const char *const names[] = {[LVT_FAMILY_NONE] = "none",
@@ -67,6 +70,30 @@ static const char *lvt_accept_attention(const lvt_graph *g, const lvt_node *n) {
     return NULL;
 }
 
+/* ---- predicates of variants: NULL where the variant computes what the node says
+ * ----------------------------
+ */
+
+static const char *lvt_can_block(const lvt_graph *g, const lvt_node *n) {
+    (void)g;
+    (void)n;
+    return NULL;
+}
+
+/* oneDNN 2.6.3 computes wrong numbers for the gradient of the image with other paddings than 1. */
+static const char *lvt_can_winograd(const lvt_graph *g, const lvt_node *n) {
+    lvt_window w = lvt_window_of(n);
+    bool fits = w.groups == 1;
+    if (n->op != LVT_OP_conv2d_grad_weight)
+        memcpy(w.kernel, &g->values[n->operands[1]].type.dim[2], sizeof w.kernel);
+    for (int i = 0; i < 2; i++)
+        fits = fits && w.kernel[i] == 3 && w.stride[i] == 1 && w.dilation[i] == 1;
+    for (int i = 0; i < 4; i++)
+        fits = fits && w.padding[i] == 1;
+    return fits ? NULL
+                : "Winograd is for kernels of 3x3 with stride 1, padding 1, no dilation and one group";
+}
+
 /* ---- the table --------------------------------------------------------------------------------------------
  */
 
@@ -99,4 +126,36 @@ lvt_family lvt_family_for(const lvt_graph *g, lvt_node_id id, const char **why) 
     }
     *why = reason ? reason : "no kernel of its own; fusion takes what is pointwise or a reduction";
     return LVT_FAMILY_INTERP;
+}
+
+typedef struct way {
+    lvt_op op;
+    lvt_family family;
+    lvt_variant variant;
+    const char *(*refuses)(const lvt_graph *g, const lvt_node *n);
+} way;
+
+static const way ways[] = {
+#define LVT_VARIANT(op, family, variant, predicate)                                                          \
+    {LVT_OP_##op, LVT_FAMILY_##family, LVT_VARIANT_##variant, predicate},
+#include "variants.def"
+};
+
+const char *lvt_variant_name(lvt_variant v) {
+    static const char *const names[] = {[LVT_VARIANT_STANDARD] = "standard",
+                                        [LVT_VARIANT_WINOGRAD] = "winograd",
+                                        [LVT_VARIANT_BLOCKED] = "blocked"};
+    return (unsigned)v < LVT_N_VARIANTS ? names[v] : "?";
+}
+
+bool lvt_variant_legal(const lvt_graph *g, lvt_node_id id, lvt_family f, lvt_variant v, const char **why) {
+    const lvt_node *n = &g->nodes[id];
+    const char *refusal = v == LVT_VARIANT_STANDARD ? NULL : "this family has no such variant of the op";
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        if (ways[i].op == n->op && ways[i].family == f && ways[i].variant == v)
+            refusal = ways[i].refuses(g, n);
+    }
+    if (why)
+        *why = refusal;
+    return !refusal;
 }

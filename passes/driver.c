@@ -61,6 +61,7 @@ static lvt_status run_entry(driver *d, const lvt_pass_info *info, uint32_t entry
                     .explain = o->explain ? &d->explain : NULL,
                     .memory = o->memory_report ? &d->memory : NULL,
                     .plan = &d->plans[entry],
+                    .exact = o->exact,
                     .status = LVT_INTERNAL};
     if (!ctx.arena) {
         lvt_pass_nomem(&ctx);

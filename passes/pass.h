@@ -31,6 +31,7 @@ typedef struct lvt_pass {
     lvt_text *explain; /* where passes say what they did and why not more; NULL: nobody listens */
     lvt_text *memory;  /* the memory report of pass plan; NULL: nobody listens */
     lvt_plan *plan;    /* of this entry: layout fills strides, assign families, schedule steps, plan places */
+    bool exact;        /* no variants with larger rounding errors */
     lvt_status status; /* preset to LVT_INTERNAL: what a pass that returns NULL failed of */
 } lvt_pass;
 
@@ -49,6 +50,7 @@ lvt_graph *lvt_pass_unify_shapes(lvt_pass *ctx, const lvt_graph *in);
 lvt_graph *lvt_pass_fuse_pointwise(lvt_pass *ctx, const lvt_graph *in);
 lvt_graph *lvt_pass_layout(lvt_pass *ctx, const lvt_graph *in);
 lvt_graph *lvt_pass_assign(lvt_pass *ctx, const lvt_graph *in);
+lvt_graph *lvt_pass_choose(lvt_pass *ctx, const lvt_graph *in);
 lvt_graph *lvt_pass_schedule(lvt_pass *ctx, const lvt_graph *in);
 lvt_graph *lvt_pass_hoist(lvt_pass *ctx, const lvt_graph *in);
 lvt_graph *lvt_pass_plan(lvt_pass *ctx, const lvt_graph *in);
@@ -74,6 +76,7 @@ typedef struct lvt_compile_options {
     const char *dump_after; /* name of a pass, "all", or NULL: the module's text after it goes to `report` */
     bool verify_each;       /* the verifier after every pass */
     bool time_passes, explain, memory_report;
+    bool exact;     /* no kernels with larger rounding errors than plain sums of products have (Winograd) */
     int pass_limit; /* > 0: of the passes that only improve (fold, simplify, cse, fuse-pointwise) run the
                        first so many, counted over all entries: for finding the pass that breaks something. 0:
                        no limit */

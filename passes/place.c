@@ -169,8 +169,11 @@ void lvt_plan_print(const lvt_plan *p, lvt_text *out) {
         print_place(p, v, out);
     for (uint32_t i = 0; i < p->n_steps; i++) {
         const lvt_node *n = &p->graph->nodes[p->steps[i].node];
-        lvt_text_add(out, "#   step %u: %%%u = %s on %s\n", i, n->result, lvt_op_of(n)->name,
+        lvt_text_add(out, "#   step %u: %%%u = %s on %s", i, n->result, lvt_op_of(n)->name,
                      lvt_family_name((lvt_family)p->steps[i].family));
+        if (p->steps[i].variant)
+            lvt_text_add(out, ", %s", lvt_variant_name((lvt_variant)p->steps[i].variant));
+        lvt_text_add(out, "\n");
     }
     for (uint32_t i = 0; i < p->n_stores; i++)
         lvt_text_add(out, "#   store state %u from %%%u\n", p->stores[i].state, p->stores[i].value);

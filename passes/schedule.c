@@ -24,7 +24,7 @@ lvt_graph *lvt_pass_assign(lvt_pass *ctx, const lvt_graph *in) {
         lvt_family family = lvt_family_for(in, i, &why);
         if (why == lvt_loop_no_memory)
             return lvt_pass_nomem(ctx);
-        p->steps[p->n_steps++] = (lvt_step){i, (uint8_t)family};
+        p->steps[p->n_steps++] = (lvt_step){.node = i, .family = (uint8_t)family};
         char type[LVT_TYPE_TEXT];
         lvt_text_add(ctx->explain, "%s: %s -> %s on %s", in->name ? in->name : "", lvt_op_of(n)->name,
                      lvt_type_text(&in->values[n->result].type, type), lvt_family_name(family));

@@ -11,7 +11,7 @@ static const char about[] =
     "state, the memory and arithmetic of one run of each entry, the settings it was compiled with, and "
     "which\n"
     "kernel families run its steps (interp is the slow reference: a step there is worth a look with\n"
-    "`lvtc --explain`).\n\n"
+    "`lvtc --explain`) and how many of a family's run in another way than its standard one.\n\n"
     "Example: lvt-run info models/lvt-s.lvtx --states";
 
 static void family_counts(const lvt_plan *plan, uint32_t counts[LVT_N_FAMILIES]) {
@@ -19,6 +19,14 @@ static void family_counts(const lvt_plan *plan, uint32_t counts[LVT_N_FAMILIES])
         counts[f] = 0;
     for (uint32_t i = 0; i < plan->n_steps; i++)
         counts[plan->steps[i].family]++;
+}
+
+/* Steps of the family that run in that way. */
+static uint32_t variant_count(const lvt_plan *plan, int family, int variant) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < plan->n_steps; i++)
+        n += plan->steps[i].family == family && plan->steps[i].variant == variant;
+    return n;
 }
 
 static void count_states(const lvt_module *m, bool trainable, int64_t *elements, uint32_t *tensors,
@@ -74,6 +82,11 @@ static void print_text(const lvt_program *p, const char *path, bool states) {
         for (int f = 0; f < LVT_N_FAMILIES; f++) {
             if (counts[f])
                 printf(" %u %s", counts[f], lvt_family_name((lvt_family)f));
+            for (int v = LVT_VARIANT_STANDARD + 1; v < LVT_N_VARIANTS; v++) {
+                uint32_t n = variant_count(plan, f, v);
+                if (n)
+                    printf(" (%u %s)", n, lvt_variant_name((lvt_variant)v));
+            }
         }
         if (plan->n_prologue)
             printf("; the first %u run once, and keep %.2f MiB", plan->n_prologue,

@@ -33,6 +33,7 @@ typedef struct lvt_kernel_request {
     const lvt_view *operands, *results;
     const bool *steady; /* one an operand: the same at every run until prepare() is called again. NULL: none is */
     int threads; /* size of the team at run time */
+    lvt_variant variant;
     lvt_diag *diag;
     lvt_pos at;
 } lvt_kernel_request;

@@ -231,6 +231,7 @@ static lvt_status make_kernels(lvt_session *s, lvt_session_entry *e, lvt_arena *
                                 views + n->n_operands,
                                 steady,
                                 s->threads,
+                                (lvt_variant)plan->steps[i].variant,
                                 diag,
                                 lvt_module_pos(plan->graph->module, n->loc)};
         lvt_family family = s->program->interpret ? LVT_FAMILY_INTERP : (lvt_family)plan->steps[i].family;

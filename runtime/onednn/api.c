@@ -40,24 +40,24 @@ dnnl_status_t lvt_pd_matmul(lvt_onednn *c, lvt_md_ref a, lvt_md_ref b, lvt_md_re
     return dnnl_matmul_primitive_desc_create(out, c->engine, a, b, NULL, y, c->attr);
 }
 
-dnnl_status_t lvt_pd_conv(lvt_onednn *c, lvt_op kind, lvt_md_ref x, lvt_md_ref w, lvt_md_ref y,
-                          const lvt_conv_shape *s, dnnl_primitive_desc_t *out) {
+dnnl_status_t lvt_pd_conv(lvt_onednn *c, lvt_op kind, dnnl_alg_kind_t algorithm, lvt_md_ref x, lvt_md_ref w,
+                          lvt_md_ref y, const lvt_conv_shape *s, dnnl_primitive_desc_t *out) {
     dnnl_primitive_desc_t forward;
     dnnl_status_t status = dnnl_convolution_forward_primitive_desc_create(
-        &forward, c->engine, dnnl_forward_training, dnnl_convolution_direct, x, w, NULL, y, s->stride,
-        s->dilation, s->before, s->after, c->attr);
+        &forward, c->engine, dnnl_forward_training, algorithm, x, w, NULL, y, s->stride, s->dilation,
+        s->before, s->after, c->attr);
     if (status != dnnl_success || kind == LVT_OP_conv2d) {
         *out = status == dnnl_success ? forward : NULL;
         return status;
     }
     if (kind == LVT_OP_conv2d_grad_input)
-        status = dnnl_convolution_backward_data_primitive_desc_create(out, c->engine, dnnl_convolution_direct,
-                                                                      x, w, y, s->stride, s->dilation,
-                                                                      s->before, s->after, forward, c->attr);
+        status = dnnl_convolution_backward_data_primitive_desc_create(out, c->engine, algorithm, x, w, y,
+                                                                      s->stride, s->dilation, s->before,
+                                                                      s->after, forward, c->attr);
     else
         status = dnnl_convolution_backward_weights_primitive_desc_create(
-            out, c->engine, dnnl_convolution_direct, x, w, NULL, y, s->stride, s->dilation, s->before,
-            s->after, forward, c->attr);
+            out, c->engine, algorithm, x, w, NULL, y, s->stride, s->dilation, s->before, s->after, forward,
+            c->attr);
     dnnl_primitive_desc_destroy(forward);
     return status;
 }
@@ -91,13 +91,12 @@ dnnl_status_t lvt_pd_matmul(lvt_onednn *c, lvt_md_ref a, lvt_md_ref b, lvt_md_re
     return status == dnnl_success ? dnnl_primitive_desc_create(out, &d, c->attr, c->engine, NULL) : status;
 }
 
-dnnl_status_t lvt_pd_conv(lvt_onednn *c, lvt_op kind, lvt_md_ref x, lvt_md_ref w, lvt_md_ref y,
-                          const lvt_conv_shape *s, dnnl_primitive_desc_t *out) {
+dnnl_status_t lvt_pd_conv(lvt_onednn *c, lvt_op kind, dnnl_alg_kind_t algorithm, lvt_md_ref x, lvt_md_ref w,
+                          lvt_md_ref y, const lvt_conv_shape *s, dnnl_primitive_desc_t *out) {
     dnnl_convolution_desc_t d;
     dnnl_primitive_desc_t forward;
-    dnnl_status_t status =
-        dnnl_dilated_convolution_forward_desc_init(&d, dnnl_forward_training, dnnl_convolution_direct, x, w,
-                                                   NULL, y, s->stride, s->dilation, s->before, s->after);
+    dnnl_status_t status = dnnl_dilated_convolution_forward_desc_init(
+        &d, dnnl_forward_training, algorithm, x, w, NULL, y, s->stride, s->dilation, s->before, s->after);
     if (status == dnnl_success)
         status = dnnl_primitive_desc_create(&forward, &d, c->attr, c->engine, NULL);
     if (status != dnnl_success || kind == LVT_OP_conv2d) {
@@ -105,11 +104,11 @@ dnnl_status_t lvt_pd_conv(lvt_onednn *c, lvt_op kind, lvt_md_ref x, lvt_md_ref w
         return status;
     }
     if (kind == LVT_OP_conv2d_grad_input)
-        status = dnnl_dilated_convolution_backward_data_desc_init(
-            &d, dnnl_convolution_direct, x, w, y, s->stride, s->dilation, s->before, s->after);
+        status = dnnl_dilated_convolution_backward_data_desc_init(&d, algorithm, x, w, y, s->stride,
+                                                                  s->dilation, s->before, s->after);
     else
-        status = dnnl_dilated_convolution_backward_weights_desc_init(
-            &d, dnnl_convolution_direct, x, w, NULL, y, s->stride, s->dilation, s->before, s->after);
+        status = dnnl_dilated_convolution_backward_weights_desc_init(&d, algorithm, x, w, NULL, y, s->stride,
+                                                                     s->dilation, s->before, s->after);
     if (status == dnnl_success)
         status = dnnl_primitive_desc_create(out, &d, c->attr, c->engine, forward);
     dnnl_primitive_desc_destroy(forward);
@@ -141,10 +140,19 @@ lvt_at lvt_packed_at(lvt_onednn_kernel *k, const lvt_kernel_request *r, lvt_at p
     return lvt_at_steady(r, plain) ? lvt_kept_at(k, bytes) : lvt_scratch_at(k, bytes);
 }
 
-bool lvt_pd_is_reference(dnnl_primitive_desc_t pd) {
+/* What oneDNN calls the implementation; "" when it does not say. */
+static const char *implementation(dnnl_primitive_desc_t pd) {
     const char *info = NULL;
-    if (dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, (void *)&info) != dnnl_success || !info)
-        return false;
+    bool said = dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, (void *)&info) == dnnl_success;
+    return said && info ? info : "";
+}
+
+bool lvt_pd_is_winograd(dnnl_primitive_desc_t pd) {
+    return strstr(implementation(pd), "wino") != NULL;
+}
+
+bool lvt_pd_is_reference(dnnl_primitive_desc_t pd) {
+    const char *info = implementation(pd);
     return !strncmp(info, "ref", 3) || strstr(info, ":ref") != NULL;
 }
 

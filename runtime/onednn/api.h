@@ -42,9 +42,9 @@ typedef struct lvt_conv_shape {
     dnnl_dims_t stride, dilation, before, after; /* rows, columns; dilation counts from 0 as in oneDNN */
 } lvt_conv_shape;
 /* kind: LVT_OP_conv2d, _grad_input or _grad_weight; x, w, y are the descriptors of image, weights and result
- * whichever of them is computed. */
-dnnl_status_t lvt_pd_conv(lvt_onednn *c, lvt_op kind, lvt_md_ref x, lvt_md_ref w, lvt_md_ref y,
-                          const lvt_conv_shape *s, dnnl_primitive_desc_t *out);
+ * whichever of them is computed. algorithm: dnnl_convolution_direct or _winograd. */
+dnnl_status_t lvt_pd_conv(lvt_onednn *c, lvt_op kind, dnnl_alg_kind_t algorithm, lvt_md_ref x, lvt_md_ref w,
+                          lvt_md_ref y, const lvt_conv_shape *s, dnnl_primitive_desc_t *out);
 
 /* ---- the kernel -------------------------------------------------------------------------------------------
  */
@@ -102,6 +102,7 @@ bool lvt_at_steady(const lvt_kernel_request *r, lvt_at at);
 /* True when the implementation is oneDNN's plain C++ reference, which is hundreds of times slower than the
  * others. */
 bool lvt_pd_is_reference(dnnl_primitive_desc_t pd);
+bool lvt_pd_is_winograd(dnnl_primitive_desc_t pd);
 
 /* Fill an empty kernel for the node. */
 dnnl_status_t lvt_onednn_matmul(lvt_onednn_kernel *k, const lvt_kernel_request *r);

@@ -1,5 +1,8 @@
 /* Convolutions on oneDNN: channels-last images, weights kept plain in the program's state.
  *
+ * Variants (ir/variants.def) let the primitive choose the layout of images as well, blocks of channels; the
+ * images are copied to and from it. Where the library has no such primitive the standard way runs.
+ *
  * The weights' layout inside is the primitive's own choice; a reorder before (or, for their gradient, after)
  * costs a few hundredths of the convolution with large batches, and nothing where weights are steady. Images
  * that are not packed channels-last are packed when the primitive would otherwise fall to its reference. May
@@ -39,15 +42,15 @@ typedef struct conv {
     int computed;             /* which of X, W, Y is the result */
     lvt_md plain[N_TENSORS];  /* as the session has them */
     lvt_md packed[N_TENSORS]; /* images: packed channels-last */
-    lvt_md any;               /* weights: the primitive's choice */
+    lvt_md any[N_TENSORS];    /* the primitive's choice */
 } conv;
 
 static void conv_free(conv *c) {
     for (int i = 0; i < N_TENSORS; i++) {
         lvt_md_free(c->plain[i]);
         lvt_md_free(c->packed[i]);
+        lvt_md_free(c->any[i]);
     }
-    lvt_md_free(c->any);
 }
 
 static dnnl_status_t conv_describe(conv *c, const lvt_kernel_request *r) {
@@ -81,6 +84,7 @@ static dnnl_status_t conv_describe(conv *c, const lvt_kernel_request *r) {
         image m = image_of(views[i]);
         c->plain[i] = lvt_md_strided(4, m.dims, c->type[i], m.strides);
         c->packed[i] = lvt_md_strided(4, m.dims, c->type[i], m.packed);
+        c->any[i] = lvt_md_any(4, m.dims, c->type[i]);
     }
     const lvt_view *w = views[W];
     const int64_t *d = w->type.dim, *s = w->strides;
@@ -88,52 +92,88 @@ static dnnl_status_t conv_describe(conv *c, const lvt_kernel_request *r) {
     int64_t strides[5] = {d[0] / groups * s[0], s[0], s[1], s[2], s[3]};
     int skip = groups == 1;
     c->plain[W] = lvt_md_strided(5 - skip, dims + skip, c->type[W], strides + skip);
-    c->any = lvt_md_any(5 - skip, dims + skip, c->type[W]);
-    return c->plain[X] && c->packed[X] && c->plain[Y] && c->packed[Y] && c->plain[W] && c->any
-               ? dnnl_success
-               : dnnl_invalid_arguments;
+    c->any[W] = lvt_md_any(5 - skip, dims + skip, c->type[W]);
+    bool made = c->plain[W] && c->any[W];
+    for (int i = X; i <= Y; i += Y - X)
+        made = made && c->plain[i] && c->packed[i] && c->any[i];
+    return made ? dnnl_success : dnnl_invalid_arguments;
+}
+
+/* The primitive, and which images it wants in another layout than they have. */
+typedef struct form {
+    dnnl_primitive_desc_t pd;
+    lvt_md_ref used[N_TENSORS];
+} form;
+
+static lvt_md_ref chosen(const conv *c, dnnl_primitive_desc_t pd, int i) {
+    static const dnnl_query_t result[N_TENSORS] = {dnnl_query_diff_src_md, dnnl_query_diff_weights_md,
+                                                   dnnl_query_dst_md};
+    static const dnnl_query_t operand[N_TENSORS] = {dnnl_query_src_md, dnnl_query_weights_md,
+                                                    dnnl_query_diff_dst_md};
+    return dnnl_primitive_desc_query_md(pd, i == c->computed ? result[i] : operand[i], 0);
+}
+
+/* The variant that was asked for; false where the library has no such primitive. */
+static bool find_variant(const conv *c, lvt_onednn *context, lvt_variant variant, form *f) {
+    bool winograd = variant == LVT_VARIANT_WINOGRAD;
+    if (!winograd && variant != LVT_VARIANT_BLOCKED)
+        return false;
+    if (lvt_pd_conv(context, c->op, winograd ? dnnl_convolution_winograd : dnnl_convolution_direct, c->any[X],
+                    c->any[W], c->any[Y], &c->shape, &f->pd) != dnnl_success)
+        return false;
+    if (lvt_pd_is_reference(f->pd) || (winograd && !lvt_pd_is_winograd(f->pd))) {
+        dnnl_primitive_desc_destroy(f->pd);
+        return false;
+    }
+    for (int i = 0; i < N_TENSORS; i++)
+        f->used[i] = chosen(c, f->pd, i);
+    return true;
+}
+
+static dnnl_status_t find_standard(const conv *c, lvt_onednn *context, form *f) {
+    /* As they lie first: packed images are the usual case and then both descriptors are equal. */
+    const lvt_md *images = c->plain;
+    dnnl_status_t status = lvt_pd_conv(context, c->op, dnnl_convolution_direct, c->plain[X], c->any[W],
+                                       c->plain[Y], &c->shape, &f->pd);
+    if (status != dnnl_success || lvt_pd_is_reference(f->pd)) {
+        dnnl_primitive_desc_t other = NULL;
+        dnnl_status_t made = lvt_pd_conv(context, c->op, dnnl_convolution_direct, c->packed[X], c->any[W],
+                                         c->packed[Y], &c->shape, &other);
+        if (made == dnnl_success) {
+            if (status == dnnl_success)
+                dnnl_primitive_desc_destroy(f->pd);
+            f->pd = other;
+            images = c->packed;
+        }
+        status = status == dnnl_success ? status : made;
+    }
+    if (status != dnnl_success)
+        return status;
+    f->used[X] = images[X];
+    f->used[Y] = images[Y];
+    f->used[W] = chosen(c, f->pd, W);
+    return dnnl_success;
 }
 
 dnnl_status_t lvt_onednn_conv(lvt_onednn_kernel *k, const lvt_kernel_request *r) {
     conv c = {0};
-    dnnl_primitive_desc_t pd = NULL;
+    form f;
     dnnl_status_t status = conv_describe(&c, r);
-    bool pack[N_TENSORS] = {false, true, false};
-    if (status == dnnl_success) {
-        /* As they lie first: packed images are the usual case and then both descriptors are equal. */
-        dnnl_status_t made = lvt_pd_conv(k->context, c.op, c.plain[X], c.any, c.plain[Y], &c.shape, &pd);
-        if (made != dnnl_success || lvt_pd_is_reference(pd)) {
-            dnnl_primitive_desc_t other = NULL;
-            status = lvt_pd_conv(k->context, c.op, c.packed[X], c.any, c.packed[Y], &c.shape, &other);
-            if (status == dnnl_success) {
-                if (pd)
-                    dnnl_primitive_desc_destroy(pd);
-                pd = other;
-                pack[X] = !dnnl_memory_desc_equal(c.plain[X], c.packed[X]);
-                pack[Y] = !dnnl_memory_desc_equal(c.plain[Y], c.packed[Y]);
-            } else if (made == dnnl_success) {
-                status = dnnl_success;
-            }
-        }
-    }
+    if (status == dnnl_success && !find_variant(&c, k->context, r->variant, &f))
+        status = find_standard(&c, k->context, &f);
     if (status != dnnl_success) {
-        if (pd)
-            dnnl_primitive_desc_destroy(pd);
         conv_free(&c);
         return status;
     }
-    lvt_md_ref used[N_TENSORS] = {
-        pack[X] ? c.packed[X] : c.plain[X],
-        dnnl_primitive_desc_query_md(pd, c.computed == W ? dnnl_query_diff_weights_md : dnnl_query_weights_md,
-                                     0),
-        pack[Y] ? c.packed[Y] : c.plain[Y]};
-    pack[W] = !dnnl_memory_desc_equal(used[W], c.plain[W]);
+    bool pack[N_TENSORS];
     lvt_at at[N_TENSORS];
-    for (int i = 0; i < N_TENSORS; i++)
-        at[i] = pack[i] ? lvt_packed_at(k, r, c.at[i], dnnl_memory_desc_get_size(used[i])) : c.at[i];
+    for (int i = 0; i < N_TENSORS; i++) {
+        pack[i] = !dnnl_memory_desc_equal(f.used[i], c.plain[i]);
+        at[i] = pack[i] ? lvt_packed_at(k, r, c.at[i], dnnl_memory_desc_get_size(f.used[i])) : c.at[i];
+    }
     for (int i = 0; i < N_TENSORS && status == dnnl_success; i++) {
         if (pack[i] && i != c.computed)
-            status = lvt_call_reorder(k, c.plain[i], c.at[i], used[i], at[i]);
+            status = lvt_call_reorder(k, c.plain[i], c.at[i], f.used[i], at[i]);
     }
     static const int args[][N_TENSORS] = {
         [X] = {DNNL_ARG_DIFF_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DIFF_DST},
@@ -141,10 +181,11 @@ dnnl_status_t lvt_onednn_conv(lvt_onednn_kernel *k, const lvt_kernel_request *r)
         [Y] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST},
     };
     if (status == dnnl_success)
-        status = lvt_call_add(k, pd, 3, args[c.computed], used, at);
+        status = lvt_call_add(k, f.pd, 3, args[c.computed], f.used, at);
     if (status == dnnl_success && pack[c.computed])
-        status = lvt_call_reorder(k, used[c.computed], at[c.computed], c.plain[c.computed], c.at[c.computed]);
-    dnnl_primitive_desc_destroy(pd); /* used[W] is a part of it */
+        status =
+            lvt_call_reorder(k, f.used[c.computed], at[c.computed], c.plain[c.computed], c.at[c.computed]);
+    dnnl_primitive_desc_destroy(f.pd); /* descriptors it chose are a part of it */
     conv_free(&c);
     return status;
 }

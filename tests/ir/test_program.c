@@ -71,6 +71,8 @@ VARIANT(step_input, p->steps[4].node = 0; p->n_steps = 5)
 VARIANT(family_wrong, p->steps[0].family = LVT_FAMILY_JIT)
 VARIANT(family_none, p->steps[0].family = LVT_FAMILY_NONE)
 VARIANT(family_far, p->steps[0].family = 77)
+VARIANT(way_of_other_op, p->steps[0].variant = LVT_VARIANT_WINOGRAD)
+VARIANT(way_far, p->steps[0].variant = 99)
 VARIANT(family_of_view, p->steps[4] = ((lvt_step){8, LVT_FAMILY_JIT}); p->n_steps = 5)
 VARIANT(state_transposed, p->places[1].strides[0] = 1; p->places[1].strides[1] = 3)
 VARIANT(state_elsewhere, p->places[1].kind = LVT_PLACE_ARENA)
@@ -134,6 +136,8 @@ static const variant variants[] = {
     {step_input, "E623: e: %0 = input: cannot be a step"},
     {family_wrong, "small.lvt:4:1: error E624: e: %2 = matmul: family jit does not run this"},
     {family_none, "E624: e: %2 = matmul: family none does not run this"},
+    {way_of_other_op, "E624: e: %2 = matmul: cannot run in the way winograd: this family has no such"},
+    {way_far, "E624: e: %2 = matmul: cannot run in the way ?: "},
     {family_far, "E624: e: %2 = matmul: family ? does not run this"},
     {family_of_view, "E624: e: %8 = reshape: family jit does not run this"},
     {state_transposed, "E625: e: %1 = state: does not lie at the start of its own memory"},
@@ -385,8 +389,42 @@ static void test_families(void **state) {
     lvt_module_free(m);
 }
 
+/* Winograd is for 3x3 convolutions with stride 1 and padding 1, of oneDNN's family. */
+static void test_ways(void **state) {
+    (void)state;
+    static const char text[] =
+        "module \"m\" entry @e { %0 = input {index = 0} : f32[1,8,8,4] \"x\" %1 = input {index = 1} : "
+        "f32[6,4,3,3] \"w\" "
+        "%2 = input {index = 2} : f32[1,8,8,6] \"g\" "
+        "%3 = conv2d(%0, %1) {padding = [1]} : f32[1,8,8,6] "
+        "%4 = conv2d_grad_input(%2, %1) {padding = [1, 1], height = 8, width = 8} : f32[1,8,8,4] "
+        "%5 = conv2d_grad_weight(%2, %0) {padding = [1, 1, 1, 1], kernel = [3, 3]} : f32[6,4,3,3] "
+        "%6 = conv2d(%0, %1) {padding = [1], stride = [2]} : f32[1,4,4,6] "
+        "%7 = conv2d(%0, %1) : f32[1,6,6,6] "
+        "%8 = conv2d(%0, %1) {padding = [2], dilation = [2]} : f32[1,8,8,6] "
+        "%9 = conv2d_grad_weight(%2, %0) {padding = [2], kernel = [5, 5]} : f32[6,4,5,5] "
+        "input \"x\" = %0 input \"w\" = %1 input \"g\" = %2 }";
+    static const bool winograd[] = {false, false, false, true, true, true, false, false, false, false};
+    lvt_module *m;
+    assert_int_equal(lvt_read_module("t", text, sizeof text - 1, &m, NULL), LVT_OK);
+    const lvt_graph *g = m->entries[0];
+    assert_int_equal(g->n_nodes, 10);
+    for (lvt_node_id i = 0; i < g->n_nodes; i++) {
+        const char *why;
+        assert_int_equal(lvt_variant_legal(g, i, LVT_FAMILY_ONEDNN, LVT_VARIANT_WINOGRAD, &why), winograd[i]);
+        assert_int_equal(why == NULL, winograd[i]);
+        assert_int_equal(lvt_variant_legal(g, i, LVT_FAMILY_ONEDNN, LVT_VARIANT_BLOCKED, NULL), i >= 3);
+        assert_true(lvt_variant_legal(g, i, LVT_FAMILY_ONEDNN, LVT_VARIANT_STANDARD, &why));
+        assert_false(lvt_variant_legal(g, i, LVT_FAMILY_INTERP, LVT_VARIANT_WINOGRAD, NULL));
+    }
+    assert_string_equal(lvt_variant_name(LVT_VARIANT_WINOGRAD), "winograd");
+    assert_string_equal(lvt_variant_name((lvt_variant)99), "?");
+    lvt_module_free(m);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_variants), cmocka_unit_test(test_replacing),
-                                       cmocka_unit_test(test_prologue), cmocka_unit_test(test_families)};
+                                       cmocka_unit_test(test_prologue), cmocka_unit_test(test_families),
+                                       cmocka_unit_test(test_ways)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

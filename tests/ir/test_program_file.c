@@ -115,6 +115,10 @@ static void test_hash(void **state) {
     assert_int_equal(lvt_program_seal(b, NULL), LVT_OK);
     assert_true(a->hash != b->hash);
     b->plans[0].steps[0].family = LVT_FAMILY_ONEDNN;
+    b->plans[0].steps[0].variant = LVT_VARIANT_WINOGRAD;
+    assert_int_equal(lvt_program_seal(b, NULL), LVT_OK);
+    assert_true(a->hash != b->hash);
+    b->plans[0].steps[0].variant = LVT_VARIANT_STANDARD;
     b->module->states[0].init.b = 2;
     assert_int_equal(lvt_program_seal(b, NULL), LVT_OK);
     assert_true(a->hash != b->hash);
@@ -202,10 +206,10 @@ static void test_messages(void **state) {
     unsigned char *copy = malloc(b.n);
     memcpy(copy, b.data, b.n);
     set(&b, 8, 7, 4);
-    expect_refused(&b, "small.lvtx: error E603: made by a newer lvt (version 7, this is 2)");
+    expect_refused(&b, "small.lvtx: error E603: made by a newer lvt (version 7, this is 3)");
     set(&b, 8, 0, 4);
     expect_refused(&b,
-                   "E603: made by an lvt that is too old (version 0, this is 2): compile the model again");
+                   "E603: made by an lvt that is too old (version 0, this is 3): compile the model again");
     memcpy(b.data, copy, b.n);
     set(&b, 12, 5, 4);
     expect_refused(&b, "E604: the file is damaged: wrong checksum of its header");

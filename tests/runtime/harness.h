@@ -94,10 +94,10 @@ static inline void compare_results(const lvt_node *n, const lvt_view *views, con
     }
 }
 
-/* Makes `node` of g on oneDNN, runs it twice on random values in -1..1, compares with the interpreter: within
- * `relative` of the largest magnitude; both runs must give the same bits. */
-static inline void compare_with_interpreter(lvt_onednn *c, rng *r, const lvt_graph *g, lvt_node_id node,
-                                            bool packed, double relative) {
+/* Makes `node` of g on oneDNN in that variant, runs it twice on random values in -1..1, compares with the
+ * interpreter: within `relative` of the largest magnitude; both runs must give the same bits. */
+static inline void compare_variant(lvt_onednn *c, rng *r, const lvt_graph *g, lvt_node_id node,
+                                   lvt_variant variant, bool packed, double relative) {
     const lvt_node *n = &g->nodes[node];
     placed in[4], out;
     lvt_tensor tensors[4], want;
@@ -133,6 +133,7 @@ static inline void compare_with_interpreter(lvt_onednn *c, rng *r, const lvt_gra
                                       .results = &out.view,
                                       .steady = steady,
                                       .threads = 2,
+                                      .variant = variant,
                                       .diag = diag};
         lvt_kernel *kernel = NULL;
         assert_int_equal(lvt_onednn_make(c, &request, &kernel), LVT_OK);
@@ -164,6 +165,11 @@ static inline void compare_with_interpreter(lvt_onednn *c, rng *r, const lvt_gra
         free(tensors[k].data);
     }
     lvt_diag_free(diag);
+}
+
+static inline void compare_with_interpreter(lvt_onednn *c, rng *r, const lvt_graph *g, lvt_node_id node,
+                                            bool packed, double relative) {
+    compare_variant(c, r, g, node, LVT_VARIANT_STANDARD, packed, relative);
 }
 
 #endif
