@@ -24,7 +24,8 @@ typedef struct command {
     lvt_compile_options compile;
     const char *entry, *weights; /* of --emit=onnx, as what follows */
     int opset;
-    bool fixed_batch, freeze, entry_given, training_info;
+    bool fixed_batch, freeze, entry_given, training_info, preprocessing;
+    const char *mean, *deviation;
     long long external;
     unsigned long long seed;
 } command;
@@ -49,6 +50,9 @@ enum {
     OPT_OPSET,
     OPT_FIXED,
     OPT_TRAINING,
+    OPT_PREPROCESSING,
+    OPT_MEAN,
+    OPT_DEVIATION,
     OPT_EXTERNAL,
     OPT_SEED,
     OPT_FREEZE,
@@ -76,6 +80,9 @@ static const struct option long_options[] = {{"output", required_argument, NULL,
                                              {"opset", required_argument, NULL, OPT_OPSET},
                                              {"fixed-batch", no_argument, NULL, OPT_FIXED},
                                              {"training-info", no_argument, NULL, OPT_TRAINING},
+                                             {"with-preprocessing", no_argument, NULL, OPT_PREPROCESSING},
+                                             {"mean", required_argument, NULL, OPT_MEAN},
+                                             {"deviation", required_argument, NULL, OPT_DEVIATION},
                                              {"external-data", required_argument, NULL, OPT_EXTERNAL},
                                              {"seed", required_argument, NULL, OPT_SEED},
                                              {"freeze", no_argument, NULL, OPT_FREEZE},
@@ -115,6 +122,11 @@ static void help(void) {
         "      --training-info   predict, and beside it the entry (default: train) as training_info with "
         "update\n"
         "                        bindings\n"
+        "      --with-preprocessing  predict takes uint8 pictures and returns probabilities and labels; mean "
+        "and\n"
+        "                        deviation of the pictures are the checkpoint's, or\n"
+        "      --mean LIST, --deviation LIST  one number a channel of pixels in 0..1, such as "
+        "0.51,0.49,0.44\n"
         "      --weights FILE    a checkpoint of lvt-run, or any safetensors file with the model's names\n"
         "      --seed N          of the initial values that stand there without --weights (1)\n"
         "      --opset N         13 to 21 (17)\n"
@@ -177,7 +189,7 @@ static lvt_status usage(lvt_diag *diag, const char *what, const char *value) {
 }
 
 static lvt_status unknown_option(lvt_diag *diag, const char *given) {
-    const char *names[32];
+    const char *names[sizeof long_options / sizeof *long_options];
     char word[64];
     size_t n = 0, length = strcspn(given, "=");
     for (; long_options[n].name; n++)
@@ -278,6 +290,15 @@ static lvt_status parse(command *c, int argc, char **argv, lvt_diag *diag, bool 
             break;
         case OPT_TRAINING:
             c->training_info = true;
+            break;
+        case OPT_PREPROCESSING:
+            c->preprocessing = true;
+            break;
+        case OPT_MEAN:
+            c->mean = optarg;
+            break;
+        case OPT_DEVIATION:
+            c->deviation = optarg;
             break;
         case OPT_PASSES:
             for (const lvt_pass_info *p = lvt_pass_table; p->name; p++)
@@ -473,7 +494,10 @@ static lvt_status emit_onnx(const command *c, lvt_diag *diag) {
                                 .weights_path = c->weights,
                                 .external_bytes = c->external,
                                 .training_info = c->training_info,
-                                .inference = inference};
+                                .inference = inference,
+                                .with_preprocessing = c->preprocessing,
+                                .mean = c->mean,
+                                .deviation = c->deviation};
     if (status == LVT_OK && !options.path)
         status = lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
     if (status == LVT_OK)

@@ -2,9 +2,9 @@
 #include "frontend/onnx/export.h"
 #include "frontend/onnx/emit.h"
 #include "frontend/onnx/initial.h"
+#include "frontend/onnx/pictures.h"
 #include "ir/init.h"
 
-#include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -292,7 +292,9 @@ static lvt_status emit_nodes(lvt_emitter *e, const lvt_onnx_options *o, lvt_diag
         lvt_pos at = lvt_module_pos(m, n->loc);
         lvt_status one = LVT_OK;
         e->w.place = at.file ? lvt_onnx_text(&e->w, "%s:%u", at.file, at.line) : NULL;
-        e->scope = scopes[i] = n->op == LVT_OP_state ? state_scope(e, n) : scope_of(e, n, scopes, owners);
+        e->scope = scopes[i] = n->op == LVT_OP_state   ? state_scope(e, n)
+                               : n->op == LVT_OP_input ? e->g->inputs[lvt_attr_get(n, "index")->i].name
+                                                       : scope_of(e, n, scopes, owners);
         for (uint32_t k = 0; k < n->n_results; k++)
             e->values[n->result + k].scope = e->scope;
         bool ready = true; /* what hangs on a node that could not be written is not reported again */
@@ -376,8 +378,15 @@ static void emit_shapes(lvt_emitter *e) {
 
 /* ---- metadata ---- */
 
-static size_t metadata(lvt_emitter *e, const lvt_graph *g, const lvt_onnx_options *o, lvt_onnx_meta *meta,
-                       size_t most) {
+static const char *numbers(lvt_emitter *e, const double *x, int n) {
+    const char *list = "";
+    for (int i = 0; i < n; i++)
+        list = lvt_onnx_text(&e->w, "%s%s%.9g", list, i ? "," : "", x[i]);
+    return lvt_onnx_text(&e->w, "[%s]", list);
+}
+
+static size_t metadata(lvt_emitter *e, const lvt_graph *g, const lvt_onnx_options *o,
+                       const lvt_onnx_pictures *p, lvt_onnx_meta *meta, size_t most) {
     const lvt_module *m = g->module;
     size_t n = 0;
     meta[n++] = (lvt_onnx_meta){"lvt.model", m->name};
@@ -385,19 +394,25 @@ static size_t metadata(lvt_emitter *e, const lvt_graph *g, const lvt_onnx_option
     if (o->training_info)
         meta[n++] = (lvt_onnx_meta){"lvt.training_entry", o->entry};
     meta[n++] = (lvt_onnx_meta){"lvt.version", o->version};
-    for (uint32_t s = 0; s < m->n_settings && n < most - 4; s++)
+    for (uint32_t s = 0; s < m->n_settings && n < most - 7; s++)
         meta[n++] = (lvt_onnx_meta){lvt_onnx_text(&e->w, "lvt.setting.%s", m->settings[s].name),
                                     m->settings[s].value};
-    cJSON *root = o->weights && o->weights->metadata ? cJSON_Parse(o->weights->metadata) : NULL;
-    static const char *const keys[] = {"class_names", "mean", "deviation"};
-    for (int k = 0; k < 3; k++) {
-        const cJSON *item = root ? cJSON_GetObjectItemCaseSensitive(root, keys[k]) : NULL;
-        char *text = item ? cJSON_PrintUnformatted(item) : NULL;
-        if (text)
-            meta[n++] = (lvt_onnx_meta){keys[k], lvt_onnx_text(&e->w, "%s", text)};
-        cJSON_free(text);
+    if (p->channels) {
+        meta[n++] = (lvt_onnx_meta){"mean", numbers(e, p->mean, p->channels)};
+        meta[n++] = (lvt_onnx_meta){"deviation", numbers(e, p->deviation, p->channels)};
     }
-    cJSON_Delete(root);
+    if (o->with_preprocessing)
+        meta[n++] = (lvt_onnx_meta){"lvt.preprocessing", "(pixel / 255 - mean) / deviation"};
+    if (p->class_names)
+        meta[n++] = (lvt_onnx_meta){"class_names", p->class_names};
+    if (p->learned) {
+        const char *list = "";
+        for (int c = 0; c < p->classes; c++)
+            if (p->learned[c])
+                list = lvt_onnx_text(&e->w, "%s%s%d", list, *list ? "," : "", c);
+        meta[n++] = (lvt_onnx_meta){"classes", lvt_onnx_text(&e->w, "%d", p->classes)};
+        meta[n++] = (lvt_onnx_meta){"classes_learned", lvt_onnx_text(&e->w, "[%s]", list)};
+    }
     return n;
 }
 
@@ -476,21 +491,31 @@ static lvt_status export_model(lvt_emitter *e, const lvt_module *m, const lvt_mo
                          "--training-info wants an entry that updates states, and %s that updates none: "
                          "%s does not fit",
                          o->inference, g->n_updates ? g->name : step->name);
-    size_t most = m->n_settings + 9;
+    size_t most = m->n_settings + 12;
     lvt_onnx_begin(&e->w, e->arena, o->opset, name);
     e->states = training ? LVT_ONNX_INITIALIZERS : g->n_updates ? LVT_ONNX_INPUTS : LVT_ONNX_CONSTANTS;
     e->state_names = lvt_onnx_alloc(&e->w, (m->n_states + 1u) * sizeof *e->state_names);
     lvt_onnx_meta *meta = lvt_onnx_alloc(&e->w, most * sizeof *meta), *none, *updates = NULL;
     if (e->w.no_memory)
         return LVT_NOMEM;
-    lvt_status status = export_entry(e, g, other ? lvt_module_find_entry(other, name) : NULL, o, &none, diag);
+    lvt_onnx_pictures pictures;
+    lvt_status status = lvt_onnx_pictures_read(&pictures, o->weights, o->mean, o->deviation, e->arena, diag);
+    const lvt_graph *h = other ? lvt_module_find_entry(other, name) : NULL;
+    if (status == LVT_OK && o->with_preprocessing) {
+        g = lvt_onnx_take_pictures(g, &pictures, e->arena, diag);
+        h = g && h ? lvt_onnx_take_pictures(h, &pictures, e->arena, diag) : NULL;
+        if (!g)
+            return lvt_diag_errors(diag) ? LVT_USER : LVT_NOMEM;
+    }
+    if (status == LVT_OK)
+        status = export_entry(e, g, h, o, &none, diag);
     lvt_emitter s = {.arena = e->arena, .states = e->states, .state_names = e->state_names};
     lvt_onnx_writer initial;
     lvt_onnx_file file = {.path = o->path,
                           .producer_version = o->version,
                           .external_bytes = o->external_bytes,
                           .meta = meta,
-                          .n_meta = metadata(e, g, o, meta, most)};
+                          .n_meta = metadata(e, g, o, &pictures, meta, most)};
     if (status == LVT_OK && training) {
         forget_dropped(e, m->n_states);
         s.inference = &e->w.graph;

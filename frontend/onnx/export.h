@@ -18,6 +18,8 @@ typedef struct lvt_onnx_options {
     int64_t external_bytes;         /* tensors from this size on lie beside the model; < 0: none */
     bool training_info;             /* the graph is `inference`, `entry` a training step beside it */
     const char *inference;
+    bool with_preprocessing;      /* the inference graph takes uint8 pictures and returns probabilities */
+    const char *mean, *deviation; /* "0.5,0.4,0.3": of the pictures, where weights does not say; or NULL */
 } lvt_onnx_options;
 
 /* The setting that is the batch size of the entry alone: an integer whose name ends in "batch", whose value

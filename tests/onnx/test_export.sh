@@ -74,6 +74,37 @@ import json, onnx
 meta = {p.key: p.value for p in onnx.load("trained.onnx").metadata_props}
 assert len(json.loads(meta["class_names"])) == 10 and meta["lvt.entry"] == "predict" and "mean" in meta, meta
 P
+# Pictures in, probabilities out: as `lvt-run predict` answers, which counts the classes learned so far.
+"$BUILD/lvtc" "$SOURCE/models/lvt-tiny.lvt" --emit=onnx --weights run/task-03.safetensors --with-preprocessing \
+    -o pictures.onnx
+"$BUILD/lvtc" "$SOURCE/models/lvt-tiny.lvt" --emit=onnx --training-info --weights run/task-03.safetensors \
+    --with-preprocessing -o both.onnx
+"$PYTHON" "$here/lvtonnx.py" both.onnx
+"$PYTHON" - "$BUILD/lvt-run" <<'P'
+import json, subprocess, struct, sys, zlib
+import numpy as np
+import lvtonnx
+def png(path, grey):
+    part = lambda kind, data: struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    rows = b"".join(b"\0" + bytes(r) for r in grey)
+    open(path, "wb").write(b"\x89PNG\r\n\x1a\n" + part(b"IHDR", struct.pack(">IIBBBBB", *grey.shape, 8, 0, 0, 0, 0)) +
+                           part(b"IDAT", zlib.compress(rows)) + part(b"IEND", b""))
+x = np.random.default_rng(1).integers(0, 256, (4, 8, 8, 1), np.uint8)
+names = [f"{i}.png" for i in range(4)]
+for n, image in zip(names, x):
+    png(n, image[:, :, 0])
+said = json.loads(subprocess.run([sys.argv[1], "predict", "lvt-tiny.lvtx", "--json", "--checkpoint", "run/task-03.safetensors",
+                                  *names], check=True, capture_output=True).stdout)
+print(lvtonnx.check("pictures.onnx"))
+got = lvtonnx.Model("pictures.onnx").run({"x": x})
+assert got["probabilities"].shape == (4, 10) and np.all(got["probabilities"][:, 6:] == 0)
+for i, s in enumerate(said):
+    assert s["classes"][0]["class"] == got["label"][i], (i, s, got)
+    for c in s["classes"]:
+        assert abs(c["probability"] - got["probabilities"][i, c["class"]]) < 1e-5  # f32
+meta = {p.key: p.value for p in lvtonnx.Model("pictures.onnx").proto.metadata_props}
+assert json.loads(meta["classes_learned"]) == list(range(6)) and len(json.loads(meta["mean"])) == 1, meta
+P
 # Wrong use is said, not exported.
 expect() { # CODE WORDS COMMAND...
     local code=$1 words=$2 got=0
@@ -85,6 +116,10 @@ tiny=("$BUILD/lvtc" "$SOURCE/models/lvt-tiny.lvt" --emit=onnx -o no.onnx)
 expect 1 "did you mean predict?" "${tiny[@]}" --entry predct
 expect 1 "predict does not fit" "${tiny[@]}" --entry predict --training-info
 expect 2 "13 to 21" "${tiny[@]}" --opset 12
+expect 1 "1 channels are not known" "${tiny[@]}" --with-preprocessing
+expect 1 "mean and deviation are given for 2" "${tiny[@]}" --with-preprocessing --mean 0.5,0.5 --deviation 0.3,0.3
+expect 2 "go together" "${tiny[@]}" --with-preprocessing --mean 0.5
+expect 2 "above 0" "${tiny[@]}" --with-preprocessing --mean 0.5 --deviation=-1
 expect 1 "stem.conv_bn.0.conv.weight is" "$BUILD/lvtc" "$SOURCE/models/lvt-s.lvt" --emit=onnx \
     --weights run/task-05.safetensors -o no.onnx
 [ ! -e no.onnx ] || { echo "something was written"; exit 1; }
