@@ -9,73 +9,116 @@
 #include <math.h>
 #include <string.h>
 
-void lvt_philox(uint64_t seed, uint32_t use, uint32_t a, uint32_t b, uint32_t c, uint32_t out[4]) {
-    uint32_t x[4] = {use, a, b, c}, k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
+static inline void philox(uint64_t seed, uint32_t use, uint32_t a, uint32_t b, uint32_t c, uint32_t out[4]) {
+    uint32_t x0 = use, x1 = a, x2 = b, x3 = c, k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
     for (int round = 0; round < 10; round++) {
-        uint64_t p = (uint64_t)0xD2511F53u * x[0], q = (uint64_t)0xCD9E8D57u * x[2];
-        uint32_t y[4] = {(uint32_t)(q >> 32) ^ x[1] ^ k0, (uint32_t)q, (uint32_t)(p >> 32) ^ x[3] ^ k1,
-                         (uint32_t)p};
-        memcpy(x, y, sizeof x);
+        uint64_t p = (uint64_t)0xD2511F53u * x0, q = (uint64_t)0xCD9E8D57u * x2;
+        x0 = (uint32_t)(q >> 32) ^ x1 ^ k0;
+        x2 = (uint32_t)(p >> 32) ^ x3 ^ k1;
+        x1 = (uint32_t)q;
+        x3 = (uint32_t)p;
         k0 += 0x9E3779B9u;
         k1 += 0xBB67AE85u;
     }
-    memcpy(out, x, sizeof x);
+    out[0] = x0;
+    out[1] = x1;
+    out[2] = x2;
+    out[3] = x3;
 }
 
-/* A contracted a*b+c rounds once instead of twice: the same bits everywhere need it off. */
+void lvt_philox(uint64_t seed, uint32_t use, uint32_t a, uint32_t b, uint32_t c, uint32_t out[4]) {
+    philox(seed, use, a, b, c, out);
+}
+
+/* A contracted a*b+c rounds once instead of twice: the same bits everywhere need it off. What is computed is
+ * written as loops over a batch of lanes without branches, which the compiler turns into vectors as wide as
+ * the processor has: each lane's operations are the same in any of them. */
 #if defined(__GNUC__) && !defined(__clang__)
-#define EXACT __attribute__((optimize("fp-contract=off")))
+#define EXACT __attribute__((optimize("O3,fp-contract=off")))
 #else
 #define EXACT
 #endif
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
+#define WIDE __attribute__((target_clones("default", "avx2", "avx512f")))
+#else
+#define WIDE
+#endif
+
+enum { BATCH = 64 }; /* elements made at a time */
 
 /* log(x), x > 0 normal: x = m 2^e with m in [sqrt(1/2), sqrt(2)), log m = 2 atanh((m - 1) / (m + 1)). */
-EXACT static double exact_log(double x) {
-    int e;
-    double m = frexp(x, &e);
-    if (m < 0.70710678118654752) {
-        m *= 2;
-        e--;
-    }
+static inline double exact_log(double x) {
+    uint64_t bits, shifted;
+    memcpy(&bits, &x, sizeof bits);
+    shifted = bits - UINT64_C(0x3fe6a09e667f3bcd); /* of sqrt(1/2) */
+    uint64_t e = (uint64_t)((int64_t)shifted >> 52);
+    double m, d, dd = 6755399441055744.0; /* 1.5 * 2^52: a small integer added to its bits is added to it */
+    bits -= e << 52;
+    memcpy(&m, &bits, sizeof m);
+    memcpy(&bits, &dd, sizeof bits);
+    bits += e;
+    memcpy(&d, &bits, sizeof d);
     double s = (m - 1) / (m + 1), s2 = s * s, sum = 0;
     for (int k = 23; k >= 1; k -= 2)
         sum = sum * s2 + 1.0 / k;
-    return 2 * s * sum + e * 0.69314718055994531;
+    return 2 * s * sum + (d - dd) * 0.69314718055994531;
 }
 
-/* sin and cos of 2 pi u, u in [0, 1): the nearest eighth turn is taken off, the rest is a Taylor series. */
-EXACT static void exact_sincos(double u, double *sine, double *cosine) {
-    int quarter = (int)(u * 4 + 0.5);
-    double x = (u - quarter * 0.25) * 6.283185307179586, x2 = x * x;
-    double s = 0, c = 0;
-    for (int k = 19; k >= 1; k -= 2) { /* |x| <= pi/4: the first term left out is below 1e-21 */
-        s = 1 - s * x2 / ((k + 1) * (k + 2));
-        c = 1 - c * x2 / (k * (k + 1));
+/* Box and Muller's radius, and sin and cos of 2 pi u, u in [0, 1): the nearest quarter turn is taken off,
+ * the rest, at most pi/4, is a Taylor series whose first term left out is below 1e-21. */
+static inline void normal_pair(uint32_t a, uint32_t b, double *y, double *z) {
+    static const double sine[] = {-1.0 / 6,
+                                  1.0 / 120,
+                                  -1.0 / 5040,
+                                  1.0 / 362880,
+                                  -1.0 / 39916800,
+                                  1.0 / 6227020800.0,
+                                  -1.0 / 1307674368000.0,
+                                  1.0 / 355687428096000.0,
+                                  -1.0 / 121645100408832000.0};
+    static const double cosine[] = {-1.0 / 2,
+                                    1.0 / 24,
+                                    -1.0 / 720,
+                                    1.0 / 40320,
+                                    -1.0 / 3628800,
+                                    1.0 / 479001600,
+                                    -1.0 / 87178291200.0,
+                                    1.0 / 20922789888000.0,
+                                    -1.0 / 6402373705728000.0};
+    double radius = sqrt(-2 * exact_log(((double)a + 1.0) / 4294967296.0));
+    double u = (double)b / 4294967296.0;
+    int32_t quarter = (int32_t)(u * 4 + 0.5);
+    double x = (u - quarter * 0.25) * 6.283185307179586, x2 = x * x, s = 0, c = 0;
+    for (int k = 8; k >= 0; k--) {
+        s = (s + sine[k]) * x2;
+        c = (c + cosine[k]) * x2;
     }
-    s *= x;
-    switch (quarter & 3) {
-    case 0:
-        *sine = s, *cosine = c;
-        break;
-    case 1:
-        *sine = c, *cosine = -s;
-        break;
-    case 2:
-        *sine = -s, *cosine = -c;
-        break;
-    default:
-        *sine = -c, *cosine = s;
-    }
+    s = s * x + x;
+    c = c + 1;
+    double first = quarter & 1 ? s : c, second = quarter & 1 ? c : s;
+    *y = radius * ((quarter + 1) & 2 ? -first : first);
+    *z = radius * (quarter & 2 ? -second : second);
 }
 
-/* Four normals from four words (Box and Muller, 1958). */
-EXACT static void box_muller(const uint32_t words[4], double z[4]) {
-    for (int i = 0; i < 4; i += 2) {
-        double radius = sqrt(-2 * exact_log((words[i] + 1.0) / 4294967296.0)), sine, cosine;
-        exact_sincos(words[i + 1] / 4294967296.0, &sine, &cosine);
-        z[i] = radius * cosine;
-        z[i + 1] = radius * sine;
+/* n normals from n words, n even (Box and Muller, 1958). */
+WIDE EXACT static void box_muller(const uint32_t *words, int n, double *z) {
+    for (int i = 0; i < n / 2; i++)
+        normal_pair(words[2 * i], words[2 * i + 1], &z[2 * i], &z[2 * i + 1]);
+}
+
+/* The words of BATCH / 4 counters from `first` on. */
+WIDE EXACT static void batch_words(uint64_t seed, uint32_t first, const uint32_t stream[2],
+                                   uint32_t words[BATCH]) {
+    uint32_t x[4][BATCH / 4];
+    for (int i = 0; i < BATCH / 4; i++) {
+        uint32_t y[4];
+        philox(seed, first + (uint32_t)i, 0, stream[0], stream[1], y);
+        for (int k = 0; k < 4; k++)
+            x[k][i] = y[k];
     }
+    for (int i = 0; i < BATCH / 4; i++)
+        for (int k = 0; k < 4; k++)
+            words[4 * i + k] = x[k][i];
 }
 
 /* FNV-1a of the name: each state has its own stream. */
@@ -91,39 +134,44 @@ EXACT void lvt_init_fill(const lvt_state *state, uint64_t seed, int64_t begin, i
     lvt_type one = lvt_type_make((lvt_dtype)state->type.dtype, 0, NULL);
     size_t size = lvt_dtype_size((lvt_dtype)one.dtype);
     uint64_t hash = name_hash(state->name);
-    uint32_t stream[2] = {(uint32_t)hash, (uint32_t)(hash >> 32)};
+    uint32_t stream[2] = {(uint32_t)hash, (uint32_t)(hash >> 32)}, words[BATCH];
+    double v[BATCH];
     char *to = packed;
-    for (int64_t i = begin; i < end; i += 4) {
-        double v[4] = {init->a, init->a, init->a, init->a}, z[4];
-        uint32_t words[4];
+    for (int i = 0; i < BATCH; i++)
+        v[i] = init->a;
+    for (int64_t i = begin; i < end; i += BATCH) {
+        int n = end - i < BATCH ? (int)(end - i) : BATCH;
         if (init->kind != LVT_INIT_CONSTANT)
-            lvt_philox(seed, (uint32_t)(i / 4), 0, stream[0], stream[1], words);
+            batch_words(seed, (uint32_t)(i / 4), stream, words);
         if (init->kind == LVT_INIT_UNIFORM) {
-            for (int k = 0; k < 4; k++)
+            for (int k = 0; k < n; k++)
                 v[k] = init->a + (init->b - init->a) * (words[k] / 4294967296.0);
         } else if (init->kind != LVT_INIT_CONSTANT) {
-            box_muller(words, z);
-            for (int k = 0; k < 4; k++) {
+            box_muller(words, BATCH, v);
+            for (int k = 0; k < n && init->kind == LVT_INIT_TRUNCATED_NORMAL; k++) {
                 /* Beyond two deviations an element draws again from counters of its own. */
-                for (uint32_t draw = 1; init->kind == LVT_INIT_TRUNCATED_NORMAL && !(fabs(z[k]) <= 2);
-                     draw++) {
+                for (uint32_t draw = 1; !(fabs(v[k]) <= 2); draw++) {
                     double more[4];
-                    lvt_philox(seed, (uint32_t)(i + k), draw, stream[0], stream[1], words);
-                    box_muller(words, more);
-                    for (int j = 0; j < 4 && !(fabs(z[k]) <= 2); j++)
-                        z[k] = more[j];
+                    uint32_t again[4];
+                    philox(seed, (uint32_t)(i + k), draw, stream[0], stream[1], again);
+                    box_muller(again, 4, more);
+                    for (int j = 0; j < 4 && !(fabs(v[k]) <= 2); j++)
+                        v[k] = more[j];
                 }
-                v[k] = init->a + init->b * z[k];
             }
+            for (int k = 0; k < n; k++)
+                v[k] = init->a + init->b * v[k];
         }
-        for (int64_t k = 0; k < 4 && i + k < end; k++) {
-            if (one.dtype == LVT_F32) {
-                float x = (float)v[k];
-                memcpy(to + (size_t)(i + k) * size, &x, sizeof x);
-            } else {
-                lvt_tensor t = {one, &v[k]};
-                lvt_tensor_store(&t, to + (size_t)(i + k) * size);
-            }
+        if (one.dtype == LVT_F32) {
+            float x[BATCH];
+            for (int k = 0; k < BATCH; k++)
+                x[k] = (float)v[k];
+            memcpy(to + (size_t)i * size, x, (size_t)n * size);
+            continue;
+        }
+        for (int k = 0; k < n; k++) {
+            lvt_tensor t = {one, &v[k]};
+            lvt_tensor_store(&t, to + (size_t)(i + k) * size);
         }
     }
 }

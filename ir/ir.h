@@ -38,6 +38,9 @@ bool lvt_dtype_is_float(lvt_dtype dtype);
 enum { LVT_TYPE_TEXT = 160 };
 /* Writes "f32[64,3,3,3]" (a scalar is "f32[]") and returns buffer. */
 const char *lvt_type_text(const lvt_type *t, char buffer[LVT_TYPE_TEXT]);
+enum { LVT_INT_TEXT = 24 };
+/* Decimal digits of i, as printf has them; returns how many characters. */
+size_t lvt_int_text(int64_t i, char text[LVT_INT_TEXT]);
 /* Result of numpy-style broadcasting of a and b (dtype of a); false when the shapes do not fit. */
 bool lvt_broadcast_types(const lvt_type *a, const lvt_type *b, lvt_type *out);
 

@@ -4,7 +4,6 @@
  * the tokens mean. */
 #include "lex.h"
 
-#include <errno.h>
 #include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,8 +61,43 @@ static const char *digits(const char *p, const char *end) {
     return p;
 }
 
+/* Up to 15 digits and a power of ten up to 22 are doubles themselves, so one product or quotient of them is
+ * rounded once and thereby what strtod gives (Clinger 1990). False: it takes more than that. */
+static bool parse_short(const char *p, double *out) {
+    static const double powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
+                                    1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+    uint64_t value = 0;
+    int n = 0, scale = 0, exponent = 0;
+    bool fraction = false;
+    for (; is_digit(*p) || *p == '.'; p++) {
+        if (*p == '.') {
+            fraction = true;
+            continue;
+        }
+        value = value * 10 + (uint64_t)(*p - '0');
+        scale += fraction;
+        if (++n > 15)
+            return false;
+    }
+    if (*p) { /* e */
+        bool negative = p[1] == '-';
+        p += 1 + (negative || p[1] == '+');
+        for (; is_digit(*p) && exponent < 100; p++)
+            exponent = exponent * 10 + (*p - '0');
+        exponent = negative ? -exponent : exponent;
+    }
+    exponent -= scale;
+    if (exponent < -22 || exponent > 22)
+        return false;
+    *out = exponent < 0 ? (double)value / powers[-exponent] : (double)value * powers[exponent];
+    return true;
+}
+
 /* strtod follows the locale of the program; numbers in a model file have a point everywhere. */
 static double parse_double(const char *text) {
+    double quick;
+    if (parse_short(text, &quick))
+        return quick;
     locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
     if (c == (locale_t)0)
         return strtod(text, NULL);
@@ -110,11 +144,14 @@ static lvt_status lex_number(lvt_lexer *l, lvt_token *t) {
             return mistake(l, t, "E102", "this number is too large");
         return LVT_OK;
     }
-    errno = 0;
-    unsigned long long magnitude = strtoull(buffer, NULL, 10);
-    /* the reader of IR meets the smallest integer as a minus and 2^63 */
-    unsigned long long limit = (unsigned long long)INT64_MAX + (l->mode == LVT_LEX_IR);
-    if (errno || magnitude > limit)
+    uint64_t magnitude = 0, limit = (uint64_t)INT64_MAX + (l->mode == LVT_LEX_IR);
+    bool large = false; /* the reader of IR meets the smallest integer as a minus and 2^63 */
+    for (const char *d = buffer; *d; d++) {
+        unsigned digit = (unsigned)(*d - '0');
+        large |= magnitude > (limit - digit) / 10;
+        magnitude = magnitude * 10 + digit;
+    }
+    if (large)
         return mistake(l, t, "E102", "this integer does not fit in 64 bits");
     t->kind = LVT_TOK_INT;
     t->i = magnitude > INT64_MAX ? INT64_MIN : (int64_t)magnitude;
@@ -183,7 +220,8 @@ static lvt_status lex_punct(lvt_lexer *l, lvt_token *t) {
         l->p += 3;
         return LVT_OK;
     }
-    for (size_t k = 0; l->end - p >= 2 && k < sizeof two / sizeof *two; k++)
+    bool pair = l->end - p >= 2 && p[1] != ' ' && !is_word(p[1]);
+    for (size_t k = 0; pair && k < sizeof two / sizeof *two; k++)
         if (p[0] == two[k][0] && p[1] == two[k][1]) {
             t->punct = LVT_PUNCT2(p[0], p[1]);
             t->length = 2;

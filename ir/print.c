@@ -42,8 +42,8 @@ static void put(out *o, const char *text) {
 }
 
 static void put_int(out *o, int64_t i) {
-    char text[32];
-    put_bytes(o, text, (size_t)snprintf(text, sizeof text, "%lld", (long long)i));
+    char text[LVT_INT_TEXT];
+    put_bytes(o, text, lvt_int_text(i, text));
 }
 
 static void put_value(out *o, lvt_value v) {
@@ -63,7 +63,8 @@ static void put_double(out *o, double x) {
     } else if (isinf(x)) {
         put(o, x < 0 ? "-inf" : "inf");
     } else if (fabs(x) < 1e15 && x == floor(x)) {
-        put_bytes(o, text, (size_t)snprintf(text, sizeof text, "%.0f", x)); /* keeps the sign of -0 */
+        put(o, x == 0 && signbit(x) ? "-" : "");
+        put_int(o, (int64_t)x);
     } else {
         /* most constants are short or were floats, for which 9 digits do */
         snprintf(text, sizeof text, "%.9g", x);
@@ -78,17 +79,22 @@ static void put_double(out *o, double x) {
 
 static void put_string(out *o, const char *s) {
     put(o, "\"");
-    for (; *s; s++) {
-        unsigned char c = (unsigned char)*s;
+    while (*s) {
+        size_t plain = 0; /* most strings have nothing that needs more than copying */
+        while ((unsigned char)s[plain] >= 0x20 && s[plain] != 0x7f && s[plain] != '"' && s[plain] != '\\')
+            plain++;
+        put_bytes(o, s, plain);
+        s += plain;
+        if (!*s)
+            break;
+        unsigned char c = (unsigned char)*s++;
         char text[8];
         if (c == '"' || c == '\\')
             snprintf(text, sizeof text, "\\%c", c);
         else if (c == '\n' || c == '\t' || c == '\r')
             snprintf(text, sizeof text, "\\%c", c == '\n' ? 'n' : c == '\t' ? 't' : 'r');
-        else if (c < 0x20 || c == 0x7f)
-            snprintf(text, sizeof text, "\\x%02x", c);
         else
-            snprintf(text, sizeof text, "%c", c);
+            snprintf(text, sizeof text, "\\x%02x", c);
         put(o, text);
     }
     put(o, "\"");

@@ -155,8 +155,9 @@ static uint64_t header_checksum(const unsigned char *bytes) {
     return lvt_fnv(hash, bytes + CHECKSUM_AT + 8, HEADER + N_SECTIONS * ROW - CHECKSUM_AT - 8);
 }
 
-/* The whole file of a sealed program; false when out of memory. */
-static bool assemble(out *o, const lvt_compiled *p) {
+/* The whole file of a sealed program; false when out of memory. checked: a file whose checksums are right and
+ * with which this one is to be compared, so that they need not be computed again, or NULL. */
+static bool assemble(out *o, const lvt_compiled *p, const unsigned char *checked) {
     static const unsigned char zeros[HEADER + N_SECTIONS * ROW];
     size_t text_length = 0, begin[N_SECTIONS], end[N_SECTIONS];
     char *text = lvt_print_module(p->module, &text_length);
@@ -188,7 +189,10 @@ static bool assemble(out *o, const lvt_compiled *p) {
         memcpy(row, tags[i], 4);
         store_number(row + 8, begin[i], 8);
         store_number(row + 16, end[i] - begin[i], 8);
-        store_number(row + 24, lvt_fnv(LVT_FNV_START, o->bytes + begin[i], end[i] - begin[i]), 8);
+        if (checked)
+            memcpy(row + 24, checked + HEADER + i * ROW + 24, 8);
+        else
+            store_number(row + 24, lvt_fnv(LVT_FNV_START, o->bytes + begin[i], end[i] - begin[i]), 8);
     }
     store_number(o->bytes + CHECKSUM_AT, header_checksum(o->bytes), 8);
     return true;
@@ -202,7 +206,7 @@ lvt_status lvt_program_encode(lvt_compiled *p, unsigned char **bytes, size_t *le
     if (status != LVT_OK)
         return status;
     out o = {0};
-    if (!assemble(&o, p)) {
+    if (!assemble(&o, p, NULL)) {
         free(o.bytes);
         return no_memory(diag);
     }
@@ -371,7 +375,7 @@ static lvt_status check_canonical(file *f, lvt_compiled *p, const unsigned char 
         return status;
     if (p->hash != load_number(bytes + 24, 8))
         return DAMAGED(f, "E608", "the file's hash is not that of its program");
-    if (!assemble(&again, p))
+    if (!assemble(&again, p, bytes))
         status = no_memory(f->diag);
     else if (again.n != length || memcmp(again.bytes, bytes, length) != 0)
         status = DAMAGED(f, "E608", "the file was changed by hand: it is not as lvt would write it");

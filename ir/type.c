@@ -64,11 +64,33 @@ size_t lvt_type_bytes(const lvt_type *t) {
 }
 
 const char *lvt_type_text(const lvt_type *t, char buffer[LVT_TYPE_TEXT]) {
-    int n = snprintf(buffer, LVT_TYPE_TEXT, "%s[", lvt_dtype_name((lvt_dtype)t->dtype));
-    for (int i = 0; i < t->rank; i++)
-        n += snprintf(buffer + n, LVT_TYPE_TEXT - (size_t)n, "%s%lld", i ? "," : "", (long long)t->dim[i]);
-    snprintf(buffer + n, LVT_TYPE_TEXT - (size_t)n, "]");
+    const char *name = lvt_dtype_name((lvt_dtype)t->dtype);
+    size_t n = strlen(name);
+    memcpy(buffer, name, n);
+    buffer[n++] = '[';
+    for (int i = 0; i < t->rank; i++) {
+        if (i)
+            buffer[n++] = ',';
+        n += lvt_int_text(t->dim[i], buffer + n);
+    }
+    buffer[n++] = ']';
+    buffer[n] = 0;
     return buffer;
+}
+
+size_t lvt_int_text(int64_t i, char text[LVT_INT_TEXT]) {
+    uint64_t rest = i < 0 ? 0 - (uint64_t)i : (uint64_t)i;
+    char backwards[LVT_INT_TEXT];
+    size_t n = 0, length = 0;
+    do
+        backwards[n++] = (char)('0' + rest % 10);
+    while (rest /= 10);
+    if (i < 0)
+        text[length++] = '-';
+    while (n)
+        text[length++] = backwards[--n];
+    text[length] = 0;
+    return length;
 }
 
 bool lvt_broadcast_types(const lvt_type *a, const lvt_type *b, lvt_type *out) {
