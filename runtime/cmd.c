@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_OPTIONS = 64, HELP_COLUMN = 26 };
+enum { MAX_OPTIONS = 96, HELP_COLUMN = 26 };
 
 static void print_help(const lvt_usage *u) {
     printf("Usage: %s\n\n%s\n\nOptions:\n", u->synopsis, u->about);

@@ -29,7 +29,8 @@ lvt_status lvt_cmd_compare(int argc, char **argv, lvt_diag *diag) {
         "Puts runs side by side. Runs of one program that differ in nothing but the seed (and the number of\n"
         "threads and the place of the data) are one experiment: their mean and its 95% interval are "
         "printed.\n"
-        "Experiments are called by the settings in which they differ.\n"
+        "Experiments are called by their --name, or by the settings in which they differ. The folder of a\n"
+        "sweep stands for its final runs.\n"
         "  lvt-run compare runs/* --svg compare.svg --csv compare.csv",
         rows,
         sizeof rows / sizeof *rows,
@@ -39,8 +40,12 @@ lvt_status lvt_cmd_compare(int argc, char **argv, lvt_diag *diag) {
     lvt_status status = lvt_arguments_parse(&usage, argc, argv, &arguments, diag);
     if (status != LVT_OK || arguments.done)
         return status;
-    lvt_comparison c;
-    status = lvt_comparison_read(&c, arguments.values, arguments.n, diag);
+    lvt_comparison c = {0};
+    lvt_texts folders = {0};
+    status = lvt_comparison_folders(arguments.values, arguments.n, &folders, diag);
+    if (status == LVT_OK)
+        status = lvt_comparison_read(&c, folders.list, folders.n, diag);
+    lvt_texts_free(&folders);
     if (status == LVT_OK)
         lvt_comparison_text(&c, stdout);
     if (status == LVT_OK)

@@ -7,6 +7,7 @@
 #endif
 #include "cmd.h"
 #include "cmd_checkpoint.h"
+#include "cmd_settings.h"
 #include "continual/metrics.h"
 #include "continual/page.h"
 #include "continual/report.h"
@@ -124,32 +125,7 @@ static void show_task(void *user, const lvt_trainer *t) {
 /* ---- options
  * ----------------------------------------------------------------------------------------------- */
 
-enum { MAX_ROWS = 64 };
-
-static int option_rows(lvt_settings *s, lvt_option_list *coef, lvt_option *rows) {
-    int n = 0;
-    *coef = (lvt_option_list){s->coef.items, s->coef.n, LVT_MAX_COEFFICIENTS};
-#define TARGET_FLAG(field) &s->field
-#define TARGET_INT(field) &s->field
-#define TARGET_SEED(field) &s->field
-#define TARGET_NUMBER(field) &s->field
-#define TARGET_TEXT(field) &s->field
-#define TARGET_CHOICE(field) &s->field
-#define TARGET_LIST(field) coef
-#define LVT_HEADING(text) rows[n++] = (lvt_option){.help = text};
-#define LVT_SETTING(kind_, field, option, letter_, argument_, value, low, high, choices_, changeable, help_) \
-    rows[n++] = (lvt_option){.name = option,                                                                 \
-                             .letter = letter_,                                                              \
-                             .kind = LVT_OPTION_##kind_,                                                     \
-                             .argument = argument_,                                                          \
-                             .help = help_,                                                                  \
-                             .target = TARGET_##kind_(field),                                                \
-                             .min = low,                                                                     \
-                             .max = high,                                                                    \
-                             .choices = choices_};
-#include "continual/settings.def"
-    return n;
-}
+enum { MAX_ROWS = LVT_SETTINGS_ROWS + 8 };
 
 static bool same_text(const char *a, const char *b) {
     return a == b || (a && b && !strcmp(a, b));
@@ -283,7 +259,8 @@ static lvt_status train(work *w, const char *program, const char *folder, bool r
             status = merge(&given, &w->settings, diag);
     } else if (!w->settings.data) {
         status = lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE, "--data is missing");
-        lvt_note(diag, LVT_NOWHERE, "the kinds are cifar100:DIR, cifar10:DIR, idx:DIR, folder:DIR and digits");
+        lvt_note(diag, LVT_NOWHERE,
+                 "the kinds are cifar100:DIR, cifar10:DIR, idx:DIR, folder:DIR and digits");
     } else {
         status = lvt_run_open(&w->run, folder, false, diag);
     }
@@ -354,7 +331,7 @@ lvt_status lvt_cmd_train(int argc, char **argv, lvt_diag *diag) {
         {"quiet", 'q', LVT_OPTION_FLAG, NULL, "no progress, only the result", &w.console.quiet, 0, 0, NULL},
     };
     lvt_option_list coef;
-    int n = 3 + option_rows(&w.settings, &coef, rows + 3);
+    int n = 3 + lvt_cmd_settings(&w.settings, &coef, rows + 3);
     char *about = NULL;
     if (asprintf(&about,
                  "Trains a model on the classes of a data set, task after task, and measures after each task "

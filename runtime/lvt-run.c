@@ -17,6 +17,7 @@ static const lvt_command commands[] = {
     {"train", "train over a sequence of tasks, with checkpoints, metrics and a report", lvt_cmd_train},
     {"eval", "evaluate a checkpoint on every task", lvt_cmd_eval},
     {"predict", "classify pictures with a checkpoint", lvt_cmd_predict},
+    {"sweep", "run an experiment file: search, seeds, table", lvt_cmd_sweep},
     {"compare", "put runs side by side: means and 95% intervals over seeds", lvt_cmd_compare},
     {"data", "what a data set holds, and a sheet of its pictures", lvt_cmd_data},
     {"info", "what a compiled program holds: entries, parameters, memory, arithmetic", lvt_cmd_info},
@@ -90,6 +91,8 @@ static int threads_asked(char **argv) {
 static void choose_waiting(char **argv) {
     static const char *const chosen[] = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "OMP_PROC_BIND",
                                          "GOMP_CPU_AFFINITY"};
+    if (argv[1] && !strcmp(argv[1], "sweep")) /* computes nothing; what it starts chooses for itself */
+        return;
     for (size_t i = 0; i < sizeof chosen / sizeof *chosen; i++) {
         if (getenv(chosen[i]))
             return;

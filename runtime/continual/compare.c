@@ -129,9 +129,28 @@ static const lvt_compared_run *first_of(const lvt_comparison *c, int group) {
     return &c->runs[i];
 }
 
-/* "er, memory 100": program and settings in which some group differs from another. */
+static const char *name_of(const lvt_compared_run *r) {
+    const cJSON *j = cJSON_GetObjectItemCaseSensitive(settings_of(r), "name");
+    return cJSON_IsString(j) && *j->valuestring ? j->valuestring : NULL;
+}
+
+/* Does the group have a name, and no other group the same? */
+static bool named(const lvt_comparison *c, int group) {
+    const char *name = name_of(first_of(c, group));
+    for (int g = 0; g < c->n_groups && name; g++) {
+        const char *other = g == group ? NULL : name_of(first_of(c, g));
+        if (other && !strcmp(name, other))
+            return false;
+    }
+    return name != NULL;
+}
+
+/* What it was called; else "er, memory 100": program and settings in which some group differs from another.
+ */
 static char *label_of(const lvt_comparison *c, int group) {
     const lvt_compared_run *r = first_of(c, group);
+    if (named(c, group))
+        return strdup(name_of(r));
     const cJSON *program = cJSON_GetObjectItemCaseSensitive(r->settings, "program"), *j;
     char *text = NULL;
     size_t size;
@@ -176,6 +195,37 @@ static char *label_of(const lvt_comparison *c, int group) {
         return NULL;
     }
     return text;
+}
+
+lvt_status lvt_comparison_folders(char **folders, int n, lvt_texts *out, lvt_diag *diag) {
+    lvt_status status = LVT_OK;
+    for (int i = 0; i < n && status == LVT_OK; i++) {
+        char *settings = lvt_path_join(folders[i], "settings.json"),
+             *list = lvt_path_join(folders[i], "final/list");
+        uint8_t *bytes = NULL;
+        size_t size;
+        int before = out->n;
+        out->failed |= !settings || !list;
+        if (!out->failed && (lvt_path_exists(settings) || !lvt_path_exists(list))) {
+            lvt_texts_add(out, "%s", folders[i]);
+        } else if (!out->failed && (status = lvt_file_read(list, &bytes, &size, diag)) == LVT_OK) {
+            char *rest = (char *)bytes, *name, *file = NULL;
+            while ((name = strsep(&rest, "\n")) && !out->failed) {
+                out->failed = asprintf(&file, "%s/final/%s/accuracy.csv", folders[i], name) < 0;
+                if (!out->failed && *name && lvt_path_exists(file)) /* it has learned a task */
+                    lvt_texts_add(out, "%s/final/%s", folders[i], name);
+                if (!out->failed)
+                    free(file);
+            }
+            if (out->n == before && !out->failed)
+                status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s: no run has learned a task yet",
+                                   folders[i]);
+        }
+        free(bytes);
+        free(settings);
+        free(list);
+    }
+    return out->failed ? lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory") : status;
 }
 
 lvt_status lvt_comparison_read(lvt_comparison *c, char **folders, int n, lvt_diag *diag) {
@@ -261,6 +311,11 @@ static int metric(const char *name, int scenario) {
     return scenario * LVT_N_METRICS + i;
 }
 
+static int interval_text(lvt_interval v, double scale, char text[48]) {
+    return !v.n ? snprintf(text, 48, "-")
+                : snprintf(text, 48, isnan(v.half) ? "%.2f" : "%.2f +- %.2f", scale * v.mean, scale * v.half);
+}
+
 void lvt_comparison_text(const lvt_comparison *c, FILE *f) {
     const struct {
         const char *head;
@@ -278,10 +333,19 @@ void lvt_comparison_text(const lvt_comparison *c, FILE *f) {
         for (int k = 0; k < N; k++)
             used[k] |= lvt_comparison_value(c, g, columns[k].what, 0).n > 0;
     }
+    int widths[N];
+    for (int k = 0; k < N; k++) {
+        char text[48];
+        widths[k] = (int)strlen(columns[k].head) + 2;
+        for (int g = 0; g < c->n_groups; g++) {
+            int n = interval_text(lvt_comparison_value(c, g, columns[k].what, 0), columns[k].scale, text);
+            widths[k] = n + 2 > widths[k] ? n + 2 : widths[k];
+        }
+    }
     fprintf(f, "%-*s  runs", width, "");
     for (int k = 0; k < N; k++) {
         if (used[k])
-            fprintf(f, "%15s", columns[k].head);
+            fprintf(f, "%*s", widths[k], columns[k].head);
     }
     for (int g = 0; g < c->n_groups; g++) {
         int runs = 0;
@@ -289,13 +353,10 @@ void lvt_comparison_text(const lvt_comparison *c, FILE *f) {
             runs += c->runs[i].group == g;
         fprintf(f, "\n%-*s%6d", width, c->labels[g], runs);
         for (int k = 0; k < N; k++) {
-            lvt_interval v = lvt_comparison_value(c, g, columns[k].what, 0);
-            char text[32] = "-";
-            if (v.n)
-                snprintf(text, sizeof text, isnan(v.half) ? "%.2f" : "%.2f +- %.2f",
-                         columns[k].scale * v.mean, columns[k].scale * v.half);
+            char text[48];
+            interval_text(lvt_comparison_value(c, g, columns[k].what, 0), columns[k].scale, text);
             if (used[k])
-                fprintf(f, "%15s", text);
+                fprintf(f, "%*s", widths[k], text);
         }
     }
     fprintf(f, "\n\nMean over runs +- half of its 95%% interval (Student's t), per cent.\n");

@@ -7,6 +7,7 @@
 
 #include "continual/metrics.h"
 #include "continual/settings.h"
+#include "continual/sweep.h"
 
 #include <stdio.h>
 
@@ -37,6 +38,9 @@ typedef struct lvt_interval {
     double mean, half; /* half: of the 95% interval by Student's t; NaN with fewer than two runs */
 } lvt_interval;
 
+/* The folders of a list, and for those that a sweep made the runs in FOLDER/final that have learned a task,
+ * in its order. Errors: LVT_NOMEM, LVT_USER (no run of a sweep has learned a task), LVT_IO. */
+lvt_status lvt_comparison_folders(char **folders, int n, lvt_texts *out, lvt_diag *diag);
 /* Reads the folders and sorts them into groups in the order given. Errors: LVT_USER (not a run, or nothing
  * measured yet), LVT_IO, LVT_NOMEM. Freed by lvt_comparison_free (also after an error). */
 lvt_status lvt_comparison_read(lvt_comparison *c, char **folders, int n, lvt_diag *diag);

@@ -26,7 +26,7 @@ typedef struct lvt_candidates {
     const float *logits;     /* n x classes: the accumulation classifier's */
 } lvt_candidates;
 
-/* Order is the order of `--policy`'s choices. */
+/* Order is the order of `--memory-policy`'s choices. */
 #define LVT_MEMORY_POLICIES(X)                                                                               \
     X(confidence, "the injection classifier's probability of the true class, best first, equal quotas")      \
     X(random, "at random, equal quotas")                                                                     \

@@ -22,7 +22,7 @@ typedef struct lvt_method {
     lvt_rehearsal rehearsal;
     lvt_reach reach;
     bool importance;           /* entries importance and consolidate run at the end of a task */
-    lvt_memory_policy policy;  /* unless --policy says otherwise */
+    lvt_memory_policy policy;  /* unless --memory-policy says otherwise */
     double alpha, beta, gamma; /* unless --coef says otherwise; NaN: the program's */
 } lvt_method;
 

@@ -50,7 +50,8 @@ static lvt_status read_list(const char *text, lvt_tasks *t, lvt_diag *diag) {
     return status;
 }
 
-static lvt_status order_classes(const lvt_dataset *d, const char *text, lvt_tasks *t, lvt_diag *diag) {
+static lvt_status order_classes(const lvt_dataset *d, const char *text, uint64_t seed, lvt_tasks *t,
+                                lvt_diag *diag) {
     for (int c = 0; c < t->classes; c++)
         t->order[c] = c;
     if (!strcmp(text, "natural"))
@@ -68,11 +69,12 @@ static lvt_status order_classes(const lvt_dataset *d, const char *text, lvt_task
         }
         return LVT_OK;
     }
-    if (!strncmp(text, "seed:", 5)) {
-        char *end;
+    bool own = !strcmp(text, "seed");
+    if (own || !strncmp(text, "seed:", 5)) {
+        char *end = "";
         errno = 0;
-        uint64_t seed = strtoull(text + 5, &end, 0);
-        if (!text[5] || text[5] == '-' || *end || errno)
+        seed = own ? seed : strtoull(text + 5, &end, 0);
+        if (!own && (!text[5] || text[5] == '-' || *end || errno))
             return lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE, "--class-order: \"%s\" is not a seed",
                              text + 5);
         lvt_shuffle(seed, LVT_RANDOM_CLASS_ORDER, 0, 0, (uint32_t *)t->order, (uint32_t)t->classes,
@@ -82,8 +84,8 @@ static lvt_status order_classes(const lvt_dataset *d, const char *text, lvt_task
     return read_list(text, t, diag);
 }
 
-lvt_status lvt_tasks_make(const lvt_dataset *d, int n, int first_task, const char *order, lvt_tasks *out,
-                          lvt_diag *diag) {
+lvt_status lvt_tasks_make(const lvt_dataset *d, int n, int first_task, const char *order, uint64_t seed,
+                          lvt_tasks *out, lvt_diag *diag) {
     *out = (lvt_tasks){.n = n, .classes = d->classes};
     if (n > d->classes)
         return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%d tasks are more than the %d classes of %s", n,
@@ -96,7 +98,7 @@ lvt_status lvt_tasks_make(const lvt_dataset *d, int n, int first_task, const cha
     out->task_of = calloc((size_t)d->classes, sizeof *out->task_of);
     out->first = calloc((size_t)n + 1, sizeof *out->first);
     lvt_status status = out->order && out->task_of && out->first
-                            ? order_classes(d, order, out, diag)
+                            ? order_classes(d, order, seed, out, diag)
                             : lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
     if (status != LVT_OK) {
         lvt_tasks_free(out);

@@ -14,11 +14,11 @@ typedef struct lvt_tasks {
 } lvt_tasks;
 
 /* Splits the classes of d into n tasks as equal as possible (the first ones get one more); first_task > 0:
- * the first task has that many classes, the others share the rest. order: "natural", "seed:N", "groups" (by
- * superclass), or all labels with commas between. Errors: LVT_USER (does not fit the data), LVT_USAGE (order
- * cannot be read), LVT_NOMEM. Freed by lvt_tasks_free. */
-lvt_status lvt_tasks_make(const lvt_dataset *d, int n, int first_task, const char *order, lvt_tasks *out,
-                          lvt_diag *diag);
+ * the first task has that many classes, the others share the rest. order: "natural", "seed:N", "seed" (as
+ * "seed:" and `seed`), "groups" (by superclass), or all labels with commas between. Errors: LVT_USER (does
+ * not fit the data), LVT_USAGE (order cannot be read), LVT_NOMEM. Freed by lvt_tasks_free. */
+lvt_status lvt_tasks_make(const lvt_dataset *d, int n, int first_task, const char *order, uint64_t seed,
+                          lvt_tasks *out, lvt_diag *diag);
 void lvt_tasks_free(lvt_tasks *t);
 static inline int lvt_tasks_seen(const lvt_tasks *t, int task) {
     return t->first[task + 1];

@@ -207,7 +207,7 @@ lvt_status lvt_trainer_init(lvt_trainer *t, const lvt_settings *s, lvt_model *m,
         .settings = s, .model = m, .data = d, .folder = folder, .events = events ? *events : none};
     lvt_status status = check(t, diag);
     if (status == LVT_OK)
-        status = lvt_tasks_make(d, s->tasks, s->first_task, s->class_order, &t->tasks, diag);
+        status = lvt_tasks_make(d, s->tasks, s->first_task, s->class_order, s->seed, &t->tasks, diag);
     if (status == LVT_OK)
         status = hold_back(t, diag);
     if (status == LVT_OK)
@@ -457,6 +457,8 @@ static lvt_status report(lvt_trainer *t, uint64_t steps, bool record, lvt_diag *
     cJSON_AddNumberToObject(j, "task", p.task);
     cJSON_AddNumberToObject(j, "epoch", p.epoch);
     cJSON_AddNumberToObject(j, "step", (double)p.step);
+    cJSON_AddNumberToObject(j, "steps", (double)steps);
+    cJSON_AddNumberToObject(j, "seconds_left", p.seconds_left);
     cJSON_AddNumberToObject(j, "global_step", (double)t->at.global_step);
     cJSON_AddNumberToObject(j, "lr", p.lr);
     for (int i = 0; i < p.n_losses; i++)

@@ -15,7 +15,7 @@ install(TARGETS lvtc lvt-run RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(FILES runtime/lvt.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/lvt)
 install(FILES ir/arena.h ir/build.h ir/diag.h ir/interp.h ir/ir.h ir/op.h ir/ops.def ir/program.h ir/text.h
         DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/lvt/ir)
-install(DIRECTORY models/ DESTINATION ${CMAKE_INSTALL_DATADIR}/lvt/models FILES_MATCHING PATTERN "*.lvt")
+install(DIRECTORY models/ DESTINATION ${CMAKE_INSTALL_DATADIR}/lvt/models FILES_MATCHING PATTERN "*.lvt" PATTERN "*.sweep")
 install(FILES frontend/lvtc.1 runtime/lvt-run.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 install(FILES LICENSE README.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
 

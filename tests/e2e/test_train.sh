@@ -47,7 +47,7 @@ expect 0 "%" run predict $PROGRAM --checkpoint run/task-05.safetensors --resize 
 
 # Every policy fills the memory, and each in its own way.
 for policy in confidence random herding reservoir; do
-    run train $PROGRAM --data digits --tasks 2 --memory 20 --steps 3 --policy $policy --threads 1 --quiet --out $policy >/dev/null
+    run train $PROGRAM --data digits --tasks 2 --memory 20 --steps 3 --memory-policy $policy --threads 1 --quiet --out $policy >/dev/null
     grep -q '"after_task":2,"remembered":20' $policy/metrics.jsonl || fail "$policy does not fill the memory"
     [ $policy = confidence ] || differ confidence/task-02.safetensors $policy/task-02.safetensors
 done

@@ -11,7 +11,7 @@ expect 2 "did you mean --memory" train $PROGRAM --data digits --memry 5 --out ru
 expect 2 "--out is missing" train $PROGRAM --data digits
 expect 2 "--data is missing" train $PROGRAM --out run
 expect 2 "no such kind of data" train $PROGRAM --data digit --out run
-expect 2 "did you mean confidence" train $PROGRAM $ok --policy confidense --out run
+expect 2 "did you mean confidence" train $PROGRAM $ok --memory-policy confidense --out run
 expect 2 "is not a whole number" train $PROGRAM --data digits --tasks two --out run
 expect 2 "neither natural" train $PROGRAM $ok --class-order backwards --out run
 expect 2 "no coefficient \"gama\"; did you mean gamma" train $PROGRAM $ok --coef gama=1 --out run

@@ -1,0 +1,27 @@
+/* The settings of a training run as options. May not know: what they do. */
+#include "cmd_settings.h"
+
+int lvt_cmd_settings(lvt_settings *s, lvt_option_list *coef, lvt_option *rows) {
+    int n = 0;
+    *coef = (lvt_option_list){s->coef.items, s->coef.n, LVT_MAX_COEFFICIENTS};
+#define TARGET_FLAG(field) &s->field
+#define TARGET_INT(field) &s->field
+#define TARGET_SEED(field) &s->field
+#define TARGET_NUMBER(field) &s->field
+#define TARGET_TEXT(field) &s->field
+#define TARGET_CHOICE(field) &s->field
+#define TARGET_LIST(field) coef
+#define LVT_HEADING(text) rows[n++] = (lvt_option){.help = text};
+#define LVT_SETTING(kind_, field, option, letter_, argument_, value, low, high, choices_, changeable, help_) \
+    rows[n++] = (lvt_option){.name = option,                                                                 \
+                             .letter = letter_,                                                              \
+                             .kind = LVT_OPTION_##kind_,                                                     \
+                             .argument = argument_,                                                          \
+                             .help = help_,                                                                  \
+                             .target = TARGET_##kind_(field),                                                \
+                             .min = low,                                                                     \
+                             .max = high,                                                                    \
+                             .choices = choices_};
+#include "continual/settings.def"
+    return n;
+}

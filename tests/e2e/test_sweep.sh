@@ -1,0 +1,127 @@
+#!/bin/bash
+# Experiment files: what runs follow, messages, the search, the table; kill -9 and Slurm come to the same results.
+source "$1/tests/e2e/lib.bash"
+cp "$SOURCE"/models/*.lvt .
+cat >small.sweep <<'END'
+model = lvt-tiny.lvt
+data = digits
+tasks = 2
+steps = 12
+threads = 1
+checkpoint-every = 3
+validation = 10%
+seeds = 1..2
+search steps = 6
+
+[replay]   # two rows, four combinations each
+for method = lvt er
+memory = 40
+try lr = 0.05 0.1
+try coef alpha = 0.5 1
+
+[one classifier]
+method = lvt
+memory = 40
+set classifiers = 1
+no-drift = yes
+END
+
+# ---- the file: place and words of each mistake -------------------------------------------------------------------
+bad() { # "words" PLACE LINE...: appended to a whole file
+    local words=$1 line=$2
+    shift 2
+    { cat small.sweep; printf '%s\n' "$@"; } >bad.sweep
+    expect 1 "$words" run sweep bad.sweep --dry-run
+    grep -q "^bad.sweep:$line:" expected.txt || { cat expected.txt; fail "the place of: $words"; }
+}
+bad "memry" 23:1 "[x]" "memry = 4"
+bad "is not a whole number" 23:10 "[x]" "memory = many"
+bad "several values" 23:6 "[x]" "lr = 0.1 0.2"
+bad "none of for, try, search" 23:1 "[x]" "every lr = 0.1"
+bad "no value" 23:4 "[x]" "lr ="
+bad "neither [NAME] nor KEY = VALUE" 23:1 "[x]" "lr 0.1"
+bad "is set twice; first in line 23" 24:1 "[x]" "lr = 0.1" "lr = 0.2"
+bad "section of this name in line 11" 22:1 "[replay]"
+bad "alone on its line" 22:1 "[x"
+bad "is not closed" 23:8 "[x]" 'data = "digits'
+bad "is not a number" 23:13 "[x]" "coef beta = x"
+bad "the key is seeds" 23:1 "[x]" "seed = 4"
+bad "is neither a seed nor a range" 23:1 "[x]" "seeds = 5..1"
+bad "yes or no" 23:12 "[x]" "no-drift = maybe"
+bad "a metric" 23:1 "[x]" "select = accuracy"
+sed -i '/^validation/d' bad.sweep
+expect 1 "a search needs images to choose by" run sweep bad.sweep --dry-run
+grep -v '^data' small.sweep >bad.sweep
+expect 1 "data = KIND:DIR is missing" run sweep bad.sweep --dry-run
+expect 1 "nowhere.sweep" run sweep nowhere.sweep
+sed 's/lvt-tiny/lvt-none/' small.sweep >bad.sweep
+expect 1 "lvt-none.lvt could not be compiled" run sweep bad.sweep --out bad
+
+# ---- what runs follow ---------------------------------------------------------------------------------------------
+run sweep small.sweep --dry-run >list.txt
+[ "$(tail -1 list.txt)" = "14 runs: 8 to search, 6 final" ] || { cat list.txt; fail "number of runs"; }
+[ ! -e small ] || fail "--dry-run wrote something"
+[ "$(grep -c -- "--steps=6 .*--validation=10%\|--validation=10% .*--steps=6" list.txt)" = 8 ] || fail "settings of the search"
+[ "$(grep -c -- "--validation" list.txt)" = 8 ] || fail "final runs learn from all images"
+[ "$(grep -c -- "classifiers=1.*--no-drift" list.txt)" = 2 ] || fail "switches of an ablation"
+
+# ---- whole, then killed again and again -----------------------------------------------------------------------------
+run sweep small.sweep --jobs 2 --out whole >whole.txt
+[ "$(grep -c "<- chosen" whole.txt)" = 2 ] && grep -q "replay, er  *2 " whole.txt || { cat whole.txt; fail "tables"; }
+best=$(awk -F, '$1 ~ /replay/ && $2 ~ / er"/ && $(NF - 1) > b { b = $(NF - 1); c = $NF } END { print c }' whole/search.csv)
+[ "$best" = 1 ] || { cat whole/search.csv; fail "not the best was chosen"; }
+grep -q "</svg>" whole/compare.svg && grep -q '^"one classifier",2,class_il,acc' whole/compare.csv || fail "files of the comparison"
+expect 0 "one classifier" run compare whole --csv again.csv
+cmp again.csv whole/compare.csv || fail "compare over the folder of a sweep"
+for ((n = 1; n <= 12; n++)); do
+    "$BUILD/lvt-run" sweep small.sweep --jobs 2 --out killed --quiet >/dev/null 2>&1 &
+    child=$!
+    sleep 0.$((RANDOM % 8 + 1))
+    kill -9 $child 2>/dev/null || true
+    wait $child 2>/dev/null && break || true
+done
+run sweep small.sweep --jobs 2 --out killed --quiet >/dev/null
+equal() { # FOLDER: the same table but for seconds, the same final networks
+    diff <(grep -v ,seconds, whole/compare.csv) <(grep -v ,seconds, "$1/compare.csv") || fail "$1: another table"
+    cmp whole/search.csv "$1/search.csv" || fail "$1: another search"
+    for run in whole/final/*/; do run=${run%/}; same "$run/task-02.safetensors" "$1/final/${run##*/}/task-02.safetensors"; done
+}
+equal killed
+
+# Asked to stop: exit code 130; nothing is started twice; two sweeps in one folder.
+"$BUILD/lvt-run" sweep small.sweep --jobs 2 --out stopped >stopped.txt 2>&1 &
+child=$!
+while kill -0 $child 2>/dev/null && ! grep -q started stopped.txt; do sleep 0.02; done
+expect 1 "another lvt-run sweep works in this folder" run sweep small.sweep --out stopped
+kill -TERM $child
+code=0
+wait $child || code=$?
+[ $code = 130 ] && grep -q "The same command goes on" stopped.txt || { cat stopped.txt; fail "exit code $code after SIGTERM"; }
+run sweep small.sweep --jobs 2 --out stopped --quiet >/dev/null
+equal stopped
+expect 0 "replay, er" run sweep small.sweep --out stopped
+grep -q started expected.txt && fail "a finished sweep ran again"
+sed 's/^steps = 12/steps = 13/' small.sweep >other.sweep
+expect 1 "was started with other settings" run sweep other.sweep --out stopped
+
+# A run that fails does not stop the others, is told, and is tried again.
+sed 's/try lr = 0.05 0.1/try lr = 1e9 0.1/; s/^memory = 40/coef clip = 1e30\nmemory = 40/' small.sweep >diverging.sweep
+expect 1 "2 of 14 runs failed" run sweep diverging.sweep --out diverging
+grep -q "training diverged" expected.txt && grep -q "one classifier  *2 " expected.txt || { cat expected.txt; fail "a failed run"; }
+[ "$(grep -c ',,0$' diverging/search.csv)" = 2 ] || { cat diverging/search.csv; fail "scores of what failed"; }
+
+# ---- Slurm: the script, with an sbatch that runs each job of an array in turn ---------------------------------------
+mkdir bin
+cat >bin/sbatch <<'END'
+#!/bin/bash
+for a in "$@"; do case $a in --array=*) range=${a#--array=}; range=${range%%%*} ;; esac; script=$a; done
+for ((i = ${range%-*}; i <= ${range#*-}; i++)); do SLURM_ARRAY_TASK_ID=$i SLURM_CPUS_PER_TASK=1 bash "$script" >>jobs.txt 2>&1; done
+echo 17
+END
+chmod +x bin/sbatch
+run sweep small.sweep --out slurm --emit=slurm --jobs 4 >sweep.sh
+expect 1 "waits for the search" run sweep small.sweep --out early --run 9
+expect 2 "there are 14 runs" run sweep small.sweep --out early --run 15
+PATH=$PWD/bin:$PATH bash sweep.sh >/dev/null || { cat jobs.txt; fail "the script for Slurm"; }
+run sweep small.sweep --out slurm --quiet >/dev/null
+equal slurm
