@@ -28,9 +28,6 @@ typedef struct lvt_program_options {
     const char *cache; /* folder for machine code; NULL: the user's cache folder; "": no cache */
     bool interpret;    /* run every step on the reference interpreter */
     int threads;       /* of sessions that do not say; 0: all processors */
-    /* Compile machine code in a process made by fork, which takes LLVM's memory (80 MB) with it when it is done. For
-     * programs that do not mind a child process and have no other threads running while they make a session. */
-    bool compile_apart;
 } lvt_program_options;
 lvt_status lvt_program_open(const char *path, const lvt_program_options *options, lvt_program **out, lvt_diag *diag);
 void lvt_program_close(lvt_program *p);

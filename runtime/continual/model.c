@@ -196,7 +196,7 @@ static lvt_status bind(lvt_model *m, lvt_diag *diag) {
 lvt_status lvt_model_open(lvt_model *m, const char *path, int threads, bool interpret, uint64_t seed,
                           lvt_diag *diag) {
     *m = (lvt_model){0};
-    lvt_program_options po = {.compile_apart = true, .interpret = interpret, .threads = threads};
+    lvt_program_options po = {.interpret = interpret, .threads = threads};
     lvt_status status = lvt_program_open(path, &po, &m->program, diag);
     if (status == LVT_OK)
         status = bind(m, diag);

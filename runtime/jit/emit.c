@@ -600,7 +600,8 @@ static V table_entry(state *s, V table, uint32_t k) {
     return LLVMBuildLoad2(s->e->b, s->e->ptr, LLVMBuildGEP2(s->e->b, s->e->ptr, table, &at, 1, ""), "");
 }
 
-bool lvt_emit_nest(lvt_emit *e, const lvt_nest *n, const char *symbol) {
+static bool emit_nest(lvt_emit *e, const void *of, const char *symbol) {
+    const lvt_nest *n = of;
     state *s = lvt_arena_alloc(e->arena, sizeof *s);
     if (!s)
         return false;
@@ -645,4 +646,8 @@ bool lvt_emit_nest(lvt_emit *e, const lvt_nest *n, const char *symbol) {
     LLVMPositionBuilderAtEnd(e->b, entry);
     LLVMBuildBr(e->b, start);
     return !e->failed;
+}
+
+lvt_source_code lvt_nest_source(const lvt_nest *n) {
+    return (lvt_source_code){n->key, emit_nest, n};
 }
