@@ -8,15 +8,14 @@
 #include "frontend/onnx/import.h"
 #include "ir/text.h"
 #include "passes/pass.h"
+#include "runtime/lvt.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <unistd.h>
 
 typedef struct command {
@@ -30,6 +29,8 @@ typedef struct command {
     const char *mean, *deviation;
     long long external;
     unsigned long long seed;
+    bool tune;
+    int threads; /* of --tune; 0: all processors */
 } command;
 
 static const char inference[] = "predict"; /* the entry beside a training step; see models/README.md */
@@ -46,7 +47,6 @@ enum {
     OPT_LIMIT,
     OPT_EXPLAIN,
     OPT_MEMORY,
-    OPT_BUDGET,
     OPT_PASSES,
     OPT_ENTRY,
     OPT_WEIGHTS,
@@ -60,6 +60,8 @@ enum {
     OPT_SEED,
     OPT_FREEZE,
     OPT_EXACT,
+    OPT_TUNE,
+    OPT_THREADS,
     OPT_VERSION
 };
 
@@ -69,7 +71,6 @@ static const struct option long_options[] = {{"output", required_argument, NULL,
                                              {"models", required_argument, NULL, OPT_MODELS},
                                              {"explain", no_argument, NULL, OPT_EXPLAIN},
                                              {"memory-report", no_argument, NULL, OPT_MEMORY},
-                                             {"memory-budget", required_argument, NULL, OPT_BUDGET},
                                              {"time-passes", no_argument, NULL, OPT_TIME},
                                              {"stop-after", required_argument, NULL, OPT_STOP},
                                              {"start-at", required_argument, NULL, OPT_START},
@@ -91,6 +92,8 @@ static const struct option long_options[] = {{"output", required_argument, NULL,
                                              {"seed", required_argument, NULL, OPT_SEED},
                                              {"freeze", no_argument, NULL, OPT_FREEZE},
                                              {"exact", no_argument, NULL, OPT_EXACT},
+                                             {"tune", no_argument, NULL, OPT_TUNE},
+                                             {"threads", required_argument, NULL, OPT_THREADS},
                                              {0}};
 
 static void help(void) {
@@ -115,6 +118,10 @@ static void help(void) {
         "pass,\n"
         "                        or onnx\n"
         "\n"
+        "      --tune            measures, on this machine, the kernels that can run a step, and keeps the "
+        "choice in the\n"
+        "                        program; without it rules choose\n"
+        "      --threads N       with --tune: of the team that it measures with (all processors)\n"
         "      --exact           no kernels with larger rounding errors than plain sums have: convolutions "
         "without\n"
         "                        Winograd\n"
@@ -147,9 +154,6 @@ static void help(void) {
         "      --explain         fused or not and why, family of every step, with the line of the model "
         "file\n"
         "      --memory-report   the peak of every entry and the twenty largest values alive then\n"
-        "      --memory-budget=SIZE  states and working memory of every entry fit into SIZE bytes (300M, 1.5G):\n"
-        "                        values are computed again instead of kept, with the same results to the bit;\n"
-        "                        an error where that is not enough\n"
         "      --time-passes     milliseconds and nodes of every pass\n"
         "\n"
         "Working on the compiler:\n"
@@ -211,26 +215,6 @@ static lvt_status unknown_option(lvt_diag *diag, const char *given) {
     return status;
 }
 
-/* "300M", "1.5G", "400000" bytes; false when it is no size. */
-static bool parse_size(const char *text, uint64_t *out) {
-    static const char units[] = "KMG";
-    char *end;
-    double n = strtod(text, &end);
-    if (end == text || !(n > 0) || n > 1e15 || strspn(text, "0123456789.") != (size_t)(end - text))
-        return false;
-    const char *unit = *end ? strchr(units, toupper((unsigned char)*end)) : NULL;
-    for (ptrdiff_t i = 0; unit && i <= unit - units; i++)
-        n *= 1000;
-    end += unit ? 1 : 0;
-    if (unit && !strcasecmp(end, "iB"))
-        for (ptrdiff_t i = 0; i <= unit - units; i++)
-            n *= 1.024;
-    else if (*end && strcasecmp(end, "B"))
-        return false;
-    *out = (uint64_t)n;
-    return n >= 1 && n < 1e18;
-}
-
 static lvt_status parse(command *c, int argc, char **argv, lvt_diag *diag, bool *done) {
     int option;
     opterr = 0;
@@ -273,10 +257,6 @@ static lvt_status parse(command *c, int argc, char **argv, lvt_diag *diag, bool 
         case OPT_MEMORY:
             c->compile.memory_report = true;
             break;
-        case OPT_BUDGET:
-            if (!parse_size(optarg, &c->compile.memory_budget))
-                return usage(diag, "--memory-budget wants a size such as 300M or 1.5G, not '%s'", optarg);
-            break;
         case OPT_LIMIT: {
             char *end;
             long n = strtol(optarg, &end, 10);
@@ -313,6 +293,17 @@ static lvt_status parse(command *c, int argc, char **argv, lvt_diag *diag, bool 
         case OPT_FREEZE:
             c->freeze = true;
             break;
+        case OPT_TUNE:
+            c->tune = true;
+            break;
+        case OPT_THREADS: {
+            char *end;
+            long n = strtol(optarg, &end, 10);
+            if (*end || end == optarg || n < 1 || n > 1024)
+                return usage(diag, "--threads wants a number from 1, not '%s'", optarg);
+            c->threads = (int)n;
+            break;
+        }
         case OPT_EXACT:
             c->compile.exact = true;
             break;
@@ -353,6 +344,8 @@ static lvt_status parse(command *c, int argc, char **argv, lvt_diag *diag, bool 
     if (optind + 1 < argc)
         return usage(diag, "one model file at a time; '%s' is too many", argv[optind + 1]);
     c->input = argv[optind];
+    if (c->threads && !c->tune)
+        return usage(diag, "--threads says with how many threads --tune measures%s", "");
     if (!c->entry)
         c->entry = c->training_info ? "train" : inference;
     return LVT_OK;
@@ -542,6 +535,32 @@ static lvt_status emit_onnx(const command *c, lvt_diag *diag) {
     return status;
 }
 
+/* One line on a terminal, over and over; nothing elsewhere. */
+static lvt_status measure(void *user, const lvt_plan *plan, uint32_t step, const bool *steady,
+                          unsigned variants, double *seconds, lvt_diag *diag) {
+    lvt_tuner *tuner = user;
+    size_t before = lvt_tuner_measured(tuner);
+    lvt_status status = lvt_tuner_measure(tuner, plan, step, steady, variants, seconds, diag);
+    if (lvt_tuner_measured(tuner) != before && isatty(STDERR_FILENO))
+        fprintf(stderr, "\rmeasuring %s: %zu kernels", plan->graph->name, lvt_tuner_measured(tuner));
+    return status;
+}
+
+static lvt_status compile_tuned(command *c, lvt_module *m, lvt_compiled **program, lvt_diag *diag) {
+    lvt_tuner *tuner = NULL;
+    lvt_status status = lvt_tuner_new(c->threads, &tuner, diag);
+    if (status != LVT_OK)
+        return status;
+    lvt_measure how = {measure, tuner, lvt_tuner_threads(tuner)};
+    c->compile.measure = &how;
+    status = lvt_compile(m, &c->compile, program, diag);
+    c->compile.measure = NULL;
+    if (lvt_tuner_measured(tuner) && isatty(STDERR_FILENO))
+        fputs("\n", stderr);
+    lvt_tuner_free(tuner);
+    return status;
+}
+
 static lvt_status run(command *c, lvt_diag *diag) {
     if (c->emit && !strcmp(c->emit, "onnx"))
         return emit_onnx(c, diag);
@@ -556,7 +575,7 @@ static lvt_status run(command *c, lvt_diag *diag) {
         lvt_module_free(m);
         return status;
     }
-    status = lvt_compile(m, &c->compile, &program, diag);
+    status = c->tune ? compile_tuned(c, m, &program, diag) : lvt_compile(m, &c->compile, &program, diag);
     if (status == LVT_OK && (ir || !program)) {
         if (ir || !c->compile.dump_after)
             status = emit_ir(c, m, diag);
@@ -591,6 +610,8 @@ int main(int argc, char **argv) {
     }
     c.compile.report = print_report;
     lvt_status status = parse(&c, argc, argv, diag, &done);
+    if (status == LVT_OK && !done && c.tune && lvt_choose_waiting(c.threads))
+        execv("/proc/self/exe", argv); /* when it returns, there is no /proc: go on as we are */
     if (status == LVT_OK && !done)
         status = run(&c, diag);
     if (fflush(stdout) && status == LVT_OK)

@@ -76,6 +76,7 @@ static void put_plan(out *o, const lvt_plan *p) {
     put_number(o, p->n_steps, 4);
     put_number(o, p->n_stores, 4);
     put_number(o, p->n_prologue, 4);
+    put_number(o, p->tuned, 4);
     put_number(o, p->arena_bytes, 8);
     put_number(o, p->kept_bytes, 8);
     for (uint32_t v = 0; v < p->graph->n_values; v++) {
@@ -295,9 +296,10 @@ static lvt_status read_plan(file *f, lvt_graph *g, lvt_plan *plan) {
     in *s = &f->sections[PLAN];
     lvt_arena *arena = g->module->arena;
     uint64_t n_values = take(s, 4), n_steps = take(s, 4), n_stores = take(s, 4);
-    uint32_t n_prologue = (uint32_t)take(s, 4);
+    uint32_t n_prologue = (uint32_t)take(s, 4), tuned = (uint32_t)take(s, 4);
     *plan = (lvt_plan){.graph = g, .n_steps = (uint32_t)n_steps, .n_stores = (uint32_t)n_stores};
     plan->n_prologue = n_prologue;
+    plan->tuned = tuned;
     plan->arena_bytes = take(s, 8);
     plan->kept_bytes = take(s, 8);
     if (n_values != g->n_values || !has(s, n_values, PLACE) ||

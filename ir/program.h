@@ -26,9 +26,13 @@ lvt_family lvt_family_for(const lvt_graph *g, lvt_node_id n, const char **why);
 
 /* How a family runs a step, where it has several ways: rows of variants.def. */
 typedef enum lvt_variant {
-    LVT_VARIANT_STANDARD, /* of convolutions: direct, on images as they lie */
+    LVT_VARIANT_STANDARD, /* of convolutions: direct, on images as they lie. Of products: split where the
+                             first matrix is transposed and large; steady matrices packed */
     LVT_VARIANT_WINOGRAD, /* F(4x4, 3x3), on images copied to blocks of channels */
     LVT_VARIANT_BLOCKED,  /* direct, on images copied to blocks of channels */
+    LVT_VARIANT_WHOLE,    /* of products: one primitive for all threads */
+    LVT_VARIANT_SPLIT,    /* of products: rows divided among threads, a primitive each */
+    LVT_VARIANT_PACKED,   /* of products: the second matrix copied to the primitive's own layout */
     LVT_N_VARIANTS
 } lvt_variant;
 const char *lvt_variant_name(lvt_variant v);
@@ -75,6 +79,7 @@ typedef struct lvt_plan { /* of one entry */
     uint64_t kept_bytes;  /* the entry's kept memory, its own */
     uint32_t n_prologue; /* the first so many steps depend on states and constants alone: they run when states
                             may have changed, not at every run */
+    uint32_t tuned; /* threads of the team that the variants of steps were measured with; 0: chosen by rule */
 } lvt_plan;
 
 typedef struct lvt_compiled {
@@ -84,7 +89,7 @@ typedef struct lvt_compiled {
                            checkpoints */
     uint32_t version;   /* of the file format */
 } lvt_compiled;
-enum { LVT_PROGRAM_VERSION = 3 };
+enum { LVT_PROGRAM_VERSION = 4 };
 
 void lvt_compiled_free(lvt_compiled *p);
 /* Fills in hash and version: of what is computed and how, not of names of values, places in the model file or

@@ -74,7 +74,8 @@ static const char *lvt_accept_attention(const lvt_graph *g, const lvt_node *n) {
  * ----------------------------
  */
 
-static const char *lvt_can_block(const lvt_graph *g, const lvt_node *n) {
+/* The variant differs in how it computes alone. */
+static const char *lvt_can_always(const lvt_graph *g, const lvt_node *n) {
     (void)g;
     (void)n;
     return NULL;
@@ -90,8 +91,7 @@ static const char *lvt_can_winograd(const lvt_graph *g, const lvt_node *n) {
         fits = fits && w.kernel[i] == 3 && w.stride[i] == 1 && w.dilation[i] == 1;
     for (int i = 0; i < 4; i++)
         fits = fits && w.padding[i] == 1;
-    return fits ? NULL
-                : "Winograd is for kernels of 3x3 with stride 1, padding 1, no dilation and one group";
+    return fits ? NULL : "Winograd is for kernels of 3x3 with stride 1, padding 1, no dilation and one group";
 }
 
 /* ---- the table --------------------------------------------------------------------------------------------
@@ -142,9 +142,10 @@ static const way ways[] = {
 };
 
 const char *lvt_variant_name(lvt_variant v) {
-    static const char *const names[] = {[LVT_VARIANT_STANDARD] = "standard",
-                                        [LVT_VARIANT_WINOGRAD] = "winograd",
-                                        [LVT_VARIANT_BLOCKED] = "blocked"};
+    static const char *const names[] = {
+        [LVT_VARIANT_STANDARD] = "standard", [LVT_VARIANT_WINOGRAD] = "winograd",
+        [LVT_VARIANT_BLOCKED] = "blocked",   [LVT_VARIANT_WHOLE] = "whole",
+        [LVT_VARIANT_SPLIT] = "split",       [LVT_VARIANT_PACKED] = "packed"};
     return (unsigned)v < LVT_N_VARIANTS ? names[v] : "?";
 }
 

@@ -1,8 +1,8 @@
 /* Pass choose: in which way a family runs each node, where it has several (ir/variants.def).
  *
- * Invariant: the choice is a function of the node, its types and the options alone, or, with --tune, of what
- * was measured; the program holds it, and nothing chooses again at run time. May not know: kernels,
- * libraries. */
+ * Invariant: the choice is a function of the node, its types and the options alone, or of what was measured
+ * where the caller gives a way to measure (lvtc --tune); the program holds it, and nothing chooses again at
+ * run time. May not know: kernels, libraries, how anything is measured. */
 #include "plan.h"
 
 #include "ir/op.h"
@@ -61,12 +61,73 @@ static lvt_variant by_rule(lvt_pass *ctx, const lvt_graph *g, const lvt_step *s,
     return gain >= MARGIN ? LVT_VARIANT_WINOGRAD : LVT_VARIANT_STANDARD;
 }
 
+/* The variants the node may run in, as bits. */
+static unsigned allowed(const lvt_pass *ctx, const lvt_graph *g, const lvt_step *s) {
+    unsigned variants = 0;
+    for (int v = 0; v < LVT_N_VARIANTS; v++) {
+        if (lvt_variant_legal(g, s->node, (lvt_family)s->family, (lvt_variant)v, NULL) &&
+            !(ctx->exact && v == LVT_VARIANT_WINOGRAD))
+            variants |= 1u << v;
+    }
+    return variants;
+}
+
+/* The fastest; another than the standard one only for a gain that is no accident. */
+static lvt_status by_measurement(lvt_pass *ctx, const lvt_graph *g, lvt_step *s, const bool *values_steady,
+                                 char *why, size_t size) {
+    static const double ACCIDENT = 0.97;
+    const lvt_node *n = &g->nodes[s->node];
+    unsigned variants = allowed(ctx, g, s);
+    double seconds[LVT_N_VARIANTS];
+    why[0] = 0;
+    s->variant = LVT_VARIANT_STANDARD;
+    if (variants == 1u << LVT_VARIANT_STANDARD)
+        return LVT_OK;
+    bool *steady = lvt_arena_alloc(ctx->arena, n->n_operands + 1u);
+    if (!steady)
+        return LVT_NOMEM;
+    uint32_t step = (uint32_t)(s - ctx->plan->steps);
+    for (uint32_t k = 0; k < n->n_operands; k++)
+        steady[k] = values_steady[n->operands[k]] && step >= ctx->plan->n_prologue && !g->n_updates;
+    lvt_status status =
+        ctx->measure->run(ctx->measure->user, ctx->plan, step, steady, variants, seconds, ctx->diag);
+    if (status != LVT_OK)
+        return status;
+    double best = seconds[LVT_VARIANT_STANDARD] * ACCIDENT;
+    int used = snprintf(why, size, "measured");
+    for (int v = 0; v < LVT_N_VARIANTS; v++) {
+        if (!(variants >> v & 1) || seconds[v] < 0)
+            continue;
+        if (seconds[v] < best) {
+            best = seconds[v];
+            s->variant = (uint8_t)v;
+        }
+        if (used < (int)size)
+            used += snprintf(why + used, size - (size_t)used, ", %s %.3g ms",
+                             lvt_variant_name((lvt_variant)v), 1e3 * seconds[v]);
+    }
+    return LVT_OK;
+}
+
 lvt_graph *lvt_pass_choose(lvt_pass *ctx, const lvt_graph *in) {
     lvt_plan *p = ctx->plan;
+    bool *steady = lvt_arena_alloc(ctx->arena, in->n_values + 1u);
+    if (!steady)
+        return lvt_pass_nomem(ctx);
+    lvt_find_steady(in, steady);
+    p->tuned = ctx->measure ? (uint32_t)ctx->measure->threads : 0;
     for (uint32_t i = 0; i < p->n_steps; i++) {
         lvt_step *s = &p->steps[i];
-        char why[128], type[LVT_TYPE_TEXT];
-        s->variant = (uint8_t)by_rule(ctx, in, s, why, sizeof why);
+        char why[256], type[LVT_TYPE_TEXT];
+        lvt_status status = LVT_OK;
+        if (ctx->measure)
+            status = by_measurement(ctx, in, s, steady, why, sizeof why);
+        else
+            s->variant = (uint8_t)by_rule(ctx, in, s, why, sizeof why);
+        if (status != LVT_OK) {
+            ctx->status = status;
+            return lvt_diag_errors(ctx->diag) ? NULL : lvt_pass_nomem(ctx);
+        }
         if (!why[0])
             continue;
         const lvt_node *n = &in->nodes[s->node];

@@ -8,8 +8,7 @@
 
 #include <string.h>
 
-/* steady[v]: the value is the same at every run while no state changes. */
-static void find_steady(const lvt_graph *g, bool *steady) {
+void lvt_find_steady(const lvt_graph *g, bool *steady) {
     for (lvt_node_id i = 0; i < g->n_nodes; i++) {
         const lvt_node *n = &g->nodes[i];
         bool is = n->op != LVT_OP_input;
@@ -29,7 +28,7 @@ lvt_graph *lvt_pass_hoist(lvt_pass *ctx, const lvt_graph *in) {
     p->n_prologue = 0;
     if (in->n_updates)
         return (lvt_graph *)in;
-    find_steady(in, steady);
+    lvt_find_steady(in, steady);
     for (int once = 1; once >= 0; once--) {
         for (uint32_t i = 0; i < p->n_steps; i++)
             if (steady[in->nodes[p->steps[i].node].result] == once)

@@ -22,6 +22,17 @@ void lvt_text_add(lvt_text *t, const char *format, ...) __attribute__((format(pr
 void lvt_text_add_place(lvt_text *t, const lvt_module *m, lvt_loc loc);
 void lvt_text_free(lvt_text *t);
 
+/* Who measures, for pass choose: fills seconds (LVT_N_VARIANTS) with what the step takes in each variant v
+ * whose bit v is set, below 0 where it cannot run so. Operands marked steady are the same at every run.
+ * `threads`: of the team it measures with. The passes know no kernels: whoever calls lvt_compile gives this.
+ */
+typedef struct lvt_measure {
+    lvt_status (*run)(void *user, const lvt_plan *plan, uint32_t step, const bool *steady, unsigned variants,
+                      double *seconds, lvt_diag *diag);
+    void *user;
+    int threads;
+} lvt_measure;
+
 /* What a pass sees. */
 typedef struct lvt_pass {
     const char *name;
@@ -32,8 +43,8 @@ typedef struct lvt_pass {
     lvt_text *memory;  /* the memory report of pass plan; NULL: nobody listens */
     lvt_plan *plan;    /* of this entry: layout fills strides, assign families, schedule steps, plan places */
     bool exact;        /* no variants with larger rounding errors */
-    uint64_t memory_budget; /* bytes an entry may take, with all states; 0: any */
-    lvt_status status; /* preset to LVT_INTERNAL: what a pass that returns NULL failed of */
+    const struct lvt_measure *measure; /* how variants are measured; NULL: a rule chooses */
+    lvt_status status;                 /* preset to LVT_INTERNAL: what a pass that returns NULL failed of */
 } lvt_pass;
 
 /* Returns the new graph; NULL after reporting to ctx->diag and setting ctx->status. */
@@ -54,7 +65,6 @@ lvt_graph *lvt_pass_assign(lvt_pass *ctx, const lvt_graph *in);
 lvt_graph *lvt_pass_choose(lvt_pass *ctx, const lvt_graph *in);
 lvt_graph *lvt_pass_schedule(lvt_pass *ctx, const lvt_graph *in);
 lvt_graph *lvt_pass_hoist(lvt_pass *ctx, const lvt_graph *in);
-lvt_graph *lvt_pass_remat(lvt_pass *ctx, const lvt_graph *in);
 lvt_graph *lvt_pass_plan(lvt_pass *ctx, const lvt_graph *in);
 
 /* "message" at the node's place as an error of that status; sets ctx->status and returns NULL. */
@@ -78,9 +88,8 @@ typedef struct lvt_compile_options {
     const char *dump_after; /* name of a pass, "all", or NULL: the module's text after it goes to `report` */
     bool verify_each;       /* the verifier after every pass */
     bool time_passes, explain, memory_report;
+    const lvt_measure *measure; /* chooses variants of steps; NULL: rules do */
     bool exact;     /* no kernels with larger rounding errors than plain sums of products have (Winograd) */
-    uint64_t memory_budget; /* > 0: bytes that states, kept values and arena of an entry may take together; values are
-                               computed again in the backward part until that holds, or it is an error */
     int pass_limit; /* > 0: of the passes that only improve (fold, simplify, cse, fuse-pointwise) run the
                        first so many, counted over all entries: for finding the pass that breaks something. 0:
                        no limit */

@@ -28,6 +28,9 @@ bool lvt_view_place(const lvt_graph *g, const lvt_node *n, const lvt_place *oper
  * memory. */
 lvt_value *lvt_plan_roots(const lvt_graph *g, lvt_arena *arena);
 
+/* steady[v]: the value is the same at every run while no state changes. */
+void lvt_find_steady(const lvt_graph *g, bool *steady);
+
 /* The plan as comment lines of IR text, for dumps and golden tests. Prints what is there so far. */
 void lvt_plan_print(const lvt_plan *p, lvt_text *out);
 /* A compiled program of the module and its plans (both in the module's arena), with its hash. NULL: out of

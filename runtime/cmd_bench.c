@@ -291,7 +291,9 @@ lvt_status lvt_cmd_bench(int argc, char **argv, lvt_diag *diag) {
     const char *path = arguments.values[0];
     lvt_program *p;
     double begin = lvt_seconds();
-    status = lvt_program_open(path, &(lvt_program_options){.cache = cache, .interpret = interpret}, &p, diag);
+    status = lvt_program_open(
+        path, &(lvt_program_options){.compile_apart = true, .cache = cache, .interpret = interpret}, &p,
+        diag);
     if (status != LVT_OK)
         return status;
     int entry;

@@ -31,7 +31,8 @@ lvt_status lvt_cmd_check(int argc, char **argv, lvt_diag *diag) {
     if (status != LVT_OK || arguments.done)
         return status;
     lvt_program *p;
-    status = lvt_program_open(arguments.values[0], &(lvt_program_options){.cache = cache}, &p, diag);
+    status = lvt_program_open(arguments.values[0],
+                              &(lvt_program_options){.compile_apart = true, .cache = cache}, &p, diag);
     if (status != LVT_OK)
         return status;
     int entry;

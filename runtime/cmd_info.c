@@ -88,6 +88,8 @@ static void print_text(const lvt_program *p, const char *path, bool states) {
                     printf(" (%u %s)", n, lvt_variant_name((lvt_variant)v));
             }
         }
+        if (plan->tuned)
+            printf("; variants measured with %u thread%s", plan->tuned, plan->tuned == 1 ? "" : "s");
         if (plan->n_prologue)
             printf("; the first %u run once, and keep %.2f MiB", plan->n_prologue,
                    (double)plan->kept_bytes / 1048576);

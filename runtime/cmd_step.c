@@ -274,8 +274,9 @@ lvt_status lvt_cmd_step(int argc, char **argv, lvt_diag *diag) {
     if (status == LVT_OK)
         status = lvt_program_open(
             arguments.values[0],
-            &(lvt_program_options){.cache = cache, .interpret = interpret, .threads = threads}, &r.program,
-            diag);
+            &(lvt_program_options){
+                .compile_apart = true, .cache = cache, .interpret = interpret, .threads = threads},
+            &r.program, diag);
     if (status == LVT_OK)
         status = lvt_cmd_entry(r.program, entry_name, &r.entry, diag);
     if (status == LVT_OK) {

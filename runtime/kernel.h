@@ -20,6 +20,7 @@ struct lvt_kernel {
     void (*run)(lvt_kernel *k, void *const *operands, void *const *results, void *scratch);
     void (*free)(lvt_kernel *k);
     size_t scratch_bytes;
+    lvt_variant variant; /* the one that was made: the standard one where the library lacks what was asked for */
     /* What a kernel makes of its steady operands lies in kept memory: 64-byte aligned, its own from prepare() on, which comes before
      * the first run and again whenever such an operand may have changed. 0 and NULL: it makes nothing. */
     size_t kept_bytes;
@@ -46,7 +47,8 @@ lvt_status lvt_onednn_make(lvt_onednn *c, const lvt_kernel_request *r, lvt_kerne
 
 /* jit/: requests are collected first, compiled together (in parallel, equal ones once, from the cache where possible). */
 typedef struct lvt_jit lvt_jit;
-lvt_status lvt_jit_new(const char *cache_folder, lvt_jit **out, lvt_diag *diag); /* NULL: user's cache, "": none */
+/* cache_folder NULL: the user's, "": none. apart: compile in a process of its own. */
+lvt_status lvt_jit_new(const char *cache_folder, bool apart, lvt_jit **out, lvt_diag *diag);
 void lvt_jit_free(lvt_jit *j); /* after all its kernels */
 lvt_status lvt_jit_make(lvt_jit *j, size_t n, const lvt_kernel_request *requests, lvt_kernel **out);
 
@@ -55,6 +57,10 @@ lvt_status lvt_interp_make(const lvt_kernel_request *r, lvt_kernel **out);
 
 /* Runs body(user, chunk) for every chunk in 0..n on the team, each chunk once; which thread runs which is fixed by (n, threads). */
 void lvt_parallel(int threads, int64_t n, void (*body)(void *user, int64_t chunk, int thread), void *user);
+
+/* Runs body(user, i, worker) for every i in 0..n-1, each once, on `workers` threads that exist for this call alone, in any order:
+ * for making things, not for computing. They have OpenMP teams of `team` threads (0: they use none). */
+void lvt_workers(int workers, int team, int64_t n, void (*body)(void *user, int64_t i, int worker), void *user);
 
 /* Sets the team's size for this thread's OpenMP regions and returns the old one, to be set again afterwards.
  */

@@ -3,10 +3,8 @@
  * Invariant: one row a command; results go to standard output, messages to standard error, and the exit code
  * is 0 (done), 1 (model, data, files), 2 (command line), 70 (a bug) or 130 (interrupted). May not know: what
  * a command does. */
-#define _GNU_SOURCE /* sched_getaffinity */
 #include "cmd.h"
 
-#include <sched.h>
 #include <sys/prctl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -80,35 +78,10 @@ static int threads_asked(char **argv) {
     return 0;
 }
 
-/* How the team's threads wait for each other. By default they spin for milliseconds; when another process has
- * the partner's processor, each of a step's hundreds of regions stalls for so long. Sleeping at once costs a
- * wake-up of some 15 us a region and lets the system put both threads on one processor. Best of what was
- * measured, with and without a busy neighbour: each thread stays on its own processor and spins for some 40
- * us before it sleeps (a region of 42 us takes 42 us alone, and as long as one thread would need beside a
- * busy neighbour; with the default it was ten times as long). Staying put would pile up processes that use a
- * part of the processors, so those sleep at once instead. The OpenMP library reads this before main: the
- * program starts itself again, unless the user chose. */
-static void choose_waiting(char **argv) {
-    static const char *const chosen[] = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "OMP_PROC_BIND",
-                                         "GOMP_CPU_AFFINITY"};
-    if (argv[1] && !strcmp(argv[1], "sweep")) /* computes nothing; what it starts chooses for itself */
-        return;
-    for (size_t i = 0; i < sizeof chosen / sizeof *chosen; i++) {
-        if (getenv(chosen[i]))
-            return;
-    }
-    cpu_set_t set;
-    int processors = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1,
-        asked = threads_asked(argv);
-    bool all = processors > 1 && (asked == 0 || asked == processors);
-    int failed = all ? setenv("OMP_PROC_BIND", "true", 1) | setenv("GOMP_SPINCOUNT", "2000", 1)
-                     : setenv("OMP_WAIT_POLICY", "passive", 1);
-    if (!failed)
-        execv("/proc/self/exe", argv); /* when it returns, there is no /proc: go on as we are */
-}
-
 int main(int argc, char **argv) {
-    choose_waiting(argv);
+    bool computes = !argv[1] || strcmp(argv[1], "sweep"); /* which starts programs that choose for themselves */
+    if (computes && lvt_choose_waiting(threads_asked(argv)))
+        execv("/proc/self/exe", argv); /* when it returns, there is no /proc: go on as we are */
     prctl(PR_SET_NAME, "lvt-run"); /* after starting again through /proc/self/exe, ps would say "exe" */
     lvt_diag *diag = lvt_diag_new();
     if (!diag) {

@@ -28,6 +28,9 @@ typedef struct lvt_program_options {
     const char *cache; /* folder for machine code; NULL: the user's cache folder; "": no cache */
     bool interpret;    /* run every step on the reference interpreter */
     int threads;       /* of sessions that do not say; 0: all processors */
+    /* Compile machine code in a process made by fork, which takes LLVM's memory (80 MB) with it when it is done. For
+     * programs that do not mind a child process and have no other threads running while they make a session. */
+    bool compile_apart;
 } lvt_program_options;
 lvt_status lvt_program_open(const char *path, const lvt_program_options *options, lvt_program **out, lvt_diag *diag);
 void lvt_program_close(lvt_program *p);
@@ -56,6 +59,25 @@ const void *lvt_session_output(const lvt_session *s, int entry, int output);
  * entry with updates, or lvt_session_reset. */
 void *lvt_session_state(lvt_session *s, uint32_t state);
 void lvt_session_reset(lvt_session *s, uint64_t seed); /* initial values again */
+
+/* How the threads of a team wait for each other is read by the OpenMP library before main. This sets it in the environment as
+ * is best for a process that uses `threads` of the processors (0: all) and returns true: the program should start itself again. False:
+ * the environment has made a choice already. */
+bool lvt_choose_waiting(int threads);
+
+/* ---- tuning ------------------------------------------------------------------------------------------------
+ * For a compiler: how long a step takes in each of its variants, on this machine, on made-up operands. Equal
+ * questions are measured once and then get the same answer. A tuner belongs to one thread at a time. */
+typedef struct lvt_tuner lvt_tuner;
+lvt_status lvt_tuner_new(int threads, lvt_tuner **out, lvt_diag *diag); /* threads 0: all processors */
+void lvt_tuner_free(lvt_tuner *t);
+int lvt_tuner_threads(const lvt_tuner *t);
+size_t lvt_tuner_measured(const lvt_tuner *t); /* different questions so far */
+/* Of a step of family onednn. plan: its graph, steps and the strides of places, which need not be anywhere yet. steady: one an
+ * operand, the same at every run. variants: bit v stands for variant v. seconds, LVT_N_VARIANTS of them: the median of several
+ * runs; below 0 where it was not asked for or this machine has no kernel of that variant. */
+lvt_status lvt_tuner_measure(lvt_tuner *t, const lvt_plan *plan, uint32_t step, const bool *steady, unsigned variants,
+                             double *seconds, lvt_diag *diag);
 
 /* ---- profiles --------------------------------------------------------------------------------------------- */
 typedef struct lvt_step_time {

@@ -214,7 +214,7 @@ lvt_status lvt_attention_make(const lvt_kernel_request *r, const lvt_machine *m,
     k->base.threads = r->threads < 1 ? 1 : r->threads;
     k->base.base.scratch_bytes =
         (partials_floats(a) + (size_t)k->base.threads * (size_t)a->area[LVT_ATT_N_AREAS]) * sizeof(float);
-    k->base.source = (lvt_source_code){a->key, lvt_attention_emit, a};
+    k->base.source = (lvt_source_code){a->key, LVT_SOURCE_ATTENTION, a};
     if (!make_key(a, m->width))
         return lvt_error(r->diag, LVT_INTERNAL, "E901", r->at, "attention: the key of its code is too long");
     return LVT_OK;

@@ -53,6 +53,4 @@ static inline int64_t lvt_attention_row(const lvt_view *v) {
     return v->strides[v->type.rank - 2];
 }
 
-bool lvt_attention_emit(struct lvt_emit *e, const void *of, const char *symbol);
-
 #endif

@@ -343,8 +343,8 @@ static V table_entry(lvt_emit *e, V table, int64_t k) {
     return LLVMBuildLoad2(e->b, e->ptr, LLVMBuildGEP2(e->b, e->ptr, table, &at, 1, ""), "");
 }
 
-bool lvt_attention_emit(lvt_emit *e, const void *of, const char *symbol) {
-    state s = {.e = e, .a = of};
+bool lvt_emit_attention(lvt_emit *e, const lvt_attention *a, const char *symbol) {
+    state s = {.e = e, .a = a};
     lvt_emit_function(e, symbol);
     LLVMBasicBlockRef entry = lvt_emit_block(e), start = lvt_emit_block(e);
     LLVMPositionBuilderAtEnd(e->b, start);

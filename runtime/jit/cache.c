@@ -18,14 +18,14 @@
 #include <unistd.h>
 
 /* To be raised when generated code changes: keys describe loops, not the code made from them. */
-enum { CODE_REVISION = 4, MAX_OBJECT = 16 << 20 };
+enum { CODE_REVISION = 5 };
 #define LLVM_RELEASE "19"
 
 typedef struct header {
     char magic[8];
     uint64_t key_size, object_size, checksum;
 } header;
-static const char magic[8] = "lvtobj1";
+static const char magic[8] = "lvtobj2";
 
 struct lvt_cache {
     char *folder;  /* NULL: none */
@@ -83,7 +83,7 @@ lvt_status lvt_cache_new(const char *folder, const lvt_machine *m, lvt_cache **o
         return LVT_NOMEM;
     char head[64];
     snprintf(head, sizeof head, "lvt %s revision %d LLVM " LLVM_RELEASE, lvt_version(), CODE_REVISION);
-    c->machine = print("%s\n%s %s\n", head, m->cpu, m->features);
+    c->machine = print("%s\n%s%s\n", head, m->identity, "");
     if (!c->machine) {
         lvt_cache_free(c);
         *out = NULL;
@@ -154,7 +154,7 @@ static bool read_file(const lvt_cache *c, int fd, const char *key, lvt_object *o
         (s.st_mode & (S_IWGRP | S_IWOTH)))
         return false;
     if (!read_all(fd, &h, sizeof h) || memcmp(h.magic, magic, sizeof magic) != 0 || h.key_size != key_size ||
-        h.object_size == 0 || h.object_size > MAX_OBJECT ||
+        h.object_size == 0 || h.object_size > (uint64_t)LVT_IMAGE_MOST ||
         (uint64_t)s.st_size != sizeof h + key_size + h.object_size)
         return false;
     char *text = malloc(key_size + 1);
@@ -163,6 +163,7 @@ static bool read_file(const lvt_cache *c, int fd, const char *key, lvt_object *o
               memcmp(text + machine, key, rest) == 0 && read_all(fd, object, h.object_size) &&
               checksum_of(c->machine, key, object, h.object_size) == h.checksum;
     free(text);
+    ok = ok && lvt_image_plausible(&(lvt_object){object, h.object_size});
     if (ok)
         *out = (lvt_object){object, h.object_size};
     else
@@ -188,7 +189,7 @@ bool lvt_cache_get(lvt_cache *c, const char *key, lvt_object *out) {
 
 void lvt_cache_put(lvt_cache *c, const char *key, const lvt_object *object) {
     char name[LVT_CACHE_NAME];
-    if (!c->folder || object->size > MAX_OBJECT)
+    if (!c->folder || object->size > (uint64_t)LVT_IMAGE_MOST)
         return;
     lvt_cache_name(c, key, name);
     char *path = print("%s/%s%s", c->folder, name, ""),

@@ -1,80 +1,48 @@
-/* LLVM from outside: the host, source to objects, objects to callable code.
+/* LLVM from outside: source to object files. The code generator's module is this file and what it calls.
  *
- * Invariants: one lvt_compiler belongs to one thread at a time (it has its own LLVM context); an object holds
- * one function and needs no symbol from anywhere, because nothing is offered to it: a call out would fail
- * here, not at run time. May not know: the cache, requests. */
+ * Invariant: one lvt_compiler belongs to one thread at a time (it has its own LLVM context). May not know:
+ * the cache, requests. */
+#include "attention.h"
+#include "codegen.h"
 #include "emit.h"
+#include "runtime/lvt.h"
 
 #include <llvm-c/Analysis.h>
 #include <llvm-c/Error.h>
-#include <llvm-c/LLJIT.h>
-#include <llvm-c/Orc.h>
 #include <llvm-c/Target.h>
 #include <llvm-c/TargetMachine.h>
 #include <llvm-c/Transforms/PassBuilder.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* Codegen does the rest: what is emitted is already explicit vector code. */
 static const char passes[] = "function(mem2reg,early-cse)";
 
-static bool has_feature(const char *features, const char *name) {
-    size_t n = strlen(name);
-    for (const char *p = features; (p = strstr(p, name)) != NULL; p += n)
-        if (p > features && p[-1] == '+' && (p[n] == ',' || p[n] == 0))
-            return true;
-    return false;
-}
-
-lvt_status lvt_machine_host(lvt_machine *m, lvt_diag *diag) {
-    memset(m, 0, sizeof *m);
-    if (LLVMInitializeNativeTarget() || LLVMInitializeNativeAsmPrinter())
-        return lvt_error(diag, LVT_INTERNAL, "E902", LVT_NOWHERE,
-                         "LLVM has no code generator for this processor");
-    m->triple = LLVMGetDefaultTargetTriple();
-    m->cpu = LLVMGetHostCPUName();
-    m->features = LLVMGetHostCPUFeatures();
-    if (!m->triple || !m->cpu || !m->features) {
-        lvt_machine_free(m);
-        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
-    }
-    m->avx512 = has_feature(m->features, "avx512f") && has_feature(m->features, "avx512bw") &&
-                has_feature(m->features, "avx512vl") && has_feature(m->features, "avx512dq");
-    m->width = m->avx512 ? 16 : has_feature(m->features, "avx2") ? 8 : 4;
-    m->sse41 = has_feature(m->features, "sse4.1") || strncmp(m->triple, "aarch64", 7) == 0;
-    return LVT_OK;
-}
-
-void lvt_machine_free(lvt_machine *m) {
-    if (m->triple)
-        LLVMDisposeMessage(m->triple);
-    if (m->cpu)
-        LLVMDisposeMessage(m->cpu);
-    if (m->features)
-        LLVMDisposeMessage(m->features);
-    memset(m, 0, sizeof *m);
-}
-
-static LLVMTargetMachineRef target_machine(const lvt_machine *m) {
+static LLVMTargetMachineRef target_machine(const lvt_machine *m, const char *triple) {
     LLVMTargetRef target;
     char *message = NULL;
-    if (LLVMGetTargetFromTriple(m->triple, &target, &message)) {
+    if (LLVMGetTargetFromTriple(triple, &target, &message)) {
         LLVMDisposeMessage(message);
         return NULL;
     }
-    return LLVMCreateTargetMachine(target, m->triple, m->cpu, m->features, LLVMCodeGenLevelDefault,
-                                   LLVMRelocPIC, LLVMCodeModelDefault);
+    char *cpu = m->cpu ? NULL : LLVMGetHostCPUName(), *features = m->cpu ? NULL : LLVMGetHostCPUFeatures();
+    LLVMTargetMachineRef made =
+        LLVMCreateTargetMachine(target, triple, m->cpu ? m->cpu : cpu, m->cpu ? m->features : features,
+                                LLVMCodeGenLevelDefault, LLVMRelocPIC, LLVMCodeModelDefault);
+    LLVMDisposeMessage(cpu);
+    LLVMDisposeMessage(features);
+    return made;
 }
 
 struct lvt_compiler {
     const lvt_machine *machine;
+    char *triple;
     LLVMContextRef context;
     LLVMTargetMachineRef target;
     LLVMPassBuilderOptionsRef options;
 };
 
-void lvt_compiler_free(lvt_compiler *c) {
+static void compiler_free(lvt_compiler *c) {
     if (!c)
         return;
     if (c->options)
@@ -83,20 +51,24 @@ void lvt_compiler_free(lvt_compiler *c) {
         LLVMDisposeTargetMachine(c->target);
     if (c->context)
         LLVMContextDispose(c->context);
+    if (c->triple)
+        LLVMDisposeMessage(c->triple);
     free(c);
 }
 
-lvt_status lvt_compiler_new(const lvt_machine *m, lvt_compiler **out, lvt_diag *diag) {
+static lvt_status compiler_new(const lvt_machine *m, lvt_compiler **out, lvt_diag *diag) {
     lvt_compiler *c = *out = calloc(1, sizeof *c);
     if (!c)
         return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
     c->machine = m;
+    bool ready = !LLVMInitializeNativeTarget() && !LLVMInitializeNativeAsmPrinter();
+    c->triple = LLVMGetDefaultTargetTriple();
     c->context = LLVMContextCreate();
-    c->target = target_machine(m);
+    c->target = ready && c->triple ? target_machine(m, c->triple) : NULL;
     c->options = LLVMCreatePassBuilderOptions();
     if (c->context && c->target && c->options)
         return LVT_OK;
-    lvt_compiler_free(c);
+    compiler_free(c);
     *out = NULL;
     return lvt_error(diag, LVT_INTERNAL, "E902", LVT_NOWHERE,
                      "LLVM has no code generator for this processor");
@@ -118,7 +90,7 @@ static LLVMModuleRef make_module(lvt_compiler *c, const lvt_source_code *s, cons
     LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(c->target);
     LLVMSetModuleDataLayout(e.module, layout);
     LLVMDisposeTargetData(layout);
-    LLVMSetTarget(e.module, c->machine->triple);
+    LLVMSetTarget(e.module, c->triple);
     e.b = LLVMCreateBuilderInContext(c->context);
     e.i1 = LLVMInt1TypeInContext(c->context);
     e.i8 = LLVMInt8TypeInContext(c->context);
@@ -128,7 +100,8 @@ static LLVMModuleRef make_module(lvt_compiler *c, const lvt_source_code *s, cons
     e.f32 = LLVMFloatTypeInContext(c->context);
     e.f64 = LLVMDoubleTypeInContext(c->context);
     e.ptr = LLVMPointerTypeInContext(c->context, 0);
-    bool ok = s->emit(&e, s->of, symbol);
+    bool ok =
+        s->kind == LVT_SOURCE_NEST ? lvt_emit_nest(&e, s->of, symbol) : lvt_emit_attention(&e, s->of, symbol);
     if (ok && c->machine->avx512) { /* without these LLVM keeps to 256 bits on this kind of processor */
         set_text(&e, "prefer-vector-width", "512");
         set_text(&e, "min-legal-vector-width", "512");
@@ -179,8 +152,8 @@ static lvt_status finish(lvt_compiler *c, LLVMModuleRef module, lvt_object *out,
     return out->data ? LVT_OK : LVT_NOMEM;
 }
 
-lvt_status lvt_compiler_run(lvt_compiler *c, const lvt_source_code *s, const char *symbol, lvt_object *out,
-                            char **why) {
+static lvt_status compile(lvt_compiler *c, const lvt_source_code *s, const char *symbol, lvt_object *out,
+                          char **why) {
     *out = (lvt_object){0};
     *why = NULL;
     LLVMModuleRef module = make_module(c, s, symbol);
@@ -191,65 +164,20 @@ lvt_status lvt_compiler_run(lvt_compiler *c, const lvt_source_code *s, const cha
     return status;
 }
 
-char *lvt_compiler_text(lvt_compiler *c, const lvt_source_code *s) {
+static char *text(lvt_compiler *c, const lvt_source_code *s) {
     LLVMModuleRef module = make_module(c, s, "kernel");
     if (!module)
         return NULL;
-    char *text = LLVMPrintModuleToString(module), *copy = copy_text(text);
-    LLVMDisposeMessage(text);
+    char *message = LLVMPrintModuleToString(module), *copy = copy_text(message);
+    LLVMDisposeMessage(message);
     LLVMDisposeModule(module);
     return copy;
 }
 
-/* ---- objects to code ---- */
-
-struct lvt_linker {
-    LLVMOrcLLJITRef jit;
-};
-
-void lvt_linker_free(lvt_linker *l) {
-    if (!l)
-        return;
-    if (l->jit)
-        LLVMConsumeError(LLVMOrcDisposeLLJIT(l->jit));
-    free(l);
-}
-
-lvt_status lvt_linker_new(const lvt_machine *m, lvt_linker **out, lvt_diag *diag) {
-    lvt_linker *l = *out = calloc(1, sizeof *l);
-    LLVMTargetMachineRef target = l ? target_machine(m) : NULL;
-    LLVMErrorRef error = LLVMErrorSuccess;
-    if (target) {
-        LLVMOrcLLJITBuilderRef builder = LLVMOrcCreateLLJITBuilder();
-        LLVMOrcLLJITBuilderSetJITTargetMachineBuilder(
-            builder, LLVMOrcJITTargetMachineBuilderCreateFromTargetMachine(target));
-        error = LLVMOrcCreateLLJIT(&l->jit, builder); /* takes builder and target */
-    }
-    if (target && !error)
-        return LVT_OK;
-    if (error) {
-        char *why = NULL;
-        failed_with(error, &why);
-        lvt_error(diag, LVT_INTERNAL, "E902", LVT_NOWHERE, "LLVM cannot make code here: %s", why ? why : "?");
-        free(why);
-        l->jit = NULL;
-    }
-    lvt_linker_free(l);
-    *out = NULL;
-    return error ? LVT_INTERNAL : lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
-}
-
-lvt_status lvt_linker_add(lvt_linker *l, const lvt_object *object, const char *symbol, lvt_nest_code *entry,
-                          char **why) {
-    *why = NULL;
-    LLVMMemoryBufferRef buffer =
-        LLVMCreateMemoryBufferWithMemoryRangeCopy(object->data, object->size, symbol);
-    LLVMErrorRef error = LLVMOrcLLJITAddObjectFile(l->jit, LLVMOrcLLJITGetMainJITDylib(l->jit), buffer);
-    LLVMOrcExecutorAddress address = 0;
-    if (!error)
-        error = LLVMOrcLLJITLookup(l->jit, &address, symbol);
-    if (error)
-        return failed_with(error, why);
-    *entry = (lvt_nest_code)(uintptr_t)address;
-    return LVT_OK;
-}
+extern const lvt_codegen lvt_codegen_table __attribute__((visibility("default")));
+const lvt_codegen lvt_codegen_table = {.size = sizeof lvt_codegen_table,
+                                       .version = LVT_VERSION,
+                                       .compiler_new = compiler_new,
+                                       .compiler_free = compiler_free,
+                                       .compile = compile,
+                                       .text = text};

@@ -600,8 +600,7 @@ static V table_entry(state *s, V table, uint32_t k) {
     return LLVMBuildLoad2(s->e->b, s->e->ptr, LLVMBuildGEP2(s->e->b, s->e->ptr, table, &at, 1, ""), "");
 }
 
-static bool emit_nest(lvt_emit *e, const void *of, const char *symbol) {
-    const lvt_nest *n = of;
+bool lvt_emit_nest(lvt_emit *e, const lvt_nest *n, const char *symbol) {
     state *s = lvt_arena_alloc(e->arena, sizeof *s);
     if (!s)
         return false;
@@ -646,8 +645,4 @@ static bool emit_nest(lvt_emit *e, const void *of, const char *symbol) {
     LLVMPositionBuilderAtEnd(e->b, entry);
     LLVMBuildBr(e->b, start);
     return !e->failed;
-}
-
-lvt_source_code lvt_nest_source(const lvt_nest *n) {
-    return (lvt_source_code){n->key, emit_nest, n};
 }

@@ -78,6 +78,12 @@ void lvt_emit_loop_end(lvt_emit *e, lvt_emit_loop *l);
 /* Starts e->function, of type lvt_nest_code. */
 void lvt_emit_function(lvt_emit *e, const char *symbol);
 
+/* ---- functions of type lvt_nest_code called `symbol`, added to e->module. False: out of memory. */
+bool lvt_emit_nest(lvt_emit *e, const lvt_nest *n, const char *symbol); /* emit.c */
+struct lvt_attention;
+bool lvt_emit_attention(lvt_emit *e, const struct lvt_attention *a,
+                        const char *symbol); /* attention_emit.c */
+
 /* ---- matrix products in the caches (gemm.c) */
 typedef struct lvt_touch { /* memory that will be wanted soon: rows of f32, `step` elements apart */
     LLVMValueRef at;

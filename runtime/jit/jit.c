@@ -2,9 +2,10 @@
  * domain.
  *
  * Invariants: chunks and the order in which their sums meet depend on the nest alone, so results have the
- * same bits for any number of threads; equal kernels (by key) share code; running allocates nothing. May not
- * know: LLVM, files. */
+ * same bits for any number of threads; equal kernels (by key) share code; running allocates nothing; the code
+ * generator is loaded only while there is something to compile. May not know: LLVM, files. */
 #include "jit.h"
+#include "runtime/internal.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -19,7 +20,8 @@ typedef struct code { /* one distinct kernel */
 struct lvt_jit {
     lvt_machine machine;
     lvt_cache *cache;
-    lvt_linker *linker;
+    lvt_code *code;
+    bool apart; /* compile in a process of its own */
     code *codes;
     size_t n_codes, cap_codes;
     lvt_jit_counts counts;
@@ -192,7 +194,7 @@ static lvt_status prepare(const lvt_jit *j, const lvt_kernel_request *r, lvt_jit
     k->base.base.free = nest_free;
     k->base.threads = r->threads < 1 ? 1 : r->threads;
     lvt_status status = lvt_nest_make(&k->nest, r, &j->machine, k->arena);
-    k->base.source = lvt_nest_source(&k->nest);
+    k->base.source = (lvt_source_code){k->nest.key, LVT_SOURCE_NEST, &k->nest};
     k->base.base.scratch_bytes = (size_t)k->nest.s_chunks * k->nest.partial_bytes +
                                  (size_t)k->base.threads * k->nest.hoist_bytes * (size_t)k->nest.n_hoist;
     return status;
@@ -221,61 +223,54 @@ static code *add_code(lvt_jit *j, const char *key) {
     return &j->codes[j->n_codes++];
 }
 
-typedef struct build { /* one kernel to compile */
-    const lvt_jit_kernel *kernel;
-    char symbol[LVT_CACHE_NAME + 4];
-    lvt_object object;
-    bool from_cache;
-    char *why;
-    lvt_status status;
-} build;
-
-typedef struct builds {
-    const lvt_jit *jit;
-    build *list;
-    lvt_compiler **compilers; /* one a thread, made at first use */
-} builds;
-
-static void run_build(void *user, int64_t i, int thread) {
-    builds *all = user;
-    build *b = &all->list[i];
-    if (b->from_cache)
-        return;
-    lvt_compiler **c = &all->compilers[thread];
-    b->status = *c ? LVT_OK : lvt_compiler_new(&all->jit->machine, c, NULL);
-    if (b->status == LVT_OK)
-        b->status = lvt_compiler_run(*c, &b->kernel->source, b->symbol, &b->object, &b->why);
+/* Finds what needs code and what the cache has of it: *n of them, compile[] those to be compiled. */
+static lvt_status collect(lvt_jit *j, size_t n, lvt_jit_kernel **kernels, lvt_build_item *list, uint32_t *from,
+                          uint32_t *compile, size_t *n_builds) {
+    for (size_t i = 0; i < n; i++) {
+        if (!kernels[i])
+            continue;
+        const lvt_source_code *source = &kernels[i]->source;
+        if (find_code(j, source->key)) {
+            j->counts.shared++;
+            continue;
+        }
+        if (!add_code(j, source->key))
+            return LVT_NOMEM;
+        lvt_build_item *b = &list[*n_builds];
+        char name[LVT_CACHE_NAME];
+        lvt_cache_name(j->cache, source->key, name);
+        b->source = source;
+        snprintf(b->symbol, sizeof b->symbol, "lvt_%s", name);
+        if (lvt_cache_get(j->cache, source->key, &b->image))
+            j->counts.cached++;
+        else
+            compile[j->counts.compiled++] = (uint32_t)*n_builds;
+        from[(*n_builds)++] = (uint32_t)i;
+    }
+    return LVT_OK;
 }
 
-static lvt_status link_build(lvt_jit *j, build *b, builds *all, const lvt_kernel_request *r) {
-    lvt_nest_code entry = NULL;
-    code *c = find_code(j, b->kernel->source.key);
-    lvt_status status = b->status;
-    if (status == LVT_OK) {
-        status = lvt_linker_add(j->linker, &b->object, b->symbol, &entry, &b->why);
-        if (status != LVT_OK && b->from_cache) { /* whatever it is, it is not what this program wrote */
-            free(b->why);
-            free(b->object.data);
-            b->from_cache = false;
-            run_build(all, b - all->list, 0);
-            status = b->status;
-            if (status == LVT_OK)
-                status = lvt_linker_add(j->linker, &b->object, b->symbol, &entry, &b->why);
-        }
+static lvt_status compile_missing(lvt_jit *j, int threads, lvt_build_item *list, const uint32_t *compile,
+                                  const lvt_kernel_request *requests, const uint32_t *from) {
+    char *why;
+    double begin = lvt_seconds();
+    lvt_pos at = LVT_NOWHERE;
+    lvt_status status =
+        lvt_build_images(&j->machine, j->cache, threads, j->apart, list, j->counts.compiled, compile, &why);
+    const char *text = why;
+    for (uint32_t i = 0; i < j->counts.compiled && status == LVT_OK; i++) {
+        status = list[compile[i]].status;
+        text = list[compile[i]].why;
+        at = requests[from[compile[i]]].at;
     }
     if (status == LVT_NOMEM)
-        return lvt_error(r->diag, status, NULL, r->at, "out of memory");
-    if (status != LVT_OK)
-        return lvt_error(r->diag, LVT_INTERNAL, "E903", r->at, "the code generator failed: %s",
-                         b->why ? b->why : "no reason");
-    if (b->from_cache)
-        j->counts.cached++;
-    else
-        j->counts.compiled++;
-    if (!b->from_cache)
-        lvt_cache_put(j->cache, c->key, &b->object);
-    c->entry = entry;
-    return LVT_OK;
+        lvt_error(requests[0].diag, status, NULL, at, "out of memory");
+    else if (status != LVT_OK)
+        lvt_error(requests[0].diag, status, "E903", at, "the code generator failed: %s",
+                  text && *text ? text : "no reason");
+    free(why);
+    j->counts.compile_seconds = lvt_seconds() - begin;
+    return status;
 }
 
 /* Code for every distinct key that has none yet. */
@@ -283,48 +278,39 @@ static lvt_status build_missing(lvt_jit *j, size_t n, const lvt_kernel_request *
                                 lvt_jit_kernel **kernels) {
     int threads = 1;
     size_t first = j->n_codes, n_builds = 0;
+    lvt_diag *diag = n ? requests[0].diag : NULL;
     for (size_t i = 0; i < n; i++)
         threads = requests[i].threads > threads ? requests[i].threads : threads;
-    builds all = {.jit = j, .list = calloc(n + 1, sizeof *all.list)};
-    const lvt_kernel_request **of = calloc(n + 1, sizeof *of);
-    all.compilers = calloc((size_t)threads, sizeof *all.compilers);
-    lvt_status status = all.list && of && all.compilers ? LVT_OK : LVT_NOMEM;
-    for (size_t i = 0; i < n && status == LVT_OK; i++) {
-        if (!kernels[i])
-            continue;
-        if (find_code(j, kernels[i]->source.key)) {
-            j->counts.shared++;
-            continue;
-        }
-        if (!add_code(j, kernels[i]->source.key)) {
-            status = LVT_NOMEM;
-            break;
-        }
-        build *b = &all.list[n_builds];
-        of[n_builds++] = &requests[i];
-        char name[LVT_CACHE_NAME];
-        lvt_cache_name(j->cache, kernels[i]->source.key, name);
-        b->kernel = kernels[i];
-        snprintf(b->symbol, sizeof b->symbol, "lvt_%s", name);
-        b->from_cache = lvt_cache_get(j->cache, kernels[i]->source.key, &b->object);
-    }
-    if (status == LVT_OK)
-        lvt_parallel(threads, (int64_t)n_builds, run_build, &all);
-    else
-        lvt_error(requests[0].diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    lvt_build_item *list = calloc(n + 1, sizeof *list);
+    uint32_t *from = calloc(n + 1, sizeof *from), *compile = calloc(n + 1, sizeof *compile);
+    lvt_object *images = calloc(n + 1, sizeof *images);
+    lvt_nest_code *entries = calloc(n + 1, sizeof *entries);
+    lvt_status status = LVT_NOMEM;
+    if (list && from && compile && images && entries)
+        status = collect(j, n, kernels, list, from, compile, &n_builds);
+    if (status != LVT_OK)
+        lvt_error(diag, status, NULL, LVT_NOWHERE, "out of memory");
+    if (status == LVT_OK && j->counts.compiled)
+        status = compile_missing(j, threads, list, compile, requests, from);
     for (size_t i = 0; i < n_builds && status == LVT_OK; i++)
-        status = link_build(j, &all.list[i], &all, of[i]);
+        images[i] = list[i].image;
+    if (status == LVT_OK && (status = lvt_code_map(&j->code, n_builds, images, entries)) != LVT_OK)
+        lvt_error(diag, status, status == LVT_IO ? "E904" : NULL, LVT_NOWHERE,
+                  status == LVT_IO ? "the system does not let this process run code it has made"
+                                   : "out of memory");
+    for (size_t i = 0; i < n_builds && status == LVT_OK; i++)
+        find_code(j, list[i].source->key)->entry = entries[i];
     for (size_t i = 0; i < n_builds; i++) {
-        free(all.list[i].object.data);
-        free(all.list[i].why);
+        free(list[i].image.data);
+        free(list[i].why);
     }
-    for (int t = 0; t < threads && all.compilers; t++)
-        lvt_compiler_free(all.compilers[t]);
     while (status != LVT_OK && j->n_codes > first) /* forget keys without code */
         free(j->codes[--j->n_codes].key);
-    free(all.compilers);
-    free(all.list);
-    free(of);
+    free(entries);
+    free(images);
+    free(compile);
+    free(from);
+    free(list);
     return status;
 }
 
@@ -364,20 +350,17 @@ lvt_jit_counts lvt_jit_last(const lvt_jit *j) {
     return j->counts;
 }
 
-lvt_status lvt_jit_new(const char *cache_folder, lvt_jit **out, lvt_diag *diag) {
+lvt_status lvt_jit_new(const char *cache_folder, bool apart, lvt_jit **out, lvt_diag *diag) {
     lvt_jit *j = *out = calloc(1, sizeof *j);
     if (!j)
         return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
-    lvt_status status = lvt_machine_host(&j->machine, diag);
-    if (status == LVT_OK && (status = lvt_cache_new(cache_folder, &j->machine, &j->cache)) != LVT_OK)
-        lvt_error(diag, status, NULL, LVT_NOWHERE, "out of memory");
-    if (status == LVT_OK)
-        status = lvt_linker_new(&j->machine, &j->linker, diag);
-    if (status == LVT_OK)
+    j->apart = apart;
+    lvt_machine_host(&j->machine);
+    if (lvt_cache_new(cache_folder, &j->machine, &j->cache) == LVT_OK)
         return LVT_OK;
     lvt_jit_free(j);
     *out = NULL;
-    return status;
+    return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
 }
 
 void lvt_jit_free(lvt_jit *j) {
@@ -386,8 +369,7 @@ void lvt_jit_free(lvt_jit *j) {
     for (size_t i = 0; i < j->n_codes; i++)
         free(j->codes[i].key);
     free(j->codes);
-    lvt_linker_free(j->linker);
+    lvt_code_free(j->code);
     lvt_cache_free(j->cache);
-    lvt_machine_free(&j->machine);
     free(j);
 }

@@ -1,24 +1,24 @@
 /* What the files of the code generator share: the host, the loop nest of a kernel, objects, the cache.
  *
  * nest.c turns a request into a lvt_nest (no LLVM in it), emit.c + scalar.c + math.c turn a nest into LLVM
- * IR, compile.c turns IR into an object and objects into callable code, cache.c keeps objects, jit.c drives
- * them and runs kernels, move.c holds the kernels that only move elements. May not know: sessions, plans,
- * other families. */
+ * IR and compile.c that into an object (all of these are in the code generator's module, codegen.h), image.c
+ * makes objects callable, cache.c keeps images, jit.c drives them and runs kernels, move.c holds the kernels
+ * that only move elements. May not know: sessions, plans, other families. */
 #ifndef LVT_RUNTIME_JIT_H
 #define LVT_RUNTIME_JIT_H
 
 #include "ir/loop.h"
 #include "runtime/kernel.h"
 
-/* ---- the machine */
+/* ---- the machine (host.c) */
 
-typedef struct lvt_machine {       /* the host, as text that is part of every cache key */
-    char *triple, *cpu, *features; /* LLVM's own strings, disposed by lvt_machine_free */
-    int width;                     /* lanes of f32 in a vector register */
+typedef struct lvt_machine {
+    char identity[256];         /* all that tells processors apart; part of every key of the cache */
+    const char *cpu, *features; /* LLVM's names, to compile for another processor; NULL: the host's */
+    int width;                  /* lanes of f32 in a vector register */
     bool avx512, sse41;
 } lvt_machine;
-lvt_status lvt_machine_host(lvt_machine *m, lvt_diag *diag);
-void lvt_machine_free(lvt_machine *m);
+void lvt_machine_host(lvt_machine *m);
 
 /* ---- the loop nest */
 
@@ -88,14 +88,12 @@ typedef void (*lvt_nest_code)(void *const *operands, void *const *results, void 
 
 /* ---- what is compiled */
 
-struct lvt_emit;
+typedef enum lvt_source_kind { LVT_SOURCE_NEST, LVT_SOURCE_ATTENTION } lvt_source_kind;
 typedef struct lvt_source_code {
     const char *key; /* canonical text: equal for equal code */
-    /* Adds a function of type lvt_nest_code called `symbol` to the emitter's module. False: out of memory. */
-    bool (*emit)(struct lvt_emit *e, const void *of, const char *symbol);
-    const void *of; /* what the function is made from; lives as long as the kernel */
+    lvt_source_kind kind;
+    const void *of; /* lvt_nest or lvt_attention; lives as long as the kernel */
 } lvt_source_code;
-lvt_source_code lvt_nest_source(const lvt_nest *n);
 
 /* What kernels that run generated code begin with. */
 typedef struct lvt_jit_kernel {
@@ -109,28 +107,24 @@ typedef struct lvt_jit_kernel {
  * free, on failure too, or NULL. */
 lvt_status lvt_attention_make(const lvt_kernel_request *r, const lvt_machine *m, lvt_jit_kernel **out);
 
-/* ---- objects */
+/* ---- code (image.c) */
 
-typedef struct lvt_object { /* a relocatable object with one function; data is malloc'ed */
+typedef struct lvt_object { /* an object file or an image; data is malloc'ed */
     void *data;
     size_t size;
 } lvt_object;
 
-typedef struct lvt_compiler lvt_compiler; /* LLVM's state for one thread */
-lvt_status lvt_compiler_new(const lvt_machine *m, lvt_compiler **out, lvt_diag *diag);
-void lvt_compiler_free(lvt_compiler *c);
-/* Compiles into a function called `symbol`. *why gets a malloc'ed text on failure. */
-lvt_status lvt_compiler_run(lvt_compiler *c, const lvt_source_code *s, const char *symbol, lvt_object *out,
-                            char **why);
-/* The LLVM IR before optimisation, malloc'ed, for people. NULL when out of memory. */
-char *lvt_compiler_text(lvt_compiler *c, const lvt_source_code *s);
+enum { LVT_IMAGE_ALIGN = 64, LVT_IMAGE_MOST = 16 << 20 };
+/* An image of an object file's code, with the function `symbol` to be called. LVT_INTERNAL and *why (static
+ * text) when the object needs anything from outside, LVT_NOMEM. */
+lvt_status lvt_image_make(const lvt_object *object, const char *symbol, lvt_object *image, const char **why);
+bool lvt_image_plausible(const lvt_object *image); /* its entry lies within it */
 
-typedef struct lvt_linker lvt_linker; /* executable memory */
-lvt_status lvt_linker_new(const lvt_machine *m, lvt_linker **out, lvt_diag *diag);
-void lvt_linker_free(lvt_linker *l);
-/* Makes an object's function callable; fails on undefined symbols. *why as above. */
-lvt_status lvt_linker_add(lvt_linker *l, const lvt_object *object, const char *symbol, lvt_nest_code *entry,
-                          char **why);
+typedef struct lvt_code lvt_code; /* a list of pieces of executable memory */
+/* Copies n images to executable memory, a new piece at the head of *list; entries[i] is the function of the
+ * i-th. LVT_NOMEM, or LVT_IO when the system does not allow it. */
+lvt_status lvt_code_map(lvt_code **list, size_t n, const lvt_object *images, lvt_nest_code *entries);
+void lvt_code_free(lvt_code *list);
 
 /* ---- cache */
 
@@ -147,6 +141,21 @@ bool lvt_cache_get(lvt_cache *c, const char *key, lvt_object *out);
 void lvt_cache_put(lvt_cache *c, const char *key, const lvt_object *object);
 const char *lvt_cache_folder(const lvt_cache *c); /* NULL: none */
 
+/* ---- building (build.c) */
+
+typedef struct lvt_build_item { /* a kernel that needs code */
+    const lvt_source_code *source;
+    char symbol[LVT_CACHE_NAME + 4];
+    lvt_object image; /* without data: to be compiled */
+    char *why;        /* malloc'ed, when it failed */
+    lvt_status status;
+} lvt_build_item;
+/* Compiles compile[0..n-1] of the list into images, which go to the cache too. apart: in a process of its
+ * own. A result that is not LVT_OK (and *why, malloc'ed or NULL) is about all of them, each has its own
+ * status too. */
+lvt_status lvt_build_images(const lvt_machine *m, lvt_cache *cache, int threads, bool apart, lvt_build_item *list,
+                            size_t n, const uint32_t *compile, char **why);
+
 /* ---- kernels that move elements (move.c) */
 
 /* copy, gather, gather_grad, concat, pad, one_hot, argmax. */
@@ -159,6 +168,7 @@ void lvt_move_turn(size_t size, const char *in, int64_t in_step, char *out, int6
  */
 typedef struct lvt_jit_counts {
     uint32_t compiled, cached, shared;
+    double compile_seconds;
 } lvt_jit_counts;
 lvt_jit_counts lvt_jit_last(const lvt_jit *j);
 

@@ -159,7 +159,9 @@ dnnl_status_t lvt_onednn_conv(lvt_onednn_kernel *k, const lvt_kernel_request *r)
     conv c = {0};
     form f;
     dnnl_status_t status = conv_describe(&c, r);
-    if (status == dnnl_success && !find_variant(&c, k->context, r->variant, &f))
+    if (status == dnnl_success && find_variant(&c, k->context, r->variant, &f))
+        k->base.variant = r->variant;
+    else if (status == dnnl_success)
         status = find_standard(&c, k->context, &f);
     if (status != dnnl_success) {
         conv_free(&c);

@@ -276,15 +276,20 @@ static void read_operand(matrix *x, const lvt_view *v, bool flip, const lvt_type
     x->size = lvt_dtype_size((lvt_dtype)v->type.dtype);
 }
 
-/* Gradients of weights, A transposed and long: where oneDNN copies all of A before it begins. */
-static bool splits(const product *p, int threads) {
-    enum { LEAST_ROWS = 64, LEAST_INNER = 128 };
-    bool ok = p->n_batch == 0 && threads > 1 && p->m >= (int64_t)threads * LEAST_ROWS &&
-              p->k >= LEAST_INNER && p->x[A].row == 1 && p->x[A].col > 1 && p->x[B].col == 1 &&
-              p->x[Y].col == 1;
+/* A part of the rows can be computed without the others. */
+static bool can_split(const product *p, int threads) {
+    enum { LEAST_ROWS = 64 };
+    bool ok = p->n_batch == 0 && threads > 1 && p->m >= (int64_t)threads * LEAST_ROWS;
     for (int i = 0; i < N_MATRICES; i++)
         ok = ok && fits(p, i) && trusted(p, i);
     return ok;
+}
+
+/* Gradients of weights, A transposed and long: where oneDNN copies all of A before it begins. */
+static bool splits(const product *p, int threads) {
+    enum { LEAST_INNER = 128 };
+    return can_split(p, threads) && p->k >= LEAST_INNER && p->x[A].row == 1 && p->x[A].col > 1 &&
+           p->x[B].col == 1 && p->x[Y].col == 1;
 }
 
 /* Each thread computes its rows by a primitive of its own, from and into parts of the matrices. */
@@ -336,15 +341,22 @@ dnnl_status_t lvt_onednn_matmul(lvt_onednn_kernel *k, const lvt_kernel_request *
         transpose(&p);
     tidy_strides(&p);
     dnnl_status_t status;
-    if (splits(&p, r->threads) && !lvt_at_steady(r, p.x[B].at)) {
+    bool steady = lvt_at_steady(r, p.x[B].at), usual = splits(&p, r->threads) && !steady;
+    if (r->variant == LVT_VARIANT_SPLIT ? can_split(&p, r->threads)
+                                        : usual && r->variant == LVT_VARIANT_STANDARD) {
         status = split(k, &p, r->threads);
+        if (status == dnnl_success)
+            k->base.variant = usual ? LVT_VARIANT_STANDARD : LVT_VARIANT_SPLIT;
         if (status == dnnl_success || status == dnnl_out_of_memory)
             return status;
         lvt_pieces_drop(k);
+        usual = false;
     }
+    if (r->variant == LVT_VARIANT_WHOLE && usual)
+        k->base.variant = LVT_VARIANT_WHOLE;
 
     form f;
-    status = choose(k->context, &p, lvt_at_steady(r, p.x[B].at), &f);
+    status = choose(k->context, &p, steady || r->variant == LVT_VARIANT_PACKED, &f);
     if (status != dnnl_success)
         return status;
     lvt_at at[N_MATRICES];
@@ -352,6 +364,8 @@ dnnl_status_t lvt_onednn_matmul(lvt_onednn_kernel *k, const lvt_kernel_request *
     if (f.any) {
         used[B] = dnnl_primitive_desc_query_md(f.pd, dnnl_query_weights_md, 0);
         f.packed[B] = !dnnl_memory_desc_equal(used[B], f.strided[B]);
+        if (r->variant == LVT_VARIANT_PACKED && f.packed[B] && !steady)
+            k->base.variant = LVT_VARIANT_PACKED;
     }
     for (int i = 0; i < N_MATRICES; i++)
         at[i] = f.packed[i] ? lvt_packed_at(k, r, p.x[i].at, dnnl_memory_desc_get_size(used[i])) : p.x[i].at;

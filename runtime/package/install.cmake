@@ -10,7 +10,13 @@ set_target_properties(lvt PROPERTIES LINKER_LANGUAGE C VERSION ${PROJECT_VERSION
                                      LINK_DEPENDS ${CMAKE_SOURCE_DIR}/runtime/package/liblvt.map)
 target_include_directories(lvt INTERFACE $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}/lvt>)
 
+# Each finds the code generator by its own path, wherever the installation lies.
+file(RELATIVE_PATH library_from_program /${CMAKE_INSTALL_BINDIR} /${CMAKE_INSTALL_LIBDIR})
+set_target_properties(lvt PROPERTIES INSTALL_RPATH $ORIGIN)
+set_target_properties(lvt-run PROPERTIES INSTALL_RPATH $ORIGIN/${library_from_program})
+
 install(TARGETS lvt EXPORT lvt-targets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(TARGETS lvt_codegen LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} NAMELINK_SKIP)
 install(TARGETS lvtc lvt-run RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(FILES runtime/lvt.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/lvt)
 install(FILES ir/arena.h ir/build.h ir/diag.h ir/interp.h ir/ir.h ir/op.h ir/ops.def ir/program.h ir/text.h

@@ -105,7 +105,7 @@ static lvt_value sum(body_case *c, lvt_op op, lvt_value x, int axis, bool keep) 
 int main(int argc, char **argv) {
     int threads = argc > 1 ? atoi(argv[1]) : 2; /* second argument: folder that keeps the objects */
     lvt_jit *jit;
-    if (lvt_jit_new(argc > 2 ? argv[2] : "", &jit, NULL) != LVT_OK)
+    if (lvt_jit_new(argc > 2 ? argv[2] : "", false, &jit, NULL) != LVT_OK)
         return 1;
     body_case c;
     lvt_value x, y, z;

@@ -206,10 +206,10 @@ static void test_messages(void **state) {
     unsigned char *copy = malloc(b.n);
     memcpy(copy, b.data, b.n);
     set(&b, 8, 7, 4);
-    expect_refused(&b, "small.lvtx: error E603: made by a newer lvt (version 7, this is 3)");
+    expect_refused(&b, "small.lvtx: error E603: made by a newer lvt (version 7, this is 4)");
     set(&b, 8, 0, 4);
     expect_refused(&b,
-                   "E603: made by an lvt that is too old (version 0, this is 3): compile the model again");
+                   "E603: made by an lvt that is too old (version 0, this is 4): compile the model again");
     memcpy(b.data, copy, b.n);
     set(&b, 12, 5, 4);
     expect_refused(&b, "E604: the file is damaged: wrong checksum of its header");
@@ -229,7 +229,7 @@ static void test_messages(void **state) {
     fix_checksums(&b);
     expect_refused(&b, "E606: the plan of entry e does not fit its graph");
     memcpy(b.data, copy, b.n);
-    set(&b, plan + 32, 7, 4);
+    set(&b, plan + 36, 7, 4);
     fix_checksums(&b);
     expect_refused(&b, "E606: the plan of entry e has a place of an unknown kind");
     memcpy(b.data, copy, b.n);
@@ -249,7 +249,7 @@ static void test_messages(void **state) {
     fix_checksums(&b);
     expect_refused(&b, "E608: the file's hash is not that of its program");
     memcpy(b.data, copy, b.n);
-    set(&b, plan + 16, 64, 8); /* arena_bytes */
+    set(&b, plan + 20, 64, 8); /* arena_bytes */
     fix_checksums(&b);
     expect_refused(&b, "E622: e: %4 = fused: 32 bytes at offset 64 do not fit into 64");
     free(copy);

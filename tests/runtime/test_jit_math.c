@@ -4,7 +4,7 @@
 
 static int setup(void **state) {
     lvt_jit *jit = NULL;
-    int failed = lvt_jit_new("", &jit, NULL) != LVT_OK;
+    int failed = lvt_jit_new("", false, &jit, NULL) != LVT_OK;
     *state = jit;
     return failed;
 }

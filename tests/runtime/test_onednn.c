@@ -41,7 +41,10 @@ static void run_matmul(fixture *f, int ra, const int64_t *da, int rb, const int6
     lvt_builder b = lvt_builder_for(g, f->diag);
     lvt_value a = input(&b, ra, da), w = input(&b, rb, db), y = lvt_build_matmul(&b, a, w, ta, tb);
     assert_int_not_equal(y, LVT_NONE);
-    compare_with_interpreter(f->c, &f->r, g, g->values[y].node, packed, relative);
+    static const lvt_variant variants[] = {LVT_VARIANT_STANDARD, LVT_VARIANT_WHOLE, LVT_VARIANT_SPLIT,
+                                           LVT_VARIANT_PACKED};
+    for (size_t i = 0; i < sizeof variants / sizeof *variants; i++)
+        compare_variant(f->c, &f->r, g, g->values[y].node, variants[i], packed, relative);
     lvt_module_free(m);
 }
 
@@ -86,6 +89,8 @@ static void matmul_of_models(void **state) {
         {2, 2, {256, 32}, {256, 96}, true, false},  /* its weight gradient */
         {2, 2, {256, 128}, {256, 96}, true, false}, /* the same, a part for each thread */
         {2, 2, {131, 333}, {131, 77}, true, false},
+        {2, 2, {333, 131}, {131, 77}, false, false}, /* rows that can be divided */
+        {2, 2, {257, 40}, {129, 40}, false, true},
         {3, 3, {1, 128, 150}, {1, 128, 1}, true, false},
         {4, 3, {3, 4, 64, 32}, {4, 64, 32}, false, true},     /* queries times the external key */
         {4, 4, {3, 4, 64, 64}, {3, 4, 64, 64}, false, false}, /* attention times values */

@@ -1,0 +1,45 @@
+/* The door to the code generator: a shared module of its own, because LLVM's libraries take 40 ms and 30 MB
+ * to load and a start that finds all its code in the cache needs none of them.
+ *
+ * Invariant: the module is of this very release, else it is refused. May not know: LLVM. */
+#include "codegen.h"
+#include "runtime/lvt.h"
+
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static char *say(const char *format, const char *what) {
+    int n = snprintf(NULL, 0, format, what);
+    char *s = n < 0 ? NULL : malloc((size_t)n + 1);
+    if (s)
+        snprintf(s, (size_t)n + 1, format, what);
+    return s;
+}
+
+lvt_status lvt_codegen_open(void **module, const lvt_codegen **codegen, char **why) {
+    *codegen = NULL;
+    *why = NULL;
+    /* Beside liblvt, or where the program's own search path says. */
+    *module = dlopen(LVT_CODEGEN_MODULE, RTLD_NOW | RTLD_LOCAL);
+    if (!*module) {
+        const char *reason = dlerror();
+        *why = say("it is a part of lvt's installation and cannot be loaded: %s", reason ? reason : "?");
+        return LVT_USER;
+    }
+    const lvt_codegen *c = dlsym(*module, LVT_CODEGEN_SYMBOL);
+    if (c && c->size == sizeof *c && strcmp(c->version, lvt_version()) == 0) {
+        *codegen = c;
+        return LVT_OK;
+    }
+    lvt_codegen_close(*module);
+    *module = NULL;
+    *why = say("%s is of another release of lvt", LVT_CODEGEN_MODULE);
+    return LVT_USER;
+}
+
+void lvt_codegen_close(void *module) {
+    if (module)
+        dlclose(module);
+}
