@@ -10,12 +10,14 @@
 #include "passes/pass.h"
 #include "runtime/lvt.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 typedef struct command {
@@ -47,6 +49,7 @@ enum {
     OPT_LIMIT,
     OPT_EXPLAIN,
     OPT_MEMORY,
+    OPT_BUDGET,
     OPT_PASSES,
     OPT_ENTRY,
     OPT_WEIGHTS,
@@ -71,6 +74,7 @@ static const struct option long_options[] = {{"output", required_argument, NULL,
                                              {"models", required_argument, NULL, OPT_MODELS},
                                              {"explain", no_argument, NULL, OPT_EXPLAIN},
                                              {"memory-report", no_argument, NULL, OPT_MEMORY},
+                                             {"memory-budget", required_argument, NULL, OPT_BUDGET},
                                              {"time-passes", no_argument, NULL, OPT_TIME},
                                              {"stop-after", required_argument, NULL, OPT_STOP},
                                              {"start-at", required_argument, NULL, OPT_START},
@@ -154,6 +158,9 @@ static void help(void) {
         "      --explain         fused or not and why, family of every step, with the line of the model "
         "file\n"
         "      --memory-report   the peak of every entry and the twenty largest values alive then\n"
+        "      --memory-budget=SIZE  states and working memory of every entry fit into SIZE bytes (300M, 1.5G):\n"
+        "                        values are computed again instead of kept, with the same results to the bit;\n"
+        "                        an error where that is not enough\n"
         "      --time-passes     milliseconds and nodes of every pass\n"
         "\n"
         "Working on the compiler:\n"
@@ -215,6 +222,26 @@ static lvt_status unknown_option(lvt_diag *diag, const char *given) {
     return status;
 }
 
+/* "300M", "1.5G", "400000" bytes; false when it is no size. */
+static bool parse_size(const char *text, uint64_t *out) {
+    static const char units[] = "KMG";
+    char *end;
+    double n = strtod(text, &end);
+    if (end == text || !(n > 0) || n > 1e15 || strspn(text, "0123456789.") != (size_t)(end - text))
+        return false;
+    const char *unit = *end ? strchr(units, toupper((unsigned char)*end)) : NULL;
+    for (ptrdiff_t i = 0; unit && i <= unit - units; i++)
+        n *= 1000;
+    end += unit ? 1 : 0;
+    if (unit && !strcasecmp(end, "iB"))
+        for (ptrdiff_t i = 0; i <= unit - units; i++)
+            n *= 1.024;
+    else if (*end && strcasecmp(end, "B"))
+        return false;
+    *out = (uint64_t)n;
+    return n >= 1 && n < 1e18;
+}
+
 static lvt_status parse(command *c, int argc, char **argv, lvt_diag *diag, bool *done) {
     int option;
     opterr = 0;
@@ -256,6 +283,10 @@ static lvt_status parse(command *c, int argc, char **argv, lvt_diag *diag, bool 
             break;
         case OPT_MEMORY:
             c->compile.memory_report = true;
+            break;
+        case OPT_BUDGET:
+            if (!parse_size(optarg, &c->compile.memory_budget))
+                return usage(diag, "--memory-budget wants a size such as 300M or 1.5G, not '%s'", optarg);
             break;
         case OPT_LIMIT: {
             char *end;

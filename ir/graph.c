@@ -78,6 +78,11 @@ lvt_pos lvt_module_pos(const lvt_module *m, lvt_loc loc) {
     return (lvt_pos){m->sources[l->file].name, l->line, l->col};
 }
 
+const char *lvt_role_name(lvt_role role) {
+    static const char *const names[LVT_N_ROLES] = {"forward", "gradient", "update", "recompute"};
+    return (unsigned)role < LVT_N_ROLES ? names[role] : "?";
+}
+
 lvt_loc lvt_module_outermost(const lvt_module *m, lvt_loc loc) {
     while (loc && loc < m->n_locs && m->locs[loc].parent && m->locs[loc].parent < loc)
         loc = m->locs[loc].parent;

@@ -108,8 +108,10 @@ typedef uint32_t lvt_value;   /* index into graph->values */
 typedef uint32_t lvt_node_id; /* index into graph->nodes */
 #define LVT_NONE UINT32_MAX   /* no value, no node */
 
-/* How a node came to be. Profiles and errors roll up by it. */
-typedef enum lvt_role { LVT_FORWARD, LVT_GRADIENT, LVT_UPDATE } lvt_role;
+/* How a node came to be. Profiles and errors roll up by it. RECOMPUTE: once more what its origin computes, so
+ * that nobody has to keep that result; never merged with it. */
+typedef enum lvt_role { LVT_FORWARD, LVT_GRADIENT, LVT_UPDATE, LVT_RECOMPUTE, LVT_N_ROLES } lvt_role;
+const char *lvt_role_name(lvt_role role); /* "forward" */
 
 typedef struct lvt_graph lvt_graph;
 typedef struct lvt_module lvt_module;
@@ -122,8 +124,8 @@ typedef struct lvt_node {
     lvt_value result; /* the first; result + k is the k-th */
     lvt_attr *attrs;  /* as many as the op's table has rows, in its order, defaults filled in */
     lvt_loc loc;
-    lvt_node_id origin; /* for gradient and update nodes: the forward node of the same graph they come from,
-                           or LVT_NONE */
+    lvt_node_id origin; /* for gradient and update nodes: the forward node of the same graph they come from;
+                           for recompute nodes: the node they repeat; or LVT_NONE */
     lvt_graph *body;    /* of `fused`: inputs are the operands, outputs the results */
 } lvt_node;
 

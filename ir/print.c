@@ -226,7 +226,8 @@ static void put_names(out *o, const lvt_graph *g, const lvt_node *n) {
 static void put_role(out *o, const lvt_graph *g, const lvt_node *n) {
     if (n->role == LVT_FORWARD || o->bare)
         return;
-    put(o, n->role == LVT_GRADIENT ? " gradient" : " update");
+    put(o, " ");
+    put(o, lvt_role_name((lvt_role)n->role));
     if (n->origin < g->n_nodes) {
         put(o, "(");
         put_value(o, g->nodes[n->origin].result);

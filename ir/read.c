@@ -139,11 +139,10 @@ static bool take_operands(lvt_reader *r, const scope *s, uint32_t first_result, 
 }
 
 static bool take_role(lvt_reader *r, scope *s, lvt_node *node, mark *m) {
-    static const char *const words[] = {[LVT_GRADIENT] = "gradient", [LVT_UPDATE] = "update"};
     *m = (mark){.node = LVT_NONE};
-    for (int role = LVT_GRADIENT; role <= LVT_UPDATE; role++) {
+    for (int role = LVT_GRADIENT; role < LVT_N_ROLES; role++) {
         bool found, origin;
-        if (!lvt_read_accept_word(r, words[role], &found))
+        if (!lvt_read_accept_word(r, lvt_role_name((lvt_role)role), &found))
             return false;
         if (!found)
             continue;

@@ -260,7 +260,7 @@ static bool check_node(verifier *v, const lvt_graph *g, lvt_node_id id, uint32_t
     ok &= results & check_attrs(v, g, n);
     if (n->loc >= v->m->n_locs)
         ok = PROBLEM(v, 0, "E169", NODE_FORMAT "no place has number %u", NODE_ARGS(g, n), n->loc);
-    if (n->role > LVT_UPDATE)
+    if (n->role >= LVT_N_ROLES)
         ok = PROBLEM(v, n->loc, "E170", NODE_FORMAT "unknown role %u", NODE_ARGS(g, n), n->role);
     if (n->origin != LVT_NONE && (n->origin >= g->n_nodes || n->origin == id || n->role == LVT_FORWARD))
         ok = PROBLEM(v, n->loc, "E170", NODE_FORMAT "%s", NODE_ARGS(g, n),

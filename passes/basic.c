@@ -138,7 +138,7 @@ lvt_graph *lvt_pass_cse(lvt_pass *ctx, const lvt_graph *in) {
         for (uint32_t k = 0; k < n->n_operands; k++)
             operands[k] = r.map[n->operands[k]];
         size_t at = hash_node(n, operands) & (size - 1);
-        if (n->op == LVT_OP_input || n->n_results > 16) {
+        if (n->op == LVT_OP_input || n->n_results > 16 || n->role == LVT_RECOMPUTE) {
             lvt_rewrite_copy(&r, i);
             continue;
         }

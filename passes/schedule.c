@@ -2,8 +2,9 @@
  *
  * Invariant: a step comes after the steps that make what it reads; a node that makes new state comes, where
  * that is possible, after all readers of the old state, so that the planner may write it in place. The order
- * is the graph's own or a greedy one, whichever needs less memory at its peak. May not know: addresses. */
-#include "plan.h"
+ * is the graph's own, if no other needs less memory at its peak: that of the graph with steps that set memory
+ * free moved ahead, or a greedy one. May not know: addresses. */
+#include "buffers.h"
 #include "rewrite.h"
 #include "ir/loop.h"
 
@@ -178,18 +179,6 @@ static void reset_uses(scheduler *s) {
         s->uses[v] = s->reader_offset[v + 1] - s->reader_offset[v];
 }
 
-static double peak_of(scheduler *s, const uint32_t *order) {
-    double now = 0, peak = 0, made;
-    reset_uses(s);
-    for (uint32_t i = 0; i < s->n; i++) {
-        double grows = growth(s, order[i], &made);
-        peak = now + made > peak ? now + made : peak;
-        now += grows;
-        take(s, order[i]);
-    }
-    return peak;
-}
-
 /* Of the steps that may run, the first (in the graph's order) that sets free at least as much as it takes; if
  * there is none, the first of all (greedy = false), or the one that grows least (greedy = true). */
 static bool list_order(scheduler *s, bool greedy, uint32_t *order) {
@@ -268,34 +257,60 @@ static bool begin(scheduler *s) {
     return build_edges(s) && order_updates(s);
 }
 
+/* The graph's own order obeys the edges. Its nodes are in order; but a maker of new state may stand before a reader
+ * of the old. */
+static bool own_order_holds(const scheduler *s) {
+    for (uint32_t i = 0; i < s->n; i++)
+        for (uint32_t e = s->first[i]; e != LVT_NONE; e = s->next[e])
+            if (s->to[e] <= i)
+                return false;
+    return true;
+}
+
+/* The order that needs the least memory; *least gets its bytes. NULL after reporting. */
+static lvt_step *best_order(scheduler *s, lvt_pass *ctx, uint64_t *least) {
+    lvt_plan plan = *s->plan;
+    lvt_step *best = NULL;
+    uint32_t *order = lvt_arena_alloc(ctx->arena, (s->n + 1u) * sizeof *order);
+    for (int kind = !own_order_holds(s); kind < 3; kind++) { /* its own, then the two of list_order */
+        lvt_buffers b;
+        lvt_step *steps = lvt_arena_alloc(ctx->module->arena, (s->n + 1u) * sizeof *steps);
+        if (!order || !steps)
+            return lvt_pass_nomem(ctx), NULL;
+        for (uint32_t i = 0; i < s->n; i++)
+            order[i] = i;
+        if (kind && !list_order(s, kind == 2, order)) {
+            lvt_pass_fail(ctx, LVT_INTERNAL, NULL, s->g->loc, "schedule: the steps of %s wait for each other",
+                          s->g->name ? s->g->name : "a graph");
+            return NULL;
+        }
+        for (uint32_t i = 0; i < s->n; i++)
+            steps[i] = s->plan->steps[order[i]];
+        plan.steps = steps;
+        uint64_t peak = UINT64_MAX;
+        if (lvt_buffers_find(s->g, &plan, ctx->arena, &b))
+            peak = lvt_buffers_peak(&b, s->n, ctx->arena, NULL, NULL);
+        if (peak == UINT64_MAX)
+            return lvt_pass_nomem(ctx), NULL;
+        if (!best || peak < *least) {
+            best = steps;
+            *least = peak;
+        }
+    }
+    return best;
+}
+
 lvt_graph *lvt_pass_schedule(lvt_pass *ctx, const lvt_graph *in) {
     lvt_plan *p = ctx->plan;
     scheduler s = {.g = in, .plan = p, .arena = ctx->arena, .n = p->n_steps};
     if (!begin(&s))
         return lvt_pass_nomem(ctx);
-    uint32_t *best = NULL;
-    double least = 0;
-    for (int greedy = 0; greedy < 2; greedy++) {
-        uint32_t *order = lvt_arena_alloc(ctx->arena, (s.n + 1u) * sizeof *order);
-        if (!order)
-            return lvt_pass_nomem(ctx);
-        if (!list_order(&s, greedy, order))
-            return lvt_pass_fail(ctx, LVT_INTERNAL, NULL, in->loc,
-                                 "schedule: the steps of %s wait for each other",
-                                 in->name ? in->name : "a graph");
-        double peak = peak_of(&s, order);
-        if (!best || peak < least) {
-            best = order;
-            least = peak;
-        }
-    }
-    lvt_step *steps = lvt_arena_alloc(ctx->module->arena, (s.n + 1u) * sizeof *steps);
-    if (!steps)
-        return lvt_pass_nomem(ctx);
-    for (uint32_t i = 0; i < s.n; i++)
-        steps[i] = p->steps[best[i]];
-    p->steps = steps;
+    uint64_t least = 0;
+    lvt_step *best = best_order(&s, ctx, &least);
+    if (!best)
+        return NULL;
+    p->steps = best;
     lvt_text_add(ctx->explain, "%s: %u steps, at most %.1f MB alive at a time\n", in->name ? in->name : "",
-                 s.n, least / 1e6);
+                 s.n, (double)least / 1e6);
     return (lvt_graph *)in;
 }

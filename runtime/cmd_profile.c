@@ -62,7 +62,6 @@ static lvt_loc model_place(const lvt_module *m, lvt_loc loc) {
 }
 
 static void name_row(const lvt_plan *plan, uint32_t step, lvt_profile_by by, lvt_profile_row *row) {
-    static const char *const roles[] = {"forward", "gradient", "update"};
     const lvt_graph *g = plan->graph;
     const lvt_node *n = &g->nodes[plan->steps[step].node];
     const char *family = lvt_family_name((lvt_family)plan->steps[step].family);
@@ -71,7 +70,8 @@ static void name_row(const lvt_plan *plan, uint32_t step, lvt_profile_by by, lvt
     memset(row, 0, sizeof *row);
     row->family = plan->steps[step].family;
     if (by == LVT_BY_OP) {
-        snprintf(row->name, sizeof row->name, "%-6s %-20s %s", family, lvt_op_of(n)->name, roles[n->role]);
+        snprintf(row->name, sizeof row->name, "%-6s %-20s %s", family, lvt_op_of(n)->name,
+                 lvt_role_name((lvt_role)n->role));
     } else if (lines) {
         if (at.file) {
             row->line = at.line;
@@ -86,8 +86,8 @@ static void name_row(const lvt_plan *plan, uint32_t step, lvt_profile_by by, lvt
     } else {
         char type[LVT_TYPE_TEXT];
         snprintf(row->name, sizeof row->name, "%4u %-6s %-18s %-8s %s %s:%u", step, family,
-                 lvt_op_of(n)->name, roles[n->role], lvt_type_text(&g->values[n->result].type, type),
-                 at.file ? at.file : "?", at.line);
+                 lvt_op_of(n)->name, lvt_role_name((lvt_role)n->role),
+                 lvt_type_text(&g->values[n->result].type, type), at.file ? at.file : "?", at.line);
     }
 }
 

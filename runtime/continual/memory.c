@@ -59,7 +59,7 @@ typedef struct ranking {
     int classes, task;
     uint64_t seed;
     float *scores; /* one a member */
-    double *work;  /* 2 x classes */
+    double *work;  /* 2 x features or classes */
 } ranking;
 
 static void score_confidence(const ranking *r) {
@@ -75,15 +75,17 @@ static void score_random(const ranking *r) {
     }
 }
 
-/* iCaRL's herding (Rebuffi et al., CVPR 2017), with logits as features. The score is minus the rank. */
+/* iCaRL's herding (Rebuffi et al., CVPR 2017), on features or, without any, on logits. The score is minus the
+ * rank. */
 static void score_herding(const ranking *r) {
-    size_t k = (size_t)r->classes;
+    const float *features = r->c->features ? r->c->features : r->c->logits;
+    size_t k = r->c->features ? r->c->n_features : (size_t)r->classes;
     double *mean = r->work, *sum = r->work + k;
     memset(r->work, 0, 2 * k * sizeof *r->work);
     for (uint32_t i = 0; i < r->n; i++) {
         r->scores[i] = 1; /* not taken yet */
         for (size_t d = 0; d < k; d++)
-            mean[d] += r->c->logits[r->members[i] * k + d] / (double)r->n;
+            mean[d] += features[r->members[i] * k + d] / (double)r->n;
     }
     for (uint32_t rank = 0; rank < r->n; rank++) {
         uint32_t best = r->n;
@@ -93,7 +95,7 @@ static void score_herding(const ranking *r) {
                 continue;
             double distance = 0;
             for (size_t d = 0; d < k; d++) {
-                double e = mean[d] - (sum[d] + r->c->logits[r->members[i] * k + d]) / (rank + 1);
+                double e = mean[d] - (sum[d] + (double)features[r->members[i] * k + d]) / (rank + 1);
                 distance += e * e;
             }
             if (best == r->n || distance < nearest) {
@@ -102,7 +104,7 @@ static void score_herding(const ranking *r) {
             }
         }
         for (size_t d = 0; d < k; d++)
-            sum[d] += r->c->logits[r->members[best] * k + d];
+            sum[d] += features[r->members[best] * k + d];
         r->scores[best] = -(float)rank;
     }
 }
@@ -142,7 +144,7 @@ static lvt_status update_with_quotas(lvt_memory *m, void (*score)(const ranking 
     uint32_t *members = malloc((c->n + 1) * sizeof *members);
     float *scores = malloc((c->n + 1) * sizeof *scores);
     ranked *order = malloc((c->n + 1) * sizeof *order);
-    double *work = malloc(2 * (size_t)m->classes * sizeof *work);
+    double *work = malloc(2 * ((size_t)m->classes + c->n_features) * sizeof *work);
     lvt_status status = LVT_OK;
     if (members && scores && order && work) {
         int seen = lvt_tasks_seen(tasks, task);

@@ -24,13 +24,15 @@ typedef struct lvt_candidates {
     const lvt_images *images;
     const float *confidence; /* n: the injection classifier's probability of the true class */
     const float *logits;     /* n x classes: the accumulation classifier's */
+    const float *features;   /* n x n_features: what herding goes by; NULL: logits */
+    size_t n_features;
 } lvt_candidates;
 
 /* Order is the order of `--memory-policy`'s choices. */
 #define LVT_MEMORY_POLICIES(X)                                                                               \
     X(confidence, "the injection classifier's probability of the true class, best first, equal quotas")      \
     X(random, "at random, equal quotas")                                                                     \
-    X(herding, "greedily, so that the mean of the kept logits stays near the class mean; equal quotas")      \
+    X(herding, "greedily, so that the mean of what is kept stays near the class mean; equal quotas")         \
     X(reservoir, "every image seen so far is kept with equal probability; no quotas")
 typedef enum lvt_memory_policy {
 #define LVT_ROW(name, help) LVT_POLICY_##name,

@@ -5,9 +5,16 @@
 #include <string.h>
 
 #define KEEP NAN
-#define LVT_METHOD(name, title, rehearsal, reach, importance, policy, alpha, beta, gamma)                    \
-    {name, title, LVT_REHEARSE_##rehearsal, LVT_REACH_##reach, importance, LVT_POLICY_##policy, alpha,       \
-     beta, gamma},
+#define LVT_METHOD(name, title, rehearsal, reach, measured, policy, alpha, beta, gamma)                      \
+    {name,                                                                                                   \
+     title,                                                                                                  \
+     LVT_REHEARSE_##rehearsal,                                                                               \
+     LVT_REACH_##reach,                                                                                      \
+     LVT_MEASURE_##measured,                                                                                 \
+     LVT_POLICY_##policy,                                                                                    \
+     alpha,                                                                                                  \
+     beta,                                                                                                   \
+     gamma},
 static const lvt_method methods[] = {
 #include "continual/method.def"
 };

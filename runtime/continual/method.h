@@ -14,14 +14,18 @@ typedef enum lvt_rehearsal {
     LVT_REHEARSE_SELF /* the new images again, with the logits the network gave for them before the task */
 } lvt_rehearsal;
 
-/* Which training images a task sees. */
-typedef enum lvt_reach { LVT_REACH_TASK, LVT_REACH_ALL_SO_FAR } lvt_reach;
+/* Which training images a task sees: its own, also those of the tasks before, or also the remembered ones. */
+typedef enum lvt_reach { LVT_REACH_TASK, LVT_REACH_ALL_SO_FAR, LVT_REACH_MEMORY } lvt_reach;
+
+/* Which images the entry importance sees at the end of a task, before consolidate: none (neither is run), the
+ * task's, or the remembered ones (those of this task among them). */
+typedef enum lvt_measured { LVT_MEASURE_NOTHING, LVT_MEASURE_TASK, LVT_MEASURE_MEMORY } lvt_measured;
 
 typedef struct lvt_method {
     const char *name, *title;
     lvt_rehearsal rehearsal;
     lvt_reach reach;
-    bool importance;           /* entries importance and consolidate run at the end of a task */
+    lvt_measured measured;
     lvt_memory_policy policy;  /* unless --memory-policy says otherwise */
     double alpha, beta, gamma; /* unless --coef says otherwise; NaN: the program's */
 } lvt_method;

@@ -132,7 +132,8 @@ static lvt_status bind_entry(lvt_model *m, int kind, const lvt_graph *g, int64_t
     return LVT_OK;
 }
 
-/* logits and injection: f32[predict_batch, classes]. A model with one classifier uses it for both. */
+/* logits and injection: f32[predict_batch, classes]. A model with one classifier uses it for both. features,
+ * if there are any: f32[predict_batch, FEATURES]. */
 static lvt_status bind_predict(lvt_model *m, const lvt_graph *g, int64_t sizes[N_DIMS], lvt_diag *diag) {
     lvt_bound_entry *b = &m->entries[LVT_ENTRY_PREDICT];
     b->logits = lvt_entry_output(m->program, b->index, "logits");
@@ -151,7 +152,21 @@ static lvt_status bind_predict(lvt_model *m, const lvt_graph *g, int64_t sizes[N
                              "entry predict: output %s is not f32[predict_batch,classes]", o->name);
         sizes[K] = t->dim[1];
     }
+    b->features = lvt_entry_output(m->program, b->index, "features");
+    if (b->features >= 0) {
+        const lvt_output *o = &g->outputs[b->features];
+        const lvt_type *t = lvt_value_type(g, o->value);
+        if (t->dtype != LVT_F32 || t->rank != 2 || t->dim[0] != sizes[N])
+            return lvt_error(diag, LVT_USER, NULL, lvt_module_pos(g->module, o->loc),
+                             "entry predict: output features is not f32[predict_batch,FEATURES]");
+        m->n_features = (int)t->dim[1];
+    }
     return LVT_OK;
+}
+
+const float *lvt_model_features(const lvt_model *m) {
+    const lvt_bound_entry *b = &m->entries[LVT_ENTRY_PREDICT];
+    return m->n_features ? lvt_session_output(m->session, b->index, b->features) : NULL;
 }
 
 static lvt_status bind(lvt_model *m, lvt_diag *diag) {

@@ -40,8 +40,8 @@ typedef struct lvt_bound_entry {
     uint8_t kind[LVT_MAX_INPUTS];   /* lvt_input_kind, or LVT_N_INPUTS for a scalar */
     uint8_t scalar[LVT_MAX_INPUTS]; /* index of the scalar */
     const char *loss_names[LVT_MAX_LOSSES];
-    int losses[LVT_MAX_LOSSES]; /* outputs */
-    int logits, injection;      /* outputs of predict */
+    int losses[LVT_MAX_LOSSES];      /* outputs */
+    int logits, injection, features; /* outputs of predict; features -1: it has none */
 } lvt_bound_entry;
 
 typedef struct lvt_scalar {
@@ -62,6 +62,7 @@ typedef struct lvt_model {
     int n_scalars;
     int height, width, channels, classes;
     int batch, memory_batch, predict_batch;
+    int n_features;     /* of predict's output features; 0: it has none */
     const char *method; /* the program's setting of that name; NULL: it has none */
 } lvt_model;
 
@@ -85,6 +86,8 @@ static inline bool lvt_model_has(const lvt_model *m, lvt_entry_kind entry) {
 static inline const lvt_module *lvt_model_module(const lvt_model *m) {
     return lvt_program_compiled(m->program)->module;
 }
+/* features of the last predict: predict_batch x n_features; NULL: it has none. */
+const float *lvt_model_features(const lvt_model *m);
 const char *lvt_entry_kind_name(lvt_entry_kind entry);
 
 #endif

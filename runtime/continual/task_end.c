@@ -16,30 +16,47 @@ static lvt_stop stop_of(const lvt_trainer *t) {
     return (lvt_stop){t->events.stop, t->events.user};
 }
 
-/* g = mean gradient of the injection loss over the task's un-augmented images: batches weighted by their
- * share. The last batch repeats its images in turn; its mean is exact when their number divides the batch. */
-static lvt_status measure_importance(lvt_trainer *t, lvt_diag *diag) {
+/* One batch of images `first` .. `first + n`, which are repeated in turn until it is full; its weight is n /
+ * of.
+ */
+static lvt_status show_batch(lvt_trainer *t, const uint8_t *pixels, const uint32_t *index,
+                             const int32_t *labels, uint32_t first, uint32_t n, uint32_t of, lvt_diag *diag) {
     lvt_model *m = t->model;
-    if (t->settings->no_drift || !t->method->importance || !lvt_model_has(m, LVT_ENTRY_IMPORTANCE))
-        return LVT_OK;
-    phase(t, "measuring importance");
-    size_t pixels = lvt_image_bytes(t->data);
-    uint32_t batch = (uint32_t)m->batch;
+    size_t bytes = lvt_image_bytes(t->data);
+    for (uint32_t i = 0; i < (uint32_t)m->batch; i++) {
+        uint32_t image = first + i % n;
+        image = index ? index[image] : image;
+        lvt_augment_image(&t->plain, pixels + image * bytes, NULL, t->x + i * bytes);
+        t->y[i] = labels[image];
+    }
     int weight = lvt_model_scalar(m, "weight");
-    for (uint32_t start = 0; start < t->n_index; start += batch) {
-        uint32_t here = t->n_index - start < batch ? t->n_index - start : batch;
-        for (uint32_t i = 0; i < batch; i++) {
-            uint32_t image = t->index[start + i % here];
-            lvt_augment_image(&t->plain, t->data->train.pixels + image * pixels, NULL, t->x + i * pixels);
-            t->y[i] = t->data->train.labels[image];
-        }
-        if (weight >= 0) {
-            m->scalars[weight].value = (float)here / (float)t->n_index;
-            m->scalars[weight].given = true;
-        }
-        const void *tensors[LVT_N_INPUTS] = {
-            [LVT_IN_X] = t->x, [LVT_IN_Y] = t->y, [LVT_IN_MASK] = t->mask, [LVT_IN_STEP] = t->step_input};
-        lvt_status status = lvt_model_run(m, LVT_ENTRY_IMPORTANCE, tensors, diag);
+    if (weight >= 0) {
+        m->scalars[weight].value = (float)n / (float)of;
+        m->scalars[weight].given = true;
+    }
+    const void *tensors[LVT_N_INPUTS] = {
+        [LVT_IN_X] = t->x, [LVT_IN_Y] = t->y, [LVT_IN_MASK] = t->mask, [LVT_IN_STEP] = t->step_input};
+    return lvt_model_run(m, LVT_ENTRY_IMPORTANCE, tensors, diag);
+}
+
+/* Entry importance over the un-augmented images of the task, or over the remembered ones, then consolidate.
+ * Batches are weighted by their share. The last batch of a task repeats its images in turn: a mean over it is
+ * exact when their number divides the batch. Remembered images are few and every one counts for its class's
+ * mean, so those that do not fill a batch are shown one by one. */
+static lvt_status measure(lvt_trainer *t, lvt_measured what, lvt_diag *diag) {
+    lvt_model *m = t->model;
+    bool remembered = what == LVT_MEASURE_MEMORY;
+    if ((t->settings->no_drift && !remembered) || t->method->measured != what ||
+        !lvt_model_has(m, LVT_ENTRY_IMPORTANCE))
+        return LVT_OK;
+    phase(t, remembered ? "taking means" : "measuring importance");
+    uint32_t batch = (uint32_t)m->batch, n = remembered ? (uint32_t)t->memory.n : t->n_index;
+    for (uint32_t start = 0, here; start < n; start += here) {
+        here = n - start < batch ? (remembered ? 1 : n - start) : batch;
+        lvt_status status =
+            remembered
+                ? show_batch(t, t->memory.images, NULL, t->memory.labels, start, here, n, diag)
+                : show_batch(t, t->data->train.pixels, t->index, t->data->train.labels, start, here, n, diag);
         if (status != LVT_OK)
             return status;
         if (t->events.stop && t->events.stop(t->events.user))
@@ -52,7 +69,7 @@ static lvt_status measure_importance(lvt_trainer *t, lvt_diag *diag) {
 
 typedef struct scoring {
     const lvt_trainer *t;
-    float *confidence, *logits;
+    float *confidence, *logits, *features;
 } scoring;
 
 /* Softmax probability of the true class among the classes seen so far. */
@@ -68,6 +85,14 @@ static void score_one(void *user, uint32_t i, const float *logits, const float *
     s->confidence[i] = (float)(1 / sum);
     memcpy(s->logits + (size_t)i * (size_t)t->tasks.classes, logits,
            (size_t)t->tasks.classes * sizeof *logits);
+    /* iCaRL compares directions: features of length 1. */
+    size_t n = (size_t)t->model->n_features;
+    const float *f = n ? lvt_model_features(t->model) + i % (uint32_t)t->model->predict_batch * n : NULL;
+    double squares = 0;
+    for (size_t d = 0; d < n; d++)
+        squares += (double)f[d] * f[d];
+    for (size_t d = 0; d < n; d++)
+        s->features[i * n + d] = squares > 0 ? (float)(f[d] / sqrt(squares)) : 0;
 }
 
 static lvt_status remember(lvt_trainer *t, lvt_diag *diag) {
@@ -75,21 +100,25 @@ static lvt_status remember(lvt_trainer *t, lvt_diag *diag) {
         return LVT_OK;
     phase(t, "choosing images to remember");
     scoring s = {t, malloc((t->n_index + 1) * sizeof(float)),
-                 malloc(((size_t)t->n_index * (size_t)t->tasks.classes + 1) * sizeof(float))};
+                 malloc(((size_t)t->n_index * (size_t)t->tasks.classes + 1) * sizeof(float)),
+                 malloc(((size_t)t->n_index * (size_t)t->model->n_features + 1) * sizeof(float))};
     lvt_status status = LVT_NOMEM;
-    if (s.confidence && s.logits) {
+    if (s.confidence && s.logits && s.features) {
         lvt_stop stop = stop_of(t);
-        status = lvt_predict_images(t->model, &t->plain, &t->data->train, t->index, t->n_index, &stop,
+        status = lvt_predict_images(t->model, &t->plain, &t->data->train, t->index, t->n_own, &stop,
                                     score_one, &s, diag);
     } else {
         lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
     }
     if (status == LVT_OK) {
-        lvt_candidates c = {t->n_index, t->index, &t->data->train, s.confidence, s.logits};
+        size_t n = (size_t)t->model->n_features;
+        lvt_candidates c = {
+            t->n_own, t->index, &t->data->train, s.confidence, s.logits, n ? s.features : NULL, n};
         status = lvt_memory_update(&t->memory, t->policy, &t->tasks, t->at.task, &c, t->settings->seed, diag);
     }
     free(s.confidence);
     free(s.logits);
+    free(s.features);
     return status;
 }
 
@@ -162,9 +191,11 @@ static lvt_status record_evaluation(lvt_trainer *t, int learned, lvt_diag *diag)
 }
 
 lvt_status lvt_task_end(lvt_trainer *t, lvt_diag *diag) {
-    lvt_status status = measure_importance(t, diag);
+    lvt_status status = measure(t, LVT_MEASURE_TASK, diag);
     if (status == LVT_OK)
         status = remember(t, diag);
+    if (status == LVT_OK)
+        status = measure(t, LVT_MEASURE_MEMORY, diag);
     if (status == LVT_OK)
         status = lvt_trainer_evaluate(t, t->at.task + 1, diag);
     return status == LVT_OK ? record_evaluation(t, t->at.task + 1, diag) : status;

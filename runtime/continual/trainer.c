@@ -115,7 +115,11 @@ static lvt_status check(lvt_trainer *t, lvt_diag *diag) {
         status = find_method(t, diag);
     if (status != LVT_OK)
         return status;
-    if (s->memory && t->method->rehearsal != LVT_REHEARSE_MEMORY)
+    bool remembers = t->method->rehearsal == LVT_REHEARSE_MEMORY || t->method->reach == LVT_REACH_MEMORY;
+    if (t->method->measured == LVT_MEASURE_MEMORY && !s->memory)
+        return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
+                         "the method %s answers by what it remembers: it needs --memory", t->method->name);
+    if (s->memory && !remembers)
         return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
                          "the method %s remembers no images: leave --memory out", t->method->name);
     t->policy = s->policy == LVT_POLICY_AUTO ? t->method->policy : (lvt_memory_policy)(s->policy - 1);
@@ -182,8 +186,9 @@ static bool in_task(const lvt_trainer *t, int task, size_t image) {
            !(t->held && t->held[image]);
 }
 
+/* At most, for a task that has not begun: a memory may hold less than its capacity. */
 static uint64_t images_of(const lvt_trainer *t, int task) {
-    uint64_t n = 0;
+    uint64_t n = t->method->reach == LVT_REACH_MEMORY && task ? t->memory.capacity : 0;
     for (size_t i = 0; i < t->data->train.n; i++)
         n += in_task(t, task, i);
     return n;
@@ -479,11 +484,13 @@ static bool stopping(const lvt_trainer *t) {
     return t->events.stop && t->events.stop(t->events.user);
 }
 
+/* Of a method with one classifier both are the same, unless it answers by other means: then `injection` is
+ * the network's. */
 static void note_teacher(void *user, uint32_t i, const float *logits, const float *injection) {
     lvt_trainer *t = user;
     size_t classes = (size_t)t->tasks.classes;
-    (void)injection;
-    memcpy(t->teacher + i * classes, logits, classes * sizeof *logits);
+    (void)logits;
+    memcpy(t->teacher + i * classes, injection, classes * sizeof *injection);
 }
 
 /* Before the first step of a later task; inside a task the checkpoint has brought the teacher along. */
@@ -500,6 +507,27 @@ static lvt_status ask_teacher(lvt_trainer *t, lvt_diag *diag) {
                               t, diag);
 }
 
+/* LVT_REACH_MEMORY: adds the remembered images to the task's. The memory holds no places of a data set, so
+ * they are found by what is in them; of equal images the first serves as well. */
+static bool add_remembered(lvt_trainer *t) {
+    const lvt_memory *m = &t->memory;
+    uint32_t *more = realloc(t->index, (t->n_index + m->n + 1) * sizeof *more);
+    if (!more)
+        return false;
+    t->index = more;
+    for (size_t k = 0; k < m->n; k++) {
+        for (size_t i = 0; i < t->data->train.n; i++) {
+            if (t->data->train.labels[i] == m->labels[k] && !(t->held && t->held[i]) &&
+                !memcmp(t->data->train.pixels + i * m->image_bytes, m->images + k * m->image_bytes,
+                        m->image_bytes)) {
+                t->index[t->n_index++] = (uint32_t)i;
+                break;
+            }
+        }
+    }
+    return true;
+}
+
 static lvt_status begin_task(lvt_trainer *t, lvt_diag *diag) {
     free(t->index);
     free(t->order);
@@ -508,7 +536,10 @@ static lvt_status begin_task(lvt_trainer *t, lvt_diag *diag) {
     t->epoch_ordered = 0;
     lvt_part part = {&t->data->train, t->held, false};
     int first = t->method->reach == LVT_REACH_ALL_SO_FAR ? 0 : t->at.task;
-    if (!lvt_task_images(&t->tasks, first, t->at.task, part, &t->index, &t->n_index) ||
+    if (!lvt_task_images(&t->tasks, first, t->at.task, part, &t->index, &t->n_index))
+        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    t->n_own = t->n_index;
+    if ((t->method->reach == LVT_REACH_MEMORY && !add_remembered(t)) ||
         !(t->order = malloc((t->n_index + 1) * sizeof *t->order)))
         return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
     lvt_task_mask(&t->tasks, t->at.task, t->mask);

@@ -61,7 +61,8 @@ struct lvt_trainer {
     uint64_t metrics_bytes; /* written so far: resume cuts the file there */
     double seconds;         /* of earlier processes and this one, up to the last record */
 
-    uint32_t *index, n_index; /* training images of the task */
+    uint32_t *index, n_index; /* training images of the task: n_own of its own, then remembered ones */
+    uint32_t n_own;
     float *teacher; /* LVT_REHEARSE_SELF: logits of the task's images before the task, in index's order */
     uint32_t teacher_rows;       /* images of the largest task */
     uint32_t *place;             /* LVT_REHEARSE_SELF: where an image stands in index */

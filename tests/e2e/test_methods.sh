@@ -4,7 +4,7 @@ source "$1/tests/e2e/lib.bash"
 settings="--data digits --tasks 3 --steps 12 --seed 3 --threads 1 --checkpoint-every 5 --quiet --validation 10%"
 train() { run train "$@"; }
 
-declare -A remembers=([lvt]=60 [er]=60 [der++]=60 [er-ace]=60 [a-gem]=60 [finetune]=0 [joint]=0 [lwf]=0 [ewc]=0)
+declare -A remembers=([lvt]=60 [er]=60 [der++]=60 [er-ace]=60 [a-gem]=60 [finetune]=0 [joint]=0 [lwf]=0 [ewc]=0 [icarl]=60)
 for method in "${!remembers[@]}"; do
     "$BUILD/lvtc" "$SOURCE/models/lvt-tiny.lvt" --set method=$method -o $method.lvtx
     memory="--memory ${remembers[$method]}"

@@ -89,6 +89,7 @@ equal() { # FOLDER: the same table but for seconds, the same final networks
 equal killed
 
 # Asked to stop: exit code 130; nothing is started twice; two sweeps in one folder.
+touch stopped.txt
 "$BUILD/lvt-run" sweep small.sweep --jobs 2 --out stopped >stopped.txt 2>&1 &
 child=$!
 while kill -0 $child 2>/dev/null && ! grep -q started stopped.txt; do sleep 0.02; done

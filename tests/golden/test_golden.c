@@ -1,7 +1,7 @@
 /* Golden tests of passes: each tests/golden/NAME.golden holds the passes to run, IR text, and the exact text
  * that must come out, with the plan as comments once there is one.
  *
- *     passes FIRST LAST
+ *     passes FIRST LAST [BUDGET]       a budget of memory in bytes
  *     ---- input
  *     ...
  *     ---- expected
@@ -50,9 +50,10 @@ static void keep(void *user, lvt_report kind, const char *title, const char *tex
 static bool run_case(const char *path) {
     static const char input_mark[] = "---- input\n", expected_mark[] = "---- expected\n";
     char *text = read_file(path), first[64], last[64];
+    unsigned long long budget = 0;
     assert_non_null(text);
     char *input = strstr(text, input_mark), *expected = strstr(text, expected_mark);
-    if (!input || !expected || sscanf(text, "passes %63s %63s", first, last) != 2)
+    if (!input || !expected || sscanf(text, "passes %63s %63s %llu", first, last, &budget) < 2)
         fail_msg("%s: not in the form of a golden file", path);
     size_t head = (size_t)(expected - text);
     input += sizeof input_mark - 1;
@@ -64,6 +65,7 @@ static bool run_case(const char *path) {
                              .stop_after = last,
                              .dump_after = last,
                              .verify_each = true,
+                             .memory_budget = budget,
                              .report = keep,
                              .user = &c};
     lvt_status status = lvt_read_module(path, input, (size_t)(expected - input), &m, diag);

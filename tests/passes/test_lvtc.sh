@@ -54,6 +54,9 @@ expect 2 "did you mean 'simplify'" "$lvtc" --stop-after=simplfy "$model"
 expect 2 "NAME=VALUE" "$lvtc" --set batch "$model"
 expect 2 "too many" "$lvtc" "$model" "$model"
 expect 2 "--pass-limit" "$lvtc" --pass-limit=none "$model"
+for size in 0 -5M M 12Q nan 1e9 300MB5; do
+    expect 2 "--memory-budget wants a size" "$lvtc" --memory-budget=$size "$model"
+done
 expect 2 "--emit" "$lvtc" --emit=code "$model"
 expect 1 "nowhere.lvt" "$lvtc" nowhere.lvt
 expect 1 "/nowhere/x.lvtx" "$lvtc" $small "$model" -o /nowhere/x.lvtx
@@ -87,6 +90,12 @@ has "arena" out
 has "plan" out
 has "# after plan" whole
 has "# plan @train" whole
+
+# A budget of memory is met, or there is no program and the least is said.
+expect 0 "" "$lvtc" --set batch=16 --set memory_batch=16 --set predict_batch=2 "$model" --memory-budget=1.2M --explain -o budget.lvtx
+has "is computed again" out
+expect 1 "the least that was reached is" "$lvtc" $small "$model" --memory-budget=100k -o none.lvtx
+[ -e none.lvtx ] && { echo "a program over its budget was written"; failed=1; }
 expect 0 "" "$lvtc" $small "$model" --pass-limit=3 -o x.lvtx
 
 # measured choices: in the program, explained, and only with threads that make sense
