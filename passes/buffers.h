@@ -49,6 +49,6 @@ bool lvt_in_place_ok(const lvt_graph *g, const lvt_place *places, const lvt_valu
 uint64_t lvt_buffer_bytes(const lvt_graph *g, const lvt_place *places, lvt_value root);
 
 /* The memory report of a finished plan, as text and as a drawing, see pass.h. */
-void lvt_report_memory(lvt_pass *ctx, const lvt_buffers *b);
+void lvt_explain_memory(lvt_pass *ctx, const lvt_buffers *b);
 
 #endif

@@ -43,7 +43,7 @@ typedef struct lvt_pass {
     lvt_text *memory;  /* the memory report of pass plan; NULL: nobody listens */
     lvt_plan *plan;    /* of this entry: layout fills strides, assign families, schedule steps, plan places */
     bool exact;        /* no variants with larger rounding errors */
-    uint64_t memory_budget; /* bytes an entry may take, with all states; 0: any */
+    uint64_t memory_budget;            /* bytes an entry may take, with all states; 0: any */
     const struct lvt_measure *measure; /* how variants are measured; NULL: a rule chooses */
     lvt_status status;                 /* preset to LVT_INTERNAL: what a pass that returns NULL failed of */
 } lvt_pass;
@@ -91,12 +91,13 @@ typedef struct lvt_compile_options {
     bool verify_each;       /* the verifier after every pass */
     bool time_passes, explain, memory_report;
     const lvt_measure *measure; /* chooses variants of steps; NULL: rules do */
-    bool exact;     /* no kernels with larger rounding errors than plain sums of products have (Winograd) */
-    uint64_t memory_budget; /* > 0: bytes that states, kept values and arena of an entry may take together; values are
-                               computed again in the backward part until that holds, or it is an error */
-    int pass_limit; /* > 0: of the passes that only improve (fold, simplify, cse, fuse-pointwise) run the
-                       first so many, counted over all entries: for finding the pass that breaks something. 0:
-                       no limit */
+    bool exact; /* no kernels with larger rounding errors than plain sums of products have (Winograd) */
+    uint64_t
+        memory_budget; /* > 0: bytes that states, kept values and arena of an entry may take together; values
+                          are computed again in the backward part until that holds, or it is an error */
+    int pass_limit;    /* > 0: of the passes that only improve (fold, simplify, cse, fuse-pointwise) run the
+                          first so many, counted over all entries: for finding the pass that breaks something. 0:
+                          no limit */
     void (*report)(void *user, lvt_report kind, const char *title, const char *text);
     void *user;
 } lvt_compile_options;

@@ -172,6 +172,6 @@ lvt_graph *lvt_pass_plan(lvt_pass *ctx, const lvt_graph *in) {
         return lvt_pass_nomem(ctx);
     place_kept(&p);
     place_all(&p);
-    lvt_report_memory(ctx, &p.b);
+    lvt_explain_memory(ctx, &p.b);
     return (lvt_graph *)in;
 }

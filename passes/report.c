@@ -45,7 +45,7 @@ static void report_text(lvt_pass *ctx, const lvt_buffers *b, uint32_t at, uint64
         lvt_text_add(text, "  and %u more\n", n - TOP);
 }
 
-void lvt_report_memory(lvt_pass *ctx, const lvt_buffers *b) {
+void lvt_explain_memory(lvt_pass *ctx, const lvt_buffers *b) {
     uint32_t at = 0, n = 0, steps = ctx->plan->n_steps;
     if (!ctx->memory)
         return;
