@@ -60,18 +60,61 @@ static lvt_value rstd_of(lvt_builder *b, const lvt_node *node, lvt_value var, lv
     return lvt_build_unary(b, LVT_OP_rsqrt, lvt_build_binary(b, LVT_OP_add, var, eps));
 }
 
+enum {
+    SAMPLE = 64,        /* rows whose mean is the pivot */
+    ONE_PASS = 1 << 15, /* elements from which on a pass saved is worth a small kernel more */
+};
+
+/* The mean of up to SAMPLE rows, spread over all leading dims. */
+static lvt_value pivot_of(lvt_builder *b, lvt_value x, int n_axes, const int64_t *axes) {
+    lvt_type type = *lvt_value_type(b->graph, x);
+    int64_t room = SAMPLE;
+    for (int i = 0; i < n_axes; i++) {
+        int64_t size = type.dim[i], step = (size + room - 1) / room, first = (size - 1) % step / 2;
+        lvt_named_attr every[] = {{"axis", lvt_attr_int(i)},
+                                  {"begin", lvt_attr_int(first)},
+                                  {"end", lvt_attr_int(size)},
+                                  {"step", lvt_attr_int(step)}};
+        if (step > 1)
+            x = lvt_build(b, LVT_OP_slice, 1, &x, 4, every);
+        room /= (size - first - 1) / step + 1;
+    }
+    return lvt_build_reduce(b, LVT_OP_reduce_mean, x, n_axes, axes, false);
+}
+
+/* Mean and variance in one pass over x: those of d = x - pivot, moved (Chan, Golub and LeVeque 1983). The
+ * subtraction mean(d^2) - mean(d)^2 loses the factor 1 + (pivot - mean)^2 / var of precision. The sampled
+ * rows are among those of x, so var >= share of the sample * (pivot - mean)^2, whatever x is: at worst
+ * 1 + rows / SAMPLE, and on data that do not hide their mean from the sample some 1 + 1 / SAMPLE. */
+static lvt_status one_pass(lvt_builder *b, lvt_value x, int n, const int64_t *axes, lvt_value *mean,
+                           lvt_value *var) {
+    lvt_value pivot = pivot_of(b, x, n, axes), d = lvt_build_binary(b, LVT_OP_sub, x, pivot);
+    lvt_value m = lvt_build_reduce(b, LVT_OP_reduce_mean, d, n, axes, false);
+    lvt_value d2 = lvt_build_binary(b, LVT_OP_mul, d, d);
+    lvt_value m2 = lvt_build_reduce(b, LVT_OP_reduce_mean, d2, n, axes, false);
+    *mean = lvt_build_binary(b, LVT_OP_add, m, pivot);
+    *var = lvt_build_binary(b, LVT_OP_sub, m2, lvt_build_binary(b, LVT_OP_mul, m, m));
+    *var = lvt_build_unary(b, LVT_OP_relu, *var); /* a variance of 0 may come out below it */
+    return LVT_MADE(*var);
+}
+
 static lvt_status decompose(lvt_builder *b, const lvt_node *node, const lvt_value *operands,
                             lvt_value *results) {
-    lvt_value x = operands[0];
-    int64_t axes[LVT_MAX_RANK];
-    int n = leading(lvt_value_type(b->graph, x)->rank, axes);
-    /* No axes would mean all of them; a single row is its own mean. */
-    lvt_value mean = n ? lvt_build_reduce(b, LVT_OP_reduce_mean, x, n, axes, false) : x;
-    lvt_value d = lvt_build_binary(b, LVT_OP_sub, x, mean);
-    lvt_value d2 = lvt_build_binary(b, LVT_OP_mul, d, d);
-    lvt_value var = n ? lvt_build_reduce(b, LVT_OP_reduce_mean, d2, n, axes, false) : d2;
-    lvt_value scale = lvt_build_binary(b, LVT_OP_mul, operands[1],
-                                       rstd_of(b, node, var, (lvt_dtype)lvt_value_type(b->graph, x)->dtype));
+    lvt_value x = operands[0], mean, var, d;
+    lvt_type type = *lvt_value_type(b->graph, x);
+    int64_t axes[LVT_MAX_RANK], size = lvt_numel(&type), rows = size / type.dim[type.rank - 1];
+    int n = leading(type.rank, axes);
+    if (size >= ONE_PASS && rows > 4 * SAMPLE && type.dtype != LVT_BF16) {
+        LVT_TRY(one_pass(b, x, n, axes, &mean, &var));
+        d = lvt_build_binary(b, LVT_OP_sub, x, mean);
+    } else { /* No axes would mean all of them; a single row is its own mean. */
+        mean = n ? lvt_build_reduce(b, LVT_OP_reduce_mean, x, n, axes, false) : x;
+        d = lvt_build_binary(b, LVT_OP_sub, x, mean);
+        lvt_value d2 = lvt_build_binary(b, LVT_OP_mul, d, d);
+        var = n ? lvt_build_reduce(b, LVT_OP_reduce_mean, d2, n, axes, false) : d2;
+    }
+    lvt_value scale =
+        lvt_build_binary(b, LVT_OP_mul, operands[1], rstd_of(b, node, var, (lvt_dtype)type.dtype));
     results[0] = lvt_build_binary(b, LVT_OP_add, lvt_build_binary(b, LVT_OP_mul, d, scale), operands[2]);
     results[1] = mean;
     results[2] = var;

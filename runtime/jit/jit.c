@@ -39,7 +39,6 @@ typedef struct run_state {
     const nest_kernel *k;
     void *const *operands, *const *results;
     char *scratch;
-    const lvt_acc *acc;
 } run_state;
 
 static int64_t min64(int64_t a, int64_t b) {
@@ -77,36 +76,47 @@ static void run_chunk(void *user, int64_t chunk, int thread) {
     r->k->base.entry(r->operands, r->results, partial, buffer, k0, k1, s0, s1);
 }
 
-enum { COMBINE = 512 }; /* elements that are combined at a time */
+enum { COMBINE = 64, BLOCK = 16 }; /* elements that are combined by one call, and in registers */
 
 /* The sum (in double, exact for i32) or maximum of n elements from `first` over all partials, in their order.
- */
+ * Loops of constant length are what compilers make vector code of. */
 static void combine_block(const lvt_acc *a, const char *partials, size_t step, int64_t count, int64_t first,
                           int n, double *out) {
     bool max = a->op == LVT_OP_reduce_max;
-    for (int64_t p = 0; p < count; p++) {
-        const char *at = partials + (size_t)p * step + a->offset;
-#define COMBINE_LOOP(type)                                                                                   \
+    const char *from = partials + a->offset;
+#define COMBINE_LOOP(type, length)                                                                           \
     do {                                                                                                     \
-        const type *x = (const type *)at + first;                                                            \
-        if (p == 0)                                                                                          \
-            for (int i = 0; i < n; i++)                                                                      \
-                out[i] = (double)x[i];                                                                       \
-        else if (max)                                                                                        \
-            for (int i = 0; i < n; i++)                                                                      \
-                out[i] = (double)x[i] > out[i] ? (double)x[i] : out[i];                                      \
-        else                                                                                                 \
-            for (int i = 0; i < n; i++)                                                                      \
-                out[i] += (double)x[i];                                                                      \
+        double sum[BLOCK];                                                                                   \
+        const type *x = (const type *)from + first + i;                                                      \
+        for (int j = 0; j < (length); j++)                                                                   \
+            sum[j] = (double)x[j];                                                                           \
+        for (int64_t p = 1; p < count; p++) {                                                                \
+            x = (const type *)(from + (size_t)p * step) + first + i;                                         \
+            if (max)                                                                                         \
+                for (int j = 0; j < (length); j++)                                                           \
+                    sum[j] = (double)x[j] > sum[j] ? (double)x[j] : sum[j];                                  \
+            else                                                                                             \
+                for (int j = 0; j < (length); j++)                                                           \
+                    sum[j] += (double)x[j];                                                                  \
+        }                                                                                                    \
+        memcpy(out + i, sum, (size_t)(length) * sizeof *sum);                                                \
     } while (0)
-        if (a->dtype == LVT_F32)
-            COMBINE_LOOP(float);
+    for (int i = 0; i < n; i += BLOCK) {
+        int left = n - i;
+        if (a->dtype == LVT_F32 && left >= BLOCK)
+            COMBINE_LOOP(float, BLOCK);
+        else if (a->dtype == LVT_F32)
+            COMBINE_LOOP(float, left);
+        else if (a->dtype == LVT_F64 && left >= BLOCK)
+            COMBINE_LOOP(double, BLOCK);
         else if (a->dtype == LVT_F64)
-            COMBINE_LOOP(double);
+            COMBINE_LOOP(double, left);
+        else if (left >= BLOCK)
+            COMBINE_LOOP(int32_t, BLOCK);
         else
-            COMBINE_LOOP(int32_t);
-#undef COMBINE_LOOP
+            COMBINE_LOOP(int32_t, left);
     }
+#undef COMBINE_LOOP
 }
 
 static void store_element(lvt_dtype t, void *to, int64_t i, double x) {
@@ -132,7 +142,9 @@ static void run_combine(void *user, int64_t chunk, int thread) {
     (void)thread;
     const run_state *r = user;
     const lvt_nest *n = &r->k->nest;
-    const lvt_acc *a = r->acc;
+    const lvt_acc *a = n->accs;
+    for (int64_t blocks; chunk >= (blocks = (a->numel + COMBINE - 1) / COMBINE); a++)
+        chunk -= blocks;
     const lvt_stream *to = &n->results[a->output];
     int64_t first = chunk * COMBINE, index[LVT_MAX_RANK] = {0}, at = 0;
     int count = (int)min64(COMBINE, a->numel - first);
@@ -165,11 +177,10 @@ static void nest_run(lvt_kernel *base, void *const *operands, void *const *resul
     const lvt_nest *n = &k->nest;
     run_state r = {.k = k, .operands = operands, .results = results, .scratch = scratch};
     lvt_parallel(k->base.threads, n->k_chunks * n->s_chunks, run_chunk, &r);
-    for (uint32_t i = 0; i < n->n_accs; i++) {
-        r.acc = &n->accs[i];
-        int64_t blocks = (r.acc->numel + COMBINE - 1) / COMBINE;
-        lvt_parallel(blocks * n->s_chunks >= 64 ? k->base.threads : 1, blocks, run_combine, &r);
-    }
+    int64_t blocks = 0;
+    for (uint32_t i = 0; i < n->n_accs; i++)
+        blocks += (n->accs[i].numel + COMBINE - 1) / COMBINE;
+    lvt_parallel(blocks * COMBINE * n->s_chunks >= 16384 ? k->base.threads : 1, blocks, run_combine, &r);
 }
 
 static void nest_free(lvt_kernel *base) {

@@ -14,6 +14,7 @@ enum {
     CHUNK_WORK = 16384, /* element operations a chunk should have: some 10 microseconds */
     MAX_CHUNKS = 256,   /* without accumulators */
     MAX_PARTIALS = 64,  /* partial sums of one accumulator */
+    PARTIAL_WORK = 32,  /* elements to add up for each element of a partial, which is set to 0 and combined */
     FLAT_CODE =
         1600, /* operations on vectors in a row that is unrolled completely: bounds the time to compile */
     BUFFER_LOOPS = 4096, /* elements of a hoisted value: stays in the first-level cache with its neighbours */
@@ -203,7 +204,7 @@ static void make_chunks(lvt_nest *n, int work) {
     n->k_chunks = ceil_div(n->k_total, n->k_step);
     n->s_chunks = n->k_step == 1 ? at_least_one(chunks / n->k_chunks) : 1;
     if (n->n_accs) {
-        int64_t most = at_least_one(elements / (4 * acc_elements));
+        int64_t most = at_least_one(elements / (PARTIAL_WORK * acc_elements));
         n->s_chunks = n->s_chunks > MAX_PARTIALS ? MAX_PARTIALS : n->s_chunks;
         n->s_chunks = n->s_chunks > most ? most : n->s_chunks;
     }
@@ -386,8 +387,9 @@ lvt_status lvt_nest_make(lvt_nest *n, const lvt_kernel_request *r, const lvt_mac
     int64_t vectors = ceil_div(n->dim[inner], n->width);
     n->flat = n->phased && n->row == inner && n->dim[inner] <= LVT_NEST_FLAT && vectors * work <= FLAT_CODE;
     n->rows = 1;
+    /* four rows of a body with exp or erf in it would not fit into registers */
     for (uint32_t k = 0; k < n->n_accs && !n->phased; k++)
-        if (inner > 0 && n->accs[k].at.stride[inner] == 1 && n->grid < inner && work <= 64)
+        if (inner > 0 && n->accs[k].at.stride[inner] == 1 && n->grid < inner && work <= 24)
             n->rows = ROWS;
     make_chunks(n, work);
     make_hoists(n, arena);

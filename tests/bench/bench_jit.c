@@ -134,8 +134,34 @@ int main(int argc, char **argv) {
     body_output(&c, op2(&c, LVT_OP_mul, y, z));
     measure(jit, &c, "gelu backward [64,64,512]", threads);
 
-    static const int64_t norms[][2] = {{4096, 256}, {65536, 64}};
-    for (int s = 0; s < 2; s++) {
+    for (int sums = 0; sums < 2;
+         sums++) { /* y' = dy gelu'(y) of y = (x - m) s + b, with the sums of batch norm */
+        body_new(&c);
+        x = body_input(&c, LVT_F32, 2, DIMS(4096, 512), -3, 3),
+        y = body_input(&c, LVT_F32, 2, DIMS(4096, 512), -3, 3);
+        lvt_value m = body_input(&c, LVT_F32, 1, DIMS(512), -1, 1),
+                  s = body_input(&c, LVT_F32, 1, DIMS(512), -1, 1), d = op2(&c, LVT_OP_sub, x, m),
+                  u = op2(&c, LVT_OP_mul, d, s);
+        z = op2(&c, LVT_OP_mul,
+                op2(&c, LVT_OP_add,
+                    lvt_build_unary(&c.b, LVT_OP_erf, op2(&c, LVT_OP_mul, u, scalar(&c, 0.7071))),
+                    scalar(&c, 1)),
+                scalar(&c, 0.5));
+        e = lvt_build_unary(&c.b, LVT_OP_exp,
+                            op2(&c, LVT_OP_mul, op2(&c, LVT_OP_mul, u, u), scalar(&c, -0.5)));
+        z = op2(&c, LVT_OP_add, z, op2(&c, LVT_OP_mul, op2(&c, LVT_OP_mul, u, scalar(&c, 0.39894)), e));
+        z = op2(&c, LVT_OP_mul, y, z);
+        body_output(&c, z);
+        if (sums) {
+            body_output(&c, sum(&c, LVT_OP_reduce_sum, z, 0, false));
+            body_output(&c, sum(&c, LVT_OP_reduce_sum, op2(&c, LVT_OP_mul, z, d), 0, false));
+        }
+        measure(jit, &c, sums ? "norm, gelu backward, sums [4096,512]" : "norm, gelu backward [4096,512]",
+                threads);
+    }
+
+    static const int64_t norms[][2] = {{4096, 256}, {65536, 64}, {1024, 768}};
+    for (int s = 0; s < 3; s++) {
         int64_t rows = norms[s][0], n = norms[s][1];
         char what[60];
         body_new(&c);
@@ -147,8 +173,9 @@ int main(int argc, char **argv) {
         body_new(&c);
         x = body_input(&c, LVT_F32, 2, DIMS(rows, n), -3, 3), y = body_input(&c, LVT_F32, 1, DIMS(n), -1, 1);
         z = op2(&c, LVT_OP_sub, x, y);
+        body_output(&c, sum(&c, LVT_OP_reduce_mean, z, 0, false));
         body_output(&c, sum(&c, LVT_OP_reduce_mean, op2(&c, LVT_OP_mul, z, z), 0, false));
-        snprintf(what, sizeof what, "batch norm variance [%d,%d]", (int)rows, (int)n);
+        snprintf(what, sizeof what, "batch norm moments [%d,%d]", (int)rows, (int)n);
         measure(jit, &c, what, threads);
 
         body_new(&c);
