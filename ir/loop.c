@@ -12,6 +12,24 @@ enum { UNKNOWN = -2, UNIT = -1 };
 
 const char lvt_loop_no_memory[] = "out of memory";
 
+bool lvt_loop_heavy(int op) {
+    switch (op) {
+    case LVT_OP_exp:
+    case LVT_OP_log:
+    case LVT_OP_tanh:
+    case LVT_OP_erf:
+    case LVT_OP_sin:
+    case LVT_OP_cos:
+    case LVT_OP_pow:
+    case LVT_OP_sigmoid:
+    case LVT_OP_silu:
+    case LVT_OP_gelu:
+        return true;
+    default:
+        return false;
+    }
+}
+
 typedef struct placing {
     const lvt_graph *g;
     lvt_loop *loop;

@@ -26,6 +26,8 @@
 extern const char lvt_loop_no_memory[];
 const char *lvt_loop_accepts(const lvt_graph *body);
 
+bool lvt_loop_heavy(int op); /* an op that is not one or two instructions, but a score */
+
 enum { LVT_LOOP_MAX_ROW = 1 << 15 }; /* elements: a row belongs to one thread and is read once a pass */
 
 enum { LVT_LOOP_PLAIN, LVT_LOOP_ROW, LVT_LOOP_ACC }; /* lvt_loop_value.kind: not a reduction, or which */

@@ -11,6 +11,8 @@
 enum {
     MOST_NODES = 128,      /* in one body: what the code generator compiles in tens of milliseconds */
     MOST_COPIED = 24,      /* nodes copied to save one value */
+    ROUNDS = 3,            /* of copying: what a copy brings along may make the next one free */
+    HEAVY = 8,             /* an exp or erf takes as long as so many bytes from memory */
     TRIAL_MEMORY = 1 << 24 /* bytes of tried bodies before the scratch module is renewed */
 };
 
@@ -227,6 +229,7 @@ typedef struct cone {
     uint32_t n;
     lvt_value leaves[2 * MOST_COPIED];
     uint32_t n_leaves;
+    int heavy; /* nodes that compute much */
     bool fits;
 } cone;
 
@@ -248,6 +251,7 @@ static void cone_of(lvt_fuse *f, uint32_t a, lvt_value v, cone *c) {
     c->nodes[c->n++] = g->values[v].node;
     for (uint32_t i = 0; i < c->n && c->fits; i++) {
         const lvt_node *n = &g->nodes[c->nodes[i]];
+        c->heavy += lvt_loop_heavy(n->op);
         for (uint32_t k = 0; k < n->n_operands && c->fits; k++) {
             lvt_value s = f->deep[n->operands[k]];
             if (s == LVT_NONE)
@@ -275,9 +279,11 @@ static bool reads(const lvt_fuse *f, const lvt_group *b, lvt_value v) {
     return lvt_group_has(b, f->in->values[v].node);
 }
 
-/* Bytes that group b reads more (or, negative, less) when it computes the cone itself. */
+/* Bytes that group b reads more (or, negative, less) when it computes the cone itself; computing much counts
+ * as reading. */
 static double extra_bytes(const lvt_fuse *f, const lvt_group *b, lvt_value v, const cone *c) {
-    double bytes = -(double)lvt_type_bytes(&f->in->values[v].type);
+    const lvt_type *t = &f->in->values[v].type;
+    double bytes = (double)HEAVY * c->heavy * (double)lvt_numel(t) - (double)lvt_type_bytes(t);
     for (uint32_t i = 0; i < c->n_leaves; i++)
         if (!reads(f, b, c->leaves[i]))
             bytes += (double)lvt_type_bytes(&f->in->values[c->leaves[i]].type);
@@ -323,7 +329,7 @@ static bool fits_in(lvt_fuse *f, uint32_t b, const cone *c) {
     return n_outputs && !try_body(f, trial.nodes, trial.n, outputs, n_outputs);
 }
 
-static bool copy_producer(lvt_fuse *f, lvt_node_id i) {
+static bool copy_producer(lvt_fuse *f, lvt_node_id i, bool *copied) {
     enum { MOST_READERS = 8 };
     const lvt_graph *g = f->in;
     const lvt_node *n = &g->nodes[i];
@@ -358,6 +364,7 @@ static bool copy_producer(lvt_fuse *f, lvt_node_id i) {
     for (uint32_t j = 0; j < n_readers; j++)
         if (!insert(f, &f->groups[readers[j]], &c))
             return false;
+    *copied = true;
     return true;
 }
 
@@ -369,10 +376,14 @@ bool lvt_fuse_cluster(lvt_fuse *f) {
     for (lvt_value v = 0; v < g->n_values; v++)
         if (f->deep[v] == v)
             join_readers(f, v);
-    for (lvt_node_id i = g->n_nodes; i-- > 0;)
-        if (f->groups[i].fusable && !copy_producer(f, i)) {
-            lvt_pass_nomem(f->ctx);
-            return false;
-        }
+    bool copied = true;
+    for (int round = 0; round < ROUNDS && copied; round++) {
+        copied = false;
+        for (lvt_node_id i = g->n_nodes; i-- > 0;)
+            if (f->groups[i].fusable && !copy_producer(f, i, &copied)) {
+                lvt_pass_nomem(f->ctx);
+                return false;
+            }
+    }
     return true;
 }

@@ -167,21 +167,7 @@ static int work_of(const lvt_nest *n) {
         if (!n->loop.values[node->result].live || lvt_nest_uniform(n, node->result) ||
             lvt_op_of(node)->kind == LVT_KIND_VIEW)
             continue;
-        bool heavy = false;
-        switch (node->op) {
-        case LVT_OP_exp:
-        case LVT_OP_log:
-        case LVT_OP_tanh:
-        case LVT_OP_erf:
-        case LVT_OP_sin:
-        case LVT_OP_cos:
-        case LVT_OP_pow:
-        case LVT_OP_sigmoid:
-        case LVT_OP_silu:
-        case LVT_OP_gelu:
-            heavy = true;
-        }
-        work += heavy ? 16 : 1;
+        work += lvt_loop_heavy(node->op) ? 16 : 1;
     }
     return work;
 }
