@@ -29,6 +29,7 @@ typedef struct result {
     double memory;      /* the most bytes this process has had in memory; below 0: unknown */
     const char *peak_name;
     double opening;
+    lvt_opening parts; /* of it */
     int runs, threads;
 } result;
 
@@ -97,7 +98,12 @@ static void print_result(const result *r, const char *path, const char *entry) {
     printf("opening  %.0f ms", r->opening * 1e3);
     if (r->since_start >= 0)
         printf("; first run done %.2f s after the process started", r->since_start);
-    printf("\n");
+    printf("\n         of it reading %.1f ms, oneDNN %.1f (%u kernels), generated code %.1f (%u kernels; %u "
+           "pieces compiled "
+           "in %.1f, %u from the cache), initial values %.1f\n",
+           r->parts.read_seconds * 1e3, r->parts.onednn_seconds * 1e3, r->parts.onednn_kernels,
+           r->parts.code_seconds * 1e3, r->parts.code_kernels, r->parts.compiled,
+           r->parts.compile_seconds * 1e3, r->parts.cached, r->parts.state_seconds * 1e3);
     if (r->memory >= 0)
         printf("memory   %.1f MiB at most\n", r->memory / 1048576);
 }
@@ -114,6 +120,12 @@ static void print_json(const result *r, const char *path, const char *entry) {
         r->threads, r->runs, r->opening * 1e3, r->first * 1e3, r->median * 1e3, r->best * 1e3, r->worst * 1e3,
         r->flops, r->flops / r->median * 1e-9, r->peak_before, r->peak_after,
         r->flops / r->median * 1e-9 / peak_of(r), peaks_differ(r) ? "false" : "true");
+    printf(",\"opening\":{\"read_ms\":%.3f,\"onednn_ms\":%.3f,\"onednn_kernels\":%u,\"code_ms\":%.3f,\"code_"
+           "kernels\":%u,"
+           "\"compile_ms\":%.3f,\"compiled\":%u,\"cached\":%u,\"states_ms\":%.3f}",
+           r->parts.read_seconds * 1e3, r->parts.onednn_seconds * 1e3, r->parts.onednn_kernels,
+           r->parts.code_seconds * 1e3, r->parts.code_kernels, r->parts.compile_seconds * 1e3,
+           r->parts.compiled, r->parts.cached, r->parts.state_seconds * 1e3);
     if (r->since_start >= 0)
         printf(",\"first_done_s\":%.3f", r->since_start);
     if (r->memory >= 0)
@@ -301,9 +313,14 @@ lvt_status lvt_cmd_bench(int argc, char **argv, lvt_diag *diag) {
     wish.roofline |= wish.svg != NULL;
     status = lvt_cmd_entry(p, entry_name, &entry, diag);
     if (status == LVT_OK)
-        status = lvt_session_new(p, &(lvt_session_options){.threads = threads, .seed = seed}, &s, diag);
+        status = lvt_session_new(
+            p, &(lvt_session_options){.threads = threads, .seed = seed, .entries = &entry, .n_entries = 1},
+            &s, diag);
     if (status == LVT_OK) {
-        result r = {.runs = runs, .threads = s->threads, .opening = lvt_seconds() - begin};
+        result r = {.runs = runs,
+                    .threads = s->threads,
+                    .opening = lvt_seconds() - begin,
+                    .parts = *lvt_session_opening(s)};
         status = bench(p, path, entry, s, warm, seed, &r, &wish, diag);
     }
     lvt_session_free(s);

@@ -40,7 +40,9 @@ lvt_status lvt_cmd_check(int argc, char **argv, lvt_diag *diag) {
     void **inputs = NULL;
     status = lvt_cmd_entry(p, entry_name, &entry, diag);
     if (status == LVT_OK)
-        status = lvt_session_new(p, &(lvt_session_options){.threads = threads, .seed = seed}, &s, diag);
+        status = lvt_session_new(
+            p, &(lvt_session_options){.threads = threads, .seed = seed, .entries = &entry, .n_entries = 1},
+            &s, diag);
     if (status == LVT_OK && !(inputs = lvt_cmd_inputs(p, entry, seed, diag)))
         status = LVT_NOMEM;
     if (status == LVT_OK)

@@ -30,7 +30,7 @@ lvt_status lvt_trained_open(lvt_trained *t, const char *program, const lvt_train
     if (status == LVT_OK)
         status = lvt_checkpoint_info_read(&file, o->checkpoint, &t->info, diag);
     if (status == LVT_OK)
-        status = lvt_model_open(&t->model, program, o->threads, o->interpret, 0, diag);
+        status = lvt_model_open(&t->model, program, o->threads, o->interpret, 0, false, diag);
     if (status == LVT_OK)
         status = lvt_checkpoint_load_model(&t->model, &file, &t->info, o->checkpoint, diag);
     if (status == LVT_OK)

@@ -290,8 +290,10 @@ lvt_status lvt_cmd_step(int argc, char **argv, lvt_diag *diag) {
         status = prepare(&r, diag);
     }
     if (status == LVT_OK)
-        status = lvt_session_new(r.program, &(lvt_session_options){.threads = threads, .seed = r.seed},
-                                 &r.session, diag);
+        status = lvt_session_new(
+            r.program,
+            &(lvt_session_options){.threads = threads, .seed = r.seed, .entries = &r.entry, .n_entries = 1},
+            &r.session, diag);
     if (status == LVT_OK && weights)
         status = load_states(&r, weights, diag);
     for (int64_t k = 0; k < r.steps && status == LVT_OK; k++)

@@ -230,7 +230,7 @@ static lvt_status prepare(work *w, const char *program, bool resume, lvt_diag *d
     const lvt_settings *s = &w->settings;
     lvt_status status = lvt_parse_size(s->resize, &options, diag);
     if (status == LVT_OK)
-        status = lvt_model_open(&w->model, program, s->threads, s->interpret, s->seed, diag);
+        status = lvt_model_open(&w->model, program, s->threads, s->interpret, s->seed, true, diag);
     if (status == LVT_OK)
         status = lvt_dataset_open(s->data, &options, &w->data, diag);
     if (status != LVT_OK)

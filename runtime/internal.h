@@ -18,6 +18,7 @@ struct lvt_program {
     int threads;
     bool interpret;
     char *name; /* as it was opened, for messages */
+    double read_seconds;
 };
 
 /* A pointer of a step's table that has to follow an input of the run. */
@@ -54,6 +55,7 @@ typedef struct lvt_session_entry {
     lvt_step_time *times;
     lvt_block kept;   /* results of the prologue, then what kernels make of steady operands */
     size_t *kept_at;  /* one a step: where its kernel's part of `kept` begins */
+    bool made;        /* kernels and tables are there */
     bool fresh;       /* `kept` holds what the states, as they are, give */
 } lvt_session_entry;
 
@@ -67,6 +69,8 @@ struct lvt_session {
     void **states;   /* one a state of the module */
     lvt_arena *pool; /* tables, constants, defaults, output copies */
     lvt_block arena, state_block, scratch;
+    lvt_block discard; /* where results go that nobody needs */
+    lvt_opening opening;
 };
 
 /* ---- program.c --------------------------------------------------------------------------------------------

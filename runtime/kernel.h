@@ -43,6 +43,9 @@ typedef struct lvt_kernel_request {
 typedef struct lvt_onednn lvt_onednn;
 lvt_status lvt_onednn_new(lvt_onednn **out, lvt_diag *diag);
 void lvt_onednn_free(lvt_onednn *c);
+/* Without a word, from any thread; LVT_OK and *out NULL when oneDNN has no kernel for the node. */
+lvt_status lvt_onednn_try(lvt_onednn *c, const lvt_kernel_request *r, lvt_kernel **out);
+/* With messages; where oneDNN has none, the interpreter's kernel. */
 lvt_status lvt_onednn_make(lvt_onednn *c, const lvt_kernel_request *r, lvt_kernel **out);
 
 /* jit/: requests are collected first, compiled together (in parallel, equal ones once, from the cache where possible). */
@@ -51,6 +54,13 @@ typedef struct lvt_jit lvt_jit;
 lvt_status lvt_jit_new(const char *cache_folder, bool apart, lvt_jit **out, lvt_diag *diag);
 void lvt_jit_free(lvt_jit *j); /* after all its kernels */
 lvt_status lvt_jit_make(lvt_jit *j, size_t n, const lvt_kernel_request *requests, lvt_kernel **out);
+
+/* How much code the last lvt_jit_make compiled and found in the cache, how many kernels shared an equal one's. */
+typedef struct lvt_jit_counts {
+    uint32_t compiled, cached, shared;
+    double compile_seconds;
+} lvt_jit_counts;
+lvt_jit_counts lvt_jit_last(const lvt_jit *j);
 
 /* interp.c: any node, through the interpreter. */
 lvt_status lvt_interp_make(const lvt_kernel_request *r, lvt_kernel **out);

@@ -45,13 +45,17 @@ void lvt_entry_cost(const lvt_program *p, int entry, double *flops, double *byte
 typedef struct lvt_session_options {
     int threads;   /* 0: as many as the program's options say */
     uint64_t seed; /* of the initial values of parameters */
+    /* Which entries get their kernels at once, compiled together; others get them in their first run, which then can fail
+     * for that. NULL: all of them at once. */
+    const int *entries;
+    int n_entries;
 } lvt_session_options;
 lvt_status lvt_session_new(lvt_program *p, const lvt_session_options *options, lvt_session **out, lvt_diag *diag);
 void lvt_session_free(lvt_session *s);
 /* One step of an entry. inputs[i]: packed row-major elements of input i's type; NULL takes the default value.
  * They are read during the call only. */
 lvt_status lvt_session_run(lvt_session *s, int entry, const void *const *inputs, lvt_diag *diag);
-/* Packed elements of output i of the last run; valid until the next run of any entry. */
+/* Packed elements of output i of the last run (NULL: there was none and the entry is not made yet); valid until the next run of any entry. */
 const void *lvt_session_output(const lvt_session *s, int entry, int output);
 /* State by index in the module: packed row-major elements, to read or to write before the next run of any entry. Whoever writes after
  * a run asks for the pointer again, though it is the same: entries without updates keep what they make of states alone (folded
@@ -59,6 +63,15 @@ const void *lvt_session_output(const lvt_session *s, int entry, int output);
  * entry with updates, or lvt_session_reset. */
 void *lvt_session_state(lvt_session *s, uint32_t state);
 void lvt_session_reset(lvt_session *s, uint64_t seed); /* initial values again */
+
+/* Where the time of opening went: reading the program, making kernels (also those made since, in first runs), initial values. */
+typedef struct lvt_opening {
+    double read_seconds, onednn_seconds, state_seconds;
+    double code_seconds, compile_seconds; /* of generated kernels in all; of it, compiling those that were in no cache */
+    uint32_t onednn_kernels, code_kernels;
+    uint32_t compiled, cached; /* pieces of code; kernels share them */
+} lvt_opening;
+const lvt_opening *lvt_session_opening(const lvt_session *s);
 
 /* How the threads of a team wait for each other is read by the OpenMP library before main. This sets it in the environment as
  * is best for a process that uses `threads` of the processors (0: all) and returns true: the program should start itself again. False:

@@ -41,8 +41,14 @@ lvt_status lvt_program_open(const char *path, const lvt_program_options *options
                             lvt_diag *diag) {
     *out = NULL;
     lvt_compiled *compiled;
+    double begin = lvt_seconds();
     lvt_status status = lvt_program_read(path, &compiled, diag);
-    return status == LVT_OK ? lvt_program_new(compiled, path, options, out, diag) : status;
+    double seconds = lvt_seconds() - begin;
+    if (status == LVT_OK)
+        status = lvt_program_new(compiled, path, options, out, diag);
+    if (status == LVT_OK)
+        (*out)->read_seconds = seconds;
+    return status;
 }
 
 void lvt_program_close(lvt_program *p) {

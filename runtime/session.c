@@ -1,6 +1,6 @@
 /* Sessions: the memory of a running program, its kernels, and the loop over its steps.
  *
- * Invariants: lvt_session_new does all that can fail; a run walks tables of pointers made there, patches
+ * Invariants: making an entry does all that can fail; a run walks tables of pointers made there, patches
  * those that follow inputs, allocates nothing and takes no lock. Kept memory of an entry is what its prologue
  * made of the states as they are, or not fresh. Kernels belong to the session, because they
  * are made for its number of threads and keep run state of their own. May not know: how a family works,
@@ -209,8 +209,13 @@ static void views_of(const lvt_plan *plan, const lvt_value *values, lvt_value fi
     }
 }
 
-static lvt_status make_kernels(lvt_session *s, lvt_session_entry *e, lvt_arena *temporary, requests *later,
-                               lvt_diag *diag) {
+typedef struct making { /* of kernels, by the families that make them in parallel */
+    lvt_session *s;
+    requests onednn, jit;
+} making;
+
+static lvt_status collect_requests(lvt_session *s, lvt_session_entry *e, lvt_arena *temporary, making *all,
+                                   lvt_diag *diag) {
     const lvt_plan *plan = e->plan;
     for (uint32_t i = 0; i < plan->n_steps; i++) {
         const lvt_node *n = &plan->graph->nodes[plan->steps[i].node];
@@ -235,41 +240,80 @@ static lvt_status make_kernels(lvt_session *s, lvt_session_entry *e, lvt_arena *
                                 diag,
                                 lvt_module_pos(plan->graph->module, n->loc)};
         lvt_family family = s->program->interpret ? LVT_FAMILY_INTERP : (lvt_family)plan->steps[i].family;
-        lvt_status status = LVT_OK;
-        if (family == LVT_FAMILY_JIT) {
-            later->list[later->n] = r;
-            later->slots[later->n++] = &e->kernels[i];
-        } else if (family == LVT_FAMILY_ONEDNN) {
-            status = lvt_onednn_make(s->onednn, &r, &e->kernels[i]);
+        if (family == LVT_FAMILY_JIT || family == LVT_FAMILY_ONEDNN) {
+            requests *list = family == LVT_FAMILY_JIT ? &all->jit : &all->onednn;
+            list->list[list->n] = r;
+            list->slots[list->n++] = &e->kernels[i];
         } else {
-            status = lvt_interp_make(&r, &e->kernels[i]);
+            lvt_status status = lvt_interp_make(&r, &e->kernels[i]);
+            if (status != LVT_OK)
+                return status;
         }
-        if (status != LVT_OK)
-            return status;
     }
     return LVT_OK;
 }
 
-static lvt_status make_all_kernels(lvt_session *s, lvt_diag *diag) {
+static void try_onednn(void *user, int64_t i, int worker) {
+    const making *all = user;
+    (void)worker;
+    (void)lvt_onednn_try(all->s->onednn, &all->onednn.list[i], all->onednn.slots[i]);
+}
+
+/* All that can be made in parallel; then, one by one, what there is something to say about. */
+static lvt_status make_onednn(making *all) {
+    double begin = lvt_seconds();
+    lvt_session *s = all->s;
+    lvt_status status = LVT_OK;
+    lvt_workers(s->threads, s->threads, (int64_t)all->onednn.n, try_onednn, all);
+    for (size_t i = 0; i < all->onednn.n && status == LVT_OK; i++) {
+        if (!*all->onednn.slots[i])
+            status = lvt_onednn_make(s->onednn, &all->onednn.list[i], all->onednn.slots[i]);
+    }
+    s->opening.onednn_seconds += lvt_seconds() - begin;
+    s->opening.onednn_kernels += (uint32_t)all->onednn.n;
+    return status;
+}
+
+static lvt_status make_jit(making *all, lvt_kernel **made) {
+    double begin = lvt_seconds();
+    lvt_program *p = all->s->program;
+    lvt_opening *o = &all->s->opening;
+    pthread_mutex_lock(&p->lock);
+    lvt_status status = lvt_jit_make(p->jit, all->jit.n, all->jit.list, made);
+    lvt_jit_counts counts = lvt_jit_last(p->jit);
+    pthread_mutex_unlock(&p->lock);
+    for (size_t i = 0; i < all->jit.n && status == LVT_OK; i++)
+        *all->jit.slots[i] = made[i];
+    o->code_seconds += lvt_seconds() - begin;
+    o->compile_seconds += counts.compile_seconds;
+    o->code_kernels += (uint32_t)all->jit.n;
+    o->compiled += counts.compiled;
+    o->cached += counts.cached;
+    return status;
+}
+
+static lvt_status make_kernels(lvt_session *s, const int *entries, int n, lvt_diag *diag) {
     lvt_arena *temporary = lvt_arena_new();
     if (!temporary)
         return no_memory(diag);
-    size_t steps = 0;
-    for (uint32_t i = 0; i < s->n_entries; i++)
-        steps += s->entries[i].plan->n_steps;
-    requests later = {lvt_arena_alloc(temporary, (steps + 1) * sizeof *later.list),
-                      lvt_arena_alloc(temporary, (steps + 1) * sizeof *later.slots), 0};
-    lvt_kernel **made = lvt_arena_alloc(temporary, (steps + 1) * sizeof(lvt_kernel *));
-    lvt_status status = later.list && later.slots && made ? LVT_OK : no_memory(diag);
-    for (uint32_t i = 0; i < s->n_entries && status == LVT_OK; i++)
-        status = make_kernels(s, &s->entries[i], temporary, &later, diag);
-    if (status == LVT_OK && later.n) {
-        pthread_mutex_lock(&s->program->lock);
-        status = lvt_jit_make(s->program->jit, later.n, later.list, made);
-        pthread_mutex_unlock(&s->program->lock);
-        for (size_t i = 0; i < later.n && status == LVT_OK; i++)
-            *later.slots[i] = made[i];
+    size_t steps = 1;
+    for (int i = 0; i < n; i++)
+        steps += s->entries[entries[i]].plan->n_steps;
+    making all = {.s = s};
+    requests *lists[] = {&all.onednn, &all.jit};
+    lvt_kernel **made = lvt_arena_alloc(temporary, steps * sizeof(lvt_kernel *));
+    lvt_status status = made ? LVT_OK : no_memory(diag);
+    for (int i = 0; i < 2 && status == LVT_OK; i++) {
+        lists[i]->list = lvt_arena_alloc(temporary, steps * sizeof *lists[i]->list);
+        lists[i]->slots = lvt_arena_alloc(temporary, steps * sizeof *lists[i]->slots);
+        status = lists[i]->list && lists[i]->slots ? LVT_OK : no_memory(diag);
     }
+    for (int i = 0; i < n && status == LVT_OK; i++)
+        status = collect_requests(s, &s->entries[entries[i]], temporary, &all, diag);
+    if (status == LVT_OK && all.jit.n) /* first: compiling may fork, and there are no threads yet */
+        status = make_jit(&all, made);
+    if (status == LVT_OK && all.onednn.n)
+        status = make_onednn(&all);
     lvt_arena_free(temporary);
     return status;
 }
@@ -306,15 +350,62 @@ static bool make_kept(lvt_session *s, lvt_session_entry *e) {
     return lvt_block_map(&e->kept, bytes);
 }
 
-static lvt_status session_make(lvt_session *s, lvt_diag *diag) {
+static void free_kernels(lvt_session_entry *e) {
+    for (uint32_t k = 0; e->kernels && k < e->plan->n_steps; k++) {
+        if (e->kernels[k])
+            e->kernels[k]->free(e->kernels[k]);
+        e->kernels[k] = NULL;
+    }
+    lvt_block_unmap(&e->kept);
+}
+
+static lvt_status finish_entries(lvt_session *s, const int *entries, int n, lvt_diag *diag) {
+    size_t scratch = s->scratch.bytes;
+    lvt_status status = LVT_OK;
+    for (int i = 0; i < n; i++) {
+        const lvt_session_entry *e = &s->entries[entries[i]];
+        for (uint32_t k = 0; k < e->plan->n_steps; k++)
+            scratch = e->kernels[k]->scratch_bytes > scratch ? e->kernels[k]->scratch_bytes : scratch;
+    }
+    if (scratch > s->scratch.bytes) { /* nothing lies there between steps, and kernels are told where it is */
+        lvt_block_unmap(&s->scratch);
+        if (!lvt_block_map(&s->scratch, scratch))
+            return no_memory(diag);
+    }
+    for (int i = 0; i < n && status == LVT_OK; i++) {
+        lvt_session_entry *e = &s->entries[entries[i]];
+        status = make_kept(s, e) ? make_tables(s, e, s->discard.base, diag) : no_memory(diag);
+    }
+    return status;
+}
+
+/* Kernels, memory and tables of these entries, none of which is made yet. */
+static lvt_status make_entries(lvt_session *s, const int *entries, int n, lvt_diag *diag) {
+    int team = lvt_team(s->threads); /* oneDNN asks OpenMP for the team's size when it makes a primitive */
+    lvt_status status = make_kernels(s, entries, n, diag);
+    if (status == LVT_OK)
+        status = finish_entries(s, entries, n, diag);
+    lvt_team(team);
+    for (int i = 0; i < n; i++) {
+        s->entries[entries[i]].made = status == LVT_OK;
+        if (status != LVT_OK)
+            free_kernels(&s->entries[entries[i]]);
+    }
+    return status;
+}
+
+static lvt_status session_make(lvt_session *s, const lvt_session_options *options, lvt_diag *diag) {
     const lvt_compiled *c = s->program->compiled;
     s->n_entries = c->module->n_entries;
+    s->opening.read_seconds = s->program->read_seconds;
     s->entries = lvt_arena_alloc(s->pool, (s->n_entries + 1) * sizeof *s->entries);
-    if (!s->entries)
+    int *all = lvt_arena_alloc(s->pool, (s->n_entries + 1) * sizeof *all);
+    if (!s->entries || !all)
         return no_memory(diag);
-    size_t arena = 0, discard = 0, scratch = 0;
+    size_t arena = 0, discard = 0;
     for (uint32_t i = 0; i < s->n_entries; i++) {
         lvt_session_entry *e = &s->entries[i];
+        all[i] = (int)i;
         e->plan = &c->plans[i];
         e->graph = c->plans[i].graph;
         e->kernels = lvt_arena_alloc(s->pool, (e->plan->n_steps + 1) * sizeof *e->kernels);
@@ -327,26 +418,11 @@ static lvt_status session_make(lvt_session *s, lvt_diag *diag) {
     lvt_status status = s->program->interpret ? LVT_OK : lvt_onednn_new(&s->onednn, diag);
     if (status == LVT_OK)
         status = make_states(s, diag);
-    if (status == LVT_OK)
-        status = make_all_kernels(s, diag);
-    if (status != LVT_OK)
-        return status;
-    for (uint32_t i = 0; i < s->n_entries; i++) {
-        for (uint32_t k = 0; k < s->entries[i].plan->n_steps; k++) {
-            size_t bytes = s->entries[i].kernels[k]->scratch_bytes;
-            scratch = bytes > scratch ? bytes : scratch;
-        }
-    }
-    scratch = (scratch + 63) / 64 * 64;
-    if (!lvt_block_map(&s->arena, arena) || !lvt_block_map(&s->scratch, scratch + discard))
-        return no_memory(diag);
-    for (uint32_t i = 0; i < s->n_entries; i++) {
-        if (!make_kept(s, &s->entries[i]))
-            return no_memory(diag);
-    }
-    for (uint32_t i = 0; i < s->n_entries && status == LVT_OK; i++)
-        status = make_tables(s, &s->entries[i], discard ? (char *)s->scratch.base + scratch : NULL, diag);
-    return status;
+    if (status == LVT_OK && (!lvt_block_map(&s->arena, arena) || !lvt_block_map(&s->discard, discard)))
+        status = no_memory(diag);
+    if (status == LVT_OK && options && options->entries)
+        return make_entries(s, options->entries, options->n_entries, diag);
+    return status == LVT_OK ? make_entries(s, all, (int)s->n_entries, diag) : status;
 }
 
 lvt_status lvt_session_new(lvt_program *p, const lvt_session_options *options, lvt_session **out,
@@ -359,11 +435,9 @@ lvt_status lvt_session_new(lvt_program *p, const lvt_session_options *options, l
     }
     s->program = p;
     s->threads = options && options->threads > 0 ? options->threads : p->threads;
-    int team = lvt_team(s->threads); /* oneDNN asks OpenMP for the team's size when it makes a primitive */
-    lvt_status status = session_make(s, diag);
+    lvt_status status = session_make(s, options, diag);
     if (status == LVT_OK)
         lvt_session_reset(s, options ? options->seed : 0);
-    lvt_team(team);
     if (status != LVT_OK) {
         lvt_session_free(s);
         return status;
@@ -375,18 +449,14 @@ lvt_status lvt_session_new(lvt_program *p, const lvt_session_options *options, l
 void lvt_session_free(lvt_session *s) {
     if (!s)
         return;
-    for (uint32_t i = 0; s->entries && i < s->n_entries; i++) {
-        for (uint32_t k = 0; s->entries[i].kernels && k < s->entries[i].plan->n_steps; k++) {
-            if (s->entries[i].kernels[k])
-                s->entries[i].kernels[k]->free(s->entries[i].kernels[k]);
-        }
-        lvt_block_unmap(&s->entries[i].kept);
-    }
+    for (uint32_t i = 0; s->entries && i < s->n_entries; i++)
+        free_kernels(&s->entries[i]);
     if (s->onednn)
         lvt_onednn_free(s->onednn);
     lvt_block_unmap(&s->arena);
     lvt_block_unmap(&s->state_block);
     lvt_block_unmap(&s->scratch);
+    lvt_block_unmap(&s->discard);
     lvt_arena_free(s->pool);
     free(s);
 }
@@ -399,9 +469,17 @@ static void states_changed(lvt_session *s) {
 
 void lvt_session_reset(lvt_session *s, uint64_t seed) {
     const lvt_module *m = s->program->compiled->module;
+    double begin = lvt_seconds();
+    int team = lvt_team(s->threads);
     states_changed(s);
     for (uint32_t i = 0; i < m->n_states; i++)
         lvt_init_values(&m->states[i], seed, s->threads, s->states[i]);
+    lvt_team(team);
+    s->opening.state_seconds = lvt_seconds() - begin;
+}
+
+const lvt_opening *lvt_session_opening(const lvt_session *s) {
+    return &s->opening;
 }
 
 /* ---- running ----------------------------------------------------------------------------------------------
@@ -410,7 +488,9 @@ void lvt_session_reset(lvt_session *s, uint64_t seed) {
 lvt_status lvt_session_bind(lvt_session *s, int entry, const void *const *inputs, lvt_diag *diag) {
     lvt_session_entry *e = &s->entries[entry];
     const lvt_graph *g = e->graph;
-    lvt_status status = LVT_OK;
+    lvt_status status = e->made ? LVT_OK : make_entries(s, &entry, 1, diag);
+    if (status != LVT_OK)
+        return status;
     for (uint32_t i = 0; i < g->n_inputs; i++) {
         if ((!inputs || !inputs[i]) && !e->defaults[i])
             status =
@@ -497,7 +577,7 @@ lvt_status lvt_session_run(lvt_session *s, int entry, const void *const *inputs,
 }
 
 const void *lvt_session_output(const lvt_session *s, int entry, int output) {
-    return s->entries[entry].outputs[output];
+    return s->entries[entry].made ? s->entries[entry].outputs[output] : NULL;
 }
 
 void *lvt_session_state(lvt_session *s, uint32_t state) {
@@ -507,8 +587,10 @@ void *lvt_session_state(lvt_session *s, uint32_t state) {
 
 void lvt_session_profile(lvt_session *s, bool on) {
     s->profile = on;
-    for (uint32_t i = 0; i < s->n_entries && on; i++)
-        memset(s->entries[i].times, 0, s->entries[i].plan->n_steps * sizeof *s->entries[i].times);
+    for (uint32_t i = 0; i < s->n_entries && on; i++) {
+        if (s->entries[i].made)
+            memset(s->entries[i].times, 0, s->entries[i].plan->n_steps * sizeof *s->entries[i].times);
+    }
 }
 
 const lvt_step_time *lvt_session_times(const lvt_session *s, int entry) {

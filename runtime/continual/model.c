@@ -209,13 +209,18 @@ static lvt_status bind(lvt_model *m, lvt_diag *diag) {
 }
 
 lvt_status lvt_model_open(lvt_model *m, const char *path, int threads, bool interpret, uint64_t seed,
-                          lvt_diag *diag) {
+                          bool trains, lvt_diag *diag) {
     *m = (lvt_model){0};
     lvt_program_options po = {.compile_apart = true, .interpret = interpret, .threads = threads};
     lvt_status status = lvt_program_open(path, &po, &m->program, diag);
     if (status == LVT_OK)
         status = bind(m, diag);
-    lvt_session_options so = {.threads = threads, .seed = seed};
+    int used[LVT_N_ENTRIES], n = 0; /* of a program's entries, those the driver will run */
+    for (int i = 0; i < LVT_N_ENTRIES && status == LVT_OK; i++) {
+        if (lvt_model_has(m, (lvt_entry_kind)i) && (trains || i == LVT_ENTRY_PREDICT))
+            used[n++] = m->entries[i].index;
+    }
+    lvt_session_options so = {.threads = threads, .seed = seed, .entries = used, .n_entries = n};
     if (status == LVT_OK)
         status = lvt_session_new(m->program, &so, &m->session, diag);
     if (status != LVT_OK)

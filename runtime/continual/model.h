@@ -66,11 +66,12 @@ typedef struct lvt_model {
     const char *method; /* the program's setting of that name; NULL: it has none */
 } lvt_model;
 
-/* Opens the program and binds its entries; the session has the initial values of `seed`. Errors: LVT_USER (no
- * predict entry, inputs that are not in the contract), those of lvt_program_open. Freed by lvt_model_close
- * (also after an error). */
+/* Opens the program and binds its entries; the session has the initial values of `seed`. trains: it will run
+ * all of them, else predict alone, and only that gets kernels now. Errors: LVT_USER (no predict entry, inputs
+ * that are not in the contract), those of lvt_program_open. Freed by lvt_model_close (also after an error).
+ */
 lvt_status lvt_model_open(lvt_model *m, const char *path, int threads, bool interpret, uint64_t seed,
-                          lvt_diag *diag);
+                          bool trains, lvt_diag *diag);
 void lvt_model_close(lvt_model *m);
 /* Does the model take these images and have these classes? LVT_USER if not. */
 lvt_status lvt_model_fits(const lvt_model *m, const lvt_dataset *d, lvt_diag *diag);

@@ -4,21 +4,25 @@
  * this key; anything else is treated as absent and written anew. Writing goes to a temporary name and is
  * renamed, so readers never see half a file. Failing to write is not an error: the next run compiles again.
  * The folder must belong to the user and be writable by nobody else, since what it holds will be executed.
+ * A file's time of modification says when it was last of use, to the day; the folder's size is bounded by
+ * removing the oldest. Other processes may do all of this at the same time: what is gone is compiled again.
  * May not know: LLVM, what a kernel is. */
 #define _GNU_SOURCE /* O_CLOEXEC, mkostemp */
 #include "jit.h"
 #include "runtime/lvt.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 /* To be raised when generated code changes: keys describe loops, not the code made from them. */
-enum { CODE_REVISION = 5 };
+enum { CODE_REVISION = 5, DAY = 24 * 60 * 60, HOUR = 60 * 60 };
 #define LLVM_RELEASE "19"
 
 typedef struct header {
@@ -168,6 +172,8 @@ static bool read_file(const lvt_cache *c, int fd, const char *key, lvt_object *o
         *out = (lvt_object){object, h.object_size};
     else
         free(object);
+    if (ok && s.st_mtime < time(NULL) - DAY)
+        (void)futimens(fd, NULL); /* now; without it, it is removed early */
     return ok;
 }
 
@@ -208,4 +214,70 @@ void lvt_cache_put(lvt_cache *c, const char *key, const lvt_object *object) {
     }
     free(path);
     free(temporary);
+}
+
+typedef struct entry {
+    char name[LVT_CACHE_NAME];
+    time_t used;
+    uint64_t size;
+} entry;
+
+static int by_use(const void *a, const void *b) {
+    const entry *x = a, *y = b;
+    return x->used != y->used ? (x->used > y->used) - (x->used < y->used) : strcmp(x->name, y->name);
+}
+
+static bool is_ours(const char *name) {
+    return strlen(name) == LVT_CACHE_NAME - 1 && strspn(name, "0123456789abcdef") == LVT_CACHE_NAME - 1;
+}
+
+/* Notes a file of ours, removes a temporary one that nobody can be writing any more, leaves all others alone.
+ * False: out of memory. */
+static bool note(int folder, const char *name, entry **list, size_t *n, size_t *capacity) {
+    struct stat s;
+    bool temporary = name[0] == '.' && strlen(name) == LVT_CACHE_NAME + 7;
+    if ((!temporary && !is_ours(name)) || fstatat(folder, name, &s, AT_SYMLINK_NOFOLLOW) != 0 ||
+        !S_ISREG(s.st_mode))
+        return true;
+    if (temporary) {
+        if (s.st_mtime < time(NULL) - HOUR)
+            (void)unlinkat(folder, name, 0);
+        return true;
+    }
+    if (*n == *capacity) {
+        size_t more = *capacity ? 2 * *capacity : 256;
+        entry *grown = realloc(*list, more * sizeof *grown);
+        if (!grown)
+            return false;
+        *list = grown;
+        *capacity = more;
+    }
+    entry *e = &(*list)[(*n)++];
+    memcpy(e->name, name, sizeof e->name);
+    e->used = s.st_mtime;
+    e->size = (uint64_t)s.st_size;
+    return true;
+}
+
+void lvt_cache_prune(lvt_cache *c, uint64_t most) {
+    DIR *d = c->folder ? opendir(c->folder) : NULL;
+    entry *list = NULL;
+    size_t n = 0, capacity = 0;
+    uint64_t total = 0;
+    if (!d)
+        return;
+    bool ok = true;
+    for (struct dirent *e; ok && (e = readdir(d));)
+        ok = note(dirfd(d), e->d_name, &list, &n, &capacity);
+    for (size_t i = 0; i < n; i++)
+        total += list[i].size;
+    if (ok && total > most) {
+        qsort(list, n, sizeof *list, by_use);
+        for (size_t i = 0; i < n && total > most / 4 * 3; i++) {
+            if (unlinkat(dirfd(d), list[i].name, 0) == 0 || errno == ENOENT)
+                total -= list[i].size;
+        }
+    }
+    free(list);
+    closedir(d);
 }

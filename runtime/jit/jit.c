@@ -235,8 +235,8 @@ static code *add_code(lvt_jit *j, const char *key) {
 }
 
 /* Finds what needs code and what the cache has of it: *n of them, compile[] those to be compiled. */
-static lvt_status collect(lvt_jit *j, size_t n, lvt_jit_kernel **kernels, lvt_build_item *list, uint32_t *from,
-                          uint32_t *compile, size_t *n_builds) {
+static lvt_status collect(lvt_jit *j, size_t n, lvt_jit_kernel **kernels, lvt_build_item *list,
+                          uint32_t *from, uint32_t *compile, size_t *n_builds) {
     for (size_t i = 0; i < n; i++) {
         if (!kernels[i])
             continue;
@@ -325,35 +325,71 @@ static lvt_status build_missing(lvt_jit *j, size_t n, const lvt_kernel_request *
     return status;
 }
 
+typedef struct preparing {
+    lvt_jit *jit;
+    const lvt_kernel_request *requests;
+    lvt_jit_kernel **made; /* those that need code */
+    lvt_kernel **out;
+    lvt_status *status;
+} preparing;
+
+static lvt_status prepare_one(const preparing *p, size_t i, const lvt_kernel_request *r) {
+    uint16_t op = r->graph->nodes[r->node].op;
+    lvt_status status;
+    if (op == LVT_OP_fused)
+        status = prepare(p->jit, r, &p->made[i]);
+    else if (op == LVT_OP_attention || op == LVT_OP_attention_grad)
+        status = lvt_attention_make(r, &p->jit->machine, &p->made[i]);
+    else
+        status = lvt_move_make(r, &p->out[i]);
+    if (p->made[i])
+        p->out[i] = &p->made[i]->base;
+    return status;
+}
+
+/* Without messages: diag belongs to one thread. */
+static void try_prepare(void *user, int64_t i, int worker) {
+    const preparing *p = user;
+    lvt_kernel_request r = p->requests[i];
+    (void)worker;
+    r.diag = NULL;
+    p->status[i] = prepare_one(p, (size_t)i, &r);
+}
+
+static void drop(const preparing *p, size_t i) {
+    if (p->out[i])
+        p->out[i]->free(p->out[i]);
+    p->out[i] = NULL;
+    p->made[i] = NULL;
+}
+
 lvt_status lvt_jit_make(lvt_jit *j, size_t n, const lvt_kernel_request *requests, lvt_kernel **out) {
-    lvt_jit_kernel **made = calloc(n + 1, sizeof *made); /* those that need code */
-    lvt_status status =
-        made ? LVT_OK : lvt_error(n ? requests[0].diag : NULL, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    preparing p = {j, requests, calloc(n + 1, sizeof *p.made), out, calloc(n + 1, sizeof *p.status)};
+    lvt_status status = LVT_OK;
     j->counts = (lvt_jit_counts){0};
     for (size_t i = 0; i < n; i++)
         out[i] = NULL;
+    if (p.made && p.status)
+        lvt_workers(n ? requests[0].threads : 1, 0, (int64_t)n, try_prepare, &p);
+    else
+        status = lvt_error(n ? requests[0].diag : NULL, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
     for (size_t i = 0; i < n && status == LVT_OK; i++) {
-        uint16_t op = requests[i].graph->nodes[requests[i].node].op;
-        if (op == LVT_OP_fused)
-            status = prepare(j, &requests[i], &made[i]);
-        else if (op == LVT_OP_attention || op == LVT_OP_attention_grad)
-            status = lvt_attention_make(&requests[i], &j->machine, &made[i]);
-        else
-            status = lvt_move_make(&requests[i], &out[i]);
-        if (made[i])
-            out[i] = &made[i]->base;
+        if (p.status[i] == LVT_OK)
+            continue;
+        drop(&p, i); /* once more, for its message */
+        status = prepare_one(&p, i, &requests[i]);
     }
     if (status == LVT_OK)
-        status = build_missing(j, n, requests, made);
+        status = build_missing(j, n, requests, p.made);
     for (size_t i = 0; i < n && status == LVT_OK; i++)
-        if (made[i])
-            made[i]->entry = find_code(j, made[i]->source.key)->entry;
-    for (size_t i = 0; i < n && status != LVT_OK; i++) {
-        if (out[i])
-            out[i]->free(out[i]);
-        out[i] = NULL;
-    }
-    free(made);
+        if (p.made[i])
+            p.made[i]->entry = find_code(j, p.made[i]->source.key)->entry;
+    for (size_t i = 0; i < n && status != LVT_OK && p.made; i++)
+        drop(&p, i);
+    free(p.made);
+    free(p.status);
+    if (status == LVT_OK && j->counts.compiled)
+        lvt_cache_prune(j->cache, LVT_CACHE_MOST);
     return status;
 }
 

@@ -139,6 +139,11 @@ void lvt_cache_name(const lvt_cache *c, const char *key, char name[LVT_CACHE_NAM
 /* The object stored for exactly this key on exactly this kind of machine; the caller frees its data. */
 bool lvt_cache_get(lvt_cache *c, const char *key, lvt_object *out);
 void lvt_cache_put(lvt_cache *c, const char *key, const lvt_object *object);
+enum { LVT_CACHE_MOST = 64 << 20 };
+/* When the folder holds more than so many bytes, removes files until three quarters of that are left, those
+ * first that were not used for the longest time (to the day), and what writers that were killed have left
+ * behind. */
+void lvt_cache_prune(lvt_cache *c, uint64_t most);
 const char *lvt_cache_folder(const lvt_cache *c); /* NULL: none */
 
 /* ---- building (build.c) */
@@ -153,8 +158,8 @@ typedef struct lvt_build_item { /* a kernel that needs code */
 /* Compiles compile[0..n-1] of the list into images, which go to the cache too. apart: in a process of its
  * own. A result that is not LVT_OK (and *why, malloc'ed or NULL) is about all of them, each has its own
  * status too. */
-lvt_status lvt_build_images(const lvt_machine *m, lvt_cache *cache, int threads, bool apart, lvt_build_item *list,
-                            size_t n, const uint32_t *compile, char **why);
+lvt_status lvt_build_images(const lvt_machine *m, lvt_cache *cache, int threads, bool apart,
+                            lvt_build_item *list, size_t n, const uint32_t *compile, char **why);
 
 /* ---- kernels that move elements (move.c) */
 
@@ -163,13 +168,5 @@ lvt_status lvt_move_make(const lvt_kernel_request *r, lvt_kernel **out);
 /* out[r * out_step + c] = in[r + c * in_step] for r < rows, c < columns, elements of `size` bytes. */
 void lvt_move_turn(size_t size, const char *in, int64_t in_step, char *out, int64_t out_step, int64_t rows,
                    int64_t columns);
-
-/* How many kernels of the last lvt_jit_make were compiled, found in the cache, and shared with an equal one.
- */
-typedef struct lvt_jit_counts {
-    uint32_t compiled, cached, shared;
-    double compile_seconds;
-} lvt_jit_counts;
-lvt_jit_counts lvt_jit_last(const lvt_jit *j);
 
 #endif

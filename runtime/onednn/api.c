@@ -330,12 +330,12 @@ void lvt_onednn_free(lvt_onednn *c) {
     free(c);
 }
 
-lvt_status lvt_onednn_make(lvt_onednn *c, const lvt_kernel_request *r, lvt_kernel **out) {
+lvt_status lvt_onednn_try(lvt_onednn *c, const lvt_kernel_request *r, lvt_kernel **out) {
     *out = NULL;
     lvt_op op = (lvt_op)r->graph->nodes[r->node].op;
     lvt_onednn_kernel *k = calloc(1, sizeof *k);
     if (!k)
-        return lvt_error(r->diag, LVT_NOMEM, NULL, r->at, "out of memory");
+        return LVT_NOMEM;
     k->base = (lvt_kernel){.run = kernel_run, .free = kernel_free, .prepare = kernel_prepare};
     k->context = c;
     dnnl_status_t status = op == LVT_OP_matmul ? lvt_onednn_matmul(k, r) : lvt_onednn_conv(k, r);
@@ -346,10 +346,17 @@ lvt_status lvt_onednn_make(lvt_onednn *c, const lvt_kernel_request *r, lvt_kerne
         return LVT_OK;
     }
     kernel_free(&k->base);
-    if (status == dnnl_out_of_memory)
-        return lvt_error(r->diag, LVT_NOMEM, NULL, r->at, "out of memory");
+    return status == dnnl_out_of_memory ? LVT_NOMEM : LVT_OK;
+}
+
+lvt_status lvt_onednn_make(lvt_onednn *c, const lvt_kernel_request *r, lvt_kernel **out) {
+    lvt_status status = lvt_onednn_try(c, r, out);
+    if (status != LVT_OK)
+        return lvt_error(r->diag, status, NULL, r->at, "out of memory");
+    if (*out)
+        return LVT_OK;
     lvt_warning(r->diag, "W701", r->at,
                 "%s: oneDNN has no kernel for this case; it runs on the interpreter, slowly",
-                lvt_op_table[op]->name);
+                lvt_op_table[r->graph->nodes[r->node].op]->name);
     return lvt_interp_make(r, out);
 }

@@ -6,8 +6,10 @@
 #include <dirent.h>
 #include <elf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static char folder[] = "/tmp/lvt-test-XXXXXX";
@@ -177,6 +179,70 @@ static void test_apart(void **state) {
     assert_int_equal(errno, ECHILD);
 }
 
+static void age(const char *path) {
+    struct timespec t[2] = {{.tv_sec = time(NULL) - 40L * 24 * 3600},
+                            {.tv_sec = time(NULL) - 40L * 24 * 3600}};
+    assert_int_equal(utimensat(AT_FDCWD, path, t, 0), 0);
+}
+static void put_file(const char *name, long days) {
+    char path[400];
+    snprintf(path, sizeof path, "%s/%s", cache, name);
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    for (int i = 0; i < 1000; i++)
+        fputc('x', f);
+    fclose(f);
+    if (days)
+        age(path);
+}
+static bool is_there(const char *name) {
+    char path[400];
+    snprintf(path, sizeof path, "%s/%s", cache, name);
+    return access(path, F_OK) == 0;
+}
+
+/* The oldest files go when there is too much, and those that were used lately stay; what is not of the cache
+ * is left alone. */
+static void test_prune(void **state) {
+    (void)state;
+    each_file(delete);
+    expect(make_three(cache), 2, 0, 1);
+    each_file(age);
+    expect(make_three(cache), 0, 2, 1); /* used: young again */
+    char name[40];
+    uint64_t size = 0;
+    for (int i = 0; i < 20; i++) {
+        snprintf(name, sizeof name, "%032x", i);
+        put_file(name, 40);
+    }
+    put_file("README", 40);
+    put_file(".0123456789abcdef0123456789abcdef.AbCdEf", 40); /* left behind */
+    put_file(".0123456789abcdef0123456789abcdef.aBcDeF", 0);  /* being written */
+    lvt_machine m;
+    lvt_cache *c;
+    lvt_machine_host(&m);
+    assert_int_equal(lvt_cache_new(cache, &m, &c), LVT_OK);
+    lvt_cache_prune(c, 1 << 20);
+    assert_int_equal(each_file(NULL), 23); /* all fit */
+    assert_false(is_there(".0123456789abcdef0123456789abcdef.AbCdEf"));
+    assert_true(is_there(".0123456789abcdef0123456789abcdef.aBcDeF"));
+    for (int i = 0; i < 20; i++)
+        size += 1000;
+    lvt_cache_prune(c, size); /* they and two kernels are more */
+    assert_true(is_there("README"));
+    assert_int_equal(each_file(NULL) < 20, true);
+    assert_true(is_there("00000000000000000000000000000013")); /* of equal age: by name */
+    assert_false(is_there("00000000000000000000000000000000"));
+    expect(make_three(cache), 0, 2, 1);
+    lvt_cache_prune(c, 0);
+    assert_int_equal(each_file(NULL), 1);
+    expect(make_three(cache), 2, 0, 1);
+    lvt_cache_free(c);
+    char path[400];
+    snprintf(path, sizeof path, "%s/.0123456789abcdef0123456789abcdef.aBcDeF", cache);
+    assert_int_equal(unlink(path), 0);
+}
+
 static void test_user_folder(void **state) {
     (void)state;
     char base[100], path[200];
@@ -295,6 +361,7 @@ static void test_no_undefined_symbols(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_hits_and_damage), cmocka_unit_test(test_folders_that_cannot_be_used),
-        cmocka_unit_test(test_apart), cmocka_unit_test(test_user_folder), cmocka_unit_test(test_no_undefined_symbols)};
+        cmocka_unit_test(test_apart),           cmocka_unit_test(test_prune),
+        cmocka_unit_test(test_user_folder),     cmocka_unit_test(test_no_undefined_symbols)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

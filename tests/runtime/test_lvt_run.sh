@@ -84,6 +84,10 @@ assert sum(p["steps"] for p in r["profile"]) > 5, r' "$folder/out.json" || faile
 import json, sys, xml.dom.minidom
 r = json.load(open(sys.argv[1]))
 assert r["first_done_s"] > 0 and r["peak_memory_mib"] > 1, r
+o = r["opening"]
+assert o["compiled"] == 0 and 0 < o["cached"] <= o["code_kernels"] and o["onednn_kernels"] > 0, o  # runs before filled the cache
+assert 0 < o["read_ms"] and 0 < o["onednn_ms"] and o["compile_ms"] == 0 < o["code_ms"] and 0 < o["states_ms"], o
+assert o["read_ms"] + o["onednn_ms"] + o["code_ms"] + o["states_ms"] <= r["open_ms"], r
 limits = r["limits"]
 assert all(limits[k] > 0 for k in ("fma_gflops", "L2_gbs", "L3_gbs", "memory_gbs")), limits
 for key in "steps", "flops", "bytes", "limit_ms", "ms":  # the same work, cut in three ways

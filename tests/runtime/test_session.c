@@ -230,6 +230,36 @@ static void same_bits(void **unused) {
     done(&e, p, s);
 }
 
+/* An entry that is made in its first run is the same as one that was made at once. */
+static void made_late(void **unused) {
+    (void)unused;
+    example e;
+    lvt_program *p = open(&e, false);
+    lvt_session *now = session(p, 4, e.diag), *late;
+    int none = 0;
+    const lvt_session_options options = {.threads = 2, .seed = 4, .entries = &none, .n_entries = 0};
+    assert_int_equal(lvt_session_new(p, &options, &late, e.diag), LVT_OK);
+    assert_int_equal(lvt_session_opening(now)->onednn_kernels, 1);
+    assert_int_equal(lvt_session_opening(late)->onednn_kernels, 0);
+    assert_null(lvt_session_output(late, 0, 0));
+    lvt_session_profile(late, true); /* nothing to time yet */
+    lvt_session_profile(late, false);
+    float x[24];
+    fill(x, 24, 5);
+    for (int step = 0; step < 2; step++) {
+        assert_int_equal(lvt_session_run(now, 0, (const void *const[]){x, NULL}, e.diag), LVT_OK);
+        assert_int_equal(lvt_session_run(late, 0, (const void *const[]){x, NULL}, e.diag), LVT_OK);
+        assert_memory_equal(lvt_session_output(now, 0, 0), lvt_session_output(late, 0, 0),
+                            20 * sizeof(float));
+        for (uint32_t i = 0; i < 4; i++)
+            assert_memory_equal(lvt_session_state(now, i), lvt_session_state(late, i),
+                                lvt_type_bytes(&e.module->states[i].type));
+    }
+    assert_int_equal(lvt_session_opening(late)->onednn_kernels, 1);
+    lvt_session_free(late);
+    done(&e, p, now);
+}
+
 static void profile(void **unused) {
     (void)unused;
     example e;
@@ -284,7 +314,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(on_kernels),    cmocka_unit_test(on_interpreter), cmocka_unit_test(names),
         cmocka_unit_test(missing_input), cmocka_unit_test(same_bits),      cmocka_unit_test(profile),
-        cmocka_unit_test(check),
+        cmocka_unit_test(check),         cmocka_unit_test(made_late),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
