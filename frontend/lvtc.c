@@ -7,6 +7,7 @@
 #include "frontend/onnx/export.h"
 #include "frontend/onnx/import.h"
 #include "ir/text.h"
+#include "ir/weights.h"
 #include "passes/pass.h"
 #include "runtime/lvt.h"
 
@@ -25,7 +26,7 @@ typedef struct command {
     const char **settings;
     size_t n_settings;
     lvt_compile_options compile;
-    const char *entry, *weights; /* of --emit=onnx, as what follows */
+    const char *entry, *weights, *map; /* entry and weights: of --emit=onnx too, as what follows */
     int opset;
     bool fixed_batch, freeze, entry_given, training_info, preprocessing;
     const char *mean, *deviation;
@@ -53,6 +54,7 @@ enum {
     OPT_PASSES,
     OPT_ENTRY,
     OPT_WEIGHTS,
+    OPT_MAP,
     OPT_OPSET,
     OPT_FIXED,
     OPT_TRAINING,
@@ -86,6 +88,7 @@ static const struct option long_options[] = {{"output", required_argument, NULL,
                                              {"version", no_argument, NULL, OPT_VERSION},
                                              {"entry", required_argument, NULL, OPT_ENTRY},
                                              {"weights", required_argument, NULL, OPT_WEIGHTS},
+                                             {"map", required_argument, NULL, OPT_MAP},
                                              {"opset", required_argument, NULL, OPT_OPSET},
                                              {"fixed-batch", no_argument, NULL, OPT_FIXED},
                                              {"training-info", no_argument, NULL, OPT_TRAINING},
@@ -129,6 +132,8 @@ static void help(void) {
         "      --exact           no kernels with larger rounding errors than plain sums have: convolutions "
         "without\n"
         "                        Winograd\n"
+        "      --weights FILE    initial values from a safetensors file; they go to PROGRAM.safetensors\n"
+        "      --map FILE        lines `FROM = TO`, from names in --weights to the model's\n"
         "\n"
         "With --emit=onnx:\n"
         "      --entry NAME      what is exported (default: predict). An entry that updates state becomes a "
@@ -150,8 +155,7 @@ static void help(void) {
         "\n"
         "With MODEL.onnx as input: --set NAME=SIZE gives sizes of symbolic dimensions, --entry names the "
         "entry;\n"
-        "the values of weights go to PROGRAM.safetensors beside the program, or with --freeze into the "
-        "program\n"
+        "the values of weights go to PROGRAM.safetensors beside the program, where lvt-run finds them\n"
         "      --freeze          weights are constants, not parameters\n"
         "\n"
         "What the compiler did, on standard output:\n"
@@ -303,6 +307,9 @@ static lvt_status parse(command *c, int argc, char **argv, lvt_diag *diag, bool 
         case OPT_WEIGHTS:
             c->weights = optarg;
             break;
+        case OPT_MAP:
+            c->map = optarg;
+            break;
         case OPT_OPSET:
         case OPT_EXTERNAL:
         case OPT_SEED: {
@@ -374,6 +381,8 @@ static lvt_status parse(command *c, int argc, char **argv, lvt_diag *diag, bool 
         return usage(diag, "no model file is given; see lvtc --help%s", "");
     if (optind + 1 < argc)
         return usage(diag, "one model file at a time; '%s' is too many", argv[optind + 1]);
+    if (c->map && !c->weights)
+        return usage(diag, "--map says how names of --weights are read%s", "");
     c->input = argv[optind];
     if (c->threads && !c->tune)
         return usage(diag, "--threads says with how many threads --tune measures%s", "");
@@ -433,37 +442,14 @@ static bool ends_with(const char *s, const char *tail) {
     return n >= m && !strcmp(s + n - m, tail);
 }
 
-/* "dir/net.lvtx" -> "dir/net.safetensors" */
-static char *beside(const char *path) {
-    const char *base = strrchr(path, '/'), *dot = strrchr(base ? base : path, '.');
-    size_t n = dot ? (size_t)(dot - path) : strlen(path);
-    char *name = malloc(n + sizeof ".safetensors");
-    if (name)
-        sprintf(name, "%.*s.safetensors", (int)n, path);
-    return name;
-}
-
-/* The weights of an imported model are states: their values go to a file beside the program. */
 static lvt_status load_onnx(const command *c, lvt_module **m, lvt_diag *diag) {
     lvt_onnx_import options = {.settings = c->settings, .n_settings = c->n_settings, .freeze = c->freeze};
-    lvt_onnx_weights weights;
     if (c->entry_given)
         options.entry = c->entry;
-    lvt_status status = lvt_onnx_import_file(c->input, &options, m, &weights, diag);
-    if (status != LVT_OK || !weights.n)
-        return status;
-    char *program = c->output ? strdup(c->output) : default_output(c->input, ".lvtx");
-    char *path = program ? beside(program) : NULL;
-    if (!path)
-        status = lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
-    else if (!c->emit || strcmp(c->emit, "ir"))
-        status = lvt_safetensors_write(path, NULL, weights.tensors, weights.n, diag);
-    free(program);
-    free(path);
-    return status;
+    return lvt_onnx_import_file(c->input, &options, m, diag);
 }
 
-static lvt_status load(const command *c, lvt_module **m, lvt_diag *diag) {
+static lvt_status load_any(const command *c, lvt_module **m, lvt_diag *diag) {
     if (ends_with(c->input, ".onnx"))
         return load_onnx(c, m, diag);
     if (c->compile.start_at || ends_with(c->input, ".lvtir")) {
@@ -481,6 +467,26 @@ static lvt_status load(const command *c, lvt_module **m, lvt_diag *diag) {
     lvt_status status =
         lvt_compile_file(c->input, c->settings, c->n_settings, c->models ? c->models : found, m, diag);
     free(found);
+    return status;
+}
+
+/* With --weights the model's initial values are those of the file; the export without a map reads it itself, for what
+ * a checkpoint says beside its values. */
+static lvt_status load(const command *c, lvt_module **m, lvt_diag *diag) {
+    lvt_status status = load_any(c, m, diag);
+    bool exported = c->emit && !strcmp(c->emit, "onnx");
+    if (status != LVT_OK || !c->weights || (exported && !c->map))
+        return status;
+    status = lvt_weights_load(*m, c->weights, c->map, diag);
+    for (uint32_t i = 0; i < (*m)->n_states && status == LVT_OK; i++) {
+        lvt_state *s = &(*m)->states[i];
+        if (s->values)
+            s->init = lvt_weights_init(s->values, lvt_type_bytes(&s->type));
+    }
+    if (status != LVT_OK) {
+        lvt_module_free(*m);
+        *m = NULL;
+    }
     return status;
 }
 
@@ -538,14 +544,14 @@ static lvt_status emit_onnx(const command *c, lvt_diag *diag) {
     lvt_status status = load_unfused(c, &m, diag);
     if (status == LVT_OK)
         status = load_other_batch(c, m, &other, diag);
-    if (status == LVT_OK && c->weights)
+    if (status == LVT_OK && c->weights && !c->map)
         status = lvt_safetensors_read(c->weights, &weights, diag);
     lvt_onnx_options options = {.entry = c->entry,
                                 .path = c->output ? c->output : name,
                                 .version = LVT_VERSION,
                                 .opset = c->opset,
                                 .seed = c->seed,
-                                .weights = c->weights ? &weights : NULL,
+                                .weights = c->weights && !c->map ? &weights : NULL,
                                 .weights_path = c->weights,
                                 .external_bytes = c->external,
                                 .training_info = c->training_info,
@@ -616,6 +622,8 @@ static lvt_status run(command *c, lvt_diag *diag) {
         if (!path)
             status = lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
         else
+            status = lvt_weights_write(m, path, diag);
+        if (status == LVT_OK)
             status = lvt_program_write(program, path, diag);
         free(name);
     }

@@ -33,8 +33,10 @@ lvt_module *lvt_module_new(const char *name) {
 }
 
 void lvt_module_free(lvt_module *m) {
-    if (m)
-        lvt_arena_free(m->arena); /* the module itself lives there */
+    if (!m)
+        return;
+    lvt_arena_free(m->values);
+    lvt_arena_free(m->arena); /* the module itself lives there */
 }
 
 uint32_t lvt_module_source(lvt_module *m, const char *name, const char *text, size_t length) {
@@ -94,8 +96,14 @@ uint32_t lvt_module_add_state(lvt_module *m, const char *name, const lvt_type *t
     char *copy = lvt_arena_strdup(m->arena, name);
     if (!copy || !ROOM(m->arena, m->states, m->n_states, m->cap_states))
         return LVT_NONE;
-    m->states[m->n_states] = (lvt_state){copy, *type, init, trainable, loc};
+    m->states[m->n_states] = (lvt_state){copy, *type, init, trainable, loc, NULL};
     return m->n_states++;
+}
+
+void *lvt_module_values(lvt_module *m, size_t bytes) {
+    if (!m->values && !(m->values = lvt_arena_new()))
+        return NULL;
+    return lvt_arena_alloc(m->values, bytes);
 }
 
 uint32_t lvt_module_find_state(const lvt_module *m, const char *name) {

@@ -137,6 +137,14 @@ EXACT void lvt_init_fill(const lvt_state *state, uint64_t seed, int64_t begin, i
     uint32_t stream[2] = {(uint32_t)hash, (uint32_t)(hash >> 32)}, words[BATCH];
     double v[BATCH];
     char *to = packed;
+    if (state->values || init->kind == LVT_INIT_FILE) { /* without its file it is all zeros */
+        size_t at = (size_t)begin * size, n = (size_t)(end - begin) * size;
+        if (state->values)
+            memcpy(to + at, (const char *)state->values + at, n);
+        else
+            memset(to + at, 0, n);
+        return;
+    }
     for (int i = 0; i < BATCH; i++)
         v[i] = init->a;
     for (int64_t i = begin; i < end; i += BATCH) {

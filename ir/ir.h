@@ -181,10 +181,11 @@ typedef enum lvt_init_kind {
     LVT_INIT_CONSTANT,
     LVT_INIT_NORMAL,
     LVT_INIT_TRUNCATED_NORMAL,
-    LVT_INIT_UNIFORM
+    LVT_INIT_UNIFORM,
+    LVT_INIT_FILE
 } lvt_init_kind;
 typedef struct lvt_init { /* CONSTANT: a; NORMAL: mean a, deviation b; TRUNCATED at 2 deviations; UNIFORM: [a,
-                             b) */
+                             b); FILE: values from a file, a and b are the halves of their hash (see weights.h) */
     uint8_t kind;
     double a, b;
 } lvt_init;
@@ -195,6 +196,8 @@ typedef struct lvt_state {
     lvt_init init;
     bool trainable; /* declared with `param` */
     lvt_loc loc;
+    const void *values; /* packed initial values, used instead of `init`, of the module; NULL: by init. Not part of
+                           the text: weights.h writes and reads them beside it */
 } lvt_state;
 
 typedef struct lvt_setting { /* a named parameter of the model and the value it was compiled with, as text */
@@ -202,7 +205,8 @@ typedef struct lvt_setting { /* a named parameter of the model and the value it 
 } lvt_setting;
 
 struct lvt_module {
-    lvt_arena *arena; /* owns everything below */
+    lvt_arena *arena; /* owns everything below but what states' values are */
+    lvt_arena *values; /* owns these; NULL: there are none */
     const char *name;
     lvt_source *sources;
     lvt_loc_info *locs; /* [0] is "unknown" */
@@ -228,6 +232,8 @@ lvt_loc lvt_module_outermost(const lvt_module *m, lvt_loc loc);
 uint32_t lvt_module_add_state(lvt_module *m, const char *name, const lvt_type *type, lvt_init init,
                               bool trainable, lvt_loc loc);
 uint32_t lvt_module_find_state(const lvt_module *m, const char *name); /* LVT_NONE: not there */
+/* Room for initial values of states, as long as the module lives; NULL when out of memory. */
+void *lvt_module_values(lvt_module *m, size_t bytes);
 bool lvt_module_add_setting(lvt_module *m, const char *name, const char *value);
 lvt_graph *lvt_module_find_entry(const lvt_module *m, const char *name);
 /* Adds an entry graph and returns it; NULL when out of memory. */

@@ -330,13 +330,14 @@ static void put_entry(out *o, const lvt_graph *g) {
 static void put_state(out *o, const lvt_module *m, const lvt_state *s) {
     static const char *const names[] = {[LVT_INIT_NORMAL] = "normal(",
                                         [LVT_INIT_TRUNCATED_NORMAL] = "truncated_normal(",
-                                        [LVT_INIT_UNIFORM] = "uniform("};
+                                        [LVT_INIT_UNIFORM] = "uniform(",
+                                        [LVT_INIT_FILE] = "file("};
     put(o, "state ");
     put_path(o, s->name);
     put(o, " : ");
     put_type(o, &s->type);
     put(o, " = ");
-    if (s->init.kind == LVT_INIT_CONSTANT || s->init.kind > LVT_INIT_UNIFORM) {
+    if (s->init.kind == LVT_INIT_CONSTANT || s->init.kind > LVT_INIT_FILE) {
         put_double(o, s->init.a);
     } else {
         put(o, names[s->init.kind]);

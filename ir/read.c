@@ -378,9 +378,10 @@ static bool read_source(lvt_reader *r) {
 static bool take_init(lvt_reader *r, lvt_init *out) {
     static const char *const words[] = {[LVT_INIT_NORMAL] = "normal",
                                         [LVT_INIT_TRUNCATED_NORMAL] = "truncated_normal",
-                                        [LVT_INIT_UNIFORM] = "uniform"};
+                                        [LVT_INIT_UNIFORM] = "uniform",
+                                        [LVT_INIT_FILE] = "file"};
     *out = (lvt_init){.kind = LVT_INIT_CONSTANT};
-    for (int kind = LVT_INIT_NORMAL; kind <= LVT_INIT_UNIFORM; kind++) {
+    for (int kind = LVT_INIT_NORMAL; kind <= LVT_INIT_FILE; kind++) {
         if (!lvt_token_is(&r->t, words[kind]))
             continue;
         out->kind = (uint8_t)kind;

@@ -3,6 +3,7 @@
 #include "file.h"
 
 #include <cjson/cJSON.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -95,6 +96,7 @@ void lvt_safetensors_free(lvt_safetensors *s) {
     free(s->tensors);
     free(s->metadata);
     free(s->bytes);
+    lvt_arena_free(s->converted);
     *s = (lvt_safetensors){0};
 }
 
@@ -115,9 +117,47 @@ static bool whole(const cJSON *j, double limit, uint64_t *out) {
     return true;
 }
 
-/* NULL when the entry is right, else what is wrong. */
+/* Element types that only others write, and what they become. */
+static const struct {
+    const char *name;
+    uint8_t dtype, size, is_signed;
+} foreign[] = {{"F16", LVT_F32, 2, 0}, {"I64", LVT_I32, 8, 1}, {"I16", LVT_I32, 2, 1}, {"I8", LVT_I32, 1, 1},
+               {"U64", LVT_I32, 8, 0}, {"U32", LVT_I32, 4, 0}, {"U16", LVT_I32, 2, 0}};
+enum { N_FOREIGN = sizeof foreign / sizeof *foreign };
+
+static float half(uint32_t h) {
+    int e = (int)(h >> 10 & 31), m = (int)(h & 1023);
+    double x = e == 31 ? (m ? NAN : INFINITY) : e ? ldexp(1024 + m, e - 25) : ldexp(m, -24);
+    return (float)(h & 0x8000 ? -x : x);
+}
+
+/* The tensor's elements, little-endian ones of foreign type f, as four bytes each. */
+static bool convert(lvt_stored_tensor *t, int f, lvt_arena *arena) {
+    const uint8_t *from = t->data;
+    size_t n = (size_t)lvt_numel(&t->type), size = foreign[f].size;
+    uint32_t *to = lvt_arena_alloc(arena, n * sizeof *to + 1);
+    for (size_t i = 0; to && i < n; i++) {
+        uint64_t u = 0;
+        for (size_t k = size; k-- > 0;)
+            u = u << 8 | from[i * size + k];
+        if (foreign[f].dtype == LVT_F32) {
+            float x = half((uint32_t)u);
+            memcpy(&to[i], &x, sizeof x);
+        } else {
+            bool negative = foreign[f].is_signed && u >> (8 * size - 1) & 1;
+            int64_t v = (int64_t)(negative && size < 8 ? u | ~UINT64_C(0) << (8 * size) : u);
+            if (!negative && u > INT32_MAX)
+                v = INT32_MAX;
+            to[i] = (uint32_t)(v < INT32_MIN ? INT32_MIN : v);
+        }
+    }
+    t->data = to;
+    return to != NULL;
+}
+
+/* NULL when the entry is right, else what is wrong. arena: NULL, or where foreign types are converted. */
 static const char *read_entry(const cJSON *entry, const uint8_t *data, size_t size, lvt_stored_tensor *out,
-                              uint64_t ends[2]) {
+                              uint64_t ends[2], lvt_arena *arena) {
     const cJSON *dtype = cJSON_GetObjectItemCaseSensitive(entry, "dtype");
     const cJSON *shape = cJSON_GetObjectItemCaseSensitive(entry, "shape");
     const cJSON *offsets = cJSON_GetObjectItemCaseSensitive(entry, "data_offsets");
@@ -127,12 +167,16 @@ static const char *read_entry(const cJSON *entry, const uint8_t *data, size_t si
     int t = 0;
     while (t < N_DTYPES && strcmp(dtypes[t].name, dtype->valuestring))
         t++;
-    if (t == N_DTYPES)
+    int f = t < N_DTYPES || !arena ? N_FOREIGN : 0;
+    while (f < N_FOREIGN && strcmp(foreign[f].name, dtype->valuestring))
+        f++;
+    if (t == N_DTYPES && f == N_FOREIGN)
         return "its element type is not known here";
+    bool own = t < N_DTYPES;
     if (cJSON_GetArraySize(shape) > LVT_MAX_RANK)
         return "it has too many dimensions";
-    out->type = (lvt_type){.dtype = (uint8_t)dtypes[t].dtype};
-    uint64_t bytes = lvt_dtype_size(dtypes[t].dtype);
+    out->type = (lvt_type){.dtype = own ? (uint8_t)dtypes[t].dtype : foreign[f].dtype};
+    uint64_t bytes = own ? lvt_dtype_size(dtypes[t].dtype) : foreign[f].size;
     const cJSON *dim;
     cJSON_ArrayForEach(dim, shape) {
         uint64_t n;
@@ -150,7 +194,7 @@ static const char *read_entry(const cJSON *entry, const uint8_t *data, size_t si
     if (ends[1] - ends[0] != bytes)
         return "its data does not have the size that its shape says";
     out->data = data + ends[0];
-    return NULL;
+    return own || convert(out, f, arena) ? NULL : "out of memory";
 }
 
 typedef struct extent {
@@ -192,7 +236,7 @@ static lvt_status read_header(const char *path, const cJSON *root, const uint8_t
         }
         uint64_t ends[2] = {0};
         lvt_stored_tensor *t = &out->tensors[out->n];
-        const char *problem = read_entry(entry, data, size, t, ends);
+        const char *problem = read_entry(entry, data, size, t, ends, out->converted);
         if (problem) {
             status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
                                "%s: not a whole safetensors file: tensor \"%s\": %s", path, entry->string,
@@ -224,12 +268,16 @@ static lvt_status read_header(const char *path, const cJSON *root, const uint8_t
     return status;
 }
 
-lvt_status lvt_safetensors_read(const char *path, lvt_safetensors *out, lvt_diag *diag) {
-    *out = (lvt_safetensors){0};
+static lvt_status read_file(const char *path, bool any, lvt_safetensors *out, lvt_diag *diag) {
+    *out = (lvt_safetensors){.converted = any ? lvt_arena_new() : NULL};
     size_t size;
+    if (any && !out->converted)
+        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "%s: out of memory", path);
     lvt_status status = lvt_file_read(path, &out->bytes, &size, diag);
-    if (status != LVT_OK)
+    if (status != LVT_OK) {
+        lvt_safetensors_free(out);
         return status;
+    }
     uint64_t header = 0;
     for (size_t i = 0; i < 8 && i < size; i++)
         header |= (uint64_t)out->bytes[i] << (8 * i);
@@ -246,4 +294,12 @@ lvt_status lvt_safetensors_read(const char *path, lvt_safetensors *out, lvt_diag
     if (status != LVT_OK)
         lvt_safetensors_free(out);
     return status;
+}
+
+lvt_status lvt_safetensors_read(const char *path, lvt_safetensors *out, lvt_diag *diag) {
+    return read_file(path, false, out, diag);
+}
+
+lvt_status lvt_safetensors_read_any(const char *path, lvt_safetensors *out, lvt_diag *diag) {
+    return read_file(path, true, out, diag);
 }

@@ -20,6 +20,7 @@ typedef struct lvt_safetensors {
     char *metadata; /* value of the key "lvt" of __metadata__, NULL when there is none */
     lvt_stored_tensor *tensors;
     size_t n;
+    lvt_arena *converted; /* data that is not as in the file */
 } lvt_safetensors;
 
 /* Writes n tensors and `metadata` (text, under the key "lvt"; NULL: none). Large elements go first, so that
@@ -29,6 +30,8 @@ lvt_status lvt_safetensors_write(const char *path, const char *metadata, const l
 /* Everything in *out belongs to it; freed by lvt_safetensors_free (also after an error, when it is empty).
  * Errors: LVT_IO, LVT_USER (not a valid file; what is wrong with it is said), LVT_NOMEM. */
 lvt_status lvt_safetensors_read(const char *path, lvt_safetensors *out, lvt_diag *diag);
+/* The same for files of others: half floats become f32, other integers i32 (saturated). */
+lvt_status lvt_safetensors_read_any(const char *path, lvt_safetensors *out, lvt_diag *diag);
 void lvt_safetensors_free(lvt_safetensors *s);
 const lvt_stored_tensor *lvt_safetensors_find(const lvt_safetensors *s,
                                               const char *name); /* NULL: not there */

@@ -401,7 +401,7 @@ static void check_states(verifier *v) {
         const char *mistake = type_mistake(&s->type);
         if (mistake)
             PROBLEM(v, s->loc, "E165", "state %u: %s", i, mistake);
-        if (s->init.kind > LVT_INIT_UNIFORM)
+        if (s->init.kind > LVT_INIT_FILE)
             PROBLEM(v, s->loc, "E174", "state %u: unknown initialiser", i);
         if (s->loc >= v->m->n_locs)
             PROBLEM(v, 0, "E169", "state %u: no place has number %u", i, s->loc);

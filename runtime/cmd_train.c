@@ -229,8 +229,15 @@ static lvt_status prepare(work *w, const char *program, bool resume, lvt_diag *d
     lvt_dataset_options options;
     const lvt_settings *s = &w->settings;
     lvt_status status = lvt_parse_size(s->resize, &options, diag);
+    lvt_program_options how = {.interpret = s->interpret, .threads = s->threads, .weights = s->weights, .map = s->map};
+    if (resume && lvt_checkpoint_exists(w->run.folder)) { /* it has all states */
+        how.weights = NULL;
+        how.no_weights = true;
+    }
+    if (status == LVT_OK && s->map && !s->weights)
+        status = lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE, "--map says how names of --weights are read");
     if (status == LVT_OK)
-        status = lvt_model_open(&w->model, program, s->threads, s->interpret, s->seed, true, diag);
+        status = lvt_model_open(&w->model, program, &how, s->seed, true, diag);
     if (status == LVT_OK)
         status = lvt_dataset_open(s->data, &options, &w->data, diag);
     if (status != LVT_OK)

@@ -31,6 +31,9 @@ typedef struct lvt_program_options {
     /* Compile machine code in a process made by fork, which takes LLVM's memory (80 MB) with it when it is done. For
      * programs that do not mind a child process and have no other threads running while they make a session. */
     bool compile_apart;
+    bool no_weights; /* initial values that lie in a file beside the program are not read: states start as zeros there */
+    const char *weights, *map; /* a safetensors file that states start from (and a map from its names to theirs, see
+                                  ir/weights.h), or NULL */
 } lvt_program_options;
 lvt_status lvt_program_open(const char *path, const lvt_program_options *options, lvt_program **out, lvt_diag *diag);
 void lvt_program_close(lvt_program *p);

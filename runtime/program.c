@@ -3,6 +3,7 @@
  * Invariant: nothing of a program changes after it is opened but its cache of machine code, which has a lock.
  * May not know: how kernels work, what a session does. */
 #include "internal.h"
+#include "ir/weights.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -43,9 +44,18 @@ lvt_status lvt_program_open(const char *path, const lvt_program_options *options
     lvt_compiled *compiled;
     double begin = lvt_seconds();
     lvt_status status = lvt_program_read(path, &compiled, diag);
+    if (status != LVT_OK)
+        return status;
+    if (options && options->weights)
+        status = lvt_weights_load(compiled->module, options->weights, options->map, diag);
+    if (status == LVT_OK && !(options && options->no_weights))
+        status = lvt_weights_read(compiled->module, path, diag);
     double seconds = lvt_seconds() - begin;
-    if (status == LVT_OK)
-        status = lvt_program_new(compiled, path, options, out, diag);
+    if (status != LVT_OK) {
+        lvt_compiled_free(compiled);
+        return status;
+    }
+    status = lvt_program_new(compiled, path, options, out, diag);
     if (status == LVT_OK)
         (*out)->read_seconds = seconds;
     return status;

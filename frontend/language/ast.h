@@ -136,7 +136,7 @@ typedef struct ast_body {
 } ast_body;
 
 typedef enum ast_stmt_kind {
-    STMT_IMPORT,   /* value: string */
+    STMT_IMPORT,   /* value: string; of ONNX: names[0], args: outputs */
     STMT_BLOCK,    /* name, params, body */
     STMT_MODEL,    /* name, params, body */
     STMT_ENTRY,    /* name, params, body, training */

@@ -238,7 +238,7 @@ value eval_call(frame *f, const ast_expr *x, const char *name) {
     bool known =
         callee->kind == EXPR_NAME &&
         (builtin_find(callee->text) || (int)lvt_op_find(callee->text, strlen(callee->text)) != LVT_N_OPS);
-    if (bound && (!known || bound->v.kind == VALUE_BLOCK || bound->v.kind == VALUE_BUILTIN))
+    if (bound && (!known || bound->v.kind == VALUE_BLOCK || bound->v.kind == VALUE_NET || bound->v.kind == VALUE_BUILTIN))
         v = bound->v;
     else if (known) /* a variable named `mean` does not hide the function */
         v = value_string(callee->text), v.kind = VALUE_BUILTIN;
@@ -249,7 +249,7 @@ value eval_call(frame *f, const ast_expr *x, const char *name) {
         v = eval(f, callee);
     if (is_poison(v))
         return v;
-    if (v.kind != VALUE_BLOCK && v.kind != VALUE_BUILTIN)
+    if (v.kind != VALUE_BLOCK && v.kind != VALUE_NET && v.kind != VALUE_BUILTIN)
         return fail(f, at, "E304", "%s cannot be called", value_describe(e, v));
     argument *args;
     bool ok = eval_args(f, x->args, x->n_args, &args);
@@ -280,5 +280,7 @@ value eval_call(frame *f, const ast_expr *x, const char *name) {
     }
     if (!ok)
         return (value){.kind = VALUE_POISON};
+    if (v.kind == VALUE_NET)
+        return call_net(f, v.net, args, x->n_args, path, explicit_path, at);
     return call_block(f, v.block, args, x->n_args, path, explicit_path, at);
 }

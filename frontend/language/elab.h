@@ -33,6 +33,7 @@ typedef enum value_kind {
     VALUE_LIST,
     VALUE_TUPLE, /* several returned values, perhaps with names */
     VALUE_BLOCK,
+    VALUE_NET,     /* an imported ONNX file, called as a block is */
     VALUE_BUILTIN, /* a built-in function or an op, by name */
     VALUE_TENSOR
 } value_kind;
@@ -47,6 +48,8 @@ typedef struct block_value { /* a block and where its free names are looked up *
     const source_file *file;
 } block_value;
 
+typedef struct net net;
+
 struct value {
     uint8_t kind;
     uint32_t n; /* LIST, TUPLE */
@@ -57,6 +60,7 @@ struct value {
         lvt_init init;
         value *items;
         const block_value *block;
+        const net *net;
         struct {
             lvt_value v;
             uint32_t state; /* the state it is, or LVT_NONE */
@@ -89,7 +93,8 @@ struct source_file {
     env names;
     bool evaluated;
     source_file **imports;
-    uint32_t n_imports;
+    net **nets;
+    uint32_t n_imports, n_nets;
 };
 
 /* A call, as far as parameter paths are concerned. */
@@ -106,7 +111,8 @@ typedef struct elab {
     lvt_builder b; /* graph is NULL outside entries */
     const char *models_folder;
     source_file **files;
-    uint32_t n_files;
+    net **nets; /* of all files; closed at the end */
+    uint32_t n_files, n_nets;
     int calls, depth;
     bool too_deep; /* was reported */
     uint32_t unrolled;
@@ -148,6 +154,7 @@ value too_deep(frame *f, spot at);         /* E305, once */
 value out_of_memory(elab *e);              /* poison, and ends the compilation */
 void *room(elab *e, size_t bytes);         /* NULL: out of memory, noted */
 bool grow(elab *e, void *array, uint32_t *n, const void *element, size_t size);
+void chain(frame *f); /* notes: the calls that led here */
 lvt_loc loc_of(frame *f, spot at);
 binding *env_find(env *en, const char *name);       /* through parents and imports */
 binding *env_find_local(env *en, const char *name); /* up to the frame */
@@ -221,7 +228,11 @@ size_t builtin_names(const char **names, size_t cap); /* how many there are */
 
 /* ---- state.c */
 bool declare(frame *f, const ast_stmt *s);
+/* The state of that path, declared by the frame's scope; LVT_NONE after an error. */
+uint32_t declare_state(frame *f, const char *path, const lvt_type *type, lvt_init init, bool trainable,
+                       spot at);
 bool update(frame *f, const ast_stmt *s);
+bool updated_once(frame *f, uint32_t state, spot at); /* false after an error: there is an update already */
 bool minimize(frame *f, const ast_stmt *s);
 value params_matching(frame *f, const value *patterns, uint32_t n, spot at);
 value gradients(frame *f, value loss, value of, spot at);
@@ -235,6 +246,18 @@ void run_stmt(frame *f, const ast_stmt *s);
 source_file *load_file(elab *e, const char *name, const source_file *from, spot at);
 source_file *load_text(elab *e, const char *name, const char *text, size_t length);
 bool evaluate_file(elab *e, source_file *file); /* its blocks and constants, those of its imports first */
+
+/* The existing file of that name, beside `from` or in the models folder; NULL after an error. */
+const char *find_import(elab *e, const char *name, const source_file *from, spot at);
+
+/* ---- net.c: imported ONNX files */
+bool is_net(const char *name);
+bool load_net(elab *e, source_file *file, const ast_stmt *s);
+bool bind_nets(frame *f, source_file *file);
+void close_nets(elab *e);
+const char *net_name(const net *n);
+value call_net(frame *f, const net *n, const argument *args, uint32_t n_args, const char *path,
+               bool explicit_path, spot at);
 
 /* ---- model.c */
 void run_model(elab *e, source_file *file, const ast_stmt *model, const char *const *settings,

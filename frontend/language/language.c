@@ -49,6 +49,7 @@ static lvt_status compile(const char *name, const char *text, size_t length, con
         lvt_module_free(e.m);
     else
         *out = e.m;
+    close_nets(&e);
     lvt_arena_free(e.arena);
     lvt_diag_free(own);
     return status;

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* The whole file, or NULL with errno set (EFBIG: larger than AST_MAX_FILE; ENOMEM). malloc'ed. */
 static char *read_whole(const char *path, size_t *length) {
@@ -63,6 +64,10 @@ static bool load_imports(elab *e, source_file *file) {
         const ast_stmt *s = file->ast->items.items[i];
         if (s->kind != STMT_IMPORT)
             continue;
+        if (is_net(s->value->text) || s->n_names) {
+            ok &= load_net(e, file, s);
+            continue;
+        }
         source_file *other = load_file(e, s->value->text, file, SPOT(s->value));
         if (!other)
             ok = false;
@@ -102,15 +107,50 @@ source_file *load_text(elab *e, const char *name, const char *text, size_t lengt
     return file->ast && load_imports(e, file) ? file : NULL;
 }
 
-source_file *load_file(elab *e, const char *name, const source_file *from, spot at) {
-    const char *tries[2] = {name, NULL};
-    if (from && name[0] != '/') {
-        tries[0] = lvt_arena_printf(e->arena, "%s%s", folder_of(e, from->name), name);
-        if (e->models_folder)
-            tries[1] = lvt_arena_printf(e->arena, "%s/%s", e->models_folder, name);
-        if (!tries[0] || (e->models_folder && !tries[1]))
-            return out_of_memory(e), NULL;
+/* Where a file may be: beside the importing one, then in the models folder. */
+static bool candidates(elab *e, const char *name, const source_file *from, const char *tries[2]) {
+    tries[0] = name;
+    tries[1] = NULL;
+    if (!from || name[0] == '/')
+        return true;
+    tries[0] = lvt_arena_printf(e->arena, "%s%s", folder_of(e, from->name), name);
+    if (e->models_folder)
+        tries[1] = lvt_arena_printf(e->arena, "%s/%s", e->models_folder, name);
+    return (tries[0] && (tries[1] || !e->models_folder)) || (out_of_memory(e), false);
+}
+
+static void cannot_load(elab *e, const char *name, const source_file *from, spot at, const char *tries[2],
+                        int error) {
+    e->errors = true;
+    const char *why = error == EFBIG ? "it is larger than a model file may be" : strerror(error);
+    lvt_pos place = from ? (lvt_pos){from->name, at.line, at.col} : LVT_NOWHERE;
+    if (from)
+        lvt_error(e->diag, LVT_USER, "E501", place, "cannot import \"%s\": %s", name, why);
+    else
+        lvt_error(e->diag, LVT_IO, "E501", place, "cannot read %s: %s", name, why);
+    if (from && tries[1] && error == ENOENT)
+        lvt_note(e->diag, LVT_NOWHERE, "looked for %s and %s", tries[0], tries[1]);
+}
+
+const char *find_import(elab *e, const char *name, const source_file *from, spot at) {
+    const char *tries[2];
+    int error = ENOENT;
+    if (!candidates(e, name, from, tries))
+        return NULL;
+    for (int i = 0; i < 2 && tries[i]; i++) {
+        if (access(tries[i], R_OK) == 0)
+            return tries[i];
+        if (errno != ENOENT)
+            error = errno;
     }
+    cannot_load(e, name, from, at, tries, error);
+    return NULL;
+}
+
+source_file *load_file(elab *e, const char *name, const source_file *from, spot at) {
+    const char *tries[2];
+    if (!candidates(e, name, from, tries))
+        return NULL;
     int error = ENOENT;
     for (int i = 0; i < 2 && tries[i]; i++) {
         source_file *known = find(e, tries[i]);
@@ -129,15 +169,7 @@ source_file *load_file(elab *e, const char *name, const source_file *from, spot 
         if (error != ENOENT)
             break;
     }
-    e->errors = true;
-    const char *why = error == EFBIG ? "it is larger than a model file may be" : strerror(error);
-    lvt_pos place = from ? (lvt_pos){from->name, at.line, at.col} : LVT_NOWHERE;
-    if (from)
-        lvt_error(e->diag, LVT_USER, "E501", place, "cannot import \"%s\": %s", name, why);
-    else
-        lvt_error(e->diag, LVT_IO, "E501", place, "cannot read %s: %s", name, why);
-    if (from && tries[1] && error == ENOENT)
-        lvt_note(e->diag, LVT_NOWHERE, "looked for %s and %s", tries[0], tries[1]);
+    cannot_load(e, name, from, at, tries, error);
     return NULL;
 }
 
@@ -182,5 +214,6 @@ bool evaluate_file(elab *e, source_file *file) {
     }
     for (uint32_t i = 0; i < file->ast->items.n; i++)
         run_stmt(&f, file->ast->items.items[i]);
+    ok &= bind_nets(&f, file);
     return ok && imports_agree(&f, file) && !e->nomem;
 }

@@ -192,7 +192,23 @@ static bool parse_import(parser *p, ast_stmt *s) {
         parser_unexpected(p, "the name of a file in quotes");
         return false;
     }
-    return (s->value = parse_expr(p)) != NULL;
+    if (!(s->value = parse_expr(p)))
+        return false;
+    if (p->t->kind == TOKEN_NAME && !strcmp(p->t->text, "output")) {
+        p->t++;
+        do {
+            ast_arg arg = {.line = p->t->line, .col = p->t->col};
+            if (p->t->kind != TOKEN_STRING) {
+                parser_unexpected(p, "the name of a tensor in quotes");
+                return false;
+            }
+            if (!(arg.value = parse_expr(p)) || !parser_push(p, &s->args, &s->n_args, &arg, sizeof arg))
+                return false;
+        } while (parser_take(p, ","));
+        if (!parser_at(p, "as"))
+            return parser_expect(p, "as");
+    }
+    return !parser_take(p, "as") || one_name(p, s, "a name for the block");
 }
 
 static bool parse_block(parser *p, ast_stmt *s) {

@@ -52,7 +52,7 @@ static bool reported(elab *e, uint32_t file, spot at) {
 }
 
 /* The calls that led to a frame, innermost first. */
-static void chain(frame *f) {
+void chain(frame *f) {
     lvt_module *m = f->e->m;
     const char *what = "called from here";
     int shown = 0;
@@ -196,7 +196,7 @@ const char *join_path(elab *e, const char *base, const char *name, const char *s
 /* Adds the names of one environment. */
 static size_t collect(const env *en, bool callable, const char **names, size_t n, size_t cap) {
     for (const binding *b = en->first; b && n < cap; b = b->next)
-        if (!callable || b->v.kind == VALUE_BLOCK || b->v.kind == VALUE_BUILTIN)
+        if (!callable || b->v.kind == VALUE_BLOCK || b->v.kind == VALUE_NET || b->v.kind == VALUE_BUILTIN)
             names[n++] = b->name;
     return n;
 }

@@ -52,9 +52,38 @@ static bool declared_once(frame *f, uint32_t state, spot at) {
     return true;
 }
 
-bool declare(frame *f, const ast_stmt *s) {
+uint32_t declare_state(frame *f, const char *path, const lvt_type *type, lvt_init init, bool trainable,
+                       spot at) {
     elab *e = f->e;
     lvt_module *m = e->m;
+    uint32_t state = lvt_module_find_state(m, path);
+    if (state == LVT_NONE) {
+        state = lvt_module_add_state(m, path, type, init, trainable, loc_of(f, at));
+        if (state == LVT_NONE)
+            return out_of_memory(e), LVT_NONE;
+    } else {
+        const lvt_state *old = &m->states[state];
+        char a[LVT_TYPE_TEXT], b[LVT_TYPE_TEXT];
+        const char *problem = NULL;
+        if (!lvt_type_equal(&old->type, type))
+            problem = lvt_arena_printf(e->arena, "'%s' is %s here and %s elsewhere", path,
+                                       lvt_type_text(type, a), lvt_type_text(&old->type, b));
+        else if (old->trainable != trainable)
+            problem =
+                lvt_arena_printf(e->arena, "'%s' is a parameter in one place and a state in another", path);
+        else if (!same_init(&old->init, &init))
+            problem = lvt_arena_printf(e->arena, "'%s' has another initial value elsewhere", path);
+        if (problem) {
+            fail(f, at, "E412", "%s", problem);
+            note_state(f, state, "the first declaration");
+            return LVT_NONE;
+        }
+    }
+    return declared_once(f, state, at) ? state : LVT_NONE;
+}
+
+bool declare(frame *f, const ast_stmt *s) {
+    elab *e = f->e;
     spot at = SPOT(&s->names[0]);
     const char *name = s->names[0].text;
     bool trainable = s->kind == STMT_PARAM;
@@ -81,36 +110,27 @@ bool declare(frame *f, const ast_stmt *s) {
     if (!ok)
         return env_add(f, f->env, name, poisoned, BIND_LOCAL, at);
     const char *path = join_path(e, f->scope->path, name, f->suffix);
-    uint32_t state = lvt_module_find_state(m, path);
-    if (state == LVT_NONE) {
-        state = lvt_module_add_state(m, path, &type, init, trainable, loc_of(f, at));
-        if (state == LVT_NONE)
-            return out_of_memory(e), false;
-    } else {
-        const lvt_state *old = &m->states[state];
-        char a[LVT_TYPE_TEXT], b[LVT_TYPE_TEXT];
-        const char *problem = NULL;
-        if (!lvt_type_equal(&old->type, &type))
-            problem = lvt_arena_printf(e->arena, "'%s' is %s here and %s elsewhere", path,
-                                       lvt_type_text(&type, a), lvt_type_text(&old->type, b));
-        else if (old->trainable != trainable)
-            problem =
-                lvt_arena_printf(e->arena, "'%s' is a parameter in one place and a state in another", path);
-        else if (!same_init(&old->init, &init))
-            problem = lvt_arena_printf(e->arena, "'%s' has another initial value elsewhere", path);
-        if (problem) {
-            fail(f, at, "E412", "%s", problem);
-            note_state(f, state, "the first declaration");
-            return env_add(f, f->env, name, poisoned, BIND_LOCAL, at);
-        }
-    }
-    if (!declared_once(f, state, at))
+    uint32_t state = declare_state(f, path, &type, init, trainable, at);
+    if (state == LVT_NONE)
         return env_add(f, f->env, name, poisoned, BIND_LOCAL, at);
     build_begin(f, at);
     v = build_end(f, lvt_build_state(&e->b, state), at);
     if (v.kind == VALUE_TENSOR)
         v.tensor.state = state;
     return env_add(f, f->env, name, v, BIND_LOCAL, at);
+}
+
+bool updated_once(frame *f, uint32_t state, spot at) {
+    elab *e = f->e;
+    const lvt_graph *g = e->b.graph;
+    for (uint32_t i = 0; i < g->n_updates; i++)
+        if (g->updates[i].state == state) {
+            fail(f, at, "E416", "'%s' is updated twice in this entry", e->m->states[state].name);
+            if (!e->silenced)
+                lvt_note(e->diag, lvt_module_pos(e->m, g->updates[i].loc), "the first update");
+            return false;
+        }
+    return true;
 }
 
 bool update(frame *f, const ast_stmt *s) {
@@ -125,13 +145,8 @@ bool update(frame *f, const ast_stmt *s) {
     }
     lvt_graph *g = e->b.graph;
     const lvt_state *state = &e->m->states[target.tensor.state];
-    for (uint32_t i = 0; i < g->n_updates; i++)
-        if (g->updates[i].state == target.tensor.state) {
-            fail(f, at, "E416", "'%s' is updated twice in this entry", state->name);
-            if (!e->silenced)
-                lvt_note(e->diag, lvt_module_pos(e->m, g->updates[i].loc), "the first update");
-            return false;
-        }
+    if (!updated_once(f, target.tensor.state, at))
+        return false;
     if (is_number(v) || (v.kind == VALUE_BOOL && state->type.dtype == LVT_BOOL)) {
         build_begin(f, from);
         v = build_end(f, lvt_build_full(&e->b, &state->type, number_of(v)), from);

@@ -59,6 +59,8 @@ bool value_equal(value a, value b) {
         return !strcmp(a.s, b.s);
     case VALUE_BLOCK:
         return a.block->ast == b.block->ast;
+    case VALUE_NET:
+        return a.net == b.net;
     case VALUE_TENSOR:
         return a.tensor.v == b.tensor.v;
     default:
@@ -118,6 +120,9 @@ static void text_into(value v, char *out, size_t cap, int depth) {
     case VALUE_BLOCK:
         put(out, cap, v.block->ast->names[0].text);
         return;
+    case VALUE_NET:
+        put(out, cap, net_name(v.net));
+        return;
     case VALUE_NONE:
         put(out, cap, "none");
         return;
@@ -145,6 +150,7 @@ const char *value_describe(elab *e, value v) {
     static const char *const kinds[] = {
         [VALUE_INT] = "the number ",      [VALUE_FLOAT] = "the number ", [VALUE_BOOL] = "",
         [VALUE_DTYPE] = "the type ",      [VALUE_LIST] = "the list ",    [VALUE_BLOCK] = "the block ",
+        [VALUE_NET] = "the block ",
         [VALUE_BUILTIN] = "the function "};
     char type[LVT_TYPE_TEXT];
     const char *text = NULL;

@@ -196,32 +196,85 @@ static lvt_value normalise(lvt_importer *im, lvt_value x, int n, const int64_t *
     return lvt_im2(im, LVT_OP_mul, centred, *rstd);
 }
 
+/* The training form: statistics of the batch, of each group of its images; running ones move by 1 - momentum,
+ * the variance among them is unbiased, as PyTorch's (ONNX's own form has it biased). Channels last, as
+ * batch_norm is. */
+static bool train_norm(lvt_importer *im, lvt_value x, double eps, double momentum) {
+    lvt_type t = lvt_im_type(im, x), c = lvt_im_type(im, lvt_im_in(im, 1));
+    lvt_value scale = lvt_im_in(im, 1), shift = lvt_im_in(im, 2);
+    lvt_value old[] = {lvt_im_statistic(im, 3), lvt_im_statistic(im, 4)}, sum[] = {LVT_NONE, LVT_NONE},
+              parts[64];
+    int64_t there[LVT_MAX_RANK] = {0}, back[LVT_MAX_RANK] = {0}, start = 0, whole[] = {t.dim[0]};
+    const int64_t *groups = im->use->groups ? im->use->groups : whole;
+    int n = im->use->groups ? im->use->n_groups : 1;
+    int64_t rows = 0;
+    for (int k = 0; k < n; k++)
+        rows += groups[k];
+    if (rows != t.dim[0] || n > 64)
+        return lvt_im_no(im, "its groups do not make up the %lld images of its input", (long long)t.dim[0]);
+    for (int i = 1; i < t.rank; i++)
+        there[i] = i == t.rank - 1 ? 1 : i + 1, back[i] = i == 1 ? t.rank - 1 : i - 1;
+    x = lvt_build_transpose(&im->b, x, there);
+    for (int k = 0; k < n; start += groups[k++]) {
+        lvt_value piece = n > 1 ? lvt_build_slice(&im->b, x, 0, start, start + groups[k]) : x;
+        lvt_named_attr a = {"eps", lvt_attr_float(eps)};
+        double count = (double)(lvt_numel(&t) / t.dim[0] * groups[k] / t.dim[1]);
+        parts[k] = lvt_build(&im->b, LVT_OP_batch_norm, 3, (lvt_value[]){piece, scale, shift}, 1, &a);
+        if (parts[k] == LVT_NONE)
+            return false;
+        lvt_value now[] = {parts[k] + 1, lvt_imk(im, LVT_OP_mul, parts[k] + 2, count / (count - 1))};
+        for (int j = 0; j < 2; j++)
+            sum[j] = k ? lvt_im2(im, LVT_OP_add, sum[j], now[j]) : now[j];
+    }
+    for (size_t j = 0; j < 2; j++) {
+        lvt_value mean = lvt_imk(im, LVT_OP_mul, sum[j], (1 - momentum) / n);
+        im->out[1 + j] = lvt_im2(im, LVT_OP_add, lvt_imk(im, LVT_OP_mul, old[j], momentum), mean);
+        if (im->out[1 + j] == LVT_NONE)
+            return false;
+        bool state = lvt_value_node(im->g, old[j])->op == LVT_OP_state && c.rank == 1;
+        if (state && im->use->update && !im->use->update(im->use->user, old[j], im->out[1 + j]))
+            return false;
+    }
+    x = n > 1 ? lvt_build_concat(&im->b, (uint32_t)n, parts, 0) : parts[0];
+    return lvt_im_out(im, lvt_build_transpose(&im->b, x, back));
+}
+
 static bool batch_norm(lvt_importer *im) {
     lvt_value x = lvt_im_in(im, 0), in[4];
     int rank = lvt_im_type(im, x).rank;
     double eps = lvt_im_float(im, "epsilon", 1e-5), momentum = lvt_im_float(im, "momentum", 0.9);
     if (rank < 2)
         return lvt_im_no(im, "its input has no channels");
-    for (int k = 0; k < 4; k++)
-        in[k] = channels(im, lvt_im_in(im, 1 + (size_t)k), rank);
+    for (size_t k = 1; k < 5; k++)
+        if (!lvt_im_has(im, k))
+            return lvt_im_no(im, "input %zu is missing", k);
+    if (im->use->form == LVT_ONNX_TRAINING)
+        return train_norm(im, x, eps, momentum);
+    for (size_t k = 0; k < 4; k++)
+        in[k] = channels(im, k < 2 ? lvt_im_in(im, 1 + k) : lvt_im_statistic(im, 1 + k), rank);
     lvt_value rstd = lvt_im1(im, LVT_OP_rsqrt, lvt_imk(im, LVT_OP_add, in[3], eps));
-    lvt_value y = lvt_im2(im, LVT_OP_mul, lvt_im2(im, LVT_OP_sub, x, in[2]), rstd);
-    if (lvt_im_int(im, "training_mode", 0)) {
+    if (im->use->form == LVT_ONNX_AS_IS && lvt_im_int(im, "training_mode", 0)) {
         int64_t axes[LVT_MAX_RANK] = {0};
         lvt_value now[2];
         lvt_type c = lvt_im_type(im, lvt_im_in(im, 1));
         for (int i = 2; i < rank; i++)
             axes[i - 1] = i;
-        y = normalise(im, x, rank - 1, axes, eps, &now[0], &now[1], &rstd);
+        lvt_value y = normalise(im, x, rank - 1, axes, eps, &now[0], &now[1], &rstd);
         for (size_t k = 0; k < 2; k++) {
-            lvt_value old = lvt_imk(im, LVT_OP_mul, lvt_im_in(im, 3 + k), momentum);
+            lvt_value old = lvt_imk(im, LVT_OP_mul, lvt_im_statistic(im, 3 + k), momentum);
             now[k] = lvt_imk(im, LVT_OP_mul, lvt_build_reshape(&im->b, now[k], 1, c.dim), 1 - momentum);
             im->out[1 + k] = lvt_im2(im, LVT_OP_add, old, now[k]);
         }
-    } else if (im->n->n_output > 1) {
-        return lvt_im_no(im, "its training form of old versions is not supported");
+        return lvt_im_out(im, lvt_im2(im, LVT_OP_add, lvt_im2(im, LVT_OP_mul, y, in[0]), in[1]));
     }
-    return lvt_im_out(im, lvt_im2(im, LVT_OP_add, lvt_im2(im, LVT_OP_mul, y, in[0]), in[1]));
+    if (im->use->form == LVT_ONNX_AS_IS && im->n->n_output > 1)
+        return lvt_im_no(im, "its training form of old versions is not supported");
+    for (size_t k = 0; k < 2; k++)
+        im->out[1 + k] = lvt_im_statistic(im, 3 + k);
+    /* As nn.lvt has it: what hangs on states alone is one product and one sum a channel, made once. */
+    lvt_value scale = lvt_im2(im, LVT_OP_mul, in[0], rstd);
+    lvt_value shift = lvt_im2(im, LVT_OP_sub, in[1], lvt_im2(im, LVT_OP_mul, in[2], scale));
+    return lvt_im_out(im, lvt_im2(im, LVT_OP_add, lvt_im2(im, LVT_OP_mul, x, scale), shift));
 }
 
 static bool instance_norm(lvt_importer *im) {
@@ -283,18 +336,32 @@ static bool softmax(lvt_importer *im) {
 
 static bool dropout(lvt_importer *im) {
     lvt_value x = lvt_im_in(im, 0);
-    double training = 0, ratio = lvt_im_float(im, "ratio", 0.5);
-    if (lvt_im_has(im, 2) && lvt_im_numbers(im, 2, 1, &training) != 1)
+    lvt_type t = lvt_im_type(im, x), mask = t;
+    double training = im->use->form == LVT_ONNX_TRAINING, ratio = lvt_im_float(im, "ratio", 0.5);
+    if (im->use->form == LVT_ONNX_AS_IS && lvt_im_has(im, 2) && lvt_im_numbers(im, 2, 1, &training) != 1)
         return false;
     if (lvt_im_has(im, 1) && training != 0 && lvt_im_numbers(im, 1, 1, &ratio) != 1)
         return false;
-    if (training != 0 && ratio != 0)
-        return lvt_im_no(im, "dropout in training is not supported");
-    lvt_type t = lvt_im_type(im, x);
-    t.dtype = LVT_BOOL;
-    if (im->n->n_output > 1)
-        im->out[1] = lvt_build_full(&im->b, &t, 1);
-    return lvt_im_out(im, x);
+    mask.dtype = LVT_BOOL;
+    if (training == 0 || ratio == 0) {
+        if (im->n->n_output > 1)
+            im->out[1] = lvt_build_full(&im->b, &mask, 1);
+        return lvt_im_out(im, x);
+    }
+    if (!(ratio > 0 && ratio < 1))
+        return lvt_im_no(im, "its ratio %g is not between 0 and 1", ratio);
+    if (im->use->form == LVT_ONNX_AS_IS)
+        return lvt_im_no(im, "dropout in training is supported in an imported block only");
+    if (im->use->step == LVT_NONE)
+        return lvt_im_no(
+            im, "dropout in training needs `step = step`, the entry's i32[2] input of seed and step number, "
+                "or `training = false`");
+    lvt_named_attr a[] = {{"shape", lvt_attr_ints(t.dim, t.rank)},
+                          {"stream", lvt_attr_int((*im->use->streams)++)}};
+    lvt_value r = lvt_build(&im->b, LVT_OP_random_uniform, 1, &im->use->step, 2, a);
+    lvt_value keep = lvt_imk(im, LVT_OP_ge, r, ratio), y = lvt_imk(im, LVT_OP_mul, x, 1 / (1 - ratio));
+    im->out[1] = keep;
+    return lvt_im_out(im, lvt_build_select(&im->b, keep, y, lvt_build_full(&im->b, &t, 0)));
 }
 
 const lvt_im_row lvt_im_nets[] = {{"MatMul", matmul, 0},

@@ -17,11 +17,30 @@ typedef struct lvt_im_value {
     const char *name;
     lvt_value value;                 /* LVT_NONE until asked for, or for ever when its node failed */
     const Onnx__TensorProto *tensor; /* of the file, or NULL */
-    bool weight;                     /* an initialiser: becomes a state when it is a float */
+    uint32_t weight;                 /* number of the initialiser: becomes a state when it is a float */
     bool failed;
+    bool wanted; /* some output needs it */
 } lvt_im_value;
 
+typedef struct lvt_onnx_weight { /* what is known of an initialiser that was used as a state */
+    lvt_type type;
+    lvt_init init;
+    void *packed; /* of the module; NULL: not used yet */
+} lvt_onnx_weight;
+
+struct lvt_onnx_file {
+    Onnx__ModelProto *model;
+    const Onnx__GraphProto *graph;
+    char *name, *folder; /* folder NULL: no external data */
+    int opset;
+    lvt_onnx_weight *weights; /* one an initialiser */
+    const Onnx__ValueInfoProto **inputs;
+    size_t n_inputs;
+};
+
 typedef struct lvt_importer {
+    lvt_onnx_file *file;
+    const lvt_onnx_use *use;
     lvt_module *m;
     lvt_graph *g;
     lvt_builder b;
@@ -29,14 +48,14 @@ typedef struct lvt_importer {
     lvt_diag *diag;
     const char *folder;
     const lvt_onnx_import *options;
-    lvt_onnx_weights *weights;
     int opset;
+    lvt_diag *aside;      /* what the builder says of the node at hand */
     lvt_im_value *values; /* hash table by name */
     size_t cap_values;
     /* of the node at hand */
     const Onnx__NodeProto *n;
     lvt_value out[LVT_IM_OUTPUTS];
-    char why[200];
+    char why[400];
 } lvt_importer;
 
 /* False: why it cannot is in im->why (lvt_im_no), or reported already. */
@@ -48,11 +67,14 @@ typedef struct lvt_im_row {
 } lvt_im_row;
 extern const lvt_im_row lvt_im_math[], lvt_im_shapes[], lvt_im_nets[]; /* ended by a row without name */
 const lvt_im_row *lvt_im_find(const char *op);
+/* The entry of the table for that name; its `name` is NULL when there is none. */
+lvt_im_value *lvt_im_slot(lvt_importer *im, const char *name);
 
 bool lvt_im_no(lvt_importer *im, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int lvt_im_code(const lvt_importer *im);
-bool lvt_im_has(const lvt_importer *im, size_t i);         /* input i is given */
-lvt_value lvt_im_in(lvt_importer *im, size_t i);           /* LVT_NONE: not given, or failed */
+bool lvt_im_has(const lvt_importer *im, size_t i);      /* input i is given */
+lvt_value lvt_im_in(lvt_importer *im, size_t i);        /* LVT_NONE: not given, or failed */
+lvt_value lvt_im_statistic(lvt_importer *im, size_t i); /* as lvt_im_in; an initialiser that is not trained */
 lvt_type lvt_im_type(const lvt_importer *im, lvt_value v); /* a scalar for LVT_NONE */
 bool lvt_im_out(lvt_importer *im, lvt_value v);            /* the only result; false for LVT_NONE */
 

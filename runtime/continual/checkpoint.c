@@ -401,6 +401,13 @@ static int last_boundary(const char *folder) {
     return last;
 }
 
+bool lvt_checkpoint_exists(const char *folder) {
+    char *path = lvt_path_join(folder, "last.safetensors");
+    bool exists = (path && lvt_path_exists(path)) || last_boundary(folder) > 0;
+    free(path);
+    return exists;
+}
+
 lvt_status lvt_checkpoint_resume(lvt_trainer *t, lvt_diag *diag) {
     char *paths[2] = {NULL, NULL};
     lvt_safetensors files[2] = {{0}};

@@ -26,6 +26,8 @@ lvt_status lvt_checkpoint_save(lvt_trainer *t, bool boundary, lvt_diag *diag);
 /* Goes on from the newest checkpoint of the run folder; none: position 0. Errors: LVT_USER (another program,
  * other data, or not a checkpoint). After an error the trainer must not be run. */
 lvt_status lvt_checkpoint_resume(lvt_trainer *t, lvt_diag *diag);
+/* Whether there is a checkpoint to go on from. */
+bool lvt_checkpoint_exists(const char *folder);
 lvt_status lvt_checkpoint_info_read(const lvt_safetensors *file, const char *path, lvt_checkpoint_info *out,
                                     lvt_diag *diag);
 /* How images become inputs of the network that was trained. */

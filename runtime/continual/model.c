@@ -208,10 +208,11 @@ static lvt_status bind(lvt_model *m, lvt_diag *diag) {
     return LVT_OK;
 }
 
-lvt_status lvt_model_open(lvt_model *m, const char *path, int threads, bool interpret, uint64_t seed,
+lvt_status lvt_model_open(lvt_model *m, const char *path, const lvt_program_options *options, uint64_t seed,
                           bool trains, lvt_diag *diag) {
     *m = (lvt_model){0};
-    lvt_program_options po = {.compile_apart = true, .interpret = interpret, .threads = threads};
+    lvt_program_options po = *options;
+    po.compile_apart = true;
     lvt_status status = lvt_program_open(path, &po, &m->program, diag);
     if (status == LVT_OK)
         status = bind(m, diag);
@@ -220,7 +221,7 @@ lvt_status lvt_model_open(lvt_model *m, const char *path, int threads, bool inte
         if (lvt_model_has(m, (lvt_entry_kind)i) && (trains || i == LVT_ENTRY_PREDICT))
             used[n++] = m->entries[i].index;
     }
-    lvt_session_options so = {.threads = threads, .seed = seed, .entries = used, .n_entries = n};
+    lvt_session_options so = {.threads = options->threads, .seed = seed, .entries = used, .n_entries = n};
     if (status == LVT_OK)
         status = lvt_session_new(m->program, &so, &m->session, diag);
     if (status != LVT_OK)

@@ -70,7 +70,7 @@ typedef struct lvt_model {
  * all of them, else predict alone, and only that gets kernels now. Errors: LVT_USER (no predict entry, inputs
  * that are not in the contract), those of lvt_program_open. Freed by lvt_model_close (also after an error).
  */
-lvt_status lvt_model_open(lvt_model *m, const char *path, int threads, bool interpret, uint64_t seed,
+lvt_status lvt_model_open(lvt_model *m, const char *path, const lvt_program_options *options, uint64_t seed,
                           bool trains, lvt_diag *diag);
 void lvt_model_close(lvt_model *m);
 /* Does the model take these images and have these classes? LVT_USER if not. */

@@ -97,7 +97,7 @@ static void the_paper(void **state) {
     lvt_dataset *d;
     lvt_trainer t;
     lvt_diag *diag = lvt_diag_new();
-    assert_int_equal(lvt_model_open(&m, path, 1, false, 1, true, diag), LVT_OK);
+    assert_int_equal(lvt_model_open(&m, path, &(lvt_program_options){.threads = 1}, 1, true, diag), LVT_OK);
     assert_int_equal(lvt_dataset_open("digits", NULL, &d, diag), LVT_OK);
     assert_int_equal(lvt_trainer_init(&t, &s, &m, d, folder, NULL, diag), LVT_OK);
     assert_int_equal(lvt_trainer_run(&t, diag), LVT_OK);
@@ -184,7 +184,7 @@ static void the_paper(void **state) {
 
     /* Without a memory there is nothing to answer by. */
     s.memory = 0;
-    assert_int_equal(lvt_model_open(&m, path, 1, false, 1, true, diag), LVT_OK);
+    assert_int_equal(lvt_model_open(&m, path, &(lvt_program_options){.threads = 1}, 1, true, diag), LVT_OK);
     assert_int_equal(lvt_dataset_open("digits", NULL, &d, diag), LVT_OK);
     assert_int_equal(lvt_trainer_init(&t, &s, &m, d, folder, NULL, diag), LVT_USER);
     lvt_trainer_free(&t);

@@ -290,7 +290,9 @@ static lvt_status open_run_of(run *r, const char *program, bool fresh) {
     }
     r->diag = lvt_diag_new();
     assert_int_equal(lvt_dataset_open("digits", NULL, &r->data, r->diag), LVT_OK);
-    assert_int_equal(lvt_model_open(&r->model, program, 1, false, r->settings.seed, true, r->diag), LVT_OK);
+    assert_int_equal(lvt_model_open(&r->model, program, &(lvt_program_options){.threads = 1}, r->settings.seed,
+                                    true, r->diag),
+                     LVT_OK);
     lvt_events events = {r, stop, NULL, phase, evaluated};
     return lvt_trainer_init(&r->trainer, &r->settings, &r->model, r->data, r->folder, &events, r->diag);
 }

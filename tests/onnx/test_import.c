@@ -16,6 +16,7 @@
 #include "ir/file.h"
 #include "ir/interp.h"
 #include "ir/text.h"
+#include "ir/weights.h"
 #include "lvt.h"
 #include "passes/pass.h"
 
@@ -94,25 +95,24 @@ static int input_index(const lvt_graph *g, const char *const *names, int n, uint
 }
 
 /* The compiled program, by the kernels that lvt-run would use. */
-static bool run_kernels(lvt_module *m, const test *t, const int *which, const lvt_onnx_weights *w,
-                        lvt_diag *d) {
+static bool run_kernels(lvt_module *m, const test *t, const int *which, lvt_diag *d) {
     lvt_compile_options options = {.verify_each = false};
     lvt_compiled *c = NULL;
     lvt_program *p = NULL;
     lvt_session *s = NULL;
-    char path[64];
+    char path[64], beside[64];
     snprintf(path, sizeof path, "/tmp/lvt-onnx-%d.lvtx", (int)getpid());
-    bool ok = lvt_compile(m, &options, &c, d) == LVT_OK && lvt_program_write(c, path, d) == LVT_OK;
+    snprintf(beside, sizeof beside, "/tmp/lvt-onnx-%d.safetensors", (int)getpid());
+    bool ok = lvt_compile(m, &options, &c, d) == LVT_OK && lvt_program_write(c, path, d) == LVT_OK &&
+              lvt_weights_write(c->module, path, d) == LVT_OK;
     lvt_program_options po = {.cache = "", .threads = 1};
     ok = ok && lvt_program_open(path, &po, &p, d) == LVT_OK && lvt_session_new(p, NULL, &s, d) == LVT_OK;
     unlink(path);
+    unlink(beside);
     if (ok) {
         const lvt_module *pm = lvt_program_compiled(p)->module;
         const lvt_graph *g = pm->entries[0];
         void *packed[MOST] = {0};
-        for (size_t i = 0; i < w->n; i++)
-            memcpy(lvt_session_state(s, lvt_module_find_state(pm, w->tensors[i].name)), w->tensors[i].data,
-                   lvt_type_bytes(&w->tensors[i].type));
         for (uint32_t i = 0; i < g->n_inputs; i++) {
             lvt_tensor in = {*lvt_value_type(g, g->inputs[i].value), t->in[which[i]].data};
             packed[i] = malloc(lvt_type_bytes(&in.type));
@@ -140,8 +140,7 @@ static bool run_kernels(lvt_module *m, const test *t, const int *which, const lv
     return ok;
 }
 
-static bool run_both(lvt_module *m, const test *t, const char *const *names, int n_names,
-                     const lvt_onnx_weights *w, lvt_diag *d) {
+static bool run_both(lvt_module *m, const test *t, const char *const *names, int n_names, lvt_diag *d) {
     const lvt_graph *g = m->entries[0];
     lvt_tensor in[MOST], out[MOST] = {0}, *states = calloc(m->n_states + 1u, sizeof *states);
     int which[MOST];
@@ -154,10 +153,10 @@ static bool run_both(lvt_module *m, const test *t, const char *const *names, int
             ok = lvt_numel(&in[i].type) == lvt_numel(&t->in[which[i]].type);
         }
     }
-    for (size_t i = 0; i < w->n; i++) {
-        lvt_tensor *s = &states[lvt_module_find_state(m, w->tensors[i].name)];
-        *s = (lvt_tensor){w->tensors[i].type, calloc((size_t)lvt_numel(&w->tensors[i].type), sizeof(double))};
-        lvt_tensor_load(s, w->tensors[i].data);
+    for (uint32_t i = 0; i < m->n_states; i++) {
+        const lvt_state *from = &m->states[i];
+        states[i] = (lvt_tensor){from->type, calloc((size_t)lvt_numel(&from->type), sizeof(double))};
+        lvt_tensor_load(&states[i], from->values);
     }
     for (uint32_t i = 0; i < g->n_outputs && ok; i++) {
         out[i].type = *lvt_value_type(g, g->outputs[i].value);
@@ -173,7 +172,7 @@ static bool run_both(lvt_module *m, const test *t, const char *const *names, int
         free(out[i].data);
     free(states);
     if (ok)
-        return run_kernels(m, t, which, w, d);
+        return run_kernels(m, t, which, d);
     lvt_module_free(m);
     return false;
 }
@@ -217,10 +216,9 @@ static void run_one(const char *folder, const char *name) {
     for (; t.n_out < MOST && have_pb(set, "output", t.n_out); t.n_out++)
         readable &= read_pb(set, "output", t.n_out, &t.out[t.n_out]);
     lvt_module *m = NULL;
-    lvt_onnx_weights w;
     lvt_onnx_import options = {0};
     lvt_onnx_bound bound[MOST];
-    lvt_status status = lvt_onnx_import_bytes(path, bytes, size, folder, &options, &m, &w, d);
+    lvt_status status = lvt_onnx_import_bytes(path, bytes, size, folder, &options, &m, d);
     bool with_bound = false;
     if (status != LVT_OK && readable && t.n_in > 1 &&
         t.n_in <= n) { /* shapes are known when a model is compiled */
@@ -228,7 +226,7 @@ static void run_one(const char *folder, const char *name) {
         for (int i = 1; i < t.n_in; i++)
             bound[options.n_bound++] = (lvt_onnx_bound){names[i], &t.in[i]};
         options.bound = bound;
-        status = lvt_onnx_import_bytes(path, bytes, size, folder, &options, &m, &w, again);
+        status = lvt_onnx_import_bytes(path, bytes, size, folder, &options, &m, again);
         with_bound = status == LVT_OK;
         lvt_diag_free(again);
     }
@@ -251,7 +249,7 @@ static void run_one(const char *folder, const char *name) {
     } else {
         lvt_diag *own = lvt_diag_new();
         compared++;
-        if (run_both(m, &t, names, n, &w, own)) {
+        if (run_both(m, &t, names, n, own)) {
             passed++;
             bound_passed += with_bound;
         } else {
@@ -351,9 +349,8 @@ static void test_mutations(void **state) {
                 bytes[at] = r >> 30 == 1 ? (uint8_t)(r >> 8) : (uint8_t)(bytes[at] ^ 1u << (r >> 8 & 7));
         }
         lvt_module *m = NULL;
-        lvt_onnx_weights w;
         lvt_onnx_import options = {0};
-        lvt_status status = lvt_onnx_import_bytes("x.onnx", bytes, size, "/nowhere", &options, &m, &w, d);
+        lvt_status status = lvt_onnx_import_bytes("x.onnx", bytes, size, "/nowhere", &options, &m, d);
         assert_true((status == LVT_OK) == (m != NULL));
         assert_true(status == LVT_OK || lvt_diag_errors(d) > 0);
         if (m) {
@@ -381,7 +378,6 @@ static void test_mutations(void **state) {
     }
     lvt_diag *d = lvt_diag_new();
     lvt_module *m;
-    lvt_onnx_weights w;
     uint8_t *whole = malloc(n + 8);
     size_t h = 0, v = n;
     whole[h++] = 7 << 3 | 2;
@@ -389,7 +385,7 @@ static void test_mutations(void **state) {
         whole[h++] = (uint8_t)((v & 127) | (v > 127 ? 128 : 0));
     while (v >>= 7);
     memcpy(whole + h, deep + top - n, n);
-    assert_int_equal(lvt_onnx_import_bytes("deep.onnx", whole, h + n, NULL, &(lvt_onnx_import){0}, &m, &w, d),
+    assert_int_equal(lvt_onnx_import_bytes("deep.onnx", whole, h + n, NULL, &(lvt_onnx_import){0}, &m, d),
                      LVT_USER);
     free(whole);
     free(deep);

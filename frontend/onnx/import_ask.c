@@ -1,0 +1,201 @@
+/* What builders of imported operators ask: inputs, attributes, numbers. May not know: files, single
+ * operators. */
+#include "frontend/onnx/importer.h"
+#include "ir/weights.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- what builders ask ---- */
+
+bool lvt_im_no(lvt_importer *im, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    vsnprintf(im->why, sizeof im->why, format, args);
+    va_end(args);
+    return false;
+}
+
+const lvt_im_row *lvt_im_find(const char *op) {
+    static const lvt_im_row *const tables[] = {lvt_im_math, lvt_im_shapes, lvt_im_nets};
+    for (size_t t = 0; t < 3; t++)
+        for (const lvt_im_row *r = tables[t]; r->op; r++)
+            if (!strcmp(r->op, op))
+                return r;
+    return NULL;
+}
+
+int lvt_im_code(const lvt_importer *im) {
+    return lvt_im_find(im->n->op_type)->code;
+}
+
+lvt_im_value *lvt_im_slot(lvt_importer *im, const char *name) {
+    uint64_t h = 0xcbf29ce484222325u;
+    for (const char *c = name; *c; c++)
+        h = (h ^ (unsigned char)*c) * 0x100000001b3u;
+    size_t at = (size_t)h & (im->cap_values - 1); /* the table is twice as large as there are names */
+    while (im->values[at].name && strcmp(im->values[at].name, name))
+        at = (at + 1) & (im->cap_values - 1);
+    return &im->values[at];
+}
+
+static lvt_im_value *input(const lvt_importer *im, size_t i) {
+    const char *name = i < im->n->n_input ? im->n->input[i] : NULL;
+    return name && *name ? lvt_im_slot((lvt_importer *)im, name) : NULL;
+}
+
+bool lvt_im_has(const lvt_importer *im, size_t i) {
+    return input(im, i) != NULL;
+}
+
+lvt_value lvt_im_constant(lvt_importer *im, const lvt_type *t, const double *values) {
+    lvt_named_attr a[] = {{"dtype", lvt_attr_dtype((lvt_dtype)t->dtype)},
+                          {"shape", lvt_attr_ints(t->dim, t->rank)},
+                          {"values", lvt_attr_floats(values, (size_t)lvt_numel(t))}};
+    return lvt_build(&im->b, LVT_OP_constant, 0, NULL, 3, a);
+}
+
+lvt_value lvt_im_vector(lvt_importer *im, int64_t n, const double *values, lvt_dtype dtype) {
+    lvt_type t = lvt_type_make(dtype, 1, &n);
+    return lvt_im_constant(im, &t, values);
+}
+
+lvt_value lvt_im_number(lvt_importer *im, lvt_value like, double x) {
+    return lvt_build_scalar(&im->b, (lvt_dtype)lvt_im_type(im, like).dtype, x);
+}
+
+lvt_value lvt_im_tensor_value(lvt_importer *im, const Onnx__TensorProto *t) {
+    lvt_type type;
+    double *x = lvt_onnx_read_tensor(im->arena, t, im->folder, &type, im->diag);
+    return x ? lvt_im_constant(im, &type, x) : LVT_NONE;
+}
+
+/* A float initialiser becomes a state, others are constants. Scalars are no weights but settings of the
+ * network. */
+static lvt_value materialise(lvt_importer *im, lvt_im_value *v, bool trainable) {
+    lvt_onnx_weight *w = v->weight != LVT_NONE ? &im->file->weights[v->weight] : NULL;
+    bool state = w && !im->options->freeze && v->tensor->n_dims > 0 && v->tensor->has_data_type;
+    int dtype = state ? lvt_onnx_dtype(v->tensor->data_type) : -1;
+    if (!state || dtype < 0 || !lvt_dtype_is_float((lvt_dtype)dtype))
+        return lvt_im_tensor_value(im, v->tensor);
+    if (!w->packed) {
+        double *x = lvt_onnx_read_tensor(im->arena, v->tensor, im->folder, &w->type, im->diag);
+        if (!x || !(w->packed = lvt_module_values(im->m, lvt_type_bytes(&w->type))))
+            return LVT_NONE;
+        lvt_tensor_store(&(lvt_tensor){w->type, x}, w->packed);
+        w->init = lvt_weights_init(w->packed, lvt_type_bytes(&w->type));
+    }
+    return im->use->state(im->use->user, v->name, &w->type, w->init, w->packed, trainable);
+}
+
+static lvt_value in(lvt_importer *im, size_t i, bool trainable) {
+    lvt_im_value *v = input(im, i);
+    if (!v)
+        return LVT_NONE;
+    if (v->value == LVT_NONE && v->tensor && !v->failed) {
+        v->value = materialise(im, v, trainable);
+        v->failed = v->value == LVT_NONE;
+    }
+    return v->value;
+}
+
+lvt_value lvt_im_in(lvt_importer *im, size_t i) {
+    return in(im, i, true);
+}
+
+lvt_value lvt_im_statistic(lvt_importer *im, size_t i) {
+    return in(im, i, false);
+}
+
+lvt_type lvt_im_type(const lvt_importer *im, lvt_value v) {
+    return v == LVT_NONE ? (lvt_type){.dtype = LVT_F32} : *lvt_value_type(im->g, v);
+}
+
+bool lvt_im_out(lvt_importer *im, lvt_value v) {
+    im->out[0] = v;
+    return v != LVT_NONE;
+}
+
+const Onnx__AttributeProto *lvt_im_attr(const lvt_importer *im, const char *name) {
+    for (size_t i = 0; i < im->n->n_attribute; i++)
+        if (im->n->attribute[i]->name && !strcmp(im->n->attribute[i]->name, name))
+            return im->n->attribute[i];
+    return NULL;
+}
+
+int64_t lvt_im_int(const lvt_importer *im, const char *name, int64_t or) {
+    const Onnx__AttributeProto *a = lvt_im_attr(im, name);
+    return a && a->has_i ? a->i : or ;
+}
+
+double lvt_im_float(const lvt_importer *im, const char *name, double or) {
+    const Onnx__AttributeProto *a = lvt_im_attr(im, name);
+    return a && a->has_f ? a->f : or ;
+}
+
+const char *lvt_im_string(lvt_importer *im, const char *name, const char * or) {
+    const Onnx__AttributeProto *a = lvt_im_attr(im, name);
+    char *s = a && a->has_s ? lvt_arena_strndup(im->arena, (const char *)a->s.data, a->s.len) : NULL;
+    return s ? s : or ;
+}
+
+int lvt_im_ints(lvt_importer *im, const char *name, int most, int64_t *out) {
+    const Onnx__AttributeProto *a = lvt_im_attr(im, name);
+    if (!a)
+        return -2;
+    if (a->n_ints > (size_t)most) {
+        lvt_im_no(im, "attribute %s has %zu numbers, %d are possible", name, a->n_ints, most);
+        return -1;
+    }
+    if (a->n_ints)
+        memcpy(out, a->ints, a->n_ints * sizeof *out);
+    return (int)a->n_ints;
+}
+
+bool lvt_im_known(const lvt_importer *im, lvt_value v) {
+    return v != LVT_NONE && lvt_value_node(im->g, v)->op == LVT_OP_constant;
+}
+
+int lvt_im_numbers(lvt_importer *im, size_t i, int most, double *out) {
+    lvt_im_value *v = input(im, i);
+    lvt_type type = {0};
+    const double *x = NULL;
+    uint32_t n = 0;
+    if (!v) {
+        lvt_im_no(im, "input %zu is missing", i);
+        return -1;
+    }
+    if (v->tensor && v->tensor->n_dims == 1 && v->tensor->dims[0] == 0)
+        return 0;
+    if (v->tensor) {
+        x = lvt_onnx_read_tensor(im->arena, v->tensor, im->folder, &type, im->diag);
+        n = x ? (uint32_t)lvt_numel(&type) : 0;
+    } else if (lvt_im_known(im, v->value)) {
+        type = lvt_im_type(im, v->value);
+        const lvt_attr *a = lvt_attr_get(lvt_value_node(im->g, v->value), "values");
+        x = a->floats;
+        n = a->n;
+    }
+    if (!x || lvt_numel(&type) > most) {
+        lvt_im_no(im, x ? "input %zu has too many numbers" : "input %zu is not known while importing", i);
+        return -1;
+    }
+    for (int64_t k = 0; k < lvt_numel(&type); k++)
+        out[k] = x[n == 1 ? 0 : k];
+    return (int)lvt_numel(&type);
+}
+
+int lvt_im_list(lvt_importer *im, size_t i, int most, int64_t *out) {
+    double x[64];
+    int n = lvt_im_numbers(im, i, most < 64 ? most : 64, x);
+    for (int k = 0; k < n; k++)
+        out[k] = x[k] >= INT32_MAX   ? INT64_MAX
+                 : x[k] <= INT32_MIN ? INT64_MIN
+                 : x[k] == x[k]      ? (int64_t)x[k]
+                                     : 0;
+    return n;
+}
+
+int lvt_im_either(lvt_importer *im, size_t i, const char *name, int most, int64_t *out) {
+    return lvt_im_has(im, i) ? lvt_im_list(im, i, most, out) : lvt_im_ints(im, name, most, out);
+}

@@ -1,0 +1,134 @@
+"""ResNet-18 (He et al., "Deep residual learning for image recognition", CVPR 2016) in PyTorch: exported as ONNX, and
+compared with what lvt computed from it.
+
+usage: resnet.py export OUT.onnx WIDTH CHANNELS SIZE CLASSES [small]
+       resnet.py predict NET.pt RECORD.safetensors TOLERANCE
+       resnet.py step NET.pt RECORD.safetensors LR TOLERANCE
+small: the front for small images, a 3x3 convolution and no pooling. RECORD: what onnx_reference wrote."""
+import json
+import sys
+
+import torch
+from torch import nn
+
+
+def conv(a, b, k, stride):
+    return nn.Conv2d(a, b, k, stride, k // 2, bias=False)
+
+
+class Block(nn.Module):
+    def __init__(self, a, b, stride):
+        super().__init__()
+        self.conv1, self.bn1 = conv(a, b, 3, stride), nn.BatchNorm2d(b)
+        self.conv2, self.bn2 = conv(b, b, 3, 1), nn.BatchNorm2d(b)
+        self.downsample = None
+        if stride != 1 or a != b:
+            self.downsample = nn.Sequential(conv(a, b, 1, stride), nn.BatchNorm2d(b))
+
+    def forward(self, x):
+        y = torch.relu(self.bn1(self.conv1(x)))
+        y = self.bn2(self.conv2(y))
+        return torch.relu(y + (x if self.downsample is None else self.downsample(x)))
+
+
+class ResNet18(nn.Module):
+    def __init__(self, width, channels, classes, small):
+        super().__init__()
+        self.conv1 = conv(channels, width, 3, 1) if small else conv(channels, width, 7, 2)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.pool = nn.Identity() if small else nn.MaxPool2d(3, 2, 1)
+        before = width
+        for i in range(4):
+            now = width << i
+            layer = nn.Sequential(Block(before, now, 1 if i == 0 else 2), Block(now, now, 1))
+            setattr(self, f"layer{i + 1}", layer)
+            before = now
+        self.fc = nn.Linear(before, classes)
+
+    def forward(self, x):
+        x = self.pool(torch.relu(self.bn1(self.conv1(x))))
+        for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x = layer(x)
+        return self.fc(torch.flatten(nn.functional.adaptive_avg_pool2d(x, 1), 1))
+
+
+def read(path):
+    with open(path, "rb") as f:
+        data = f.read()
+    n = int.from_bytes(data[:8], "little")
+    kinds = {"F32": torch.float32, "I32": torch.int32, "F64": torch.float64}
+    out = {}
+    for name, e in json.loads(data[8:8 + n]).items():
+        if name != "__metadata__":
+            a, b = e["data_offsets"]
+            raw = bytearray(data[8 + n + a:8 + n + b])
+            out[name] = torch.frombuffer(raw, dtype=kinds[e["dtype"]]).reshape(e["shape"])
+    return out
+
+
+def differ(what, a, b, tolerance):
+    error = ((a - b).abs() / (1 + b.abs())).max().item()
+    if not error <= tolerance:
+        sys.exit(f"{what} differs by {error:.3g}, more than {tolerance:.3g}")
+    return error
+
+
+def main():
+    torch.manual_seed(1)
+    if sys.argv[1] == "export":
+        path = sys.argv[2]
+        width, channels, size, classes = map(int, sys.argv[3:7])
+        shape = (width, channels, classes, "small" in sys.argv)
+        net = ResNet18(*shape)
+        # Statistics and scales as after some training, so that their parts in the result can be seen.
+        for m in net.modules():
+            if isinstance(m, nn.BatchNorm2d):
+                nn.init.uniform_(m.weight, 0.5, 1.5)
+                nn.init.normal_(m.bias, 0, 0.1)
+                m.running_mean.normal_(0, 0.1)
+                m.running_var.uniform_(0.5, 1.5)
+        net.eval()
+        torch.save({"shape": shape, "state": net.state_dict()}, path[:-5] + ".pt")
+        # PRESERVE keeps the norms as nodes of their own; EVAL would fold them into the convolutions.
+        torch.onnx.export(net, torch.zeros(2, channels, size, size), path, input_names=["image"],
+                          output_names=["logits"], dynamic_axes={"image": {0: "batch"}, "logits": {0: "batch"}},
+                          training=torch.onnx.TrainingMode.PRESERVE, opset_version=14, do_constant_folding=False)
+        return
+    saved, record, tolerance = torch.load(sys.argv[2]), read(sys.argv[3]), float(sys.argv[-1])
+    net = ResNet18(*saved["shape"])
+    net.load_state_dict(saved["state"])
+    x = record["in.0.x"].permute(0, 3, 1, 2)
+    if sys.argv[1] == "predict":
+        net.eval()
+        with torch.no_grad():
+            print("predict", differ("logits", record["out.0.logits"], net(x), tolerance))
+        return
+    # The head of the model in resnet.lvt is its own; PyTorch's gets the same initial values.
+    start = read(sys.argv[3] + ".start")
+    head = nn.Linear(net.fc.in_features, start["state.0.head.bias"].shape[0])
+    with torch.no_grad():
+        head.weight.copy_(start["state.0.head.weight"])
+        head.bias.copy_(start["state.0.head.bias"])
+    net.fc = head
+    net.train()
+    loss = nn.functional.cross_entropy(net(x), record["in.0.y"].long())
+    loss.backward()
+    rate = float(sys.argv[4])
+    with torch.no_grad():
+        for p in net.parameters():
+            p -= rate * p.grad
+    worst = differ("loss", record["out.0.loss"], loss, tolerance)
+    seen = 0
+    for name, value in net.state_dict().items():
+        if "num_batches" in name:
+            continue
+        mine = name.replace("fc.", "head.") if name.startswith("fc.") else "backbone." + name
+        worst = max(worst, differ(name, record["state.0." + mine], value, tolerance))
+        seen += 1
+    states = sum(k.startswith("state.") and ".backbone.fc." not in k for k in record)
+    if seen != states:
+        sys.exit(f"{states} states, but PyTorch has {seen} values")
+    print("step", worst)
+
+
+main()
