@@ -48,6 +48,9 @@ static const char *value(lvt_onnx_writer *w, const lvt_state *s, uint64_t seed) 
         break;
     case LVT_INIT_UNIFORM:
         x = draw(w, s, "RandomUniform", "low", s->init.a, "high", s->init.b, seed);
+        break;
+    case LVT_INIT_FILE: /* not drawn: see below */
+        break;
     }
     if (dtype == LVT_F32 || dtype == LVT_F64)
         return x;
@@ -63,8 +66,8 @@ const lvt_onnx_meta *lvt_onnx_initialization(lvt_onnx_writer *w, const lvt_onnx_
     *n = 0;
     for (uint32_t i = 0; bindings && i < m->n_states; i++) {
         const lvt_state *s = &m->states[i];
-        if (!initializers[i])
-            continue;
+        if (!initializers[i] || s->values || s->init.kind == LVT_INIT_FILE)
+            continue; /* one with values of a file starts from these: they are the initialiser already */
         const char *x = value(w, s, seed + 7919 * (i + 1u)); /* a seed of its own for each */
         const char *name = lvt_onnx_name(w, lvt_onnx_text(w, "%s.initial", s->name));
         lvt_onnx_alias(w, name, x);

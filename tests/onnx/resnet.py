@@ -2,9 +2,10 @@
 compared with what lvt computed from it.
 
 usage: resnet.py export OUT.onnx WIDTH CHANNELS SIZE CLASSES [small]
-       resnet.py predict NET.pt RECORD.safetensors TOLERANCE
-       resnet.py step NET.pt RECORD.safetensors LR TOLERANCE
-small: the front for small images, a 3x3 convolution and no pooling. RECORD: what onnx_reference wrote."""
+       resnet.py predict NET.pt RECORD TOLERANCE
+       resnet.py step NET.pt RECORD START LR TOLERANCE
+small: the front for small images, a 3x3 convolution and no pooling. RECORD.in, .out, .states: what `lvt-run step` saved;
+START: the states before."""
 import json
 import sys
 
@@ -94,40 +95,41 @@ def main():
                           output_names=["logits"], dynamic_axes={"image": {0: "batch"}, "logits": {0: "batch"}},
                           training=torch.onnx.TrainingMode.PRESERVE, opset_version=14, do_constant_folding=False)
         return
-    saved, record, tolerance = torch.load(sys.argv[2]), read(sys.argv[3]), float(sys.argv[-1])
+    saved, tolerance = torch.load(sys.argv[2]), float(sys.argv[-1])
+    inputs, outputs, states = (read(f"{sys.argv[3]}.{kind}") for kind in ("in", "out", "states"))
     net = ResNet18(*saved["shape"])
     net.load_state_dict(saved["state"])
-    x = record["in.0.x"].permute(0, 3, 1, 2)
+    x = inputs["x"][0].permute(0, 3, 1, 2)
     if sys.argv[1] == "predict":
         net.eval()
         with torch.no_grad():
-            print("predict", differ("logits", record["out.0.logits"], net(x), tolerance))
+            print("predict", differ("logits", outputs["logits"][0], net(x), tolerance))
         return
     # The head of the model in resnet.lvt is its own; PyTorch's gets the same initial values.
-    start = read(sys.argv[3] + ".start")
-    head = nn.Linear(net.fc.in_features, start["state.0.head.bias"].shape[0])
+    start = read(sys.argv[4])
+    head = nn.Linear(net.fc.in_features, start["head.bias"].shape[0])
     with torch.no_grad():
-        head.weight.copy_(start["state.0.head.weight"])
-        head.bias.copy_(start["state.0.head.bias"])
+        head.weight.copy_(start["head.weight"])
+        head.bias.copy_(start["head.bias"])
     net.fc = head
     net.train()
-    loss = nn.functional.cross_entropy(net(x), record["in.0.y"].long())
+    loss = nn.functional.cross_entropy(net(x), inputs["y"][0].long())
     loss.backward()
-    rate = float(sys.argv[4])
+    rate = float(sys.argv[5])
     with torch.no_grad():
         for p in net.parameters():
             p -= rate * p.grad
-    worst = differ("loss", record["out.0.loss"], loss, tolerance)
+    worst = differ("loss", outputs["loss"][0], loss, tolerance)
     seen = 0
     for name, value in net.state_dict().items():
         if "num_batches" in name:
             continue
         mine = name.replace("fc.", "head.") if name.startswith("fc.") else "backbone." + name
-        worst = max(worst, differ(name, record["state.0." + mine], value, tolerance))
+        worst = max(worst, differ(name, states[mine], value, tolerance))
         seen += 1
-    states = sum(k.startswith("state.") and ".backbone.fc." not in k for k in record)
-    if seen != states:
-        sys.exit(f"{states} states, but PyTorch has {seen} values")
+    count = sum("backbone.fc." not in k for k in states) # which predict alone uses
+    if seen != count:
+        sys.exit(f"{count} states, but PyTorch has {seen} values")
     print("step", worst)
 
 

@@ -318,6 +318,67 @@ static void test_converted(void **state) {
     run_folder("pytorch-converted");
 }
 
+static lvt_value a_state(void *user, const char *name, const lvt_type *type, lvt_init init,
+                         const void *values, bool trainable) {
+    lvt_graph *g = user;
+    lvt_builder b = lvt_builder_for(g, NULL);
+    uint32_t s = lvt_module_find_state(g->module, name);
+    if (s == LVT_NONE)
+        s = lvt_module_add_state(g->module, name, type, init, trainable, 0);
+    g->module->states[s].values = values;
+    return lvt_build_state(&b, s);
+}
+
+static bool an_update(void *user, lvt_value state, lvt_value x) {
+    lvt_graph *g = user;
+    uint32_t s = (uint32_t)lvt_attr_get(lvt_value_node(g, state), "index")->i;
+    for (uint32_t i = 0; i < g->n_updates; i++)
+        if (g->updates[i].state == s)
+            return false;
+    assert_true(lvt_type_equal(lvt_value_type(g, x), &g->module->states[s].type));
+    return lvt_graph_add_update(g, s, x, 0);
+}
+
+/* The same bytes as a piece of a graph, twice: what comes out verifies. */
+static void as_block(const uint8_t *bytes, size_t size, bool training, lvt_diag *d) {
+    lvt_onnx_file *f;
+    lvt_value results[64];
+    if (lvt_onnx_open_bytes("x.onnx", bytes, size, NULL, &f, d) != LVT_OK)
+        return;
+    lvt_module *m = lvt_module_new("block");
+    lvt_graph *g = lvt_module_add_entry(m, "train", 0, training);
+    lvt_builder b = lvt_builder_for(g, d);
+    lvt_onnx_import options = {0};
+    uint32_t streams = 0;
+    int64_t two = 2;
+    lvt_type key = lvt_type_make(LVT_I32, 1, &two);
+    lvt_onnx_use use = {.module = m,
+                        .builder = &b,
+                        .options = &options,
+                        .at = {"model.lvt", 1, 1},
+                        .images = true,
+                        .form = training ? LVT_ONNX_TRAINING : LVT_ONNX_INFERENCE,
+                        .step = lvt_build_input(&b, "the step", &key),
+                        .streams = &streams,
+                        .state = a_state,
+                        .update = an_update,
+                        .user = g};
+    size_t errors = lvt_diag_errors(d);
+    lvt_status status = lvt_onnx_outputs(f) > 64 ? LVT_USER : lvt_onnx_check(f, &use, d);
+    bool ran = status == LVT_OK;
+    if (ran)
+        status = lvt_onnx_expand(f, &use, results, d);
+    if (status == LVT_OK) {
+        for (size_t i = 0; i < lvt_onnx_outputs(f); i++)
+            lvt_graph_add_output(g, "y", results[i], 0);
+        assert_true(g->n_outputs == lvt_onnx_outputs(f));
+    } else if (ran) {
+        assert_true(lvt_diag_errors(d) > errors);
+    }
+    lvt_onnx_close(f);
+    lvt_module_free(m);
+}
+
 /* Bytes changed, cut, doubled: an error or a module that verifies, nothing else. About three seconds. */
 static void test_mutations(void **state) {
     (void)state;
@@ -327,7 +388,10 @@ static void test_mutations(void **state) {
                                         "node/test_if",
                                         "node/test_slice",
                                         "pytorch-converted/test_Linear",
-                                        "node/test_constant"};
+                                        "node/test_constant",
+                                        "node/test_batchnorm_example",
+                                        "node/test_batchnorm_example_training_mode",
+                                        "node/test_training_dropout_default"};
     uint32_t r = 1;
     clock_t end = clock() + 3 * CLOCKS_PER_SEC;
     for (unsigned round = 0; clock() < end; round++) {
@@ -335,7 +399,7 @@ static void test_mutations(void **state) {
         uint8_t *bytes;
         size_t size;
         lvt_diag *d = lvt_diag_new();
-        snprintf(path, sizeof path, DATA "%s/model.onnx", seeds[round % 7]);
+        snprintf(path, sizeof path, DATA "%s/model.onnx", seeds[round % (sizeof seeds / sizeof *seeds)]);
         if (access(path, R_OK))
             skip();
         assert_int_equal(lvt_file_read(path, &bytes, &size, d), LVT_OK);
@@ -357,6 +421,7 @@ static void test_mutations(void **state) {
             assert_int_equal(lvt_verify_module(m, d), LVT_OK);
             lvt_module_free(m);
         }
+        as_block(bytes, size, round % 2, d);
         free(bytes);
         lvt_diag_free(d);
     }
