@@ -92,7 +92,8 @@ static void test_mistakes(void **state) {
         lvt_arena *arena = lvt_arena_new();
         lvt_weight_map map;
         char result[LVT_MAP_NAME];
-        lvt_file_write(path[0], text, sizeof seed - 1, NULL);
+        FILE *f = fopen(path[0], "wb"); /* nothing that has to last */
+        assert_true(f && fwrite(text, sizeof seed - 1, 1, f) == 1 && fclose(f) == 0);
         if (lvt_weight_map_read(path[0], arena, &map, NULL) == LVT_OK)
             for (size_t i = 0; i < map.n; i++)
                 lvt_weight_map_fits(map.lines[i].from, "a.1.w",
