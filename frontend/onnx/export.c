@@ -322,7 +322,7 @@ static lvt_status emit_nodes(lvt_emitter *e, const lvt_onnx_options *o, lvt_diag
     return e->w.no_memory ? LVT_NOMEM : status;
 }
 
-/* Outputs and, as NAME.next, updates. updates[i]: the initialiser and output of update i. */
+/* Outputs and, as NAME.next, updates. updates[i].value: the output of update i. */
 static void emit_ends(lvt_emitter *e, lvt_onnx_meta *updates) {
     const lvt_graph *g = e->g;
     for (uint32_t i = 0; i < g->n_outputs + g->n_updates && !e->w.no_memory; i++) {
@@ -335,8 +335,7 @@ static void emit_ends(lvt_emitter *e, lvt_onnx_meta *updates) {
         const char *tensor = lvt_emit_full(e, v);
         name = port_name(e, name);
         if (update)
-            updates[i - g->n_outputs] =
-                (lvt_onnx_meta){e->state_names[g->updates[i - g->n_outputs].state], name};
+            updates[i - g->n_outputs] = (lvt_onnx_meta){NULL, name};
         lvt_onnx_alias(&e->w, name, tensor);
         for (lvt_value k = 0; k < g->n_values; k++)
             if (e->values[k].form[0] && !strcmp(e->values[k].form[0], tensor) &&
@@ -468,15 +467,38 @@ static const lvt_graph *find_entry(const lvt_module *m, const char *name, lvt_di
     return NULL;
 }
 
-/* An initialiser that nothing of the inference graph used was dropped from it; the step brings its own. */
+static bool has_initializer(const Onnx__GraphProto *g, const char *name) {
+    for (size_t i = 0; g && i < g->n_initializer; i++)
+        if (!strcmp(g->initializer[i]->name, name))
+            return true;
+    return false;
+}
+
+/* Initialisers that nothing used were dropped. */
 static void forget_dropped(lvt_emitter *e, uint32_t n_states) {
-    for (uint32_t s = 0; s < n_states; s++) {
-        bool there = false;
-        for (size_t i = 0; e->state_names[s] && i < e->w.graph.n_initializer; i++)
-            there |= !strcmp(e->w.graph.initializer[i]->name, e->state_names[s]);
-        if (!there)
+    for (uint32_t s = 0; s < n_states; s++)
+        if (e->state_names[s] && !has_initializer(&e->w.graph, e->state_names[s]) &&
+            !has_initializer(e->inference, e->state_names[s]))
             e->state_names[s] = NULL;
+}
+
+/* A state that the step updates and does not read needs an initialiser, which the binding sets. */
+static lvt_status add_unread(lvt_emitter *e, const lvt_onnx_options *o, lvt_onnx_meta *updates,
+                             lvt_diag *diag) {
+    for (uint32_t i = 0; i < e->g->n_updates; i++) {
+        uint32_t index = e->g->updates[i].state;
+        const lvt_state *s = &e->g->module->states[index];
+        if (!e->state_names[index]) {
+            void *packed = state_values(e, s, o, diag);
+            if (!packed)
+                return e->w.no_memory ? LVT_NOMEM : LVT_USER;
+            e->state_names[index] = lvt_onnx_name(&e->w, s->name);
+            lvt_onnx_tensor(&e->w, e->state_names[index], lvt_onnx_type((lvt_dtype)s->type.dtype),
+                            s->type.rank, s->type.dim, packed, lvt_type_bytes(&s->type));
+        }
+        updates[i].key = e->state_names[index];
     }
+    return e->w.no_memory ? LVT_NOMEM : LVT_OK;
 }
 
 static lvt_status export_model(lvt_emitter *e, const lvt_module *m, const lvt_module *other,
@@ -521,6 +543,10 @@ static lvt_status export_model(lvt_emitter *e, const lvt_module *m, const lvt_mo
         s.inference = &e->w.graph;
         lvt_onnx_begin_beside(&s.w, &e->w, step->name);
         status = export_entry(&s, step, NULL, o, &updates, diag);
+        if (status == LVT_OK) {
+            forget_dropped(&s, m->n_states);
+            status = add_unread(&s, o, updates, diag);
+        }
         file.algorithm = &s.w;
         file.initialization = &initial;
         file.updates = updates;

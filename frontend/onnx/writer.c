@@ -155,7 +155,8 @@ void lvt_onnx_node_n(lvt_onnx_writer *w, const char *scope, const char *op, size
     if (!attrs)
         return;
     onnx__node_proto__init(n);
-    memcpy(in, inputs, n_inputs * sizeof *in);
+    if (n_inputs)
+        memcpy(in, inputs, n_inputs * sizeof *in);
     memcpy(attrs, w->attrs, w->n_attrs * sizeof *attrs);
     n->op_type = (char *)lvt_onnx_text(w, "%s", op);
     n->name = (char *)outputs[0]; /* nodes and tensors have separate name spaces */
