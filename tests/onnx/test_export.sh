@@ -41,6 +41,9 @@ done
 compare lvt-tiny importance 2 1e-4 1e-3
 compare lvt-s train 3 1e-3 1e-3
 compare lvt-s train 3 1e-3 1e-3 --training-info
+# An entry that updates what it does not read.
+"$BUILD/lvtc" "$SOURCE/models/lvt-tiny.lvt" --emit=onnx --entry consolidate --training-info -o consolidate.onnx
+"$PYTHON" "$here/lvtonnx.py" consolidate.onnx
 # The graph of initial values draws what the model file says: same formulas, other numbers.
 "$BUILD/lvtc" "$SOURCE/models/lvt-tiny.lvt" --emit=onnx --training-info -o anew.onnx --external-data 1000
 "$PYTHON" - <<'P'
