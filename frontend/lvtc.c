@@ -23,6 +23,9 @@
 
 typedef struct command {
     const char *input, *output, *emit, *models;
+    const char *memory_file;  /* where the memory report goes; NULL: standard output */
+    lvt_status report_status; /* of writing it */
+    lvt_diag *diag;
     const char **settings;
     size_t n_settings;
     lvt_compile_options compile;
@@ -75,7 +78,7 @@ static const struct option long_options[] = {{"output", required_argument, NULL,
                                              {"emit", required_argument, NULL, OPT_EMIT},
                                              {"models", required_argument, NULL, OPT_MODELS},
                                              {"explain", no_argument, NULL, OPT_EXPLAIN},
-                                             {"memory-report", no_argument, NULL, OPT_MEMORY},
+                                             {"memory-report", optional_argument, NULL, OPT_MEMORY},
                                              {"memory-budget", required_argument, NULL, OPT_BUDGET},
                                              {"time-passes", no_argument, NULL, OPT_TIME},
                                              {"stop-after", required_argument, NULL, OPT_STOP},
@@ -161,9 +164,12 @@ static void help(void) {
         "What the compiler did, on standard output:\n"
         "      --explain         fused or not and why, family of every step, with the line of the model "
         "file\n"
-        "      --memory-report   the peak of every entry and the twenty largest values alive then\n"
-        "      --memory-budget=SIZE  states and working memory of every entry fit into SIZE bytes (300M, 1.5G):\n"
-        "                        values are computed again instead of kept, with the same results to the bit;\n"
+        "      --memory-report[=FILE]  the peak of every entry and the twenty largest values alive then; in\n"
+        "                        FILE.json all of it as data, in FILE.svg drawn over the steps\n"
+        "      --memory-budget=SIZE  states and working memory of every entry fit into SIZE bytes (300M, "
+        "1.5G):\n"
+        "                        values are computed again instead of kept, with the same results to the "
+        "bit;\n"
         "                        an error where that is not enough\n"
         "      --time-passes     milliseconds and nodes of every pass\n"
         "\n"
@@ -204,6 +210,22 @@ static char *find_models(void) {
         return strdup(LVT_MODELS_FOLDER);
 #endif
     return NULL;
+}
+
+static bool ends_with(const char *s, const char *tail) {
+    size_t n = strlen(s), m = strlen(tail);
+    return n >= m && !strcmp(s + n - m, tail);
+}
+
+static lvt_status write_text(const char *path, const char *text, lvt_diag *diag) {
+    bool std = !path || !strcmp(path, "-");
+    FILE *f = std ? stdout : fopen(path, "w");
+    bool ok = f && fputs(text, f) >= 0 && fflush(f) == 0;
+    if (f && !std)
+        ok = fclose(f) == 0 && ok;
+    return ok ? LVT_OK
+              : lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "%s: %s", std ? "standard output" : path,
+                          strerror(errno));
 }
 
 static lvt_status usage(lvt_diag *diag, const char *what, const char *value) {
@@ -286,7 +308,11 @@ static lvt_status parse(command *c, int argc, char **argv, lvt_diag *diag, bool 
             c->compile.explain = true;
             break;
         case OPT_MEMORY:
-            c->compile.memory_report = true;
+            c->memory_file = optarg;
+            c->compile.memory_report = !optarg                      ? LVT_MEMORY_TEXT
+                                       : ends_with(optarg, ".svg")  ? LVT_MEMORY_SVG
+                                       : ends_with(optarg, ".json") ? LVT_MEMORY_JSON
+                                                                    : LVT_MEMORY_TEXT;
             break;
         case OPT_BUDGET:
             if (!parse_size(optarg, &c->compile.memory_budget))
@@ -405,7 +431,12 @@ static char *default_output(const char *input, const char *tail) {
 }
 
 static void print_report(void *user, lvt_report kind, const char *title, const char *text) {
-    (void)user;
+    command *c = user;
+    if (kind == LVT_REPORT_MEMORY && c->memory_file) {
+        if (c->report_status == LVT_OK)
+            c->report_status = write_text(c->memory_file, text, c->diag);
+        return;
+    }
     if (kind == LVT_REPORT_DUMP)
         printf("# after %s\n", title);
     fputs(text, stdout);
@@ -435,11 +466,6 @@ static lvt_status read_text(const char *path, char **text, size_t *length, lvt_d
     if (f != stdin)
         fclose(f);
     return failed ? lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "%s: %s", path, strerror(errno)) : LVT_OK;
-}
-
-static bool ends_with(const char *s, const char *tail) {
-    size_t n = strlen(s), m = strlen(tail);
-    return n >= m && !strcmp(s + n - m, tail);
 }
 
 static lvt_status load_onnx(const command *c, lvt_module **m, lvt_diag *diag) {
@@ -488,17 +514,6 @@ static lvt_status load(const command *c, lvt_module **m, lvt_diag *diag) {
         *m = NULL;
     }
     return status;
-}
-
-static lvt_status write_text(const char *path, const char *text, lvt_diag *diag) {
-    bool std = !path || !strcmp(path, "-");
-    FILE *f = std ? stdout : fopen(path, "w");
-    bool ok = f && fputs(text, f) >= 0 && fflush(f) == 0;
-    if (f && !std)
-        ok = fclose(f) == 0 && ok;
-    return ok ? LVT_OK
-              : lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "%s: %s", std ? "standard output" : path,
-                          strerror(errno));
 }
 
 static lvt_status emit_ir(const command *c, lvt_module *m, lvt_diag *diag) {
@@ -613,6 +628,7 @@ static lvt_status run(command *c, lvt_diag *diag) {
         return status;
     }
     status = c->tune ? compile_tuned(c, m, &program, diag) : lvt_compile(m, &c->compile, &program, diag);
+    status = status == LVT_OK ? c->report_status : status;
     if (status == LVT_OK && (ir || !program)) {
         if (ir || !c->compile.dump_after)
             status = emit_ir(c, m, diag);
@@ -648,6 +664,8 @@ int main(int argc, char **argv) {
         return 1;
     }
     c.compile.report = print_report;
+    c.compile.user = &c;
+    c.diag = diag;
     lvt_status status = parse(&c, argc, argv, diag, &done);
     if (status == LVT_OK && !done && c.tune && lvt_choose_waiting(c.threads))
         execv("/proc/self/exe", argv); /* when it returns, there is no /proc: go on as we are */

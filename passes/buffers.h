@@ -48,7 +48,7 @@ bool lvt_in_place_ok(const lvt_graph *g, const lvt_place *places, const lvt_valu
 /* Bytes of a root's memory, aligned. */
 uint64_t lvt_buffer_bytes(const lvt_graph *g, const lvt_place *places, lvt_value root);
 
-/* The memory report of a finished plan, as text and as a drawing, see pass.h. */
+/* The memory report of a finished plan, in ctx->memory_form, at the end of ctx->memory. */
 void lvt_explain_memory(lvt_pass *ctx, const lvt_buffers *b);
 
 #endif

@@ -60,6 +60,7 @@ static lvt_status run_entry(driver *d, const lvt_pass_info *info, uint32_t entry
                     .arena = lvt_arena_new(),
                     .explain = o->explain ? &d->explain : NULL,
                     .memory = o->memory_report ? &d->memory : NULL,
+                    .memory_form = o->memory_report,
                     .memory_budget = o->memory_budget,
                     .plan = &d->plans[entry],
                     .exact = o->exact,

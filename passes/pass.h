@@ -33,6 +33,15 @@ typedef struct lvt_measure {
     int threads;
 } lvt_measure;
 
+/* The memory report: a text of what holds the peak, the same and the bytes alive at every step as one JSON text, or a
+ * drawing (SVG) of what lies where in the arena and when. */
+typedef enum lvt_memory_form {
+    LVT_MEMORY_NONE,
+    LVT_MEMORY_TEXT,
+    LVT_MEMORY_JSON,
+    LVT_MEMORY_SVG
+} lvt_memory_form;
+
 /* What a pass sees. */
 typedef struct lvt_pass {
     const char *name;
@@ -40,7 +49,8 @@ typedef struct lvt_pass {
     lvt_diag *diag;
     lvt_arena *arena;  /* scratch */
     lvt_text *explain; /* where passes say what they did and why not more; NULL: nobody listens */
-    lvt_text *memory;  /* the memory report of pass plan; NULL: nobody listens */
+    lvt_text *memory;  /* the memory report of pass plan, of all entries; NULL: nobody listens */
+    lvt_memory_form memory_form;
     lvt_plan *plan;    /* of this entry: layout fills strides, assign families, schedule steps, plan places */
     bool exact;        /* no variants with larger rounding errors */
     uint64_t memory_budget;            /* bytes an entry may take, with all states; 0: any */
@@ -89,7 +99,8 @@ typedef struct lvt_compile_options {
     const char *stop_after; /* name of the last pass to run; NULL: all */
     const char *dump_after; /* name of a pass, "all", or NULL: the module's text after it goes to `report` */
     bool verify_each;       /* the verifier after every pass */
-    bool time_passes, explain, memory_report;
+    bool time_passes, explain;
+    lvt_memory_form memory_report;
     const lvt_measure *measure; /* chooses variants of steps; NULL: rules do */
     bool exact; /* no kernels with larger rounding errors than plain sums of products have (Winograd) */
     uint64_t

@@ -91,6 +91,23 @@ has "plan" out
 has "# after plan" whole
 has "# plan @train" whole
 
+# The memory report as data and as a drawing.
+expect 0 "" "$lvtc" $small "$model" --memory-report=memory.json -o x.lvtx
+python3 - <<'END' || failed=1
+import json
+for entry in json.load(open("memory.json")):
+    alive = [step["alive_bytes"] for step in entry["steps"]]
+    at = entry["peak_step"]
+    assert max(alive) == alive[at] == entry["peak_bytes"] <= entry["arena_bytes"], entry["entry"]
+    assert sum(b["bytes"] for b in entry["buffers"] if b["at_peak"]) == entry["peak_bytes"]
+    for b in entry["buffers"]:
+        assert b["offset"] + b["bytes"] <= entry["arena_bytes"] and b["model_file"].endswith("lvt-tiny.lvt") and b["model_line"] > 0, b
+END
+expect 0 "" "$lvtc" $small "$model" --memory-report=memory.svg -o x.lvtx
+python3 -c 'import xml.dom.minidom; d = xml.dom.minidom.parse("memory.svg"); assert len(d.getElementsByTagName("title")) > 100' || failed=1
+[ -s out ] && { echo "a report to a file also went to standard output"; failed=1; }
+expect 1 "/nowhere/m.svg" "$lvtc" $small "$model" --memory-report=/nowhere/m.svg -o x.lvtx
+
 # A budget of memory is met, or there is no program and the least is said.
 expect 0 "" "$lvtc" --set batch=16 --set memory_batch=16 --set predict_batch=2 "$model" --memory-budget=1.2M --explain -o budget.lvtx
 has "is computed again" out
