@@ -29,6 +29,27 @@ static uint32_t variant_count(const lvt_plan *plan, int family, int variant) {
     return n;
 }
 
+/* Says which variants of the entry's steps this machine lacks: one step of each is asked. Where that cannot
+ * be found out nothing is said. */
+static void print_missing(const lvt_plan *plan) {
+    lvt_tuner *t = NULL;
+    lvt_diag *diag = lvt_diag_new();
+    unsigned asked = 1u << LVT_VARIANT_STANDARD;
+    bool has = true;
+    for (uint32_t i = 0; diag && i < plan->n_steps; i++) {
+        unsigned variant = plan->steps[i].variant;
+        if (plan->steps[i].family != LVT_FAMILY_ONEDNN || asked >> variant & 1)
+            continue;
+        asked |= 1u << variant;
+        if ((t || lvt_tuner_new(0, &t, diag) == LVT_OK) && lvt_tuner_has(t, plan, i, &has, diag) == LVT_OK &&
+            !has)
+            printf("          this machine has no kernel for %s (at least one step): the standard way runs\n",
+                   lvt_variant_name((lvt_variant)variant));
+    }
+    lvt_tuner_free(t);
+    lvt_diag_free(diag);
+}
+
 static void count_states(const lvt_module *m, bool trainable, int64_t *elements, uint32_t *tensors,
                          size_t *bytes) {
     *elements = 0;
@@ -93,7 +114,9 @@ static void print_text(const lvt_program *p, const char *path, bool states) {
         if (plan->n_prologue)
             printf("; the first %u run once, and keep %.2f MiB", plan->n_prologue,
                    (double)plan->kept_bytes / 1048576);
-        printf("\n  memory  %.2f MiB of working memory, %u states copied at the end\n",
+        printf("\n");
+        print_missing(plan);
+        printf("  memory  %.2f MiB of working memory, %u states copied at the end\n",
                (double)plan->arena_bytes / 1048576, plan->n_stores);
         printf("  cost    %.3f GFLOP, %.3f GB read and written\n", flops * 1e-9, traffic * 1e-9);
     }

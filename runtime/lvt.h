@@ -94,6 +94,8 @@ size_t lvt_tuner_measured(const lvt_tuner *t); /* different questions so far */
  * runs; below 0 where it was not asked for or this machine has no kernel of that variant. */
 lvt_status lvt_tuner_measure(lvt_tuner *t, const lvt_plan *plan, uint32_t step, const bool *steady, unsigned variants,
                              double *seconds, lvt_diag *diag);
+/* Whether this machine's library runs a step of family onednn in the variant that the plan says, and not in the standard one. */
+lvt_status lvt_tuner_has(lvt_tuner *t, const lvt_plan *plan, uint32_t step, bool *has, lvt_diag *diag);
 
 /* ---- profiles --------------------------------------------------------------------------------------------- */
 typedef struct lvt_step_time {

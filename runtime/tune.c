@@ -270,32 +270,58 @@ static lvt_status ask(lvt_tuner *t, lvt_kernel_request *r, const lvt_view *views
     return status;
 }
 
-lvt_status lvt_tuner_measure(lvt_tuner *t, const lvt_plan *plan, uint32_t step, const bool *steady,
-                             unsigned variants, double *seconds, lvt_diag *diag) {
+/* The step as a kernel is asked for; *views is the caller's to free, also on error. */
+static lvt_status describe(const lvt_tuner *t, const lvt_plan *plan, uint32_t step, const bool *steady,
+                           lvt_view **views, lvt_kernel_request *r, lvt_diag *diag) {
     const lvt_graph *g = plan->graph;
-    lvt_node_id id = plan->steps[step].node;
-    const lvt_node *n = &g->nodes[id];
+    const lvt_node *n = &g->nodes[plan->steps[step].node];
     uint32_t total = (uint32_t)n->n_operands + n->n_results;
     lvt_pos at = lvt_module_pos(g->module, n->loc);
-    lvt_view *views = calloc(total + 1, sizeof *views);
-    if (!views)
+    *views = calloc(total + 1, sizeof **views);
+    if (!*views)
         return lvt_error(diag, LVT_NOMEM, NULL, at, "out of memory");
     for (uint32_t k = 0; k < total; k++) {
         lvt_value v = k < n->n_operands ? n->operands[k] : n->result + (k - n->n_operands);
-        views[k].type = g->values[v].type;
-        memcpy(views[k].strides, plan->places[v].strides, sizeof views[k].strides);
+        (*views)[k].type = g->values[v].type;
+        memcpy((*views)[k].strides, plan->places[v].strides, sizeof(*views)[k].strides);
     }
-    lvt_kernel_request r = {.graph = g,
-                            .node = id,
-                            .operands = views,
-                            .results = views + n->n_operands,
-                            .steady = steady,
-                            .threads = t->threads,
-                            .diag = diag,
-                            .at = at};
-    lvt_status status = ask(t, &r, views, variants, seconds);
+    *r = (lvt_kernel_request){.graph = g,
+                              .node = plan->steps[step].node,
+                              .operands = *views,
+                              .results = *views + n->n_operands,
+                              .steady = steady,
+                              .threads = t->threads,
+                              .variant = (lvt_variant)plan->steps[step].variant,
+                              .diag = diag,
+                              .at = at};
+    return LVT_OK;
+}
+
+lvt_status lvt_tuner_measure(lvt_tuner *t, const lvt_plan *plan, uint32_t step, const bool *steady,
+                             unsigned variants, double *seconds, lvt_diag *diag) {
+    lvt_view *views;
+    lvt_kernel_request r;
+    lvt_status status = describe(t, plan, step, steady, &views, &r, diag);
+    if (status == LVT_OK)
+        status = ask(t, &r, views, variants, seconds);
     free(views);
     if (status == LVT_NOMEM && !lvt_diag_errors(diag))
-        lvt_error(diag, LVT_NOMEM, NULL, at, "out of memory");
+        lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    return status;
+}
+
+lvt_status lvt_tuner_has(lvt_tuner *t, const lvt_plan *plan, uint32_t step, bool *has, lvt_diag *diag) {
+    lvt_view *views;
+    lvt_kernel_request r;
+    lvt_kernel *kernel = NULL;
+    lvt_status status = describe(t, plan, step, NULL, &views, &r, diag);
+    int team = lvt_team(t->threads);
+    if (status == LVT_OK)
+        status = lvt_onednn_make(t->onednn, &r, &kernel);
+    lvt_team(team);
+    *has = status == LVT_OK && kernel->variant == r.variant;
+    if (kernel)
+        kernel->free(kernel);
+    free(views);
     return status;
 }

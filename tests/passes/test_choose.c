@@ -175,6 +175,13 @@ static void by_measurement(void **state) {
     assert_int_equal(lvt_tuner_measured(t), CONVS + PRODUCTS - 1); /* the two equal ones once */
     assert_int_equal(c->plans[0].tuned, 2);
     uint64_t hash = c->hash;
+    for (uint32_t i = 0; i < c->plans[0].n_steps; i++) { /* what was timed is there */
+        bool has = false;
+        if (c->plans[0].steps[i].family == LVT_FAMILY_ONEDNN) {
+            assert_int_equal(lvt_tuner_has(t, &c->plans[0], i, &has, diag), LVT_OK);
+            assert_true(has);
+        }
+    }
     runs_right(c, diag);
     c = compile(&(lvt_compile_options){.measure = &how}, diag); /* the same answers */
     assert_int_equal(lvt_tuner_measured(t), CONVS + PRODUCTS - 1);

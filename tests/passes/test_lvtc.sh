@@ -121,6 +121,14 @@ has ": measured, standard " out
 expect 0 "" "$build/lvt-run" info tuned.lvtx
 has "variants measured with 1 thread" out
 expect 0 "" "$build/lvt-run" check tuned.lvtx --threads 1
+expect 0 "" "$lvtc" $source/models/lvt.lvt -o winograd.lvtx
+expect 0 "" "$build/lvt-run" info winograd.lvtx
+has " winograd)" out
+expect 0 "" env ONEDNN_MAX_CPU_ISA=AVX2 "$build/lvt-run" info winograd.lvtx
+has "has no kernel for winograd" out
+expect 0 "" "$lvtc" $source/models/lvt.lvt --exact -o exact.lvtx
+expect 0 "" "$build/lvt-run" info exact.lvtx
+grep -q winograd out && { echo "--exact left Winograd in"; failed=1; }
 expect 2 "--tune" "$lvtc" --threads 2 "$model"
 expect 2 "--threads" "$lvtc" --tune --threads 0 "$model"
 exit $failed
