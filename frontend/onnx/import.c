@@ -416,8 +416,7 @@ static int by_text(const void *a, const void *b) {
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* Inputs without those that are initialisers: these are taken as the constants they are by default. */
-static bool find_inputs(lvt_onnx_file *f) {
+bool lvt_onnx_find_inputs(lvt_onnx_file *f) {
     const Onnx__GraphProto *g = f->graph;
     const char **names = calloc(g->n_initializer + 1, sizeof *names);
     f->inputs = calloc(g->n_input + 1, sizeof *f->inputs);
@@ -460,7 +459,7 @@ lvt_status lvt_onnx_open_bytes(const char *name, const uint8_t *bytes, size_t si
     if (f->opset < 6 || f->opset > 21)
         status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s: its operator set is %d, 6 to 21 are known",
                            name, f->opset);
-    else if (!f->name || (folder && !f->folder) || !find_inputs(f))
+    else if (!f->name || (folder && !f->folder) || !lvt_onnx_find_inputs(f))
         status = lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "%s: out of memory", name);
     if (status == LVT_OK)
         *out = f;
@@ -482,71 +481,5 @@ lvt_status lvt_onnx_open(const char *path, lvt_onnx_file **out, lvt_diag *diag) 
                     : lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
     free(folder);
     free(bytes);
-    return status;
-}
-
-/* ---- a whole module ---- */
-
-static lvt_value module_state(void *user, const char *name, const lvt_type *type, lvt_init init,
-                              const void *values, bool trainable) {
-    lvt_builder *b = user;
-    lvt_module *m = b->graph->module;
-    uint32_t s = lvt_module_find_state(m, name);
-    if (s == LVT_NONE && (s = lvt_module_add_state(m, name, type, init, trainable, b->loc)) == LVT_NONE)
-        return LVT_NONE;
-    m->states[s].values = values;
-    return lvt_build_state(b, s);
-}
-
-static lvt_status whole(lvt_onnx_file *f, const lvt_onnx_import *options, lvt_module **out, lvt_diag *diag) {
-    const char *name = f->graph->name;
-    lvt_module *m = lvt_module_new(name && *name ? name : "model");
-    lvt_graph *g = m ? lvt_module_add_entry(m, options->entry ? options->entry : "predict", 0, false) : NULL;
-    size_t n = lvt_onnx_outputs(f);
-    lvt_value *results = calloc(n + 1, sizeof *results);
-    lvt_status status =
-        g && results ? LVT_OK : lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
-    if (status == LVT_OK) {
-        lvt_builder b = lvt_builder_for(g, diag);
-        lvt_onnx_use use = {.module = m,
-                            .builder = &b,
-                            .options = options,
-                            .state = module_state,
-                            .user = &b,
-                            .step = LVT_NONE};
-        status = lvt_onnx_check(f, &use, diag);
-        if (status == LVT_OK)
-            status = lvt_onnx_expand(f, &use, results, diag);
-        for (size_t i = 0; i < n && status == LVT_OK; i++)
-            if (!lvt_graph_add_output(g, lvt_onnx_output(f, i), results[i], g->nodes[g->n_nodes - 1].loc))
-                status = lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
-    }
-    free(results);
-    if (status == LVT_OK)
-        *out = m;
-    else
-        lvt_module_free(m);
-    return status;
-}
-
-lvt_status lvt_onnx_import_bytes(const char *name, const uint8_t *bytes, size_t size, const char *folder,
-                                 const lvt_onnx_import *options, lvt_module **out, lvt_diag *diag) {
-    lvt_onnx_file *f;
-    *out = NULL;
-    lvt_status status = lvt_onnx_open_bytes(name, bytes, size, folder, &f, diag);
-    if (status == LVT_OK)
-        status = whole(f, options, out, diag);
-    lvt_onnx_close(f);
-    return status;
-}
-
-lvt_status lvt_onnx_import_file(const char *path, const lvt_onnx_import *options, lvt_module **out,
-                                lvt_diag *diag) {
-    lvt_onnx_file *f;
-    *out = NULL;
-    lvt_status status = lvt_onnx_open(path, &f, diag);
-    if (status == LVT_OK)
-        status = whole(f, options, out, diag);
-    lvt_onnx_close(f);
     return status;
 }

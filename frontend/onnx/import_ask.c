@@ -74,7 +74,8 @@ lvt_value lvt_im_tensor_value(lvt_importer *im, const Onnx__TensorProto *t) {
  * network. */
 static lvt_value materialise(lvt_importer *im, lvt_im_value *v, bool trainable) {
     lvt_onnx_weight *w = v->weight != LVT_NONE ? &im->file->weights[v->weight] : NULL;
-    bool state = w && !im->options->freeze && v->tensor->n_dims > 0 && v->tensor->has_data_type;
+    bool state =
+        w && !im->options->freeze && (v->tensor->n_dims > 0 || im->use->scalars) && v->tensor->has_data_type;
     int dtype = state ? lvt_onnx_dtype(v->tensor->data_type) : -1;
     if (!state || dtype < 0 || !lvt_dtype_is_float((lvt_dtype)dtype))
         return lvt_im_tensor_value(im, v->tensor);

@@ -37,6 +37,9 @@ struct lvt_onnx_file {
     const Onnx__ValueInfoProto **inputs;
     size_t n_inputs;
 };
+/* Fills f->inputs and makes room for f->weights: inputs that are initialisers too are taken as these by
+ * default. False: out of memory. */
+bool lvt_onnx_find_inputs(lvt_onnx_file *f);
 
 typedef struct lvt_importer {
     lvt_onnx_file *file;

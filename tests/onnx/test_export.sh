@@ -108,6 +108,47 @@ for i, s in enumerate(said):
 meta = {p.key: p.value for p in lvtonnx.Model("pictures.onnx").proto.metadata_props}
 assert json.loads(meta["classes_learned"]) == list(range(6)) and len(json.loads(meta["mean"])) == 1, meta
 P
+# The step exported, imported and trained on takes the same steps: as a graph of states in and out, and from
+# training_info, whose file becomes a program of two entries. f32 sums in another order, as above.
+there_and_back() { # STEPS BATCH options of lvtc
+    local steps=$1 batch=$2 kind
+    shift 2
+    "$BUILD/lvtc" "$SOURCE/models/lvt-tiny.lvt" "$@" -o there.lvtx
+    "$BUILD/lvt-run" step there.lvtx -n "$steps" --save-inputs there.in --save-outputs there.out --save-states there.states \
+        >/dev/null
+    "$BUILD/lvtc" "$SOURCE/models/lvt-tiny.lvt" "$@" --emit=onnx --entry train -o plain.onnx
+    "$BUILD/lvtc" "$SOURCE/models/lvt-tiny.lvt" "$@" --emit=onnx --training-info -o info.onnx
+    for kind in plain info; do
+        "$BUILD/lvtc" $kind.onnx --set batch="$batch" -o back.lvtx
+        "$BUILD/lvt-run" step back.lvtx --entry train --inputs there.in --save-outputs back.out --save-states back.states \
+            >/dev/null
+        "$PYTHON" - $kind <<'P'
+import sys
+import lvtonnx
+for part, least, tolerance in (("out", 6, 1e-5), ("states", 100, 1e-4)):
+    there, back = lvtonnx.read("there." + part), lvtonnx.read("back." + part)
+    assert set(back) <= set(there) and len(back) >= least, set(back) - set(there)
+    worst = max(lvtonnx.difference(back[k], there[k]) for k in back)
+    print(f"{sys.argv[1]}, back again: {len(back)} {part} differ by {worst:.1e}")
+    assert worst <= tolerance
+P
+    done
+}
+there_and_back 10 32
+there_and_back 4 32 --set momentum=0.9 --set nesterov=true
+"$BUILD/lvtc" info.onnx --set batch=32 -o back.lvtx
+"$BUILD/lvt-run" info back.lvtx | grep -qF "entry predict"
+"$BUILD/lvt-run" info back.lvtx | grep -q "input *lr *f32\[\] = 0.1"
+"$PYTHON" - <<'P'
+import onnx
+m = onnx.load("info.onnx")
+m.training_info[0].update_binding[0].value = "nobody"
+onnx.save(m, "nobody.onnx")
+m.training_info[0].update_binding[0].value = "loss"
+onnx.save(m, "loss.onnx")
+m.training_info.extend([m.training_info[0]])
+onnx.save(m, "two.onnx")
+P
 # Wrong use is said, not exported.
 expect() { # CODE WORDS COMMAND...
     local code=$1 words=$2 got=0
@@ -125,4 +166,8 @@ expect 2 "go together" "${tiny[@]}" --with-preprocessing --mean 0.5
 expect 2 "above 0" "${tiny[@]}" --with-preprocessing --mean 0.5 --deviation=-1
 expect 1 "stem.conv_bn.0.conv.weight is" "$BUILD/lvtc" "$SOURCE/models/lvt-s.lvt" --emit=onnx \
     --weights run/task-05.safetensors -o no.onnx
+back=(-o no.lvtx --set batch=32)
+expect 1 "is 'nobody', which is no output" "$BUILD/lvtc" nobody.onnx "${back[@]}"
+expect 1 "its update 'loss' is f32[]" "$BUILD/lvtc" loss.onnx "${back[@]}"
+expect 1 "it has 2 training steps" "$BUILD/lvtc" two.onnx "${back[@]}"
 [ ! -e no.onnx ] || { echo "something was written"; exit 1; }
