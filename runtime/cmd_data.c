@@ -24,6 +24,8 @@ static void print(const lvt_dataset *d, const uint32_t *train, const uint32_t *t
         printf(" %.4f", d->deviation[c]);
     printf(" (of training images, 0 to 1)\naugmentation random crops with %d pixels of padding%s\n", d->crop,
            d->flip ? ", half mirrored" : "");
+    for (int k = 0; k < d->domains; k++)
+        printf("%-13s%s\n", k ? "" : "domains", d->domain_names[k]);
     printf("fingerprint  %016" PRIx64 "\n\n%6s%10s%8s%s  class\n", d->fingerprint, "label", "training",
            "test", d->groups ? "  group" : "");
     for (int c = 0; c < d->classes; c++) {

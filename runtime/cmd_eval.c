@@ -37,7 +37,7 @@ static bool print_json(const lvt_checkpoint_info *info, const accuracy *a, int n
         cJSON_AddNumberToObject(r, "task", j + 1);
         cJSON_AddItemToObject(
             r, "classes",
-            cJSON_CreateIntArray(info->tasks.order + info->tasks.first[j], lvt_task_size(&info->tasks, j)));
+            cJSON_CreateIntArray(info->tasks.order + lvt_task_begin(&info->tasks, j), lvt_task_size(&info->tasks, j)));
         cJSON_AddNumberToObject(r, "class_il", a[j].class_il);
         cJSON_AddNumberToObject(r, "task_il", a[j].task_il);
         cJSON_AddItemToArray(list, r);

@@ -114,10 +114,14 @@ static void show_task(void *user, const lvt_trainer *t) {
     close_line(c);
     int n = t->tasks.n, k = t->at.task;
     char *labels = lvt_task_labels(&t->tasks, k - 1);
-    printf("task %d/%d learned (classes %.40s%s): Class-IL %.2f%%, Task-IL %.2f%%, %zu images remembered\n",
-           k, n, labels ? labels : "", labels && strlen(labels) > 40 ? " ..." : "",
-           100 * lvt_metric_value("acc", t->class_il, n, k), 100 * lvt_metric_value("acc", t->task_il, n, k),
-           t->memory.n);
+    if (t->tasks.domains) {
+        free(labels);
+        labels = strdup(t->data->domain_names[k - 1]);
+    }
+    printf("task %d/%d learned (%s %.40s%s): Class-IL %.2f%%, Task-IL %.2f%%, %zu images remembered\n", k, n,
+           t->tasks.domains ? "domain" : "classes", labels ? labels : "",
+           labels && strlen(labels) > 40 ? " ..." : "", 100 * lvt_metric_value("acc", t->class_il, n, k),
+           100 * lvt_metric_value("acc", t->task_il, n, k), t->memory.n);
     free(labels);
     fflush(stdout);
 }
@@ -228,6 +232,8 @@ typedef struct work { /* everything a run holds, freed in one place */
 static lvt_status prepare(work *w, const char *program, bool resume, lvt_diag *diag) {
     lvt_dataset_options options;
     const lvt_settings *s = &w->settings;
+    lvt_settings defaults;
+    lvt_settings_defaults(&defaults);
     lvt_status status = lvt_parse_size(s->resize, &options, diag);
     lvt_program_options how = {.interpret = s->interpret, .threads = s->threads, .weights = s->weights, .map = s->map};
     if (resume && lvt_checkpoint_exists(w->run.folder)) { /* it has all states */
@@ -242,6 +248,8 @@ static lvt_status prepare(work *w, const char *program, bool resume, lvt_diag *d
         status = lvt_dataset_open(s->data, &options, &w->data, diag);
     if (status != LVT_OK)
         return status;
+    if (w->data->domains && w->settings.tasks == defaults.tasks) /* not said: what the data have */
+        w->settings.tasks = w->data->domains;
     lvt_events events = {&w->console, stop_asked, show_progress, show_phase, show_task};
     w->console.model = &w->model;
     status = lvt_trainer_init(&w->trainer, s, &w->model, w->data, w->run.folder, &events, diag);
@@ -266,8 +274,7 @@ static lvt_status train(work *w, const char *program, const char *folder, bool r
             status = merge(&given, &w->settings, diag);
     } else if (!w->settings.data) {
         status = lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE, "--data is missing");
-        lvt_note(diag, LVT_NOWHERE,
-                 "the kinds are cifar100:DIR, cifar10:DIR, idx:DIR, folder:DIR and digits");
+        lvt_note(diag, LVT_NOWHERE, "the kinds are\n%s", lvt_dataset_help());
     } else {
         status = lvt_run_open(&w->run, folder, false, diag);
     }

@@ -111,6 +111,7 @@ static char *make_metadata(const lvt_trainer *t) {
     cJSON_AddNumberToObject(o, "seconds", t->seconds);
     cJSON_AddItemToObject(o, "task_seconds", cJSON_CreateDoubleArray(t->task_seconds, t->tasks.n));
     cJSON_AddItemToObject(o, "class_order", cJSON_CreateIntArray(t->tasks.order, t->tasks.classes));
+    cJSON_AddBoolToObject(o, "domains", t->tasks.domains);
     cJSON_AddItemToObject(o, "task_starts", cJSON_CreateIntArray(t->tasks.first, t->tasks.n + 1));
     double statistics[2][LVT_MAX_CHANNELS];
     for (int c = 0; c < LVT_MAX_CHANNELS; c++) {
@@ -154,7 +155,8 @@ static lvt_status read_tasks(const cJSON *o, const char *path, lvt_tasks *t, lvt
     const cJSON *starts = cJSON_GetObjectItemCaseSensitive(o, "task_starts");
     t->classes = cJSON_GetArraySize(order);
     t->n = cJSON_GetArraySize(starts) - 1;
-    if (t->classes < 1 || t->n < 1 || t->n > t->classes)
+    t->domains = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(o, "domains"));
+    if (t->classes < 1 || t->n < 1 || (t->n > t->classes && !t->domains))
         return not_ours(path, "its tasks cannot be read", diag);
     t->order = calloc((size_t)t->classes, sizeof *t->order);
     t->first = calloc((size_t)t->n + 1, sizeof *t->first);
@@ -167,7 +169,7 @@ static lvt_status read_tasks(const cJSON *o, const char *path, lvt_tasks *t, lvt
     for (int c = 0; c < t->classes; c++)
         t->task_of[c] = -1;
     for (int k = 0; k < t->n && ok; k++) {
-        ok = t->first[k] < t->first[k + 1];
+        ok = t->domains ? t->first[k + 1] == t->classes : t->first[k] < t->first[k + 1];
         for (int i = t->first[k]; i < t->first[k + 1] && ok; i++) {
             ok = t->task_of[t->order[i]] == -1;
             t->task_of[t->order[i]] = k;

@@ -128,9 +128,9 @@ static int best_first(const void *a, const void *b) {
 }
 
 /* Room for the best `quota` of old class `label`: they are already in order, so cutting keeps the front. */
-static size_t cut_class(lvt_memory *m, int label, size_t quota, size_t *read, size_t write) {
+static size_t cut_class(lvt_memory *m, int label, int task, size_t quota, size_t *read, size_t write) {
     size_t kept = 0;
-    for (; *read < m->n && m->labels[*read] == label; ++*read) {
+    for (; *read < m->n && m->labels[*read] == label && m->tasks[*read] == task; ++*read) {
         if (kept < quota) {
             move_item(m, write + kept, *read);
             kept++;
@@ -147,14 +147,20 @@ static lvt_status update_with_quotas(lvt_memory *m, void (*score)(const ranking 
     double *work = malloc(2 * ((size_t)m->classes + c->n_features) * sizeof *work);
     lvt_status status = LVT_OK;
     if (members && scores && order && work) {
-        int seen = lvt_tasks_seen(tasks, task);
+        /* Kinds: classes, or with domains every class of every domain. */
+        int begin = tasks->domains ? task * tasks->classes : tasks->first[task],
+            seen = tasks->domains ? begin + tasks->classes : tasks->first[task + 1];
         size_t write = 0, read = 0;
-        for (int k = 0; k < tasks->first[task]; k++)
-            write = cut_class(m, tasks->order[k], lvt_memory_quota(m->capacity, seen, k), &read, write);
-        for (int k = tasks->first[task]; k < seen; k++) {
+        for (int k = 0; k < begin; k++) {
+            int label = tasks->order[k % tasks->classes];
+            write = cut_class(m, label, tasks->domains ? k / tasks->classes : tasks->task_of[label],
+                              lvt_memory_quota(m->capacity, seen, k), &read, write);
+        }
+        for (int k = begin; k < seen; k++) {
+            int label = tasks->order[k % tasks->classes];
             uint32_t n = 0;
             for (uint32_t i = 0; i < c->n; i++) {
-                if (c->images->labels[c->index[i]] == tasks->order[k])
+                if (c->images->labels[c->index[i]] == label)
                     members[n++] = i;
             }
             score(&(ranking){c, members, n, m->classes, task, seed, scores, work});

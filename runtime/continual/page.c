@@ -68,14 +68,16 @@ static void metrics(FILE *f, const lvt_accuracies *a) {
 }
 
 static void tasks_table(FILE *f, const lvt_trainer *t) {
-    fprintf(
-        f,
-        "<section><h2>Tasks</h2><table><tr><th>task</th><th>classes</th><th>seconds</th><th>Class-IL now</th>"
-        "<th>Task-IL now</th></tr>\n");
+    fprintf(f,
+            "<section><h2>Tasks</h2><table><tr><th>task</th><th>%s</th><th>seconds</th><th>Class-IL now</th>"
+            "<th>Task-IL now</th></tr>\n",
+            t->tasks.domains ? "domain" : "classes");
     int n = t->tasks.n, k = t->at.task;
     for (int j = 0; j < k; j++) {
         fprintf(f, "<tr><td class='n'>%d</td><td>", j + 1);
-        for (int i = t->tasks.first[j]; i < t->tasks.first[j + 1]; i++) {
+        if (t->tasks.domains)
+            lvt_page_escaped(f, t->data->domain_names[j]);
+        for (int i = t->tasks.first[j]; i < t->tasks.first[j + 1] && !t->tasks.domains; i++) {
             fprintf(f, "%s", i > t->tasks.first[j] ? ", " : "");
             lvt_page_escaped(f, t->data->class_names[t->tasks.order[i]]);
         }

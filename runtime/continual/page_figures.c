@@ -232,8 +232,9 @@ lvt_status lvt_page_memory(FILE *f, const lvt_trainer *t, lvt_diag *diag) {
             continue;
         fprintf(f, "<div class='class'><p>");
         lvt_page_escaped(f, t->data->class_names[label]);
-        fprintf(f, ", task %d: %d image%s</p><div class='thumbs'>", t->tasks.task_of[label] + 1, count,
-                count == 1 ? "" : "s");
+        if (!t->tasks.domains)
+            fprintf(f, ", task %d", t->tasks.task_of[label] + 1);
+        fprintf(f, ": %d image%s</p><div class='thumbs'>", count, count == 1 ? "" : "s");
         for (size_t i = 0; i < m->n && shown < SHOWN && status == LVT_OK; i++) {
             if (m->labels[i] == label) {
                 status = thumbnail(f, t, i, diag);

@@ -80,8 +80,8 @@ lvt_status lvt_report_csv(const lvt_accuracies *a, const char *path, lvt_diag *d
                 if (isnan(v))
                     continue;
                 fprintf(f.stream, "%s,%d,%d,", scenarios[s], k, j + 1);
-                for (int i = a->tasks->first[j]; i < a->tasks->first[j + 1]; i++)
-                    fprintf(f.stream, "%s%d", i > a->tasks->first[j] ? " " : "", a->tasks->order[i]);
+                for (int i = lvt_task_begin(a->tasks, j); i < lvt_task_end_of(a->tasks, j); i++)
+                    fprintf(f.stream, "%s%d", i > lvt_task_begin(a->tasks, j) ? " " : "", a->tasks->order[i]);
                 fprintf(f.stream, ",%.6f\n", v);
             }
         }

@@ -84,10 +84,45 @@ static lvt_status order_classes(const lvt_dataset *d, const char *text, uint64_t
     return read_list(text, t, diag);
 }
 
-lvt_status lvt_tasks_make(const lvt_dataset *d, int n, int first_task, const char *order, uint64_t seed,
-                          lvt_tasks *out, lvt_diag *diag) {
-    *out = (lvt_tasks){.n = n, .classes = d->classes};
-    if (n > d->classes)
+/* "4,3,3" */
+static lvt_status read_split(const char *text, const lvt_tasks *t, int *sizes, lvt_diag *diag) {
+    int sum = 0, n = 0;
+    for (const char *p = text;; p++) {
+        char *end;
+        errno = 0;
+        long v = strtol(p, &end, 10);
+        if (end == p || (*end && *end != ',') || errno || v < 1 || v > t->classes)
+            return lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE,
+                             "--split: \"%s\" is not sizes of tasks such as 4,3,3, at least 1 each", text);
+        sum += (int)v;
+        if (n < t->n)
+            sizes[n] = (int)v;
+        n++;
+        p = end;
+        if (!*p || sum > t->classes)
+            break;
+    }
+    if (n != t->n || sum != t->classes)
+        return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
+                         "--split: %s%d sizes with %d classes for %d tasks (--tasks) and %d classes",
+                         sum > t->classes ? "at least " : "", n, sum, t->n, t->classes);
+    return LVT_OK;
+}
+
+lvt_status lvt_tasks_make(const lvt_dataset *d, int n, int first_task, const char *split, const char *order,
+                          uint64_t seed, lvt_tasks *out, lvt_diag *diag) {
+    *out = (lvt_tasks){.n = n, .classes = d->classes, .domains = d->domains > 0};
+    if (out->domains && n != d->domains)
+        return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s has %d domains, each a task: --tasks is %d",
+                         d->name, d->domains, n);
+    if (out->domains && (first_task || split || strcmp(order, "natural")))
+        return lvt_error(
+            diag, LVT_USER, NULL, LVT_NOWHERE,
+            "every domain has all classes: --first-task, --split and --class-order do not apply");
+    if (first_task && split)
+        return lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE,
+                         "--first-task and --split contradict each other");
+    if (n > d->classes && !out->domains)
         return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%d tasks are more than the %d classes of %s", n,
                          d->classes, d->name);
     if (first_task && (n == 1 ? first_task != d->classes : d->classes - first_task < n - 1))
@@ -100,18 +135,28 @@ lvt_status lvt_tasks_make(const lvt_dataset *d, int n, int first_task, const cha
     lvt_status status = out->order && out->task_of && out->first
                             ? order_classes(d, order, seed, out, diag)
                             : lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    int *sizes = calloc((size_t)n, sizeof *sizes);
+    if (status == LVT_OK && !sizes)
+        status = lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    if (status == LVT_OK && split)
+        status = read_split(split, out, sizes, diag);
     if (status != LVT_OK) {
+        free(sizes);
         lvt_tasks_free(out);
         return status;
     }
     int parts = first_task ? n - 1 : n, rest = d->classes - first_task;
     for (int k = 0; k < n; k++) {
         int part = first_task ? k - 1 : k;
-        int size = part < 0 ? first_task : rest / parts + (part < rest % parts);
+        int size = split          ? sizes[k]
+                   : out->domains ? (k ? 0 : d->classes)
+                   : part < 0     ? first_task
+                                  : rest / parts + (part < rest % parts);
         out->first[k + 1] = out->first[k] + size;
         for (int i = out->first[k]; i < out->first[k + 1]; i++)
             out->task_of[out->order[i]] = k;
     }
+    free(sizes);
     return LVT_OK;
 }
 
@@ -120,7 +165,7 @@ bool lvt_task_images(const lvt_tasks *t, int first, int last, lvt_part part, uin
     *n = 0;
     *out = malloc((images->n + 1) * sizeof **out);
     for (size_t i = 0; i < images->n && *out; i++) {
-        int task = t->task_of[images->labels[i]];
+        int task = lvt_task_of_image(t, images, i);
         if (task >= first && task <= last && (!part.flags || part.flags[i] == part.flag))
             (*out)[(*n)++] = (uint32_t)i;
     }
@@ -147,8 +192,9 @@ bool lvt_validation_images(const lvt_images *images, int classes, double part, u
 }
 
 char *lvt_task_labels(const lvt_tasks *t, int task) {
-    char *text = malloc(12 * (size_t)lvt_task_size(t, task) + 1), *p = text;
-    for (int i = t->first[task]; i < t->first[task + 1] && text; i++)
-        p += sprintf(p, "%s%d", i > t->first[task] ? " " : "", t->order[i]);
+    int begin = lvt_task_begin(t, task), end = lvt_task_end_of(t, task);
+    char *text = malloc(12 * (size_t)(end - begin) + 1), *p = text;
+    for (int i = begin; i < end && text; i++)
+        p += sprintf(p, "%s%d", i > begin ? " " : "", t->order[i]);
     return text;
 }

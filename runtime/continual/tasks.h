@@ -1,7 +1,8 @@
 /* The sequence of tasks: which classes are learned when.
  *
- * Invariant: `order` is a permutation of 0..classes-1 (the data set's own labels, which outputs keep); task k
- * learns order[first[k]] .. order[first[k + 1] - 1], at least one class. May not know: images, models. */
+ * Invariants: with domains every task is a domain with all classes, which are in their natural order. Else
+ * `order` is a permutation of 0..classes-1 (the data set's own labels, which outputs keep); task k learns
+ * order[first[k]] .. order[first[k + 1] - 1], at least one class. May not know: images, models. */
 #ifndef LVT_CONTINUAL_TASKS_H
 #define LVT_CONTINUAL_TASKS_H
 
@@ -10,21 +11,35 @@
 typedef struct lvt_tasks {
     int n, classes;
     int *order, *first; /* classes and n + 1 entries */
-    int *task_of;       /* of each class */
+    int *task_of;       /* of each class; with domains all 0: they are known from the first task on */
+    bool domains;
 } lvt_tasks;
 
-/* Splits the classes of d into n tasks as equal as possible (the first ones get one more); first_task > 0:
- * the first task has that many classes, the others share the rest. order: "natural", "seed:N", "seed" (as
- * "seed:" and `seed`), "groups" (by superclass), or all labels with commas between. Errors: LVT_USER (does
- * not fit the data), LVT_USAGE (order cannot be read), LVT_NOMEM. Freed by lvt_tasks_free. */
-lvt_status lvt_tasks_make(const lvt_dataset *d, int n, int first_task, const char *order, uint64_t seed,
-                          lvt_tasks *out, lvt_diag *diag);
+/* A data set with domains: one task a domain, whatever the rest says but for n. Else splits the classes of d
+ * into n tasks as equal as possible (the first ones get one more); first_task > 0: the first task has that
+ * many classes, the others share the rest; split "4,3,3": the sizes of all tasks, NULL: none. order:
+ * "natural", "seed:N", "seed" (as "seed:" and `seed`), "groups" (by superclass), or all labels with commas
+ * between. Errors: LVT_USER (does not fit the data), LVT_USAGE (order cannot be read), LVT_NOMEM. Freed by
+ * lvt_tasks_free. */
+lvt_status lvt_tasks_make(const lvt_dataset *d, int n, int first_task, const char *split, const char *order,
+                          uint64_t seed, lvt_tasks *out, lvt_diag *diag);
 void lvt_tasks_free(lvt_tasks *t);
+/* A task's classes are order[begin] .. order[end - 1]. */
+static inline int lvt_task_begin(const lvt_tasks *t, int task) {
+    return t->domains ? 0 : t->first[task];
+}
+static inline int lvt_task_end_of(const lvt_tasks *t, int task) {
+    return t->domains ? t->classes : t->first[task + 1];
+}
 static inline int lvt_tasks_seen(const lvt_tasks *t, int task) {
-    return t->first[task + 1];
+    return lvt_task_end_of(t, task);
 } /* classes, after `task` */
 static inline int lvt_task_size(const lvt_tasks *t, int task) {
-    return t->first[task + 1] - t->first[task];
+    return lvt_task_end_of(t, task) - lvt_task_begin(t, task);
+}
+/* The task that an image belongs to. */
+static inline int lvt_task_of_image(const lvt_tasks *t, const lvt_images *images, size_t i) {
+    return t->domains ? images->domains[i] : t->task_of[images->labels[i]];
 }
 /* A part of a data set: all images (flags NULL), or those whose flag is `flag`. */
 typedef struct lvt_part {

@@ -135,11 +135,12 @@ static lvt_status check(lvt_trainer *t, lvt_diag *diag) {
                      "without it the model cannot use a memory; it can be trained with --memory 0");
         return status;
     }
-    if (s->memory && s->memory < t->data->classes) {
+    int kinds = t->data->classes * (t->data->domains ? t->data->domains : 1);
+    if (s->memory && s->memory < kinds) {
         status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
-                           "a memory of %d images is smaller than the %d classes: some would have none",
-                           s->memory, t->data->classes);
-        lvt_note(diag, LVT_NOWHERE, "--memory %d at least, or 0 for none", t->data->classes);
+                           "a memory of %d images is smaller than the %d classes%s: some would have none",
+                           s->memory, kinds, t->data->domains ? " of all domains" : "");
+        lvt_note(diag, LVT_NOWHERE, "--memory %d at least, or 0 for none", kinds);
     }
     return status;
 }
@@ -181,7 +182,7 @@ static lvt_status hold_back(lvt_trainer *t, lvt_diag *diag) {
 }
 
 static bool in_task(const lvt_trainer *t, int task, size_t image) {
-    int own = t->tasks.task_of[t->data->train.labels[image]];
+    int own = lvt_task_of_image(&t->tasks, &t->data->train, image);
     return (own == task || (t->method->reach == LVT_REACH_ALL_SO_FAR && own < task)) &&
            !(t->held && t->held[image]);
 }
@@ -212,7 +213,8 @@ lvt_status lvt_trainer_init(lvt_trainer *t, const lvt_settings *s, lvt_model *m,
         .settings = s, .model = m, .data = d, .folder = folder, .events = events ? *events : none};
     lvt_status status = check(t, diag);
     if (status == LVT_OK)
-        status = lvt_tasks_make(d, s->tasks, s->first_task, s->class_order, s->seed, &t->tasks, diag);
+        status =
+            lvt_tasks_make(d, s->tasks, s->first_task, s->split, s->class_order, s->seed, &t->tasks, diag);
     if (status == LVT_OK)
         status = hold_back(t, diag);
     if (status == LVT_OK)

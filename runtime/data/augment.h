@@ -16,7 +16,8 @@ typedef enum lvt_random_use {
     LVT_RANDOM_DRAW,           /* which remembered images: step, draw */
     LVT_RANDOM_CLASS_ORDER,    /* draw */
     LVT_RANDOM_MEMORY,         /* memory policies: task, image */
-    LVT_RANDOM_VALIDATION      /* images kept for measuring: class */
+    LVT_RANDOM_VALIDATION,     /* images kept for measuring: class */
+    LVT_RANDOM_DOMAIN          /* order of a domain's pixels: domain */
 } lvt_random_use;
 
 /* A number in 0..n-1 from a random word (multiply and shift; bias under n / 2^32). */

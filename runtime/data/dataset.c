@@ -13,7 +13,12 @@
     X("idx", lvt_read_idx, true,                                                                             \
       ":DIR       MNIST's files: train-images-idx3-ubyte, t10k-labels-idx1-ubyte, ...")                      \
     X("folder", lvt_read_folder, true,                                                                       \
-      ":DIR    PNG, JPEG: DIR/CLASS/*, or DIR/train/CLASS/* and DIR/test/CLASS/*")                           \
+      ":DIR    PNG, JPEG: DIR/CLASS/*, or DIR/train/CLASS/* and DIR/test/CLASS/*; Tiny ImageNet")            \
+    X("domains", lvt_read_domains, true,                                                                     \
+      ":DIR   DIR/DOMAIN/, a folder as above each: every domain is a task")                                  \
+    X("permuted", lvt_read_permuted, true,                                                                   \
+      ":N:DATA  any of these in N domains, each with its pixels in another order (N,SEED)")                  \
+    X("rotated", lvt_read_rotated, true, ":N:DATA   in N domains, turned by 0 to 180 degrees")               \
     X("digits", lvt_read_digits, false, "        1,797 handwritten digits, built in: 10 classes, 8x8 grey")
 
 typedef struct reader {
@@ -59,6 +64,11 @@ void lvt_dataset_free(lvt_dataset *d) {
     free(d->groups);
     free(d->train.pixels);
     free(d->train.labels);
+    free(d->train.domains);
+    free(d->test.domains);
+    for (int k = 0; d->domain_names && k < d->domains; k++)
+        free(d->domain_names[k]);
+    free(d->domain_names);
     free(d->test.pixels);
     free(d->test.labels);
     free(d->name);
@@ -129,6 +139,8 @@ static lvt_status finish(lvt_dataset *d, const char *spec, lvt_diag *diag) {
     }
     for (int c = 0; c < d->classes; c++)
         h = hash_bytes(h, d->class_names[c], strlen(d->class_names[c]) + 1);
+    for (int part = 0; part < 2 && d->domains; part++)
+        h = hash_bytes(h, parts[part]->domains, parts[part]->n * sizeof(int32_t));
     int32_t shape[] = {d->height, d->width, d->channels, d->classes};
     d->fingerprint = hash_bytes(h, shape, sizeof shape);
     return LVT_OK;
@@ -146,7 +158,9 @@ static const reader *find_reader(const char *spec, size_t length, lvt_diag *diag
     const char *near = lvt_nearest(word, names, N_READERS);
     lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE, "no such kind of data, \"%s\"%s%s%s", word,
               near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
-    lvt_note(diag, LVT_NOWHERE, "the kinds are cifar100:DIR, cifar10:DIR, idx:DIR, folder:DIR and digits");
+    lvt_note(diag, LVT_NOWHERE,
+             "the kinds are cifar100:DIR, cifar10:DIR, idx:DIR, folder:DIR, domains:DIR, permuted:N:DATA,\n"
+             "rotated:N:DATA and digits");
     return NULL;
 }
 

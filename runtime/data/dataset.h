@@ -14,13 +14,16 @@ typedef struct lvt_images {
     uint8_t *pixels; /* n x height x width x channels */
     int32_t *labels; /* n */
     size_t n;
+    int32_t *domains; /* n; NULL: there is one domain */
 } lvt_images;
 
 typedef struct lvt_dataset {
     char *name; /* the reader's name: "cifar100" */
     int height, width, channels, classes;
-    char **class_names; /* one a class */
-    int32_t *groups;    /* superclass of each class (CIFAR-100's coarse labels), or NULL */
+    char **class_names;  /* one a class */
+    int domains;         /* 0, or how many kinds of images each class has: every one is a task */
+    char **domain_names; /* one a domain */
+    int32_t *groups;     /* superclass of each class (CIFAR-100's coarse labels), or NULL */
     lvt_images train, test;
     float mean[LVT_MAX_CHANNELS], deviation[LVT_MAX_CHANNELS]; /* of train, pixels scaled to 0..1 */
     uint64_t fingerprint; /* of all pixels, labels and names: resume refuses other data */
@@ -56,6 +59,9 @@ lvt_status lvt_read_cifar100(lvt_dataset *d, const char *dir, const lvt_dataset_
 lvt_status lvt_read_digits(lvt_dataset *d, const char *dir, const lvt_dataset_options *o, lvt_diag *diag);
 lvt_status lvt_read_idx(lvt_dataset *d, const char *dir, const lvt_dataset_options *o, lvt_diag *diag);
 lvt_status lvt_read_folder(lvt_dataset *d, const char *dir, const lvt_dataset_options *o, lvt_diag *diag);
+lvt_status lvt_read_domains(lvt_dataset *d, const char *dir, const lvt_dataset_options *o, lvt_diag *diag);
+lvt_status lvt_read_permuted(lvt_dataset *d, const char *dir, const lvt_dataset_options *o, lvt_diag *diag);
+lvt_status lvt_read_rotated(lvt_dataset *d, const char *dir, const lvt_dataset_options *o, lvt_diag *diag);
 /* Makes room for n more images; false when out of memory (what was there stays). */
 bool lvt_images_grow(const lvt_dataset *d, lvt_images *images, size_t n);
 

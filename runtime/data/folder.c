@@ -58,7 +58,8 @@ static lvt_status list(const char *dir, bool folders, names *out, lvt_diag *diag
 typedef struct reading {
     lvt_dataset *d;
     const lvt_dataset_options *options;
-    char *first; /* the picture that set size and channels */
+    char *first;       /* the picture that set size and channels */
+    const char *inner; /* folder below a class's that holds its pictures; NULL: none */
 } reading;
 
 static lvt_status add(reading *r, lvt_images *images, const char *path, int label, lvt_diag *diag) {
@@ -118,6 +119,11 @@ static lvt_status read_part(reading *r, const char *dir, lvt_images *images, lvt
     lvt_status status = LVT_OK;
     for (int c = 0; c < r->d->classes && status == LVT_OK; c++) {
         char *path = lvt_path_join(dir, r->d->class_names[c]);
+        if (path && r->inner) {
+            char *below = lvt_path_join(path, r->inner);
+            free(path);
+            path = below;
+        }
         status = path ? read_class(r, path, c, images, fifth, diag)
                       : lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
         free(path);
@@ -125,16 +131,62 @@ static lvt_status read_part(reading *r, const char *dir, lvt_images *images, lvt
     return status;
 }
 
+/* Tiny ImageNet: DIR/val/val_annotations.txt says "FILE<tab>CLASS<tab>..." of each picture in DIR/val/images.
+ * Its test pictures have no labels, so those of validation are the test images, as is usual. */
+static lvt_status read_annotated(reading *r, const char *dir, lvt_diag *diag) {
+    char *list_path = lvt_path_join(dir, "val/val_annotations.txt"),
+         *pictures = lvt_path_join(dir, "val/images");
+    uint8_t *bytes = NULL;
+    size_t size;
+    lvt_status status = list_path && pictures
+                            ? lvt_file_read(list_path, &bytes, &size, diag)
+                            : lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    uint32_t number = 0;
+    char *rest = (char *)bytes, *line;
+    while (status == LVT_OK && (line = strsep(&rest, "\n"))) {
+        number++;
+        line[strcspn(line, "\r")] = 0;
+        if (!*line)
+            continue;
+        char *file = strsep(&line, "\t"), *class = strsep(&line, "\t");
+        char **found =
+            class ? bsearch(&class, r->d->class_names, (size_t)r->d->classes, sizeof class, by_bytes) : NULL;
+        char *path = lvt_path_join(pictures, file);
+        if (!path)
+            status = lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+        else if (!found)
+            status = lvt_error(diag, LVT_USER, NULL, (lvt_pos){list_path, number, 0},
+                               class ? "there is no class %s among the training images"
+                                     : "FILE, tab, CLASS are wanted%s",
+                               class ? class : "");
+        else
+            status = add(r, &r->d->test, path, (int)(found - r->d->class_names), diag);
+        free(path);
+    }
+    free(bytes);
+    free(list_path);
+    free(pictures);
+    return status;
+}
+
 lvt_status lvt_read_folder(lvt_dataset *d, const char *dir, const lvt_dataset_options *o, lvt_diag *diag) {
-    reading r = {d, o, NULL};
+    reading r = {d, o, NULL, NULL};
     char *train = lvt_path_join(dir, "train"), *test = lvt_path_join(dir, "test");
     if (!train || !test) {
         free(train);
         free(test);
         return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
     }
-    bool split = lvt_path_exists(train) && lvt_path_exists(test);
-    const char *base = split ? train : dir;
+    char *annotations = lvt_path_join(dir, "val/val_annotations.txt");
+    if (!annotations) {
+        free(train);
+        free(test);
+        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    }
+    r.inner = lvt_path_exists(annotations) && lvt_path_exists(train) ? "images" : NULL;
+    free(annotations);
+    bool split = lvt_path_exists(train) && lvt_path_exists(test) && !r.inner;
+    const char *base = split || r.inner ? train : dir;
     names classes = {0}, tested = {0};
     lvt_status status = list(base, true, &classes, diag);
     if (status == LVT_OK && classes.n < 2)
@@ -152,7 +204,11 @@ lvt_status lvt_read_folder(lvt_dataset *d, const char *dir, const lvt_dataset_op
     d->class_names = classes.list; /* the data set owns them now, also when reading fails */
     d->classes = classes.n;
     d->flip = true;
-    if (status == LVT_OK)
+    if (status == LVT_OK && r.inner) {
+        status = read_part(&r, train, &d->train, &d->train, diag);
+        if (status == LVT_OK)
+            status = read_annotated(&r, dir, diag);
+    } else if (status == LVT_OK)
         status = split ? read_part(&r, train, &d->train, &d->train, diag)
                        : read_part(&r, dir, &d->train, &d->test, diag);
     if (status == LVT_OK && split)

@@ -34,7 +34,7 @@ static void split(void **state) {
     lvt_dataset d;
     make_data(&d, 10, 1);
     lvt_tasks t;
-    assert_int_equal(lvt_tasks_make(&d, 3, 0, "natural", 1, &t, NULL), LVT_OK);
+    assert_int_equal(lvt_tasks_make(&d, 3, 0, NULL, "natural", 1, &t, NULL), LVT_OK);
     assert_memory_equal(t.first, ((int[]){0, 4, 7, 10}), 4 * sizeof(int));
     assert_int_equal(t.task_of[6], 1);
     assert_int_equal(lvt_tasks_seen(&t, 1), 7);
@@ -43,7 +43,7 @@ static void split(void **state) {
     free(labels);
     lvt_tasks_free(&t);
 
-    assert_int_equal(lvt_tasks_make(&d, 3, 5, "9,8,7,6,5,4,3,2,1,0", 1, &t, NULL), LVT_OK);
+    assert_int_equal(lvt_tasks_make(&d, 3, 5, NULL, "9,8,7,6,5,4,3,2,1,0", 1, &t, NULL), LVT_OK);
     assert_memory_equal(t.first, ((int[]){0, 5, 8, 10}), 4 * sizeof(int));
     assert_int_equal(t.order[0], 9);
     assert_int_equal(t.task_of[9], 0);
@@ -57,8 +57,8 @@ static void split(void **state) {
 
     /* A seed makes a permutation, another seed another one (trap: an option that changes nothing). */
     lvt_tasks u;
-    assert_int_equal(lvt_tasks_make(&d, 2, 0, "seed:1", 1, &t, NULL), LVT_OK);
-    assert_int_equal(lvt_tasks_make(&d, 2, 0, "seed:2", 1, &u, NULL), LVT_OK);
+    assert_int_equal(lvt_tasks_make(&d, 2, 0, NULL, "seed:1", 1, &t, NULL), LVT_OK);
+    assert_int_equal(lvt_tasks_make(&d, 2, 0, NULL, "seed:2", 1, &u, NULL), LVT_OK);
     assert_memory_not_equal(t.order, u.order, 10 * sizeof(int));
     int seen = 0;
     for (int i = 0; i < 10; i++)
@@ -86,7 +86,7 @@ static void split(void **state) {
                {2, 0, "groups", LVT_USER, "no superclasses"}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         lvt_diag *diag = lvt_diag_new();
-        assert_int_equal(lvt_tasks_make(&d, bad[i].n, bad[i].first, bad[i].order, 1, &t, diag), bad[i].status);
+        assert_int_equal(lvt_tasks_make(&d, bad[i].n, bad[i].first, NULL, bad[i].order, 1, &t, diag), bad[i].status);
         char *text = lvt_diag_text(diag);
         if (!strstr(text, bad[i].words))
             fail_msg("\"%s\" is not in %s", bad[i].words, text);
@@ -95,7 +95,7 @@ static void split(void **state) {
         lvt_tasks_free(&t);
     }
     d.groups = (int32_t[]){1, 0, 1, 0, 1, 0, 1, 0, 1, 0};
-    assert_int_equal(lvt_tasks_make(&d, 2, 0, "groups", 1, &t, NULL), LVT_OK);
+    assert_int_equal(lvt_tasks_make(&d, 2, 0, NULL, "groups", 1, &t, NULL), LVT_OK);
     assert_memory_equal(t.order, ((int[]){1, 3, 5, 7, 9, 0, 2, 4, 6, 8}), 10 * sizeof(int));
     lvt_tasks_free(&t);
     free_data(&d);
@@ -161,7 +161,7 @@ static void confidence(void **state) {
     make_data(&d, 6, 30);
     lvt_tasks t;
     lvt_memory m;
-    assert_int_equal(lvt_tasks_make(&d, 3, 0, "5,3,1,0,2,4", 1, &t, NULL), LVT_OK);
+    assert_int_equal(lvt_tasks_make(&d, 3, 0, NULL, "5,3,1,0,2,4", 1, &t, NULL), LVT_OK);
     assert_int_equal(lvt_memory_init(&m, 22, &d, NULL), LVT_OK);
     for (int task = 0; task < 3; task++) {
         run(&m, &d, &t, LVT_POLICY_confidence, task);
@@ -201,7 +201,7 @@ static void few_images(void **state) {
     make_data(&d, 4, 3);
     lvt_tasks t;
     lvt_memory m;
-    assert_int_equal(lvt_tasks_make(&d, 2, 0, "natural", 1, &t, NULL), LVT_OK);
+    assert_int_equal(lvt_tasks_make(&d, 2, 0, NULL, "natural", 1, &t, NULL), LVT_OK);
     assert_int_equal(lvt_memory_init(&m, 100, &d, NULL), LVT_OK);
     run(&m, &d, &t, LVT_POLICY_confidence, 0);
     assert_int_equal(m.n, 6);
@@ -252,7 +252,7 @@ static void reservoir(void **state) {
     lvt_dataset d;
     make_data(&d, 4, 50);
     lvt_tasks t;
-    assert_int_equal(lvt_tasks_make(&d, 2, 0, "natural", 1, &t, NULL), LVT_OK);
+    assert_int_equal(lvt_tasks_make(&d, 2, 0, NULL, "natural", 1, &t, NULL), LVT_OK);
     int first = 0;
     for (uint64_t seed = 0; seed < 200; seed++) {
         lvt_memory m;
@@ -286,7 +286,7 @@ static void random_and_herding(void **state) {
     make_data(&d, 2, 100);
     lvt_tasks t;
     lvt_memory m;
-    assert_int_equal(lvt_tasks_make(&d, 1, 0, "natural", 1, &t, NULL), LVT_OK);
+    assert_int_equal(lvt_tasks_make(&d, 1, 0, NULL, "natural", 1, &t, NULL), LVT_OK);
     assert_int_equal(lvt_memory_init(&m, 10, &d, NULL), LVT_OK);
     run(&m, &d, &t, LVT_POLICY_random, 0);
     assert_int_equal(m.n, 10);
