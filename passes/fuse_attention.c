@@ -82,11 +82,25 @@ static lvt_value strip(finder *f, lvt_value v, double *scale) {
 
 /* ---- forward ---- */
 
-/* What is broadcast over the batch in operand v of the addition of a bias, with rank 4; else LVT_NONE. */
-static lvt_value bias_of(const finder *f, const match *m, lvt_value v) {
-    if (!lvt_is_op(f->g, v, LVT_OP_broadcast))
+/* v comes from a product by nothing but reshapes and scales. */
+static bool comes_from_product(const finder *f, lvt_value v) {
+    for (;;) {
+        const lvt_node *n = node_of(f, v);
+        if (n->op == LVT_OP_mul && lvt_is_splat(f->g, n->operands[0], NULL))
+            v = n->operands[1];
+        else if (n->op == LVT_OP_reshape || (n->op == LVT_OP_mul && lvt_is_splat(f->g, n->operands[1], NULL)))
+            v = n->operands[0];
+        else
+            return n->op == LVT_OP_matmul;
+    }
+}
+
+/* The bias, with rank 4, that operand v of the addition to the scores is, `scores` being the other; else
+ * LVT_NONE. It is broadcast over the batch, but for a batch of one image. */
+static lvt_value bias_of(const finder *f, const match *m, lvt_value v, lvt_value scores) {
+    lvt_value x = lvt_is_op(f->g, v, LVT_OP_broadcast) ? node_of(f, v)->operands[0] : v;
+    if (x == v && (m->b != 1 || !comes_from_product(f, scores)))
         return LVT_NONE;
-    lvt_value x = node_of(f, v)->operands[0];
     return is_type(f, x, 4, (int64_t[]){m->h, 1, m->n, m->m}) ? x : LVT_NONE;
 }
 
@@ -96,13 +110,14 @@ static bool match_scores(finder *f, match *m) {
     m->bias = LVT_NONE;
     if (add->op == LVT_OP_add) {
         int side = 1;
-        m->bias = bias_of(f, m, add->operands[1]);
+        m->bias = bias_of(f, m, add->operands[1], add->operands[0]);
         if (m->bias == LVT_NONE)
-            m->bias = bias_of(f, m, add->operands[side = 0]);
+            m->bias = bias_of(f, m, add->operands[side = 0], add->operands[1]);
         if (m->bias == LVT_NONE)
             return refuse(f, "what is added to the scores is no bias for each head that the batch shares");
         take(f, s);
-        take(f, add->operands[side]);
+        if (m->bias != add->operands[side])
+            take(f, add->operands[side]);
         s = add->operands[!side];
     }
     m->scale = 1;
