@@ -5,6 +5,7 @@
  * different machines, say the same. May not know: oneDNN, LLVM; a predicate states what runtime/ promises to
  * run. */
 #include "program.h"
+#include "epilogue.h"
 #include "loop.h"
 #include "op.h"
 
@@ -52,6 +53,13 @@ static const char *lvt_accept_matmul(const lvt_graph *g, const lvt_node *n) {
 
 static const char *lvt_accept_conv(const lvt_graph *g, const lvt_node *n) {
     return every_float(g, n) ? NULL : "oneDNN convolves f32 only";
+}
+
+/* A product or convolution with what follows it. */
+static const char *lvt_accept_epilogue(const lvt_graph *g, const lvt_node *n) {
+    lvt_epilogue e;
+    const char *why = n->body ? lvt_epilogue_analyse(n->body, &e) : "it has no body";
+    return why || every_float(g, n) ? why : "oneDNN finishes products of f32 only";
 }
 
 /* The kernels keep the scores of one head and image, and what meets them, in the second-level cache. */

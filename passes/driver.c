@@ -47,7 +47,8 @@ static lvt_status no_pass(driver *d, const char *option, const char *name) {
 
 static bool only_improves(lvt_pass_fn f) {
     return f == lvt_pass_fold || f == lvt_pass_simplify || f == lvt_pass_cse || f == lvt_pass_dce ||
-           f == lvt_pass_unify_shapes || f == lvt_pass_fuse_attention || f == lvt_pass_fuse_pointwise;
+           f == lvt_pass_unify_shapes || f == lvt_pass_fuse_attention || f == lvt_pass_fuse_pointwise ||
+           f == lvt_pass_fold_norm || f == lvt_pass_fuse_linear;
 }
 
 static lvt_status run_entry(driver *d, const lvt_pass_info *info, uint32_t entry) {

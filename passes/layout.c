@@ -8,6 +8,7 @@
  * changes nothing. May not know: addresses. */
 #include "plan.h"
 #include "rewrite.h"
+#include "ir/epilogue.h"
 
 #include <string.h>
 
@@ -53,8 +54,8 @@ static double copied_bytes(const layouter *l, lvt_value v, const lvt_place *plac
 static bool writes_strides(const lvt_graph *g, lvt_value v, const int64_t *strides) {
     const lvt_type *t = &g->values[v].type;
     switch (lvt_value_node(g, v)->op) {
-    case LVT_OP_fused:
-        return true;
+    case LVT_OP_fused: /* but products that finish their results write them packed */
+        return !lvt_epilogue_product(lvt_value_node(g, v)->body);
     case LVT_OP_matmul: /* rows of the result must be contiguous */
     case LVT_OP_attention:
     case LVT_OP_attention_grad:

@@ -69,6 +69,8 @@ lvt_graph *lvt_pass_cse(lvt_pass *ctx, const lvt_graph *in);
 lvt_graph *lvt_pass_dce(lvt_pass *ctx, const lvt_graph *in);
 lvt_graph *lvt_pass_fuse_attention(lvt_pass *ctx, const lvt_graph *in);
 lvt_graph *lvt_pass_decompose(lvt_pass *ctx, const lvt_graph *in);
+lvt_graph *lvt_pass_fold_norm(lvt_pass *ctx, const lvt_graph *in);
+lvt_graph *lvt_pass_fuse_linear(lvt_pass *ctx, const lvt_graph *in);
 lvt_graph *lvt_pass_unify_shapes(lvt_pass *ctx, const lvt_graph *in);
 lvt_graph *lvt_pass_fuse_pointwise(lvt_pass *ctx, const lvt_graph *in);
 lvt_graph *lvt_pass_layout(lvt_pass *ctx, const lvt_graph *in);

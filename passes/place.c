@@ -2,6 +2,7 @@
 #include "plan.h"
 #include "rewrite.h"
 
+#include "ir/epilogue.h"
 #include "ir/text.h"
 
 #include <inttypes.h>
@@ -124,6 +125,12 @@ bool lvt_reads_strides(const lvt_graph *g, lvt_node_id n, uint32_t k, const int6
         return lvt_strides_equal(t, dense, strides);
     case LVT_OP_matmul:
         return t->rank >= 2 && matrix_strides(t, strides);
+    case LVT_OP_fused: { /* a loop nest reads anything */
+        const lvt_node *product = lvt_epilogue_product(node->body);
+        if (!product)
+            return true;
+        return k < 2 && product->op == LVT_OP_matmul ? matrix_strides(t, strides) : lvt_strides_equal(t, dense, strides);
+    }
     case LVT_OP_attention:
     case LVT_OP_attention_grad: /* rows of vectors; of logsumexp one number at a time */
         return t->rank == 3 && k >= 5 ? true : t->dim[t->rank - 1] == 1 || strides[t->rank - 1] == 1;

@@ -72,6 +72,12 @@ bool lvt_is_splat(const lvt_graph *g, lvt_value v, double *x) {
     return true;
 }
 
+lvt_value lvt_shaped(lvt_builder *b, lvt_value x, const lvt_type *t) {
+    if (x == LVT_NONE || lvt_shape_equal(&b->graph->values[x].type, t))
+        return x;
+    return lvt_build_reshape(b, x, t->rank, t->dim);
+}
+
 uint32_t lvt_reduce_mask(const lvt_graph *g, const lvt_node *n) {
     const lvt_attr *axes = lvt_attr_get(n, "axes");
     int rank = lvt_value_type(g, n->operands[0])->rank;

@@ -46,6 +46,8 @@ static inline bool lvt_is_view(const lvt_node *n) {
 lvt_value lvt_splat(lvt_builder *b, const lvt_type *t, double x);
 /* v is a constant of one value (of any shape): its value in *x. */
 bool lvt_is_splat(const lvt_graph *g, lvt_value v, double *x);
+/* x in that shape; x itself if it has it. */
+lvt_value lvt_shaped(lvt_builder *b, lvt_value x, const lvt_type *t);
 /* Bit k set: the reduction reduces dim k of its operand. */
 uint32_t lvt_reduce_mask(const lvt_graph *g, const lvt_node *n);
 

@@ -5,6 +5,7 @@
  * with what was computed for it: a difference is a mistake of the plan (memory reused too early). May not
  * know: families. */
 #include "internal.h"
+#include "ir/epilogue.h"
 #include "ir/interp.h"
 
 #include <math.h>
@@ -43,7 +44,11 @@ static const tolerance tolerances[] = {
 };
 static const tolerance otherwise = {LVT_NO_OP, 1e-5, 1e-6, SUM_BODY, 0, "some roundings of f32"};
 
-static const tolerance *tolerance_of(lvt_op op) {
+/* A product that finishes its result is judged as the product: additions and activations make no error larger
+ * that matters. */
+static const tolerance *tolerance_of(const lvt_node *n) {
+    const lvt_node *product = n->body ? lvt_epilogue_product(n->body) : NULL;
+    lvt_op op = (lvt_op)(product ? product : n)->op;
     for (size_t i = 0; i < sizeof tolerances / sizeof *tolerances; i++) {
         if (tolerances[i].op == (int)op)
             return &tolerances[i];
@@ -143,7 +148,7 @@ static double size_of_terms(const checker *c, const lvt_node *n, summed kind, co
 static lvt_status compare(checker *c, uint32_t step, uint32_t result, const lvt_tensor *in,
                           const lvt_tensor *got, const lvt_tensor *want) {
     const lvt_node *n = &c->e->graph->nodes[c->e->plan->steps[step].node];
-    const tolerance *tol = tolerance_of((lvt_op)n->op);
+    const tolerance *tol = tolerance_of(n);
     int64_t count = lvt_numel(&want->type), wrong = 0, worst_at = 0;
     double worst = -1;
     bool exact = !lvt_dtype_is_float((lvt_dtype)want->type.dtype);

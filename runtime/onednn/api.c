@@ -35,17 +35,22 @@ void lvt_md_free(lvt_md md) {
         dnnl_memory_desc_destroy(md);
 }
 
-dnnl_status_t lvt_pd_matmul(lvt_onednn *c, lvt_md_ref a, lvt_md_ref b, lvt_md_ref y,
-                            dnnl_primitive_desc_t *out) {
-    return dnnl_matmul_primitive_desc_create(out, c->engine, a, b, NULL, y, c->attr);
+dnnl_status_t lvt_post_activation(dnnl_post_ops_t list, dnnl_alg_kind_t kind, float alpha) {
+    return dnnl_post_ops_append_eltwise(list, kind, alpha, 0);
+}
+
+dnnl_status_t lvt_pd_matmul(lvt_onednn *c, lvt_md_ref a, lvt_md_ref b, lvt_md_ref bias, lvt_md_ref y,
+                            dnnl_primitive_attr_t attr, dnnl_primitive_desc_t *out) {
+    return dnnl_matmul_primitive_desc_create(out, c->engine, a, b, bias, y, attr);
 }
 
 dnnl_status_t lvt_pd_conv(lvt_onednn *c, lvt_op kind, dnnl_alg_kind_t algorithm, lvt_md_ref x, lvt_md_ref w,
-                          lvt_md_ref y, const lvt_conv_shape *s, dnnl_primitive_desc_t *out) {
+                          lvt_md_ref bias, lvt_md_ref y, const lvt_conv_shape *s, dnnl_primitive_attr_t attr,
+                          dnnl_primitive_desc_t *out) {
     dnnl_primitive_desc_t forward;
     dnnl_status_t status = dnnl_convolution_forward_primitive_desc_create(
-        &forward, c->engine, dnnl_forward_training, algorithm, x, w, NULL, y, s->stride, s->dilation,
-        s->before, s->after, c->attr);
+        &forward, c->engine, dnnl_forward_training, algorithm, x, w, bias, y, s->stride, s->dilation,
+        s->before, s->after, attr);
     if (status != dnnl_success || kind == LVT_OP_conv2d) {
         *out = status == dnnl_success ? forward : NULL;
         return status;
@@ -84,21 +89,26 @@ void lvt_md_free(lvt_md md) {
     free(md);
 }
 
-dnnl_status_t lvt_pd_matmul(lvt_onednn *c, lvt_md_ref a, lvt_md_ref b, lvt_md_ref y,
-                            dnnl_primitive_desc_t *out) {
+dnnl_status_t lvt_post_activation(dnnl_post_ops_t list, dnnl_alg_kind_t kind, float alpha) {
+    return dnnl_post_ops_append_eltwise(list, 1, kind, alpha, 0);
+}
+
+dnnl_status_t lvt_pd_matmul(lvt_onednn *c, lvt_md_ref a, lvt_md_ref b, lvt_md_ref bias, lvt_md_ref y,
+                            dnnl_primitive_attr_t attr, dnnl_primitive_desc_t *out) {
     dnnl_matmul_desc_t d;
-    dnnl_status_t status = dnnl_matmul_desc_init(&d, a, b, NULL, y);
-    return status == dnnl_success ? dnnl_primitive_desc_create(out, &d, c->attr, c->engine, NULL) : status;
+    dnnl_status_t status = dnnl_matmul_desc_init(&d, a, b, bias, y);
+    return status == dnnl_success ? dnnl_primitive_desc_create(out, &d, attr, c->engine, NULL) : status;
 }
 
 dnnl_status_t lvt_pd_conv(lvt_onednn *c, lvt_op kind, dnnl_alg_kind_t algorithm, lvt_md_ref x, lvt_md_ref w,
-                          lvt_md_ref y, const lvt_conv_shape *s, dnnl_primitive_desc_t *out) {
+                          lvt_md_ref bias, lvt_md_ref y, const lvt_conv_shape *s, dnnl_primitive_attr_t attr,
+                          dnnl_primitive_desc_t *out) {
     dnnl_convolution_desc_t d;
     dnnl_primitive_desc_t forward;
     dnnl_status_t status = dnnl_dilated_convolution_forward_desc_init(
-        &d, dnnl_forward_training, algorithm, x, w, NULL, y, s->stride, s->dilation, s->before, s->after);
+        &d, dnnl_forward_training, algorithm, x, w, bias, y, s->stride, s->dilation, s->before, s->after);
     if (status == dnnl_success)
-        status = dnnl_primitive_desc_create(&forward, &d, c->attr, c->engine, NULL);
+        status = dnnl_primitive_desc_create(&forward, &d, attr, c->engine, NULL);
     if (status != dnnl_success || kind == LVT_OP_conv2d) {
         *out = status == dnnl_success ? forward : NULL;
         return status;
@@ -116,6 +126,10 @@ dnnl_status_t lvt_pd_conv(lvt_onednn *c, lvt_op kind, dnnl_alg_kind_t algorithm,
 }
 
 #endif
+
+dnnl_status_t lvt_post_add(dnnl_post_ops_t list, lvt_md_ref added) {
+    return dnnl_post_ops_append_binary(list, dnnl_binary_add, added);
+}
 
 /* ---- calls ------------------------------------------------------------------------------------------------
  */
@@ -332,13 +346,18 @@ void lvt_onednn_free(lvt_onednn *c) {
 
 lvt_status lvt_onednn_try(lvt_onednn *c, const lvt_kernel_request *r, lvt_kernel **out) {
     *out = NULL;
-    lvt_op op = (lvt_op)r->graph->nodes[r->node].op;
+    const lvt_node *node = &r->graph->nodes[r->node];
     lvt_onednn_kernel *k = calloc(1, sizeof *k);
     if (!k)
         return LVT_NOMEM;
     k->base = (lvt_kernel){.run = kernel_run, .free = kernel_free, .prepare = kernel_prepare};
     k->context = c;
-    dnnl_status_t status = op == LVT_OP_matmul ? lvt_onednn_matmul(k, r) : lvt_onednn_conv(k, r);
+    lvt_tail tail;
+    dnnl_status_t status = lvt_tail_find(c, node, &tail);
+    if (status == dnnl_success)
+        status = tail.form.product->op == LVT_OP_matmul ? lvt_onednn_matmul(k, r, &tail)
+                                                        : lvt_onednn_conv(k, r, &tail);
+    lvt_tail_free(&tail);
     if (status == dnnl_success) {
         k->base.scratch_bytes = k->scratch;
         k->base.kept_bytes = k->kept;

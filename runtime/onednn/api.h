@@ -7,6 +7,7 @@
 #define LVT_RUNTIME_ONEDNN_API_H
 
 #include "kernel.h"
+#include "ir/epilogue.h"
 
 #include <oneapi/dnnl/dnnl.h>
 
@@ -35,16 +36,23 @@ lvt_md lvt_md_strided(int rank, const int64_t *dims, dnnl_data_type_t type, cons
 lvt_md lvt_md_any(int rank, const int64_t *dims, dnnl_data_type_t type);
 void lvt_md_free(lvt_md md);
 
+/* Post-ops of an attribute: an activation; the addition of a tensor of that descriptor. */
+dnnl_status_t lvt_post_activation(dnnl_post_ops_t list, dnnl_alg_kind_t kind, float alpha);
+dnnl_status_t lvt_post_add(dnnl_post_ops_t list, lvt_md_ref added);
+
 /* Primitive descriptors; dnnl_unimplemented and dnnl_invalid_arguments mean "not these layouts". */
-dnnl_status_t lvt_pd_matmul(lvt_onednn *c, lvt_md_ref a, lvt_md_ref b, lvt_md_ref y,
-                            dnnl_primitive_desc_t *out);
+/* bias: NULL where there is none; attr: the context's, or one with post-ops. */
+dnnl_status_t lvt_pd_matmul(lvt_onednn *c, lvt_md_ref a, lvt_md_ref b, lvt_md_ref bias, lvt_md_ref y,
+                            dnnl_primitive_attr_t attr, dnnl_primitive_desc_t *out);
 typedef struct lvt_conv_shape {
     dnnl_dims_t stride, dilation, before, after; /* rows, columns; dilation counts from 0 as in oneDNN */
 } lvt_conv_shape;
 /* kind: LVT_OP_conv2d, _grad_input or _grad_weight; x, w, y are the descriptors of image, weights and result
- * whichever of them is computed. algorithm: dnnl_convolution_direct or _winograd. */
+ * whichever of them is computed; algorithm: dnnl_convolution_direct or _winograd; bias and attr as above, of
+ * gradients NULL and the context's. */
 dnnl_status_t lvt_pd_conv(lvt_onednn *c, lvt_op kind, dnnl_alg_kind_t algorithm, lvt_md_ref x, lvt_md_ref w,
-                          lvt_md_ref y, const lvt_conv_shape *s, dnnl_primitive_desc_t *out);
+                          lvt_md_ref bias, lvt_md_ref y, const lvt_conv_shape *s, dnnl_primitive_attr_t attr,
+                          dnnl_primitive_desc_t *out);
 
 /* ---- the kernel -------------------------------------------------------------------------------------------
  */
@@ -57,7 +65,7 @@ typedef struct lvt_at {
     size_t offset;  /* bytes */
 } lvt_at;
 
-enum { LVT_MAX_ARGS = 4, LVT_MAX_CALLS = 4, LVT_MAX_PREPARED = 2 };
+enum { LVT_MAX_ARGS = 5 + LVT_EPILOGUE_MOST, LVT_MAX_CALLS = 4, LVT_MAX_PREPARED = 2 };
 typedef struct lvt_call {
     dnnl_primitive_t primitive;
     dnnl_exec_arg_t args[LVT_MAX_ARGS];
@@ -104,8 +112,27 @@ bool lvt_at_steady(const lvt_kernel_request *r, lvt_at at);
 bool lvt_pd_is_reference(dnnl_primitive_desc_t pd);
 bool lvt_pd_is_winograd(dnnl_primitive_desc_t pd);
 
+/* ---- what a product does to its result before it leaves the registers (ir/epilogue.h) ---- */
+
+typedef struct lvt_tail {
+    lvt_epilogue form;
+    lvt_md bias; /* NULL: none */
+    dnnl_primitive_attr_t attr;
+    lvt_onednn *context;
+} lvt_tail;
+/* The node itself, or the product of a fused node, with nothing to do yet. dnnl_unimplemented: it is no
+ * epilogue. */
+dnnl_status_t lvt_tail_find(lvt_onednn *c, const lvt_node *node, lvt_tail *t);
+/* Makes bias and attr. added: descriptor of the operands that are added, as the primitive sees the result;
+ * bias_rank: dims of the bias's descriptor, all 1 but the one of the channels. */
+dnnl_status_t lvt_tail_make(lvt_tail *t, lvt_md_ref added, int bias_rank, int channel_dim, int64_t channels);
+/* Appends the arguments that the tail needs to n arguments (room for LVT_MAX_ARGS); returns how many there
+ * are then. */
+int lvt_tail_args(const lvt_tail *t, lvt_md_ref added, int n, int *arg, lvt_md_ref *md, lvt_at *at);
+void lvt_tail_free(lvt_tail *t);
+
 /* Fill an empty kernel for the node. */
-dnnl_status_t lvt_onednn_matmul(lvt_onednn_kernel *k, const lvt_kernel_request *r);
-dnnl_status_t lvt_onednn_conv(lvt_onednn_kernel *k, const lvt_kernel_request *r);
+dnnl_status_t lvt_onednn_matmul(lvt_onednn_kernel *k, const lvt_kernel_request *r, lvt_tail *t);
+dnnl_status_t lvt_onednn_conv(lvt_onednn_kernel *k, const lvt_kernel_request *r, lvt_tail *t);
 
 #endif

@@ -43,6 +43,7 @@ typedef struct conv {
     lvt_md plain[N_TENSORS];  /* as the session has them */
     lvt_md packed[N_TENSORS]; /* images: packed channels-last */
     lvt_md any[N_TENSORS];    /* the primitive's choice */
+    lvt_tail *tail;
 } conv;
 
 static void conv_free(conv *c) {
@@ -54,7 +55,7 @@ static void conv_free(conv *c) {
 }
 
 static dnnl_status_t conv_describe(conv *c, const lvt_kernel_request *r) {
-    const lvt_node *node = &r->graph->nodes[r->node];
+    const lvt_node *node = c->tail->form.product;
     c->op = (lvt_op)node->op;
     c->computed = c->op == LVT_OP_conv2d ? Y : c->op == LVT_OP_conv2d_grad_input ? X : W;
     /* operands: (x, w), (dy, w) or (dy, x) */
@@ -96,7 +97,9 @@ static dnnl_status_t conv_describe(conv *c, const lvt_kernel_request *r) {
     bool made = c->plain[W] && c->any[W];
     for (int i = X; i <= Y; i += Y - X)
         made = made && c->plain[i] && c->packed[i] && c->any[i];
-    return made ? dnnl_success : dnnl_invalid_arguments;
+    if (!made)
+        return dnnl_invalid_arguments;
+    return lvt_tail_make(c->tail, c->packed[Y], 1, 0, d[0]); /* results with a tail are packed */
 }
 
 /* The primitive, and which images it wants in another layout than they have. */
@@ -116,10 +119,10 @@ static lvt_md_ref chosen(const conv *c, dnnl_primitive_desc_t pd, int i) {
 /* The variant that was asked for; false where the library has no such primitive. */
 static bool find_variant(const conv *c, lvt_onednn *context, lvt_variant variant, form *f) {
     bool winograd = variant == LVT_VARIANT_WINOGRAD;
-    if (!winograd && variant != LVT_VARIANT_BLOCKED)
+    if ((!winograd && variant != LVT_VARIANT_BLOCKED) || c->tail->form.n)
         return false;
     if (lvt_pd_conv(context, c->op, winograd ? dnnl_convolution_winograd : dnnl_convolution_direct, c->any[X],
-                    c->any[W], c->any[Y], &c->shape, &f->pd) != dnnl_success)
+                    c->any[W], NULL, c->any[Y], &c->shape, context->attr, &f->pd) != dnnl_success)
         return false;
     if (lvt_pd_is_reference(f->pd) || (winograd && !lvt_pd_is_winograd(f->pd))) {
         dnnl_primitive_desc_destroy(f->pd);
@@ -134,11 +137,11 @@ static dnnl_status_t find_standard(const conv *c, lvt_onednn *context, form *f) 
     /* As they lie first: packed images are the usual case and then both descriptors are equal. */
     const lvt_md *images = c->plain;
     dnnl_status_t status = lvt_pd_conv(context, c->op, dnnl_convolution_direct, c->plain[X], c->any[W],
-                                       c->plain[Y], &c->shape, &f->pd);
+                                       c->tail->bias, c->plain[Y], &c->shape, c->tail->attr, &f->pd);
     if (status != dnnl_success || lvt_pd_is_reference(f->pd)) {
         dnnl_primitive_desc_t other = NULL;
         dnnl_status_t made = lvt_pd_conv(context, c->op, dnnl_convolution_direct, c->packed[X], c->any[W],
-                                         c->packed[Y], &c->shape, &other);
+                                         c->tail->bias, c->packed[Y], &c->shape, c->tail->attr, &other);
         if (made == dnnl_success) {
             if (status == dnnl_success)
                 dnnl_primitive_desc_destroy(f->pd);
@@ -155,8 +158,8 @@ static dnnl_status_t find_standard(const conv *c, lvt_onednn *context, form *f) 
     return dnnl_success;
 }
 
-dnnl_status_t lvt_onednn_conv(lvt_onednn_kernel *k, const lvt_kernel_request *r) {
-    conv c = {0};
+dnnl_status_t lvt_onednn_conv(lvt_onednn_kernel *k, const lvt_kernel_request *r, lvt_tail *t) {
+    conv c = {.tail = t};
     form f;
     dnnl_status_t status = conv_describe(&c, r);
     if (status == dnnl_success && find_variant(&c, k->context, r->variant, &f))
@@ -182,8 +185,18 @@ dnnl_status_t lvt_onednn_conv(lvt_onednn_kernel *k, const lvt_kernel_request *r)
         [W] = {DNNL_ARG_SRC, DNNL_ARG_DIFF_WEIGHTS, DNNL_ARG_DIFF_DST},
         [Y] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST},
     };
-    if (status == dnnl_success)
-        status = lvt_call_add(k, f.pd, 3, args[c.computed], f.used, at);
+    if (status == dnnl_success) {
+        int arg[LVT_MAX_ARGS];
+        lvt_md_ref md[LVT_MAX_ARGS];
+        lvt_at where[LVT_MAX_ARGS];
+        for (int i = 0; i < N_TENSORS; i++) {
+            arg[i] = args[c.computed][i];
+            md[i] = f.used[i];
+            where[i] = at[i];
+        }
+        int n = lvt_tail_args(t, c.packed[Y], N_TENSORS, arg, md, where);
+        status = lvt_call_add(k, f.pd, n, arg, md, where);
+    }
     if (status == dnnl_success && pack[c.computed])
         status =
             lvt_call_reorder(k, f.used[c.computed], at[c.computed], c.plain[c.computed], c.at[c.computed]);

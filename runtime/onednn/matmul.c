@@ -25,6 +25,7 @@ typedef struct product {
     int n_batch;
     int64_t batch[LVT_MAX_RANK];
     matrix x[N_MATRICES];
+    lvt_tail *tail;
 } product;
 
 static void drop_batch(product *p, int d) {
@@ -214,7 +215,8 @@ static dnnl_status_t form_make(lvt_onednn *c, const product *p, unsigned pack, b
             return dnnl_invalid_arguments;
         }
     }
-    dnnl_status_t status = lvt_pd_matmul(c, f->used[A], f->used[B], f->used[Y], &f->pd);
+    dnnl_status_t status =
+        lvt_pd_matmul(c, f->used[A], f->used[B], p->tail->bias, f->used[Y], p->tail->attr, &f->pd);
     if (status != dnnl_success) {
         f->pd = NULL;
         form_free(f);
@@ -319,13 +321,13 @@ static dnnl_status_t split(lvt_onednn_kernel *k, const product *whole, int threa
     return status;
 }
 
-dnnl_status_t lvt_onednn_matmul(lvt_onednn_kernel *k, const lvt_kernel_request *r) {
-    const lvt_node *node = &r->graph->nodes[r->node];
+dnnl_status_t lvt_onednn_matmul(lvt_onednn_kernel *k, const lvt_kernel_request *r, lvt_tail *t) {
+    const lvt_node *node = t->form.product;
     bool flip_a = lvt_attr_get(node, "transpose_a")->i, flip_b = lvt_attr_get(node, "transpose_b")->i;
     const lvt_type *a = &r->operands[0].type, *y = &r->results[0].type;
     if (a->rank < 2 || r->operands[1].type.rank < 2)
         return dnnl_unimplemented;
-    product p = {.m = y->dim[y->rank - 2], .n = y->dim[y->rank - 1], .n_batch = y->rank - 2};
+    product p = {.m = y->dim[y->rank - 2], .n = y->dim[y->rank - 1], .n_batch = y->rank - 2, .tail = t};
     p.k = a->dim[flip_a ? a->rank - 2 : a->rank - 1];
     for (int d = 0; d < p.n_batch; d++)
         p.batch[d] = y->dim[d];
@@ -341,8 +343,8 @@ dnnl_status_t lvt_onednn_matmul(lvt_onednn_kernel *k, const lvt_kernel_request *
         transpose(&p);
     tidy_strides(&p);
     dnnl_status_t status;
-    bool steady = lvt_at_steady(r, p.x[B].at), usual = splits(&p, r->threads) && !steady;
-    if (r->variant == LVT_VARIANT_SPLIT ? can_split(&p, r->threads)
+    bool steady = lvt_at_steady(r, p.x[B].at), usual = !t->form.n && splits(&p, r->threads) && !steady;
+    if (r->variant == LVT_VARIANT_SPLIT ? !t->form.n && can_split(&p, r->threads)
                                         : usual && r->variant == LVT_VARIANT_STANDARD) {
         status = split(k, &p, r->threads);
         if (status == dnnl_success)
@@ -355,12 +357,24 @@ dnnl_status_t lvt_onednn_matmul(lvt_onednn_kernel *k, const lvt_kernel_request *
     if (r->variant == LVT_VARIANT_WHOLE && usual)
         k->base.variant = LVT_VARIANT_WHOLE;
 
+    lvt_md added = NULL; /* what a tail adds lies as the result does, packed */
+    if (t->form.n) {
+        added = describe(&p, Y, true);
+        status = added ? lvt_tail_make(t, added, 2, 1, p.n) : dnnl_out_of_memory;
+        if (status != dnnl_success) {
+            lvt_md_free(added);
+            return status;
+        }
+    }
     form f;
     status = choose(k->context, &p, steady || r->variant == LVT_VARIANT_PACKED, &f);
-    if (status != dnnl_success)
+    if (status != dnnl_success) {
+        lvt_md_free(added);
         return status;
-    lvt_at at[N_MATRICES];
-    lvt_md_ref used[N_MATRICES] = {f.used[A], f.used[B], f.used[Y]};
+    }
+    lvt_at at[LVT_MAX_ARGS];
+    int arg[LVT_MAX_ARGS] = {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST};
+    lvt_md_ref used[LVT_MAX_ARGS] = {f.used[A], f.used[B], f.used[Y]};
     if (f.any) {
         used[B] = dnnl_primitive_desc_query_md(f.pd, dnnl_query_weights_md, 0);
         f.packed[B] = !dnnl_memory_desc_equal(used[B], f.strided[B]);
@@ -373,11 +387,13 @@ dnnl_status_t lvt_onednn_matmul(lvt_onednn_kernel *k, const lvt_kernel_request *
         if (f.packed[i])
             status = lvt_call_reorder(k, f.strided[i], p.x[i].at, used[i], at[i]);
     }
-    if (status == dnnl_success)
-        status =
-            lvt_call_add(k, f.pd, 3, (const int[]){DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST}, used, at);
+    if (status == dnnl_success) {
+        int n = lvt_tail_args(t, added, N_MATRICES, arg, used, at);
+        status = lvt_call_add(k, f.pd, n, arg, used, at);
+    }
     if (status == dnnl_success && f.packed[Y])
         status = lvt_call_reorder(k, used[Y], at[Y], f.strided[Y], p.x[Y].at);
     form_free(&f);
+    lvt_md_free(added);
     return status;
 }

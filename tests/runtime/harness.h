@@ -99,10 +99,12 @@ static inline void compare_results(const lvt_node *n, const lvt_view *views, con
 static inline void compare_variant(lvt_onednn *c, rng *r, const lvt_graph *g, lvt_node_id node,
                                    lvt_variant variant, bool packed, double relative) {
     const lvt_node *n = &g->nodes[node];
-    placed in[4], out;
-    lvt_tensor tensors[4], want;
-    lvt_view views[4];
-    void *operands[4];
+    enum { MOST = 8 };
+    placed in[MOST], out;
+    lvt_tensor tensors[MOST], want;
+    lvt_view views[MOST];
+    void *operands[MOST];
+    assert_true(n->n_operands <= MOST);
     for (int k = 0; k < n->n_operands; k++) {
         const lvt_type *t = lvt_value_type(g, n->operands[k]);
         in[k] = place_new(r, t, packed);
@@ -126,7 +128,7 @@ static inline void compare_variant(lvt_onednn *c, rng *r, const lvt_graph *g, lv
     /* once as at any step, once with the second operand steady: packed weights, made by prepare(). */
     float *got = malloc(lvt_type_bytes(ty)), *again = malloc(lvt_type_bytes(ty));
     for (int once = 0; once < 2; once++) {
-        const bool steady[4] = {false, once, once, once};
+        const bool steady[MOST] = {false, once, once, once};
         lvt_kernel_request request = {.graph = g,
                                       .node = node,
                                       .operands = views,
