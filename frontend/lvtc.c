@@ -3,6 +3,7 @@
  * Invariant: results that were asked for (IR, dumps, reports) go to standard output or the named file, words
  * about them to standard error; the exit code is 0, 1 (the model or the system), 2 (the command line) or 70
  * (a bug). May not know: how anything is compiled. */
+#include "frontend/help.h"
 #include "frontend/language/language.h"
 #include "frontend/onnx/export.h"
 #include "frontend/onnx/import.h"
@@ -70,6 +71,8 @@ enum {
     OPT_EXACT,
     OPT_TUNE,
     OPT_THREADS,
+    OPT_RANKS,
+    OPT_SPLIT,
     OPT_VERSION
 };
 
@@ -104,90 +107,9 @@ static const struct option long_options[] = {{"output", required_argument, NULL,
                                              {"exact", no_argument, NULL, OPT_EXACT},
                                              {"tune", no_argument, NULL, OPT_TUNE},
                                              {"threads", required_argument, NULL, OPT_THREADS},
+                                             {"ranks", required_argument, NULL, OPT_RANKS},
+                                             {"split", required_argument, NULL, OPT_SPLIT},
                                              {0}};
-
-static void help(void) {
-    fputs(
-        "Usage: lvtc MODEL.lvt [-o PROGRAM.lvtx] [options]\n"
-        "\n"
-        "Compiles a model file, with its loss and its update, into a program for lvt-run: every entry of "
-        "the\n"
-        "model becomes one planned graph.\n"
-        "\n"
-        "  lvtc models/lvt-s.lvt                      writes lvt-s.lvtx here\n"
-        "  lvtc models/lvt-s.lvt --set batch=64 --set classes=10 -o small.lvtx\n"
-        "  lvtc models/lvt-s.lvt --emit=ir            the graph as text, as the model says it\n"
-        "  lvtc models/lvt-s.lvt --explain            what was fused and why not more, which kernel runs "
-        "each step\n"
-        "\n"
-        "  -o, --output FILE     where to write; default: the model's name with .lvtx (program) or standard\n"
-        "                        output (IR); '-' is standard output\n"
-        "      --set NAME=VALUE  a setting of the model; the last of a name wins\n"
-        "      --models FOLDER   where imports are looked for that are not beside the importing file\n"
-        "      --emit=KIND       program (default), ir: IR text after --stop-after, by default before any "
-        "pass,\n"
-        "                        or onnx\n"
-        "\n"
-        "      --tune            measures, on this machine, the kernels that can run a step, and keeps the "
-        "choice in the\n"
-        "                        program; without it rules choose\n"
-        "      --threads N       with --tune: of the team that it measures with (all processors)\n"
-        "      --exact           no kernels with larger rounding errors than plain sums have: convolutions "
-        "without\n"
-        "                        Winograd\n"
-        "      --weights FILE    initial values from a safetensors file; they go to PROGRAM.safetensors\n"
-        "      --map FILE        lines `FROM = TO`, from names in --weights to the model's\n"
-        "\n"
-        "With --emit=onnx:\n"
-        "      --entry NAME      what is exported (default: predict). An entry that updates state becomes a "
-        "step:\n"
-        "                        state is input and, as NAME.next, output\n"
-        "      --training-info   predict, and beside it the entry (default: train) as training_info with "
-        "update\n"
-        "                        bindings\n"
-        "      --with-preprocessing  predict takes uint8 pictures and returns probabilities and labels; mean "
-        "and\n"
-        "                        deviation of the pictures are the checkpoint's, or\n"
-        "      --mean LIST, --deviation LIST  one number a channel of pixels in 0..1, such as "
-        "0.51,0.49,0.44\n"
-        "      --weights FILE    a checkpoint of lvt-run, or any safetensors file with the model's names\n"
-        "      --seed N          of the initial values that stand there without --weights (1)\n"
-        "      --opset N         13 to 21 (17)\n"
-        "      --fixed-batch     the batch is the model's setting; by default it may be any\n"
-        "      --external-data BYTES  tensors of this size and more go to a file beside the model\n"
-        "\n"
-        "With MODEL.onnx as input: --set NAME=SIZE gives sizes of symbolic dimensions, --entry names the "
-        "entry;\n"
-        "the values of weights go to PROGRAM.safetensors beside the program, where lvt-run finds them\n"
-        "      --freeze          weights are constants, not parameters\n"
-        "\n"
-        "What the compiler did, on standard output:\n"
-        "      --explain         fused or not and why, family of every step, with the line of the model "
-        "file\n"
-        "      --memory-report[=FILE]  the peak of every entry and the twenty largest values alive then; in\n"
-        "                        FILE.json all of it as data, in FILE.svg drawn over the steps\n"
-        "      --memory-budget=SIZE  states and working memory of every entry fit into SIZE bytes (300M, "
-        "1.5G):\n"
-        "                        values are computed again instead of kept, with the same results to the "
-        "bit;\n"
-        "                        an error where that is not enough\n"
-        "      --time-passes     milliseconds and nodes of every pass\n"
-        "\n"
-        "Working on the compiler:\n"
-        "      --passes          lists the passes in order, with what they do\n"
-        "      --stop-after=PASS  runs no pass after this one; prints the IR then\n"
-        "      --start-at=PASS   the input is IR text (.lvtir), as --dump-after prints it; begins with this "
-        "pass\n"
-        "      --dump-after=PASS  prints the IR after a pass, or after each with 'all'\n"
-        "      --verify-each     checks the IR after every pass\n"
-        "      --pass-limit=N    runs only the first N of the passes that merely improve, to find a faulty "
-        "one\n"
-        "  -h, --help, --version\n"
-        "\n"
-        "Exit codes: 0 done, 1 the model is wrong or the system refused, 2 wrong command line, 70 a bug in "
-        "lvtc.\n",
-        stdout);
-}
 
 /* The models folder beside the installed program, or that of the source tree, or NULL. The caller frees it.
  */
@@ -318,6 +240,17 @@ static lvt_status parse(command *c, int argc, char **argv, lvt_diag *diag, bool 
             if (!parse_size(optarg, &c->compile.memory_budget))
                 return usage(diag, "--memory-budget wants a size such as 300M or 1.5G, not '%s'", optarg);
             break;
+        case OPT_RANKS: {
+            char *end;
+            long n = strtol(optarg, &end, 10);
+            if (*end || end == optarg || n < 1 || n > LVT_MAX_RANKS)
+                return usage(diag, "--ranks wants a number of processes, not '%s'", optarg);
+            c->compile.ranks = (int)n;
+            break;
+        }
+        case OPT_SPLIT:
+            c->compile.split = optarg;
+            break;
         case OPT_LIMIT: {
             char *end;
             long n = strtol(optarg, &end, 10);
@@ -396,7 +329,7 @@ static lvt_status parse(command *c, int argc, char **argv, lvt_diag *diag, bool 
             *done = true;
             return LVT_OK;
         case 'h':
-            help();
+            lvt_lvtc_help(stdout);
             *done = true;
             return LVT_OK;
         default:
@@ -627,7 +560,14 @@ static lvt_status run(command *c, lvt_diag *diag) {
         lvt_module_free(m);
         return status;
     }
-    status = c->tune ? compile_tuned(c, m, &program, diag) : lvt_compile(m, &c->compile, &program, diag);
+    if (c->compile.ranks > 1) {
+        char text[16];
+        snprintf(text, sizeof text, "%d", c->compile.ranks);
+        if (!lvt_module_add_setting(m, "ranks", text))
+            status = lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    }
+    if (status == LVT_OK)
+        status = c->tune ? compile_tuned(c, m, &program, diag) : lvt_compile(m, &c->compile, &program, diag);
     status = status == LVT_OK ? c->report_status : status;
     if (status == LVT_OK && (ir || !program)) {
         if (ir || !c->compile.dump_after)
@@ -655,7 +595,8 @@ int main(int argc, char **argv) {
     command c = {.settings = calloc((size_t)argc + 1, sizeof *c.settings),
                  .opset = LVT_ONNX_DEFAULT_OPSET,
                  .external = -1,
-                 .seed = 1};
+                 .seed = 1,
+                 .compile.split = "x,y,xm,ym,zm,zm_mask" /* models/README.md, what the driver feeds */};
     bool done = false;
     if (!diag || !c.settings) {
         fputs("lvtc: out of memory\n", stderr);

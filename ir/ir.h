@@ -17,6 +17,7 @@
 
 typedef enum lvt_dtype { LVT_F32, LVT_BF16, LVT_F64, LVT_I32, LVT_U8, LVT_BOOL, LVT_N_DTYPES } lvt_dtype;
 enum { LVT_MAX_RANK = 6 };
+enum { LVT_MAX_RANKS = 4096 }; /* processes that may share a batch */
 #define LVT_MAX_DIM                                                                                          \
     ((int64_t)1 << 31) /* a dimension is 1..LVT_MAX_DIM, a tensor has at most LVT_MAX_DIM elements */
 

@@ -16,6 +16,7 @@ typedef enum lvt_family {
     LVT_FAMILY_NONE, /* no work: input, state, constant, views */
     LVT_FAMILY_ONEDNN,
     LVT_FAMILY_JIT,
+    LVT_FAMILY_COLLECTIVE, /* what several processes do together */
     LVT_FAMILY_INTERP, /* the reference interpreter: slow, always possible */
     LVT_N_FAMILIES
 } lvt_family;

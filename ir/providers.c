@@ -15,6 +15,7 @@ const char *lvt_family_name(lvt_family f) {
     static const char *const names[] = {[LVT_FAMILY_NONE] = "none",
                                         [LVT_FAMILY_ONEDNN] = "onednn",
                                         [LVT_FAMILY_JIT] = "jit",
+                                        [LVT_FAMILY_COLLECTIVE] = "collective",
                                         [LVT_FAMILY_INTERP] = "interp"};
     return (unsigned)f < LVT_N_FAMILIES ? names[f] : "?";
 }
@@ -45,6 +46,10 @@ static const char *lvt_accept_number(const lvt_graph *g, const lvt_node *n) {
     uint8_t dtype = g->values[n->operands[0]].type.dtype;
     return dtype == LVT_F32 || dtype == LVT_F64 || dtype == LVT_I32 ? NULL
                                                                     : "only f32, f64 and i32 have code";
+}
+
+static const char *lvt_accept_float(const lvt_graph *g, const lvt_node *n) {
+    return every_float(g, n) ? NULL : "processes exchange f32 only";
 }
 
 static const char *lvt_accept_matmul(const lvt_graph *g, const lvt_node *n) {

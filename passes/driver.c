@@ -63,6 +63,8 @@ static lvt_status run_entry(driver *d, const lvt_pass_info *info, uint32_t entry
                     .memory = o->memory_report ? &d->memory : NULL,
                     .memory_form = o->memory_report,
                     .memory_budget = o->memory_budget,
+                    .ranks = o->ranks > 1 ? o->ranks : 1,
+                    .split = o->split,
                     .plan = &d->plans[entry],
                     .exact = o->exact,
                     .measure = o->measure,

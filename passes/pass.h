@@ -51,6 +51,8 @@ typedef struct lvt_pass {
     lvt_text *explain; /* where passes say what they did and why not more; NULL: nobody listens */
     lvt_text *memory;  /* the memory report of pass plan, of all entries; NULL: nobody listens */
     lvt_memory_form memory_form;
+    int ranks;         /* processes that share a batch, as the options say; 1: no sharing */
+    const char *split; /* names of the inputs that are divided among them, with commas between */
     lvt_plan *plan;    /* of this entry: layout fills strides, assign families, schedule steps, plan places */
     bool exact;        /* no variants with larger rounding errors */
     uint64_t memory_budget;            /* bytes an entry may take, with all states; 0: any */
@@ -69,6 +71,7 @@ lvt_graph *lvt_pass_cse(lvt_pass *ctx, const lvt_graph *in);
 lvt_graph *lvt_pass_dce(lvt_pass *ctx, const lvt_graph *in);
 lvt_graph *lvt_pass_fuse_attention(lvt_pass *ctx, const lvt_graph *in);
 lvt_graph *lvt_pass_decompose(lvt_pass *ctx, const lvt_graph *in);
+lvt_graph *lvt_pass_shard(lvt_pass *ctx, const lvt_graph *in);
 lvt_graph *lvt_pass_fold_norm(lvt_pass *ctx, const lvt_graph *in);
 lvt_graph *lvt_pass_fuse_linear(lvt_pass *ctx, const lvt_graph *in);
 lvt_graph *lvt_pass_unify_shapes(lvt_pass *ctx, const lvt_graph *in);
@@ -111,6 +114,8 @@ typedef struct lvt_compile_options {
     int pass_limit;    /* > 0: of the passes that only improve (fold, simplify, cse, fuse-pointwise) run the
                           first so many, counted over all entries: for finding the pass that breaks something. 0:
                           no limit */
+    int ranks;         /* > 1: training entries become the part of one of so many processes, see shard.c */
+    const char *split; /* the inputs that are divided then, along their first dim: "x,y" */
     void (*report)(void *user, lvt_report kind, const char *title, const char *text);
     void *user;
 } lvt_compile_options;

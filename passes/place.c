@@ -119,6 +119,7 @@ bool lvt_reads_strides(const lvt_graph *g, lvt_node_id n, uint32_t k, const int6
     int64_t dense[LVT_MAX_RANK];
     lvt_strides_dense(t, dense);
     switch (node->op) {
+    case LVT_OP_all_reduce:
     case LVT_OP_conv2d:
     case LVT_OP_conv2d_grad_input:
     case LVT_OP_conv2d_grad_weight:

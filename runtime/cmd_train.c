@@ -7,6 +7,7 @@
 #endif
 #include "cmd.h"
 #include "cmd_checkpoint.h"
+#include "cmd_ranks.h"
 #include "cmd_settings.h"
 #include "continual/metrics.h"
 #include "continual/page.h"
@@ -32,6 +33,7 @@ typedef struct console {
     const char *folder;
     const lvt_model *model;
     int signals, tasks, epochs;
+    const lvt_collective *with; /* other processes; NULL: none */
     bool terminal, quiet, line_open, stopped;
     double last_line;
 } console;
@@ -41,7 +43,11 @@ static bool stop_asked(void *user) {
     struct signalfd_siginfo info;
     if (c->signals >= 0 && read(c->signals, &info, sizeof info) == (ssize_t)sizeof info)
         c->stopped = true;
-    return c->stopped;
+    float stopped =
+        c->stopped; /* all stop after the same step, or those that go on would wait for the others */
+    if (c->with)
+        c->with->all_reduce(c->with->user, LVT_REDUCE_MAX, &stopped, 1);
+    return c->stopped = stopped > 0;
 }
 
 static void close_line(console *c) {
@@ -225,6 +231,7 @@ typedef struct work { /* everything a run holds, freed in one place */
     cJSON *tree;
     lvt_dataset *data;
     lvt_model model;
+    lvt_ranks ranks;
     lvt_trainer trainer;
     console console;
 } work;
@@ -245,14 +252,19 @@ static lvt_status prepare(work *w, const char *program, bool resume, lvt_diag *d
     if (status == LVT_OK)
         status = lvt_model_open(&w->model, program, &how, s->seed, true, diag);
     if (status == LVT_OK)
+        status = lvt_model_connect(&w->model, w->ranks.all.ranks ? &w->ranks.all : NULL, diag);
+    if (status == LVT_OK)
         status = lvt_dataset_open(s->data, &options, &w->data, diag);
     if (status != LVT_OK)
         return status;
     if (w->data->domains && w->settings.tasks == defaults.tasks) /* not said: what the data have */
         w->settings.tasks = w->data->domains;
-    lvt_events events = {&w->console, stop_asked, show_progress, show_phase, show_task};
+    bool follower = w->ranks.all.rank > 0;
+    w->console.with = w->model.with;
+    lvt_events events = {&w->console, stop_asked, show_progress, show_phase, follower ? NULL : show_task};
     w->console.model = &w->model;
     status = lvt_trainer_init(&w->trainer, s, &w->model, w->data, w->run.folder, &events, diag);
+    w->trainer.follower = follower;
     if (status == LVT_OK && resume)
         status = lvt_checkpoint_resume(&w->trainer, diag);
     if (status == LVT_OK) {
@@ -262,12 +274,21 @@ static lvt_status prepare(work *w, const char *program, bool resume, lvt_diag *d
     return status;
 }
 
+/* The first of several processes has the folder; the others only read what is there to resume. */
+static lvt_status open_run(work *w, const char *folder, bool resume, lvt_diag *diag) {
+    if (w->ranks.all.rank == 0)
+        return lvt_run_open(&w->run, folder, resume, diag);
+    w->console.quiet = true;
+    w->run.folder = strdup(folder);
+    return w->run.folder ? LVT_OK : lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+}
+
 static lvt_status train(work *w, const char *program, const char *folder, bool resume, lvt_diag *diag) {
     uint64_t hash = 0;
     lvt_status status = LVT_OK;
     if (resume) {
         lvt_settings given = w->settings;
-        status = lvt_run_open(&w->run, folder, true, diag);
+        status = open_run(w, folder, true, diag);
         if (status == LVT_OK)
             status = lvt_run_read_settings(&w->run, &w->settings, &hash, &w->tree, diag);
         if (status == LVT_OK)
@@ -276,7 +297,7 @@ static lvt_status train(work *w, const char *program, const char *folder, bool r
         status = lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE, "--data is missing");
         lvt_note(diag, LVT_NOWHERE, "the kinds are\n%s", lvt_dataset_help());
     } else {
-        status = lvt_run_open(&w->run, folder, false, diag);
+        status = open_run(w, folder, false, diag);
     }
     if (status == LVT_OK)
         status = prepare(w, program, resume, diag);
@@ -289,9 +310,9 @@ static lvt_status train(work *w, const char *program, const char *folder, bool r
                          "%s was started with another program than %s; resuming needs the very same", folder,
                          program);
     w->settings.method = t->method->name; /* what it was compiled with, when it was not said */
-    if (!resume)
+    if (!resume && !t->follower)
         status = lvt_run_write_settings(&w->run, &w->settings, p->module->name, p->hash, diag);
-    if (status == LVT_OK)
+    if (status == LVT_OK && !t->follower)
         status = open_metrics(t, diag);
     if (status != LVT_OK)
         return status;
@@ -310,6 +331,8 @@ static lvt_status train(work *w, const char *program, const char *folder, bool r
     double began = lvt_clock();
     status = lvt_trainer_run(t, diag);
     close_line(c);
+    if (t->follower)
+        return status;
     if (t->at.task > 0 && (status == LVT_OK || status == LVT_INTERRUPT)) {
         lvt_status written = write_reports(t, diag);
         status = status == LVT_OK ? written : status;
@@ -377,7 +400,11 @@ lvt_status lvt_cmd_train(int argc, char **argv, lvt_diag *diag) {
     pthread_sigmask(SIG_BLOCK, &set, &before);
     w.console.signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 
-    status = train(&w, arguments.values[0], folder, resume, diag);
+    status = lvt_ranks_open(&w.ranks, diag);
+    if (status == LVT_OK)
+        status = train(&w, arguments.values[0], folder, resume, diag);
+    if (status == LVT_OK || status == LVT_INTERRUPT)
+        lvt_ranks_close(&w.ranks);
 
     lvt_trainer_free(&w.trainer);
     lvt_model_close(&w.model);

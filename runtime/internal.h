@@ -64,6 +64,7 @@ struct lvt_session {
     lvt_onednn *onednn;
     int threads;
     bool profile;
+    const lvt_collective *collective; /* NULL: nobody else takes part */
     lvt_session_entry *entries;
     uint32_t n_entries;
     void **states;   /* one a state of the module */

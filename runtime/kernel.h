@@ -65,6 +65,10 @@ lvt_jit_counts lvt_jit_last(const lvt_jit *j);
 /* interp.c: any node, through the interpreter. */
 lvt_status lvt_interp_make(const lvt_kernel_request *r, lvt_kernel **out);
 
+/* collective.c. with: where the session's connection is at run time. */
+struct lvt_collective;
+lvt_status lvt_collective_make(const struct lvt_collective *const *with, const lvt_kernel_request *r, lvt_kernel **out);
+
 /* Runs body(user, chunk) for every chunk in 0..n on the team, each chunk once; which thread runs which is fixed by (n, threads). */
 void lvt_parallel(int threads, int64_t n, void (*body)(void *user, int64_t chunk, int thread), void *user);
 

@@ -97,6 +97,20 @@ lvt_status lvt_tuner_measure(lvt_tuner *t, const lvt_plan *plan, uint32_t step, 
 /* Whether this machine's library runs a step of family onednn in the variant that the plan says, and not in the standard one. */
 lvt_status lvt_tuner_has(lvt_tuner *t, const lvt_plan *plan, uint32_t step, bool *has, lvt_diag *diag);
 
+/* ---- several processes ------------------------------------------------------------------------------------ */
+
+/* How a program that `lvtc --ranks` made for several processes meets the others. */
+typedef enum lvt_reduce { LVT_REDUCE_SUM, LVT_REDUCE_MEAN, LVT_REDUCE_MAX } lvt_reduce;
+typedef struct lvt_collective {
+    int ranks, rank; /* how many processes, which of them this is, from 0 */
+    /* Puts the sum, mean or max over all processes in place of the n values, the same bits in each. */
+    void (*all_reduce)(void *user, lvt_reduce reduce, float *data, int64_t n);
+    void *user;
+} lvt_collective;
+/* From now on the session's all_reduce steps use it; it must outlive the session. NULL: the others are taken to have the
+ * same values. Every process then makes the same runs in the same order. */
+void lvt_session_connect(lvt_session *s, const lvt_collective *with);
+
 /* ---- profiles --------------------------------------------------------------------------------------------- */
 typedef struct lvt_step_time {
     double seconds; /* total over runs */

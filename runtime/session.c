@@ -244,6 +244,10 @@ static lvt_status collect_requests(lvt_session *s, lvt_session_entry *e, lvt_are
             requests *list = family == LVT_FAMILY_JIT ? &all->jit : &all->onednn;
             list->list[list->n] = r;
             list->slots[list->n++] = &e->kernels[i];
+        } else if (n->op == LVT_OP_all_reduce && family != LVT_FAMILY_NONE) {
+            lvt_status status = lvt_collective_make(&s->collective, &r, &e->kernels[i]);
+            if (status != LVT_OK)
+                return status;
         } else {
             lvt_status status = lvt_interp_make(&r, &e->kernels[i]);
             if (status != LVT_OK)

@@ -264,6 +264,8 @@ lvt_status lvt_checkpoint_info_read(const lvt_safetensors *file, const char *pat
  */
 
 lvt_status lvt_checkpoint_save(lvt_trainer *t, bool boundary, lvt_diag *diag) {
+    if (t->follower)
+        return LVT_OK;
     const lvt_module *module = lvt_model_module(t->model);
     lvt_stored_tensor *tensors = calloc((size_t)module->n_states + N_OWN, sizeof *tensors);
     char *metadata = make_metadata(t), *path = NULL;

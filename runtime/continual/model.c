@@ -77,16 +77,20 @@ static lvt_status bind_scalar(lvt_model *m, lvt_bound_entry *b, const lvt_graph 
     return LVT_OK;
 }
 
-static lvt_status bind_tensor(const lvt_graph *g, int i, int kind, int64_t sizes[N_DIMS], lvt_diag *diag) {
+/* ranks: processes that have a share of the images each. */
+static lvt_status bind_tensor(const lvt_graph *g, int i, int kind, int ranks, int64_t sizes[N_DIMS],
+                              lvt_diag *diag) {
     const lvt_input *in = &g->inputs[i];
     const lvt_type *t = lvt_value_type(g, in->value);
     if (t->dtype != inputs[kind].dtype || t->rank != inputs[kind].rank)
         return refuse(g, in, "has another type than models/README.md says", diag);
     for (int k = 0; k < t->rank; k++) {
         int64_t *size = &sizes[inputs[kind].dims[k]];
-        if (*size && *size != t->dim[k])
+        bool images = inputs[kind].dims[k] == N || inputs[kind].dims[k] == M;
+        int64_t all = t->dim[k] * (images ? ranks : 1);
+        if (*size && *size != all)
             return refuse(g, in, "has sizes that do not go with the other inputs", diag);
-        *size = t->dim[k];
+        *size = all;
     }
     return LVT_OK;
 }
@@ -109,7 +113,8 @@ static lvt_status bind_entry(lvt_model *m, int kind, const lvt_graph *g, int64_t
         } else if (!(entries[kind].allowed >> k & 1)) {
             status = refuse(g, &g->inputs[i], "is not given to this entry", diag);
         } else {
-            status = bind_tensor(g, i, k, sizes, diag);
+            bool shared = kind == LVT_ENTRY_TRAIN_NEW || kind == LVT_ENTRY_TRAIN;
+            status = bind_tensor(g, i, k, shared ? m->ranks : 1, sizes, diag);
             b->kind[i] = (uint8_t)k;
             found |= 1u << k;
         }
@@ -172,6 +177,12 @@ const float *lvt_model_features(const lvt_model *m) {
 static lvt_status bind(lvt_model *m, lvt_diag *diag) {
     const lvt_module *module = lvt_model_module(m);
     int64_t sizes[N_DIMS] = {[TWO] = 2};
+    m->ranks = 1;
+    for (uint32_t i = 0; i < module->n_settings; i++) {
+        if (!strcmp(module->settings[i].name, "ranks"))
+            m->ranks = atoi(module->settings[i].value);
+        m->ranks = m->ranks < 1 || m->ranks > LVT_MAX_RANKS ? 1 : m->ranks;
+    }
     for (int e = 0; e < LVT_N_ENTRIES; e++)
         m->entries[e].index = lvt_entry_find(m->program, entries[e].name);
     for (int e = 0; e < LVT_N_ENTRIES; e++) {
@@ -280,6 +291,28 @@ lvt_status lvt_model_set(lvt_model *m, const char *text, lvt_diag *diag) {
     return LVT_OK;
 }
 
+static size_t share_bytes(const lvt_model *m, const lvt_bound_entry *b, int input) {
+    const lvt_graph *g = lvt_model_module(m)->entries[b->index];
+    return lvt_type_bytes(lvt_value_type(g, g->inputs[input].value));
+}
+
+lvt_status lvt_model_connect(lvt_model *m, const lvt_collective *with, lvt_diag *diag) {
+    lvt_status status = LVT_OK;
+    int ranks = with ? with->ranks : 1;
+    if (ranks != m->ranks) {
+        status =
+            lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "the program was made for %d process%s, not for %d",
+                      m->ranks, m->ranks == 1 ? "" : "es", ranks);
+        lvt_note(diag, LVT_NOWHERE,
+                 "compile it with `lvtc --ranks=%d`, or start it by `mpirun -n %d lvt-run train ...`", ranks,
+                 m->ranks);
+        return status;
+    }
+    m->with = ranks > 1 ? with : NULL;
+    lvt_session_connect(m->session, m->with);
+    return status;
+}
+
 lvt_status lvt_model_run(lvt_model *m, lvt_entry_kind entry, const void *const tensors[LVT_N_INPUTS],
                          lvt_diag *diag) {
     const lvt_bound_entry *b = &m->entries[entry];
@@ -287,6 +320,10 @@ lvt_status lvt_model_run(lvt_model *m, lvt_entry_kind entry, const void *const t
     for (int i = 0; i < b->n_inputs; i++) {
         const lvt_scalar *s = &m->scalars[b->scalar[i]];
         values[i] = b->kind[i] < LVT_N_INPUTS ? tensors[b->kind[i]] : s->given ? &s->value : NULL;
+        if (m->with && (entry == LVT_ENTRY_TRAIN || entry == LVT_ENTRY_TRAIN_NEW) &&
+            b->kind[i] < LVT_N_INPUTS &&
+            (inputs[b->kind[i]].dims[0] == N || inputs[b->kind[i]].dims[0] == M)) /* this process's share */
+            values[i] = (const char *)values[i] + (size_t)m->with->rank * share_bytes(m, b, i);
     }
     return lvt_session_run(m->session, b->index, values, diag);
 }

@@ -62,8 +62,11 @@ typedef struct lvt_model {
     int n_scalars;
     int height, width, channels, classes;
     int batch, memory_batch, predict_batch;
-    int n_features;     /* of predict's output features; 0: it has none */
-    const char *method; /* the program's setting of that name; NULL: it has none */
+    int n_features; /* of predict's output features; 0: it has none */
+    int ranks; /* processes that the training entries share a batch with: batch and memory_batch are all their
+                  images */
+    const lvt_collective *with; /* NULL: alone */
+    const char *method;         /* the program's setting of that name; NULL: it has none */
 } lvt_model;
 
 /* Opens the program and binds its entries; the session has the initial values of `seed`. trains: it will run
@@ -75,6 +78,10 @@ lvt_status lvt_model_open(lvt_model *m, const char *path, const lvt_program_opti
 void lvt_model_close(lvt_model *m);
 /* Does the model take these images and have these classes? LVT_USER if not. */
 lvt_status lvt_model_fits(const lvt_model *m, const lvt_dataset *d, lvt_diag *diag);
+/* Trains with these processes (NULL: alone) from now on; every one of them gives whole batches to
+ * lvt_model_run, which takes its share. LVT_USER when the program is for another number of them. `with` must
+ * outlive the model. */
+lvt_status lvt_model_connect(lvt_model *m, const lvt_collective *with, lvt_diag *diag);
 int lvt_model_scalar(const lvt_model *m, const char *name); /* -1: no entry has it */
 /* "NAME=VALUE"; LVT_USAGE with the nearest name. */
 lvt_status lvt_model_set(lvt_model *m, const char *text, lvt_diag *diag);

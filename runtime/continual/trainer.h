@@ -57,6 +57,7 @@ struct lvt_trainer {
     lvt_position at;
     lvt_events events;
     const char *folder;     /* of the run */
+    bool follower;          /* another process with the same state writes the files */
     FILE *metrics;          /* metrics.jsonl */
     uint64_t metrics_bytes; /* written so far: resume cuts the file there */
     double seconds;         /* of earlier processes and this one, up to the last record */

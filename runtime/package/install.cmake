@@ -18,6 +18,9 @@ set_target_properties(lvt-run PROPERTIES INSTALL_RPATH $ORIGIN/${library_from_pr
 install(TARGETS lvt EXPORT lvt-targets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(TARGETS lvt_codegen LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} NAMELINK_SKIP)
 install(TARGETS lvtc lvt-run RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+if(TARGET lvt-mpi)
+  install(TARGETS lvt-mpi LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/lvt)
+endif()
 install(FILES runtime/lvt.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/lvt)
 install(FILES ir/arena.h ir/build.h ir/diag.h ir/interp.h ir/ir.h ir/op.h ir/ops.def ir/program.h ir/text.h
         DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/lvt/ir)
