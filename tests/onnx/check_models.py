@@ -111,7 +111,7 @@ def step_inputs(model, train, steps, weights, program):
     run(f"{BUILD}/lvt-run", "step", program, "--entry", "predict", "--inputs", "memory.in", "--weights", weights,
         "--save-outputs", "memory.out")
     return {"x": x[:steps], "y": y[:steps], "xm": x[steps:], "ym": y[steps:], "zm": lvtonnx.read("memory.out")["logits"],
-            "zm_mask": np.ones((32, 100), np.float32), "mask": np.ones(100, np.float32), "gamma": np.float32(1e-5) * np.ones(())}
+            "zm_mask": np.ones((32, 100), np.float32), "mask": np.ones(100, np.float32), "gamma": np.array(1e-5, np.float32)}
 
 
 def compare_steps(name, path, feeds, steps, tolerance):
