@@ -2,13 +2,18 @@
  * to load and a start that finds all its code in the cache needs none of them.
  *
  * Invariant: the module is of this very release, else it is refused. May not know: LLVM. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* dladdr */
+#endif
 #include "codegen.h"
 #include "runtime/lvt.h"
 
 #include <dlfcn.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static char *say(const char *format, const char *what) {
     int n = snprintf(NULL, 0, format, what);
@@ -18,11 +23,29 @@ static char *say(const char *format, const char *what) {
     return s;
 }
 
+/* The module beside the file this code is in, liblvt or a program; else where that file's search path says,
+ * which whoever stands between us and dlopen, such as a sanitizer, does not see. */
+static void *load(void) {
+    char path[PATH_MAX + sizeof LVT_CODEGEN_MODULE];
+    Dl_info self;
+    ssize_t n = 0;
+    if (dladdr(LVT_CODEGEN_SYMBOL, &self) && self.dli_fname && *self.dli_fname == '/')
+        n = snprintf(path, PATH_MAX, "%s", self.dli_fname);
+    else
+        n = readlink("/proc/self/exe", path, PATH_MAX - 1);
+    if (n > 0 && n < PATH_MAX) {
+        path[n] = 0;
+        strcpy(strrchr(path, '/') + 1, LVT_CODEGEN_MODULE);
+        if (!access(path, R_OK))
+            return dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    }
+    return dlopen(LVT_CODEGEN_MODULE, RTLD_NOW | RTLD_LOCAL);
+}
+
 lvt_status lvt_codegen_open(void **module, const lvt_codegen **codegen, char **why) {
     *codegen = NULL;
     *why = NULL;
-    /* Beside liblvt, or where the program's own search path says. */
-    *module = dlopen(LVT_CODEGEN_MODULE, RTLD_NOW | RTLD_LOCAL);
+    *module = load();
     if (!*module) {
         const char *reason = dlerror();
         *why = say("it is a part of lvt's installation and cannot be loaded: %s", reason ? reason : "?");
