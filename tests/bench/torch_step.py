@@ -4,6 +4,7 @@
 compare runs it, with a tuned allocator. --export writes the network for onnxruntime instead (onnx_step.py times it).
 """
 import argparse
+import inspect
 import json
 import os
 import sys
@@ -65,7 +66,9 @@ else:
 network = network.to(memory_format=LAYOUT)
 if arguments.export:
     names = dict(input_names=["x"], output_names=["injection", "accumulation"])
-    torch.onnx.export(network.eval(), (images(2),), arguments.export, opset_version=14,
+    # The exporter that needs nothing else installed; newer versions ask for it by name.
+    plain = {"dynamo": False} if "dynamo" in inspect.signature(torch.onnx.export).parameters else {}
+    torch.onnx.export(network.eval(), (images(2),), arguments.export, opset_version=14, **plain,
                       dynamic_axes={n: {0: "batch"} for n in ("x", "injection", "accumulation")}, **names)
     raise SystemExit
 
