@@ -137,3 +137,33 @@ lvt_status lvt_file_write(const char *path, const void *bytes, size_t size, lvt_
            f.stream); /* a short write leaves the stream's error flag, which the end looks at */
     return lvt_atomic_end(&f, LVT_OK, diag);
 }
+
+/* ---- pieces of open files ---- */
+
+enum { MOST = 1 << 30 }; /* bytes a call: Linux does no more than 2 GiB at once */
+
+bool lvt_fd_write(int fd, const void *bytes, size_t n) {
+    for (const char *p = bytes; n;) {
+        ssize_t done = write(fd, p, n > MOST ? MOST : n);
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done <= 0)
+            return false;
+        p += done;
+        n -= (size_t)done;
+    }
+    return true;
+}
+
+bool lvt_fd_read(int fd, void *bytes, size_t n) {
+    for (char *p = bytes; n;) {
+        ssize_t done = read(fd, p, n > MOST ? MOST : n);
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done <= 0)
+            return false;
+        p += done;
+        n -= (size_t)done;
+    }
+    return true;
+}

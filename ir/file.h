@@ -1,4 +1,4 @@
-/* Whole files: read at once, written atomically.
+/* Whole files: read at once, written atomically; whole pieces of open ones.
  *
  * Invariants: a file written here is either the old one or the new one, complete and on the disk, never a
  * part; every message names the path and the system's reason. May not know: formats. */
@@ -12,6 +12,11 @@
 /* Reads a regular file. *bytes is malloc'ed (one extra byte, 0, after the end) and belongs to the caller;
  * NULL on error. Errors: LVT_IO (with the reason), LVT_NOMEM. */
 lvt_status lvt_file_read(const char *path, uint8_t **bytes, size_t *size, lvt_diag *diag);
+
+/* All n bytes to or from an open file or pipe, however many calls that takes. False: an error (errno says
+ * which) or, for reading, the end came first. */
+bool lvt_fd_write(int fd, const void *bytes, size_t n);
+bool lvt_fd_read(int fd, void *bytes, size_t n);
 
 /* "DIR/NAME", malloc'ed; NULL when out of memory. */
 char *lvt_path_join(const char *dir, const char *name);

@@ -4,6 +4,7 @@
  * full or the power fails; nothing else is left behind unless the process is killed. May not know: what the
  * bytes mean. */
 #include "program_file.h"
+#include "file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -36,19 +37,6 @@ static int open_temporary(const char *path, char **name) {
     return -1;
 }
 
-static bool write_all(int fd, const unsigned char *bytes, size_t n) {
-    while (n) {
-        ssize_t done = write(fd, bytes, n > 1 << 30 ? 1 << 30 : n);
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done <= 0)
-            return false;
-        bytes += done;
-        n -= (size_t)done;
-    }
-    return true;
-}
-
 /* Makes the new name last; a file system that cannot sync folders has done what it can. */
 static void sync_folder(const char *path) {
     const char *slash = strrchr(path, '/');
@@ -63,7 +51,7 @@ static void sync_folder(const char *path) {
 
 /* Writes and closes; false with errno set. */
 static bool fill(int fd, const unsigned char *bytes, size_t length, bool sync) {
-    bool ok = write_all(fd, bytes, length) && (!sync || fsync(fd) == 0);
+    bool ok = lvt_fd_write(fd, bytes, length) && (!sync || fsync(fd) == 0);
     int why = errno;
     if (close(fd) != 0 && ok)
         return false;

@@ -7,6 +7,7 @@
  * kernel is. */
 #define _GNU_SOURCE /* pipe2 */
 #include "codegen.h"
+#include "ir/file.h"
 #include "runtime/internal.h"
 
 #include <errno.h>
@@ -39,37 +40,11 @@ typedef struct message {
 } message;
 enum { WHOLE = UINT32_MAX };
 
-static bool write_all(int fd, const void *data, size_t n) {
-    for (const char *p = data; n;) {
-        ssize_t k = write(fd, p, n);
-        if (k < 0 && errno == EINTR)
-            continue;
-        if (k <= 0)
-            return false;
-        p += k;
-        n -= (size_t)k;
-    }
-    return true;
-}
-
-static bool read_all(int fd, void *data, size_t n) {
-    for (char *p = data; n;) {
-        ssize_t k = read(fd, p, n);
-        if (k < 0 && errno == EINTR)
-            continue;
-        if (k <= 0)
-            return false;
-        p += k;
-        n -= (size_t)k;
-    }
-    return true;
-}
-
 static void send(work *w, uint32_t index, lvt_status status, const void *data, size_t size) {
     message m = {index, (int32_t)status, size};
     pthread_mutex_lock(&w->lock);
-    if (write_all(w->pipe, &m, sizeof m))
-        (void)write_all(w->pipe, data, size); /* a reader that is gone misses nothing */
+    if (lvt_fd_write(w->pipe, &m, sizeof m))
+        (void)lvt_fd_write(w->pipe, data, size); /* a reader that is gone misses nothing */
     pthread_mutex_unlock(&w->lock);
 }
 
@@ -127,10 +102,10 @@ static void child(work *w, int threads) {
 static bool receive(work *w, int fd, lvt_status *whole, char **why) {
     message m;
     size_t left = w->n;
-    while (left && read_all(fd, &m, sizeof m)) {
+    while (left && lvt_fd_read(fd, &m, sizeof m)) {
         lvt_build_item *b = m.index < w->n ? &w->list[w->compile[m.index]] : NULL;
         char *data = m.size <= LVT_IMAGE_MOST ? malloc(m.size + 1) : NULL;
-        if (!data || !read_all(fd, data, m.size)) {
+        if (!data || !lvt_fd_read(fd, data, m.size)) {
             free(data);
             return false;
         }
@@ -173,8 +148,8 @@ static bool compile_apart(work *w, int threads, lvt_status *status, char **why) 
     return pid > 0;
 }
 
-lvt_status lvt_build_images(const lvt_machine *m, lvt_cache *cache, int threads, bool apart, lvt_build_item *list,
-                            size_t n, const uint32_t *compile, char **why) {
+lvt_status lvt_build_images(const lvt_machine *m, lvt_cache *cache, int threads, bool apart,
+                            lvt_build_item *list, size_t n, const uint32_t *compile, char **why) {
     *why = NULL;
     work w = {.machine = m, .cache = cache, .list = list, .n = n, .compile = compile, .pipe = -1};
     threads = threads > (int64_t)n ? (int)n : threads;

@@ -9,6 +9,7 @@
  * May not know: LLVM, what a kernel is. */
 #define _GNU_SOURCE /* O_CLOEXEC, mkostemp */
 #include "jit.h"
+#include "ir/file.h"
 #include "runtime/lvt.h"
 
 #include <dirent.h>
@@ -120,32 +121,6 @@ void lvt_cache_name(const lvt_cache *c, const char *key, char name[LVT_CACHE_NAM
     snprintf(name, LVT_CACHE_NAME, "%016llx%016llx", (unsigned long long)a, (unsigned long long)b);
 }
 
-static bool read_all(int fd, void *data, size_t n) {
-    for (char *p = data; n;) {
-        ssize_t k = read(fd, p, n);
-        if (k < 0 && errno == EINTR)
-            continue;
-        if (k <= 0)
-            return false;
-        p += k;
-        n -= (size_t)k;
-    }
-    return true;
-}
-
-static bool write_all(int fd, const void *data, size_t n) {
-    for (const char *p = data; n;) {
-        ssize_t k = write(fd, p, n);
-        if (k < 0 && errno == EINTR)
-            continue;
-        if (k <= 0)
-            return false;
-        p += k;
-        n -= (size_t)k;
-    }
-    return true;
-}
-
 static uint64_t checksum_of(const char *machine, const char *key, const void *object, size_t size) {
     return hash_bytes(object, size, hash_bytes(key, strlen(key), hash_bytes(machine, strlen(machine), 3)));
 }
@@ -157,14 +132,14 @@ static bool read_file(const lvt_cache *c, int fd, const char *key, lvt_object *o
     if (fstat(fd, &s) != 0 || !S_ISREG(s.st_mode) || s.st_uid != geteuid() ||
         (s.st_mode & (S_IWGRP | S_IWOTH)))
         return false;
-    if (!read_all(fd, &h, sizeof h) || memcmp(h.magic, magic, sizeof magic) != 0 || h.key_size != key_size ||
-        h.object_size == 0 || h.object_size > (uint64_t)LVT_IMAGE_MOST ||
+    if (!lvt_fd_read(fd, &h, sizeof h) || memcmp(h.magic, magic, sizeof magic) != 0 ||
+        h.key_size != key_size || h.object_size == 0 || h.object_size > (uint64_t)LVT_IMAGE_MOST ||
         (uint64_t)s.st_size != sizeof h + key_size + h.object_size)
         return false;
     char *text = malloc(key_size + 1);
     void *object = malloc(h.object_size);
-    bool ok = text && object && read_all(fd, text, key_size) && memcmp(text, c->machine, machine) == 0 &&
-              memcmp(text + machine, key, rest) == 0 && read_all(fd, object, h.object_size) &&
+    bool ok = text && object && lvt_fd_read(fd, text, key_size) && memcmp(text, c->machine, machine) == 0 &&
+              memcmp(text + machine, key, rest) == 0 && lvt_fd_read(fd, object, h.object_size) &&
               checksum_of(c->machine, key, object, h.object_size) == h.checksum;
     free(text);
     ok = ok && lvt_image_plausible(&(lvt_object){object, h.object_size});
@@ -206,8 +181,8 @@ void lvt_cache_put(lvt_cache *c, const char *key, const lvt_object *object) {
                     .object_size = object->size,
                     .checksum = checksum_of(c->machine, key, object->data, object->size)};
         memcpy(h.magic, magic, sizeof magic);
-        bool ok = write_all(fd, &h, sizeof h) && write_all(fd, c->machine, strlen(c->machine)) &&
-                  write_all(fd, key, strlen(key)) && write_all(fd, object->data, object->size);
+        bool ok = lvt_fd_write(fd, &h, sizeof h) && lvt_fd_write(fd, c->machine, strlen(c->machine)) &&
+                  lvt_fd_write(fd, key, strlen(key)) && lvt_fd_write(fd, object->data, object->size);
         ok = close(fd) == 0 && ok; /* no sync: a file torn by a crash fails its checksum */
         if (!ok || rename(temporary, path) != 0)
             unlink(temporary);
