@@ -33,7 +33,6 @@ typedef struct console {
     const char *folder;
     const lvt_model *model;
     int signals, tasks, epochs;
-    const lvt_collective *with; /* other processes; NULL: none */
     bool terminal, quiet, line_open, stopped;
     double last_line;
 } console;
@@ -43,10 +42,10 @@ static bool stop_asked(void *user) {
     struct signalfd_siginfo info;
     if (c->signals >= 0 && read(c->signals, &info, sizeof info) == (ssize_t)sizeof info)
         c->stopped = true;
-    float stopped =
-        c->stopped; /* all stop after the same step, or those that go on would wait for the others */
-    if (c->with)
-        c->with->all_reduce(c->with->user, LVT_REDUCE_MAX, &stopped, 1);
+    const lvt_collective *with = c->model->with;
+    float stopped = c->stopped; /* of all processes: one that went on alone would wait for the others */
+    if (with)
+        with->all_reduce(with->user, LVT_REDUCE_MAX, &stopped, 1);
     return c->stopped = stopped > 0;
 }
 
@@ -242,7 +241,8 @@ static lvt_status prepare(work *w, const char *program, bool resume, lvt_diag *d
     lvt_settings defaults;
     lvt_settings_defaults(&defaults);
     lvt_status status = lvt_parse_size(s->resize, &options, diag);
-    lvt_program_options how = {.interpret = s->interpret, .threads = s->threads, .weights = s->weights, .map = s->map};
+    lvt_program_options how = {
+        .interpret = s->interpret, .threads = s->threads, .weights = s->weights, .map = s->map};
     if (resume && lvt_checkpoint_exists(w->run.folder)) { /* it has all states */
         how.weights = NULL;
         how.no_weights = true;
@@ -260,7 +260,6 @@ static lvt_status prepare(work *w, const char *program, bool resume, lvt_diag *d
     if (w->data->domains && w->settings.tasks == defaults.tasks) /* not said: what the data have */
         w->settings.tasks = w->data->domains;
     bool follower = w->ranks.all.rank > 0;
-    w->console.with = w->model.with;
     lvt_events events = {&w->console, stop_asked, show_progress, show_phase, follower ? NULL : show_task};
     w->console.model = &w->model;
     status = lvt_trainer_init(&w->trainer, s, &w->model, w->data, w->run.folder, &events, diag);

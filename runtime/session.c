@@ -244,7 +244,7 @@ static lvt_status collect_requests(lvt_session *s, lvt_session_entry *e, lvt_are
             requests *list = family == LVT_FAMILY_JIT ? &all->jit : &all->onednn;
             list->list[list->n] = r;
             list->slots[list->n++] = &e->kernels[i];
-        } else if (n->op == LVT_OP_all_reduce && family != LVT_FAMILY_NONE) {
+        } else if (n->op == LVT_OP_all_reduce) {
             lvt_status status = lvt_collective_make(&s->collective, &r, &e->kernels[i]);
             if (status != LVT_OK)
                 return status;
