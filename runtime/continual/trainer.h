@@ -90,7 +90,18 @@ void lvt_trainer_free(lvt_trainer *t);
 /* From the position to the end. LVT_INTERRUPT: stopped on request, a checkpoint is written. LVT_IO: the last
  * checkpoint on the disk is whole. LVT_USER: a loss is not finite. */
 lvt_status lvt_trainer_run(lvt_trainer *t, lvt_diag *diag);
+
+/* batch.c: the images of a task and of its steps. */
+/* Chooses the images of the task at the position; asks the teacher about them before its first step. */
+lvt_status lvt_trainer_begin_task(lvt_trainer *t, lvt_diag *diag);
+/* Of any task; at most, for one that has not begun: a memory may hold less than its capacity. */
+uint64_t lvt_trainer_images(const lvt_trainer *t, int task);
 uint64_t lvt_trainer_steps(const lvt_trainer *t, int task); /* of a task */
+uint64_t lvt_trainer_epoch_steps(const lvt_trainer *t);     /* of an epoch of the task that has begun */
+/* Fills the inputs of the next step; the entry that takes them. */
+lvt_entry_kind lvt_trainer_batch(lvt_trainer *t);
+/* Gives a coefficient its value; nothing when no entry has it. */
+void lvt_trainer_set(lvt_model *m, const char *name, double value);
 
 /* Does a step of the current task take a second batch (entry train), or new images alone (train_new)? */
 static inline bool lvt_trainer_rehearses(const lvt_trainer *t) {

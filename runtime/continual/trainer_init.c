@@ -1,0 +1,255 @@
+/* Making a trainer ready: do data, model, method and settings go together? May not know: steps, files. */
+#include "continual/trainer.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Starting values (METHOD.md, section 2) of coefficients that the program has no default for. */
+static const struct {
+    const char *name;
+    double value;
+} starting[] = {{"alpha", 1}, {"beta", 0.5},   {"gamma", 1e-5}, {"r", 1},     {"lr", 0.1},
+                {"clip", 5},  {"momentum", 0}, {"decay", 0},    {"weight", 1}};
+
+/* The value a scalar has before schedules; afterwards the driver may write it every step. */
+static double base_value(const lvt_model *m, const char *name, double otherwise) {
+    int s = lvt_model_scalar(m, name);
+    if (s < 0)
+        return otherwise;
+    return m->scalars[s].given         ? m->scalars[s].exact
+           : m->scalars[s].has_default ? m->scalars[s].default_value
+                                       : otherwise;
+}
+
+static lvt_status prepare_scalars(lvt_trainer *t, lvt_diag *diag) {
+    lvt_model *m = t->model;
+    for (int i = 0; i < t->settings->coef.n; i++) {
+        lvt_status status = lvt_model_set(m, t->settings->coef.items[i], diag);
+        if (status != LVT_OK)
+            return status;
+    }
+    if (t->settings->lr > 0)
+        lvt_trainer_set(m, "lr", t->settings->lr);
+    for (int i = 0; i < m->n_scalars; i++) {
+        lvt_scalar *s = &m->scalars[i];
+        for (size_t k = 0; k < sizeof starting / sizeof *starting && !s->given && !s->has_default; k++) {
+            if (!strcmp(starting[k].name, s->name)) {
+                s->exact = starting[k].value;
+                s->value = (float)starting[k].value;
+                s->given = true;
+            }
+        }
+        if (!s->given && !s->has_default)
+            return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
+                             "entry %s: the coefficient %s has no default; give it with --coef %s=VALUE",
+                             s->entry, s->name, s->name);
+    }
+    const struct {
+        const char *name;
+        double value;
+    } usual[] = {{"alpha", t->method->alpha}, {"beta", t->method->beta}, {"gamma", t->method->gamma}};
+    for (int i = 0; i < 3; i++) {
+        int s = lvt_model_scalar(m, usual[i].name);
+        if (s >= 0 && !m->scalars[s].given && !isnan(usual[i].value))
+            lvt_trainer_set(m, usual[i].name, usual[i].value);
+    }
+    t->learning_rate = base_value(m, "lr", 0.1);
+    t->r0 = base_value(m, "r", 1);
+    t->gamma0 = t->settings->no_drift ? 0 : base_value(m, "gamma", 0);
+    return LVT_OK;
+}
+
+/* The method: what the program was compiled with, which --method must agree with. */
+static lvt_status find_method(lvt_trainer *t, lvt_diag *diag) {
+    const char *compiled = t->model->method ? t->model->method : "lvt", *wanted = t->settings->method;
+    const char *name = wanted ? wanted : compiled;
+    lvt_status status = LVT_OK;
+    t->method = lvt_method_find(name);
+    if (!t->method) {
+        const char *near = lvt_method_nearest(name);
+        status =
+            lvt_error(diag, wanted ? LVT_USAGE : LVT_USER, NULL, LVT_NOWHERE, "no such method, \"%s\"%s%s%s",
+                      name, near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+        lvt_note(diag, LVT_NOWHERE, "the methods are %.*s", (int)strlen(lvt_method_list()) - 2,
+                 lvt_method_list());
+    } else if (strcmp(name, compiled)) {
+        status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
+                           "the program was compiled with the method %s, not %s", compiled, name);
+        lvt_note(diag, LVT_NOWHERE, "compile the model with `--set method=%s`", name);
+    }
+    return status;
+}
+
+static lvt_status check(lvt_trainer *t, lvt_diag *diag) {
+    const lvt_settings *s = t->settings;
+    const lvt_model *m = t->model;
+    lvt_status status = lvt_model_fits(m, t->data, diag);
+    if (status == LVT_OK)
+        status = find_method(t, diag);
+    if (status != LVT_OK)
+        return status;
+    bool remembers = t->method->rehearsal == LVT_REHEARSE_MEMORY || t->method->reach == LVT_REACH_MEMORY;
+    if (t->method->measured == LVT_MEASURE_MEMORY && !s->memory)
+        return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
+                         "the method %s answers by what it remembers: it needs --memory", t->method->name);
+    if (s->memory && !remembers)
+        return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
+                         "the method %s remembers no images: leave --memory out", t->method->name);
+    t->policy = s->policy == LVT_POLICY_AUTO ? t->method->policy : (lvt_memory_policy)(s->policy - 1);
+    bool second = s->memory || t->method->rehearsal == LVT_REHEARSE_SELF;
+    const char *lacks = !lvt_model_has(m, LVT_ENTRY_TRAIN_NEW) ? lvt_entry_kind_name(LVT_ENTRY_TRAIN_NEW)
+                        : second && !lvt_model_has(m, LVT_ENTRY_TRAIN) ? lvt_entry_kind_name(LVT_ENTRY_TRAIN)
+                                                                       : NULL;
+    if (lacks) {
+        status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "the program \"%s\" has no entry %s",
+                           lvt_model_module(m)->name, lacks);
+        if (s->memory && lvt_model_has(m, LVT_ENTRY_TRAIN_NEW))
+            lvt_note(diag, LVT_NOWHERE,
+                     "without it the model cannot use a memory; it can be trained with --memory 0");
+        return status;
+    }
+    int kinds = t->data->classes * (t->data->domains ? t->data->domains : 1);
+    if (s->memory && s->memory < kinds) {
+        status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
+                           "a memory of %d images is smaller than the %d classes%s: some would have none",
+                           s->memory, kinds, t->data->domains ? " of all domains" : "");
+        lvt_note(diag, LVT_NOWHERE, "--memory %d at least, or 0 for none", kinds);
+    }
+    return status;
+}
+
+/* "10%" or "0.1". */
+static lvt_status hold_back(lvt_trainer *t, lvt_diag *diag) {
+    const char *text = t->settings->validation;
+    if (!text)
+        return LVT_OK;
+    char *end;
+    double part = strtod(text, &end);
+    if (end != text && *end == '%') {
+        part /= 100;
+        end++;
+    }
+    if (end == text || *end || !(part > 0 && part <= 0.9))
+        return lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE,
+                         "--validation: \"%s\" is not a part such as 10%%, at most 90%%", text);
+    t->held = calloc(t->data->train.n + 1, sizeof *t->held);
+    if (!t->held ||
+        !lvt_validation_images(&t->data->train, t->data->classes, part, t->settings->seed, t->held))
+        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    int *left = calloc((size_t)t->data->classes, sizeof *left);
+    if (!left)
+        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    for (size_t i = 0; i < t->data->train.n; i++) {
+        t->n_held += t->held[i];
+        left[t->data->train.labels[i]] |= t->held[i] ? 1 : 2;
+    }
+    lvt_status status = LVT_OK;
+    for (int c = 0; c < t->data->classes && status == LVT_OK; c++) {
+        if (left[c] != 3)
+            status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
+                               "--validation: class %d (%s) has only one training image", c,
+                               t->data->class_names[c]);
+    }
+    free(left);
+    return status;
+}
+
+/* Room for what a teacher said about the images of any task. */
+static bool make_teacher(lvt_trainer *t) {
+    for (int k = 0; k < t->tasks.n; k++) {
+        uint64_t n = lvt_trainer_images(t, k);
+        t->teacher_rows = n > t->teacher_rows ? (uint32_t)n : t->teacher_rows;
+    }
+    t->teacher = calloc((size_t)t->teacher_rows * (size_t)t->tasks.classes + 1, sizeof *t->teacher);
+    t->place = calloc(t->data->train.n + 1, sizeof *t->place);
+    return t->teacher && t->place;
+}
+
+lvt_status lvt_trainer_init(lvt_trainer *t, const lvt_settings *s, lvt_model *m, const lvt_dataset *d,
+                            const char *folder, const lvt_events *events, lvt_diag *diag) {
+    static const lvt_events none;
+    *t = (lvt_trainer){
+        .settings = s, .model = m, .data = d, .folder = folder, .events = events ? *events : none};
+    lvt_status status = check(t, diag);
+    if (status == LVT_OK)
+        status =
+            lvt_tasks_make(d, s->tasks, s->first_task, s->split, s->class_order, s->seed, &t->tasks, diag);
+    if (status == LVT_OK)
+        status = hold_back(t, diag);
+    if (status == LVT_OK)
+        status = prepare_scalars(t, diag);
+    if (status == LVT_OK)
+        status = lvt_memory_init(&t->memory, (size_t)s->memory, d, diag);
+    if (status != LVT_OK)
+        return status;
+    lvt_augment_init(&t->plain, d);
+    t->augment = t->plain;
+    if (s->crop >= 0)
+        t->augment.crop = s->crop;
+    if (s->flip != LVT_FLIP_AUTO)
+        t->augment.flip = s->flip == LVT_FLIP_ON;
+
+    size_t pixels = lvt_image_bytes(d), classes = (size_t)d->classes, n = (size_t)t->tasks.n;
+    size_t batch = (size_t)m->batch, remembered = (size_t)m->memory_batch;
+    t->class_il = malloc((n + 1) * n * sizeof *t->class_il);
+    t->task_il = malloc((n + 1) * n * sizeof *t->task_il);
+    t->last.confusion = calloc(classes * classes, sizeof *t->last.confusion);
+    t->last.bins = calloc(LVT_CALIBRATION_BINS * 3, sizeof *t->last.bins);
+    t->task_seconds = calloc(n, sizeof *t->task_seconds);
+    t->batch_images = calloc(batch, sizeof *t->batch_images);
+    for (int k = 0; k < 2 && t->held; k++) {
+        if (!(t->validation[k] = malloc((n + 1) * n * sizeof *t->validation[k])))
+            return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    }
+    t->x = malloc(batch * pixels * sizeof *t->x);
+    t->y = malloc(batch * sizeof *t->y);
+    t->xm = malloc((remembered * pixels + 1) * sizeof *t->xm);
+    t->ym = malloc((remembered + 1) * sizeof *t->ym);
+    t->zm = malloc((remembered * classes + 1) * sizeof *t->zm);
+    t->zm_mask = malloc((remembered * classes + 1) * sizeof *t->zm_mask);
+    t->mask = malloc(classes * sizeof *t->mask);
+    t->draw = malloc((t->memory.capacity + 1) * sizeof *t->draw);
+    t->drawn = malloc((remembered + 1) * sizeof *t->drawn);
+    if (!t->class_il || !t->task_il || !t->x || !t->y || !t->xm || !t->ym || !t->zm || !t->zm_mask ||
+        !t->mask || !t->draw || !t->drawn || !t->last.confusion || !t->last.bins || !t->task_seconds ||
+        !t->batch_images || (t->method->rehearsal == LVT_REHEARSE_SELF && !make_teacher(t)))
+        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    for (size_t i = 0; i < (n + 1) * n; i++)
+        t->class_il[i] = t->task_il[i] = NAN;
+    for (size_t i = 0; i < (n + 1) * n && t->held; i++)
+        t->validation[0][i] = t->validation[1][i] = NAN;
+    return LVT_OK;
+}
+
+void lvt_trainer_free(lvt_trainer *t) {
+    void *buffers[] = {t->class_il,
+                       t->task_il,
+                       t->x,
+                       t->y,
+                       t->xm,
+                       t->ym,
+                       t->zm,
+                       t->zm_mask,
+                       t->mask,
+                       t->draw,
+                       t->drawn,
+                       t->index,
+                       t->order,
+                       t->held,
+                       t->validation[0],
+                       t->validation[1],
+                       t->last.confusion,
+                       t->last.bins,
+                       t->task_seconds,
+                       t->batch_images,
+                       t->teacher,
+                       t->place};
+    for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
+        free(buffers[i]);
+    if (t->metrics)
+        fclose(t->metrics);
+    lvt_tasks_free(&t->tasks);
+    lvt_memory_free(&t->memory);
+    *t = (lvt_trainer){0};
+}
