@@ -21,17 +21,6 @@ double lvt_sweeping_clock(void) {
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-static const char *time_text(double seconds, char buffer[32]) {
-    long s = lrint(fmin(fmax(seconds, 0), 1e9));
-    if (s >= 3600)
-        snprintf(buffer, 32, "%ld h %02ld min", s / 3600, s / 60 % 60);
-    else if (s >= 60)
-        snprintf(buffer, 32, "%ld min", (s + 30) / 60);
-    else
-        snprintf(buffer, 32, "%ld s", s);
-    return buffer;
-}
-
 /* ---- what is left -----------------------------------------------------------------------------------------
  */
 
@@ -73,12 +62,6 @@ static double seconds_left(const lvt_sweeping *w) {
     return known ? left / w->jobs : NAN;
 }
 
-static void close_line(lvt_sweeping *w) {
-    if (w->line_open)
-        printf("\r\033[K");
-    w->line_open = false;
-}
-
 static int count(const lvt_sweeping *w, lvt_sweep_state state) {
     int n = 0;
     for (int i = 0; i < w->sweep.n_runs; i++)
@@ -86,28 +69,68 @@ static int count(const lvt_sweeping *w, lvt_sweep_state state) {
     return n;
 }
 
-/* One line: overwritten on a terminal every second, else printed once a minute. */
-static void show(lvt_sweeping *w) {
-    double now = lvt_sweeping_clock();
-    if (w->quiet || w->only >= 0 || now - w->shown < (w->terminal ? 1 : 60))
-        return;
-    w->shown = now;
+/* A terminal: the queue, and how far each child is, drawn in place every second. */
+static void draw(lvt_sweeping *w, double seconds) {
+    lvt_view *v = &w->view;
     char left[32];
-    double seconds = seconds_left(w);
-    close_line(w);
+    int done = count(w, LVT_SWEEP_DONE), failed = count(w, LVT_SWEEP_FAILED), all = w->sweep.n_runs;
+    int bar = v->columns - 60, names = 12;
+    bar = bar < 8 ? 8 : bar > 40 ? 40 : bar;
+    for (int i = 0; i < w->n_children; i++) {
+        int n = (int)strlen(w->sweep.runs[w->children[i].run].name);
+        names = n > names ? n : names;
+    }
+    names = names > 32 ? 32 : names;
+    lvt_view_begin(v);
+    lvt_view_line(v);
+    lvt_view_put(v, LVT_BOLD, "%-*s ", names, "runs");
+    lvt_view_bar(v, bar, (double)done / all);
+    lvt_view_put(v, LVT_PLAIN, " %d of %d done, %d running", done, all, w->n_children);
+    if (failed)
+        lvt_view_put(v, LVT_BAD, ", %d failed", failed);
+    lvt_view_put(v, LVT_DIM, "  %s left", isnan(seconds) ? "unknown time" : lvt_time_text(seconds, left));
+    for (int i = 0; i < w->n_children; i++) {
+        const lvt_sweep_run *run = &w->sweep.runs[w->children[i].run];
+        lvt_sweep_progress p = lvt_sweep_look(w->out, run);
+        lvt_view_line(v);
+        lvt_view_put(v, LVT_PLAIN, "%-*.*s ", names, names, run->name);
+        lvt_view_bar(v, bar, p.task ? p.seconds / (p.seconds + p.left) : 0);
+        if (!p.task)
+            lvt_view_put(v, LVT_DIM, " begins");
+        else if (isnan(p.left))
+            lvt_view_put(v, LVT_PLAIN, " task %d, %.0f%% of it", p.task, 100 * p.share);
+        else
+            lvt_view_put(v, LVT_PLAIN, " task %d, %.0f%% of it  %s left", p.task, 100 * p.share,
+                         lvt_time_text(p.left, left));
+    }
+    lvt_view_end(v);
+}
+
+/* A pipe or a file: a line every minute. */
+static void print(const lvt_sweeping *w, double seconds) {
+    char left[32];
     printf("%d of %d runs done, %d running, %d failed; %s left", count(w, LVT_SWEEP_DONE), w->sweep.n_runs,
            w->n_children, count(w, LVT_SWEEP_FAILED),
-           isnan(seconds) ? "unknown time" : time_text(seconds, left));
+           isnan(seconds) ? "unknown time" : lvt_time_text(seconds, left));
     for (int i = 0; i < w->n_children && i < 2; i++) {
         const lvt_sweep_run *run = &w->sweep.runs[w->children[i].run];
         lvt_sweep_progress p = lvt_sweep_look(w->out, run);
         if (p.task)
             printf("; %.40s: task %d, %.0f%%", run->name, p.task, 100 * p.share);
     }
-    if (!w->terminal)
-        printf("\n");
-    w->line_open = w->terminal;
+    printf("\n");
     fflush(stdout);
+}
+
+static void show(lvt_sweeping *w) {
+    double now = lvt_sweeping_clock();
+    if (w->quiet || w->only >= 0 || (now - w->shown < (w->view.live ? 1 : 60) && !lvt_view_resized(&w->view)))
+        return;
+    w->shown = now;
+    if (w->view.live)
+        draw(w, seconds_left(w));
+    else
+        print(w, seconds_left(w));
 }
 
 static const char *label(const lvt_sweeping *w, int i, char *buffer, size_t size) {
@@ -120,10 +143,10 @@ static void say(lvt_sweeping *w, int i, const char *what) {
     if (w->quiet)
         return;
     char name[256], took[32];
-    close_line(w);
+    lvt_view_clear(&w->view);
     printf("[%d/%d] %s: %s", i + 1, w->sweep.n_runs, label(w, i, name, sizeof name), what);
     if (w->status[i].state == LVT_SWEEP_DONE)
-        printf(" in %s", time_text(w->status[i].seconds, took));
+        printf(" in %s", lvt_time_text(w->status[i].seconds, took));
     printf("\n");
     fflush(stdout);
 }
@@ -184,7 +207,7 @@ static lvt_status choose(lvt_sweeping *w, int row, lvt_diag *diag) {
     }
     if (status == LVT_OK && s->rows[row].chosen >= 0) {
         char *text = lvt_sweep_candidate(&s->rows[row], s->rows[row].chosen);
-        close_line(w);
+        lvt_view_clear(&w->view);
         if (!w->quiet)
             printf("%s: chosen %s\n", s->rows[row].name, text ? text : "");
         free(text);
@@ -254,6 +277,7 @@ lvt_status lvt_sweeping_run(lvt_sweeping *w, lvt_diag *diag) {
     lvt_status status = LVT_OK;
     bool asked = false, waiting = true;
     w->shown = lvt_sweeping_clock();
+    lvt_view_open(&w->view, STDOUT_FILENO, w->plain);
     while (w->n_children || (waiting && !w->stopping)) {
         lvt_status now = w->stopping ? LVT_OK : start_ready(w, &waiting, diag);
         struct timespec pause = {0, 200 * 1000 * 1000};
@@ -263,13 +287,15 @@ lvt_status lvt_sweeping_run(lvt_sweeping *w, lvt_diag *diag) {
             stop_children(w);
         }
         lvt_status reaped = reap(w, diag);
+        for (int i = 0; i < w->sweep.n_runs; i++) /* the last search of a row makes its final runs ready */
+            waiting = waiting || ready(w, i);
         status = status != LVT_OK ? status : now != LVT_OK ? now : reaped;
         if (status != LVT_OK &&
             !w->stopping) /* no room for a state, for example: nothing is begun any more */
             stop_children(w);
         show(w);
     }
-    close_line(w);
+    lvt_view_clear(&w->view);
     sigprocmask(SIG_SETMASK, &before, NULL);
     if (asked && status == LVT_OK) {
         printf("stopped; what was done is saved. The same command goes on.\n");

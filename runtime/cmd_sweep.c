@@ -441,7 +441,7 @@ static lvt_status sweep(lvt_sweeping *w, lvt_diag *diag) {
 }
 
 lvt_status lvt_cmd_sweep(int argc, char **argv, lvt_diag *diag) {
-    lvt_sweeping w = {.jobs = 1, .lock = -1, .terminal = isatty(STDOUT_FILENO)};
+    lvt_sweeping w = {.jobs = 1, .lock = -1};
     const char *data = NULL;
     static const char *const emits[] = {"none", "slurm", NULL};
     const lvt_option rows[] = {
@@ -464,6 +464,8 @@ lvt_status lvt_cmd_sweep(int argc, char **argv, lvt_diag *diag) {
          1000000, NULL},
         {"prepare", 0, LVT_OPTION_FLAG, NULL, "compile the programs and run nothing", &w.prepare, 0, 0, NULL},
         {"quiet", 'q', LVT_OPTION_FLAG, NULL, "no progress, only the result", &w.quiet, 0, 0, NULL},
+        {"plain", 0, LVT_OPTION_FLAG, NULL, "lines instead of a view that is redrawn, on a terminal too",
+         &w.plain, 0, 0, NULL},
     };
     const lvt_usage usage = {
         "lvt-run sweep EXPERIMENT.sweep [options]",

@@ -4,6 +4,7 @@
 #ifndef LVT_RUNTIME_CMD_SWEEP_H
 #define LVT_RUNTIME_CMD_SWEEP_H
 
+#include "cmd_view.h"
 #include "continual/sweep.h"
 
 #include <signal.h>
@@ -20,12 +21,13 @@ typedef struct lvt_sweeping {
     const char *out, *self; /* folder of the sweep, path of lvt-run */
     int jobs, threads, threads_each, emit;
     int only; /* the one run to do; -1: all */
-    bool dry_run, prepare, quiet, terminal, line_open, stopping;
+    bool dry_run, prepare, quiet, plain, stopping;
     int lock;
     lvt_sweep_status *status;
     lvt_sweep_child *children; /* at most `jobs` */
     int n_children;
     double shown;
+    lvt_view view;
 } lvt_sweeping;
 
 double lvt_sweeping_clock(void);

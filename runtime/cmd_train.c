@@ -7,6 +7,7 @@
 #endif
 #include "cmd.h"
 #include "cmd_checkpoint.h"
+#include "cmd_console.h"
 #include "cmd_ranks.h"
 #include "cmd_settings.h"
 #include "continual/metrics.h"
@@ -16,88 +17,13 @@
 #include "ir/file.h"
 
 #include <errno.h>
-#include <math.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
-
-/* ---- what the person at the terminal sees
- * ------------------------------------------------------------------ */
-
-typedef struct console {
-    const char *folder;
-    const lvt_model *model;
-    int signals, tasks, epochs;
-    bool terminal, quiet, line_open, stopped;
-    double last_line;
-} console;
-
-static bool stop_asked(void *user) {
-    console *c = user;
-    struct signalfd_siginfo info;
-    if (c->signals >= 0 && read(c->signals, &info, sizeof info) == (ssize_t)sizeof info)
-        c->stopped = true;
-    const lvt_collective *with = c->model->with;
-    float stopped = c->stopped; /* of all processes: one that went on alone would wait for the others */
-    if (with)
-        with->all_reduce(with->user, LVT_REDUCE_MAX, &stopped, 1);
-    return c->stopped = stopped > 0;
-}
-
-static void close_line(console *c) {
-    if (c->line_open)
-        printf(c->terminal ? "\r\033[K" : "\n");
-    c->line_open = false;
-}
-
-static const char *time_text(double seconds, char buffer[32]) {
-    long s = lrint(fmin(fmax(seconds, 0), 1e9));
-    if (s >= 3600)
-        snprintf(buffer, 32, "%ld h %02ld min", s / 3600, s / 60 % 60);
-    else if (s >= 60)
-        snprintf(buffer, 32, "%ld min %02ld s", s / 60, s % 60);
-    else
-        snprintf(buffer, 32, "%ld s", s);
-    return buffer;
-}
-
-static void show_progress(void *user, const lvt_progress *p) {
-    console *c = user;
-    double now = lvt_clock();
-    if (c->quiet || (!c->terminal && p->step != p->steps && now - c->last_line < 10))
-        return;
-    c->last_line = now;
-    char left[32], line[512];
-    int n = snprintf(line, sizeof line, "task %d/%d  epoch %d/%d  step %llu/%llu  %.0f images/s  %s left",
-                     p->task, c->tasks, p->epoch, c->epochs, (unsigned long long)p->step,
-                     (unsigned long long)p->steps, p->images_per_second, time_text(p->seconds_left, left));
-    for (int i = 0; i < p->n_losses && n < (int)sizeof line; i++) {
-        const char *name = p->names[i];
-        n += snprintf(line + n, sizeof line - (size_t)n, "  %s %.3f",
-                      strncmp(name, "loss_", 5) ? name : name + 5, p->losses[i]);
-    }
-    /* A line longer than the terminal would wrap and could not be written over. */
-    struct winsize size;
-    if (c->terminal && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 && n >= size.ws_col)
-        line[size.ws_col - 1] = 0;
-    printf(c->terminal ? "\r%s\033[K" : "%s\n", line);
-    c->line_open = c->terminal;
-    fflush(stdout);
-}
-
-static void show_phase(void *user, const char *what) {
-    console *c = user;
-    if (c->quiet || !c->terminal)
-        return;
-    printf("\r%s ...\033[K", what);
-    c->line_open = true;
-    fflush(stdout);
-}
 
 static lvt_accuracies accuracies(const lvt_trainer *t) {
     return (lvt_accuracies){
@@ -106,29 +32,14 @@ static lvt_accuracies accuracies(const lvt_trainer *t) {
 
 static lvt_status write_reports(const lvt_trainer *t, lvt_diag *diag);
 
-static void show_task(void *user, const lvt_trainer *t) {
-    console *c = user;
+static void after_task(void *user, const lvt_trainer *t) {
     /* A run that is watched, or that ends early, has its reports. When one cannot be written (no room), the
      * run goes on: the last ones are written again at its end, and that failure is told. */
     lvt_diag *quietly = t->at.task < t->tasks.n ? lvt_diag_new() : NULL;
     if (quietly)
         write_reports(t, quietly);
     lvt_diag_free(quietly);
-    if (c->quiet)
-        return;
-    close_line(c);
-    int n = t->tasks.n, k = t->at.task;
-    char *labels = lvt_task_labels(&t->tasks, k - 1);
-    if (t->tasks.domains) {
-        free(labels);
-        labels = strdup(t->data->domain_names[k - 1]);
-    }
-    printf("task %d/%d learned (%s %.40s%s): Class-IL %.2f%%, Task-IL %.2f%%, %zu images remembered\n", k, n,
-           t->tasks.domains ? "domain" : "classes", labels ? labels : "",
-           labels && strlen(labels) > 40 ? " ..." : "", 100 * lvt_metric_value("acc", t->class_il, n, k),
-           100 * lvt_metric_value("acc", t->task_il, n, k), t->memory.n);
-    free(labels);
-    fflush(stdout);
+    lvt_console_task(user);
 }
 
 /* ---- options
@@ -232,7 +143,7 @@ typedef struct work { /* everything a run holds, freed in one place */
     lvt_model model;
     lvt_ranks ranks;
     lvt_trainer trainer;
-    console console;
+    lvt_console console;
 } work;
 
 static lvt_status prepare(work *w, const char *program, bool resume, lvt_diag *diag) {
@@ -260,16 +171,13 @@ static lvt_status prepare(work *w, const char *program, bool resume, lvt_diag *d
     if (w->data->domains && w->settings.tasks == defaults.tasks) /* not said: what the data have */
         w->settings.tasks = w->data->domains;
     bool follower = w->ranks.all.rank > 0;
-    lvt_events events = {&w->console, stop_asked, show_progress, show_phase, follower ? NULL : show_task};
-    w->console.model = &w->model;
+    w->console.trainer = &w->trainer;
+    lvt_events events = lvt_console_events(&w->console);
+    events.evaluated = follower ? NULL : after_task;
     status = lvt_trainer_init(&w->trainer, s, &w->model, w->data, w->run.folder, &events, diag);
     w->trainer.follower = follower;
     if (status == LVT_OK && resume)
         status = lvt_checkpoint_resume(&w->trainer, diag);
-    if (status == LVT_OK) {
-        w->console.tasks = w->trainer.tasks.n;
-        w->console.epochs = s->epochs;
-    }
     return status;
 }
 
@@ -316,7 +224,7 @@ static lvt_status train(work *w, const char *program, const char *folder, bool r
     if (status != LVT_OK)
         return status;
 
-    console *c = &w->console;
+    lvt_console *c = &w->console;
     if (!c->quiet)
         printf("%s: %zu training, %zu validation and %zu test images, %d classes in %d tasks; method %s, "
                "memory %d\n",
@@ -328,8 +236,9 @@ static lvt_status train(work *w, const char *program, const char *folder, bool r
                                 : t->at.global_step ? "from the last checkpoint"
                                                     : "from the beginning: there is no checkpoint yet");
     double began = lvt_clock();
+    lvt_console_open(c);
     status = lvt_trainer_run(t, diag);
-    close_line(c);
+    lvt_console_close(c);
     if (t->follower)
         return status;
     if (t->at.task > 0 && (status == LVT_OK || status == LVT_INTERRUPT)) {
@@ -347,13 +256,13 @@ static lvt_status train(work *w, const char *program, const char *folder, bool r
     lvt_accuracies a = accuracies(t);
     char *text = lvt_report_text(&a), time[32];
     printf("\n%s\n%s in %s; results are in %s\n", text ? text : "", "done",
-           time_text(lvt_clock() - began, time), folder);
+           lvt_time_text(lvt_clock() - began, time), folder);
     free(text);
     return LVT_OK;
 }
 
 lvt_status lvt_cmd_train(int argc, char **argv, lvt_diag *diag) {
-    work w = {.run = {NULL, -1, false}, .console = {.signals = -1, .terminal = isatty(STDOUT_FILENO)}};
+    work w = {.run = {NULL, -1, false}, .console = {.signals = -1}};
     const char *folder = NULL;
     bool resume = false;
     lvt_settings_defaults(&w.settings);
@@ -365,9 +274,11 @@ lvt_status lvt_cmd_train(int argc, char **argv, lvt_diag *diag) {
         {"resume", 'r', LVT_OPTION_FLAG, NULL,
          "go on with the run in --out DIR, bit for bit; all settings come\nfrom there", &resume, 0, 0, NULL},
         {"quiet", 'q', LVT_OPTION_FLAG, NULL, "no progress, only the result", &w.console.quiet, 0, 0, NULL},
+        {"plain", 0, LVT_OPTION_FLAG, NULL, "lines instead of a view that is redrawn, on a terminal too",
+         &w.console.plain, 0, 0, NULL},
     };
     lvt_option_list coef;
-    int n = 3 + lvt_cmd_settings(&w.settings, &coef, rows + 3);
+    int n = 4 + lvt_cmd_settings(&w.settings, &coef, rows + 4);
     char *about = NULL;
     if (asprintf(&about,
                  "Trains a model on the classes of a data set, task after task, and measures after each task "
