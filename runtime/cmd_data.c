@@ -1,9 +1,12 @@
 /* lvt-run data: what a data set holds, and a sheet of its pictures. May not know: models, training. */
 #include "cmd.h"
 #include "cmd_checkpoint.h"
+#include "cmd_settings.h"
+#include "continual/trainer.h"
 #include "data/image.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,64 +39,152 @@ static void print(const lvt_dataset *d, const uint32_t *train, const uint32_t *t
     }
 }
 
-/* One row a class with its first `columns` training images, enlarged by a whole number when they are small.
+/* ---- the sheet --------------------------------------------------------------------------------------------
  */
-static lvt_status write_sheet(const lvt_dataset *d, int columns, const char *path, lvt_diag *diag) {
-    enum { GAP = 2, LEGIBLE = 32 };
-    int channels = d->channels == 3 ? 3 : 1;
-    int zoom = d->height < LEGIBLE ? (LEGIBLE + d->height - 1) / d->height : 1;
-    int cell_h = zoom * d->height + GAP, cell_w = zoom * d->width + GAP;
-    lvt_picture p = {d->classes * cell_h - GAP, columns * cell_w - GAP, channels, NULL};
-    size_t bytes = (size_t)p.height * (size_t)p.width * (size_t)channels;
-    int *shown = calloc((size_t)d->classes, sizeof *shown);
-    if (!shown || !(p.pixels = malloc(bytes))) {
-        free(shown);
-        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "%s: out of memory", path);
+
+typedef struct sheet {
+    const lvt_dataset *d;
+    int columns, rows_a_class; /* 2: as it is, and below it as training sees it */
+    lvt_augment augment;
+    lvt_mixing mixing;
+    uint64_t seed;
+} sheet;
+
+enum { GAP = 2, LEGIBLE = 32 };
+
+/* Small pictures are enlarged by a whole number. */
+static int zoom_of(const lvt_dataset *d) {
+    return d->height < LEGIBLE ? (LEGIBLE + d->height - 1) / d->height : 1;
+}
+
+static void draw(const sheet *s, const lvt_picture *p, int row, int column, const uint8_t *image) {
+    const lvt_dataset *d = s->d;
+    int zoom = zoom_of(d), y0 = row * (zoom * d->height + GAP), x0 = column * (zoom * d->width + GAP);
+    for (int y = 0; y < zoom * d->height; y++) {
+        uint8_t *to = p->pixels + ((size_t)(y0 + y) * (size_t)p->width + (size_t)x0) * (size_t)p->channels;
+        for (int x = 0; x < zoom * d->width; x++, to += p->channels)
+            memcpy(to, image + (size_t)(y / zoom * d->width + x / zoom) * (size_t)d->channels,
+                   (size_t)p->channels);
     }
-    memset(p.pixels, 255, bytes);
-    for (size_t i = 0; i < d->train.n; i++) {
-        int row = d->train.labels[i];
-        if (shown[row] == columns)
+}
+
+/* The images chosen are one batch of training: what becomes of each, below it. NULL in chosen: a class has
+ * fewer. */
+static bool draw_augmented(const sheet *s, const lvt_picture *p, const uint8_t **chosen, uint32_t n) {
+    size_t bytes = lvt_image_bytes(s->d), channels = (size_t)s->d->channels;
+    uint32_t *batch = malloc(n * sizeof *batch), size = 0;
+    float *seen = malloc(n * bytes * sizeof *seen), *mixed = malloc(bytes * sizeof *mixed);
+    uint8_t *back = malloc(bytes);
+    bool ok = batch && seen && mixed && back;
+    for (uint32_t i = 0; i < n && ok; i++) {
+        uint32_t words[LVT_AUGMENT_WORDS];
+        if (!chosen[i])
             continue;
-        const uint8_t *image = d->train.pixels + i * lvt_image_bytes(d);
-        for (int y = 0; y < zoom * d->height; y++) {
-            uint8_t *to =
-                p.pixels + ((size_t)(row * cell_h + y) * (size_t)p.width + (size_t)(shown[row] * cell_w)) *
-                               (size_t)channels;
-            for (int x = 0; x < zoom * d->width; x++, to += channels)
-                memcpy(to, image + (size_t)(y / zoom * d->width + x / zoom) * (size_t)d->channels,
-                       (size_t)channels);
-        }
-        shown[row]++;
+        lvt_augment_words(s->seed, LVT_RANDOM_AUGMENT, 0, size, words);
+        lvt_augment_image(&s->augment, chosen[i], words, seen + size * bytes);
+        batch[size++] = i;
     }
-    lvt_status status = lvt_picture_write(&p, path, diag);
+    for (uint32_t i = 0; i < size && ok; i++) {
+        lvt_mix mix = lvt_mix_draw(&s->mixing, s->seed, 0, i, size, s->d->height, s->d->width);
+        lvt_mix_images(&mix, seen + i * bytes, seen + mix.with * bytes, s->d->height, s->d->width,
+                       s->d->channels, mixed);
+        for (size_t k = 0; k < bytes; k++) {
+            const float *table = s->augment.table[k % channels];
+            back[k] = (uint8_t)lrintf(255 * (mixed[k] - table[0]) / (table[255] - table[0]));
+        }
+        draw(s, p, (int)(batch[i] / (uint32_t)s->columns) * 2 + 1, (int)(batch[i] % (uint32_t)s->columns),
+             back);
+    }
+    free(batch);
+    free(seen);
+    free(mixed);
+    free(back);
+    return ok;
+}
+
+/* Each class with its first `columns` training images. */
+static lvt_status write_sheet(const sheet *s, const char *path, lvt_diag *diag) {
+    const lvt_dataset *d = s->d;
+    int channels = d->channels == 3 ? 3 : 1, zoom = zoom_of(d);
+    int rows = d->classes * s->rows_a_class, columns = s->columns;
+    lvt_picture p = {rows * (zoom * d->height + GAP) - GAP, columns * (zoom * d->width + GAP) - GAP, channels,
+                     NULL};
+    size_t bytes = (size_t)p.height * (size_t)p.width * (size_t)channels,
+           n = (size_t)d->classes * (size_t)columns;
+    const uint8_t **chosen = calloc(n, sizeof *chosen);
+    int *shown = calloc((size_t)d->classes, sizeof *shown);
+    bool ok = chosen && shown && (p.pixels = malloc(bytes));
+    if (ok)
+        memset(p.pixels, 255, bytes);
+    for (size_t i = 0; i < d->train.n && ok; i++) {
+        int class = d->train.labels[i];
+        if (shown[class] == columns)
+            continue;
+        chosen[class * columns + shown[class]] = d->train.pixels + i * lvt_image_bytes(d);
+        draw(s, &p, class * s->rows_a_class, shown[class]++, d->train.pixels + i * lvt_image_bytes(d));
+    }
+    if (ok && s->rows_a_class == 2)
+        ok = draw_augmented(s, &p, chosen, (uint32_t)n);
+    lvt_status status = ok ? lvt_picture_write(&p, path, diag)
+                           : lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "%s: out of memory", path);
     free(p.pixels);
     free(shown);
+    free(chosen);
     return status;
 }
 
+/* ---- the command ------------------------------------------------------------------------------------------
+ */
+
+/* Rows of the settings that say how images are changed, as `train` has them. */
+static int augment_rows(lvt_settings *s, lvt_option_list *coef, lvt_option *rows) {
+    static const char *const names[] = {"seed",   "crop",  "flip",   "cutout",
+                                        "colour", "mixup", "cutmix", "mix-part"};
+    lvt_option all[LVT_SETTINGS_ROWS];
+    int n = 0, count = lvt_cmd_settings(s, coef, all);
+    for (int i = 0; i < count; i++) {
+        for (size_t k = 0; k < sizeof names / sizeof *names && all[i].name; k++) {
+            if (!strcmp(names[k], all[i].name))
+                rows[n++] = all[i];
+        }
+    }
+    return n;
+}
+
 lvt_status lvt_cmd_data(int argc, char **argv, lvt_diag *diag) {
-    const char *sheet = NULL, *resize = NULL;
+    const char *path = NULL, *resize = NULL;
     int columns = 20;
-    const lvt_option rows[] = {
-        {"sheet", 0, LVT_OPTION_TEXT, "FILE.png", "draw a sheet of training images, one row a class", &sheet,
+    bool augmented = false;
+    lvt_settings settings;
+    lvt_settings_defaults(&settings);
+    lvt_option rows[4 + LVT_SETTINGS_ROWS + 1] = {
+        {"sheet", 0, LVT_OPTION_TEXT, "FILE.png", "draw a sheet of training images, one row a class", &path,
          0, 0, NULL},
         {"columns", 0, LVT_OPTION_INT, "N", "images a class on it (20)", &columns, 1, 200, NULL},
         {"resize", 0, LVT_OPTION_TEXT, "HxW", "scale the pictures of folder:DIR", &resize, 0, 0, NULL},
+        {"augmented", 0, LVT_OPTION_FLAG, NULL,
+         "below each image of the sheet, what training makes of it; with\nthe options of `lvt-run train`:",
+         &augmented, 0, 0, NULL},
     };
+    lvt_option_list coef;
+    int n_rows = 4 + augment_rows(&settings, &coef, rows + 4);
     const lvt_usage usage = {
         "lvt-run data KIND[:DIR]",
         "Reads a data set as `lvt-run train --data` does and says what is in it: sizes, statistics, and how\n"
         "many images each class has.\n"
-        "  lvt-run data cifar100:DIR --sheet sheet.png",
+        "  lvt-run data cifar100:DIR --sheet sheet.png\n"
+        "  lvt-run data cifar100:DIR --sheet sheet.png --augmented --cutout 8 --mixup 0.4",
         rows,
-        sizeof rows / sizeof *rows,
+        n_rows,
         1,
         1};
     lvt_arguments arguments;
     lvt_status status = lvt_arguments_parse(&usage, argc, argv, &arguments, diag);
     if (status != LVT_OK || arguments.done)
         return status;
+    if (augmented && !path)
+        return lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE,
+                         "--augmented draws on a sheet: give --sheet FILE.png");
     lvt_dataset_options options;
     lvt_dataset *d = NULL;
     status = lvt_parse_size(resize, &options, diag);
@@ -106,8 +197,10 @@ lvt_status lvt_cmd_data(int argc, char **argv, lvt_diag *diag) {
         count(&d->train, counts);
         count(&d->test, counts + d->classes);
         print(d, counts, counts + d->classes);
-        if (sheet)
-            status = write_sheet(d, columns, sheet, diag);
+        sheet drawn = {.d = d, .columns = columns, .rows_a_class = augmented ? 2 : 1, .seed = settings.seed};
+        lvt_augment_by(&settings, d, &drawn.augment, &drawn.mixing);
+        if (path)
+            status = write_sheet(&drawn, path, diag);
     } else {
         status = lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
     }

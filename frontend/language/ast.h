@@ -124,8 +124,9 @@ typedef struct ast_type {
 
 typedef struct ast_param {
     const char *name;
-    ast_type *type;  /* NULL: anything */
-    ast_expr *value; /* default; NULL: none */
+    ast_type *type;      /* NULL: anything */
+    ast_expr *value;     /* default; NULL: none */
+    ast_expr *condition; /* of an entry's input: whether there is one; NULL: there is */
     uint32_t line, col;
 } ast_param;
 

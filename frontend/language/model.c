@@ -123,7 +123,16 @@ static bool bind_inputs(frame *f, const ast_stmt *s) {
         spot at = SPOT(p);
         lvt_type type;
         value v = {.kind = VALUE_POISON};
-        if (!p->type)
+        value wanted = p->condition ? eval(f, p->condition) : (value){.kind = VALUE_BOOL, .i = true};
+        if (wanted.kind == VALUE_BOOL && !wanted.i) {
+            ok &= env_add(f, f->env, p->name, (value){.kind = VALUE_NONE}, BIND_LOCAL, at);
+            continue;
+        }
+        if (wanted.kind != VALUE_BOOL) {
+            if (!is_poison(wanted))
+                fail(f, SPOT(p->condition), "E220", "an input is there if a setting is true, not if %s",
+                     value_describe(e, wanted));
+        } else if (!p->type)
             fail(f, at, "E421", "the input '%s' needs a type, as in %s: f32[batch, 10]", p->name, p->name);
         else if (eval_type(f, p->type, &type)) {
             build_begin(f, at);

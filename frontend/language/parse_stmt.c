@@ -82,6 +82,8 @@ static bool params(parser *p, ast_stmt *s) {
             return false;
         if (parser_take(p, "=") && !(param.value = parse_expr(p)))
             return false;
+        if (s->kind == STMT_ENTRY && parser_take(p, "if") && !(param.condition = parse_expr(p)))
+            return false;
         for (uint32_t i = 0; i < s->n_params; i++)
             if (!strcmp(s->params[i].name, param.name)) {
                 parser_error(p, "E115", param.line, param.col, "the parameter '%.40s' is named twice",

@@ -10,6 +10,17 @@ void lvt_task_mask(const lvt_tasks *tasks, int task, float *mask) {
         mask[c] = tasks->task_of[c] <= task ? 1 : 0;
 }
 
+void lvt_augment_by(const lvt_settings *s, const lvt_dataset *d, lvt_augment *augment, lvt_mixing *mixing) {
+    lvt_augment_init(augment, d);
+    if (s->crop >= 0)
+        augment->crop = s->crop;
+    if (s->flip != LVT_FLIP_AUTO)
+        augment->flip = s->flip == LVT_FLIP_ON;
+    augment->cutout = s->cutout;
+    augment->colour = (float)s->colour;
+    *mixing = (lvt_mixing){s->mixup, s->cutmix, s->mix_part};
+}
+
 /* ---- the images of a task ------------------------------------------------------------ */
 
 static bool in_task(const lvt_trainer *t, int task, size_t image) {
@@ -121,29 +132,46 @@ static void take_new(lvt_trainer *t) {
     size_t pixels = lvt_image_bytes(t->data);
     uint64_t first = t->at.step % per_epoch * (uint64_t)t->model->batch, step = t->at.global_step;
     for (int i = 0; i < t->model->batch; i++) {
-        uint32_t image = t->order[(first + (uint64_t)i) % t->n_index], words[4];
-        lvt_philox(t->settings->seed, LVT_RANDOM_AUGMENT, (uint32_t)step, (uint32_t)(step >> 32), (uint32_t)i,
-                   words);
+        uint32_t image = t->order[(first + (uint64_t)i) % t->n_index], words[LVT_AUGMENT_WORDS];
+        lvt_augment_words(t->settings->seed, LVT_RANDOM_AUGMENT, step, (uint32_t)i, words);
         lvt_augment_image(&t->augment, t->data->train.pixels + image * pixels, words,
-                          t->x + (size_t)i * pixels);
-        t->y[i] = t->data->train.labels[image];
+                          (t->unmixed ? t->unmixed : t->x) + (size_t)i * pixels);
+        t->y[i] = t->y2[i] = t->data->train.labels[image];
+        t->mix[i] = 1;
+        t->mixes[i] = (lvt_mix){.with = (uint32_t)i, .share = 1};
         t->batch_images[i] = image;
+    }
+    for (int i = 0; i < t->model->batch && t->unmixed; i++) {
+        lvt_mix *mix = &t->mixes[i];
+        *mix = lvt_mix_draw(&t->mixing, t->settings->seed, step, (uint32_t)i, (uint32_t)t->model->batch,
+                            t->data->height, t->data->width);
+        lvt_mix_images(mix, t->unmixed + (size_t)i * pixels, t->unmixed + mix->with * pixels, t->data->height,
+                       t->data->width, t->data->channels, t->x + (size_t)i * pixels);
+        t->y2[i] = t->y[mix->with];
+        t->mix[i] = mix->share;
     }
 }
 
-/* The second batch is the first one again, with what the network said about its images before the task. */
+/* The second batch is the first one again, with what the network said about its images before the task; of
+ * mixed ones, mixed in the same shares. */
 static void take_self(lvt_trainer *t) {
     size_t pixels = lvt_image_bytes(t->data), classes = (size_t)t->tasks.classes;
     for (int i = 0; i < t->model->memory_batch; i++) {
         int from = i % t->model->batch;
         memcpy(t->xm + (size_t)i * pixels, t->x + (size_t)from * pixels, pixels * sizeof *t->xm);
         t->ym[i] = t->y[from];
-        memcpy(t->zm + (size_t)i * classes, t->teacher + t->place[t->batch_images[from]] * classes,
-               classes * sizeof *t->zm);
+        const lvt_mix *mix = &t->mixes[from];
+        const float *own = t->teacher + t->place[t->batch_images[from]] * classes,
+                    *other = t->teacher + t->place[t->batch_images[mix->with]] * classes;
+        for (size_t c = 0; c < classes; c++)
+            t->zm[(size_t)i * classes + c] =
+                mix->share == 1 ? own[c] : mix->share * own[c] + (1 - mix->share) * other[c];
         lvt_task_mask(&t->tasks, t->at.task - 1, t->zm_mask + (size_t)i * classes);
     }
 }
 
+/* Remembered images are never mixed: the logits stored with them are answers to the image alone, and a class
+ * of which few are left is better seen whole. */
 static void take_remembered(lvt_trainer *t) {
     const lvt_memory *memory = &t->memory;
     size_t pixels = memory->image_bytes, classes = (size_t)memory->classes;
@@ -151,9 +179,8 @@ static void take_remembered(lvt_trainer *t) {
     lvt_memory_draw(memory, t->settings->seed, step, (uint32_t)t->model->memory_batch, t->draw, t->drawn);
     for (int i = 0; i < t->model->memory_batch; i++) {
         size_t k = t->drawn[i];
-        uint32_t words[4];
-        lvt_philox(t->settings->seed, LVT_RANDOM_AUGMENT_MEMORY, (uint32_t)step, (uint32_t)(step >> 32),
-                   (uint32_t)i, words);
+        uint32_t words[LVT_AUGMENT_WORDS];
+        lvt_augment_words(t->settings->seed, LVT_RANDOM_AUGMENT_MEMORY, step, (uint32_t)i, words);
         lvt_augment_image(&t->augment, memory->images + k * pixels, words, t->xm + (size_t)i * pixels);
         t->ym[i] = memory->labels[k];
         memcpy(t->zm + (size_t)i * classes, memory->logits + k * classes, classes * sizeof *t->zm);

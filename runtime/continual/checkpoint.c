@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { VERSION = 1, N_OWN = 16 };
+enum { VERSION = 1, N_OWN = 24 };
 
 /* ---- what belongs to the run, beside the model's states ---------------------------------------------------
  */
@@ -40,6 +40,12 @@ static int own_tensors(lvt_trainer *t, own_tensor out[N_OWN]) {
         {"lvt:accuracy.validation_task_il", LVT_F64, {rows, columns}, t->validation[1]},
     };
     const own_tensor teacher[] = {{"lvt:teacher.logits", LVT_F32, {t->teacher_rows, classes}, t->teacher}};
+    const own_tensor best[] = {
+        {"lvt:best.accuracy", LVT_F64, {1}, &t->best.accuracy},
+        {"lvt:best.epoch", LVT_F64, {1}, &t->best.epoch},
+        {"lvt:best.waited", LVT_F64, {1}, &t->best.waited},
+        {"lvt:best.states", LVT_U8, {(int64_t)t->best.bytes}, t->best.states},
+    };
     const own_tensor memory[] = {
         {"lvt:memory.images", LVT_U8, {n, t->data->height, t->data->width, t->data->channels}, m->images},
         {"lvt:memory.labels", LVT_I32, {n}, m->labels},
@@ -53,9 +59,10 @@ static int own_tensors(lvt_trainer *t, own_tensor out[N_OWN]) {
     } groups[] = {{always, sizeof always / sizeof *always},
                   {validation, t->held ? 2 : 0},
                   {teacher, t->teacher ? 1 : 0},
+                  {best, t->best.epoch > 0 ? 4 : 0},
                   {memory, n ? sizeof memory / sizeof *memory : 0}}; /* an empty memory has no tensors */
     int count = 0;
-    for (int g = 0; g < 4; g++) {
+    for (size_t g = 0; g < sizeof groups / sizeof *groups; g++) {
         memcpy(out + count, groups[g].list, groups[g].n * sizeof *out);
         count += (int)groups[g].n;
     }
@@ -335,6 +342,7 @@ static lvt_status load_own(lvt_trainer *t, const cJSON *o, const lvt_safetensors
     m->n = labels && labels->type.rank == 1 ? (size_t)labels->type.dim[0] : 0;
     if (m->n > m->capacity)
         return not_ours(path, "its memory is larger than the run's", diag);
+    t->best.epoch = t->best.states && lvt_safetensors_find(file, "lvt:best.epoch") ? 1 : 0;
     const cJSON *seconds = cJSON_GetObjectItemCaseSensitive(o, "seconds");
     if (!get_count(o, "losses_summed", &t->summed) || !get_count(o, "memory_seen", &m->seen) ||
         !get_count(o, "metrics_bytes", &t->metrics_bytes) || !cJSON_IsNumber(seconds))

@@ -20,6 +20,7 @@ static const struct {
     [LVT_IN_XM] = {"xm", LVT_F32, 4, {M, H, W, C}}, [LVT_IN_YM] = {"ym", LVT_I32, 1, {M}},
     [LVT_IN_ZM] = {"zm", LVT_F32, 2, {M, K}},       [LVT_IN_ZM_MASK] = {"zm_mask", LVT_F32, 2, {M, K}},
     [LVT_IN_MASK] = {"mask", LVT_F32, 1, {K}},      [LVT_IN_STEP] = {"step", LVT_I32, 1, {TWO}},
+    [LVT_IN_Y2] = {"y2", LVT_I32, 1, {N}},          [LVT_IN_MIX] = {"mix", LVT_F32, 1, {N}},
 };
 
 #define BIT(i) (1u << LVT_IN_##i)
@@ -27,7 +28,8 @@ static const struct {
     const char *name;
     unsigned required, allowed; /* sets of inputs */
 } entries[LVT_N_ENTRIES] = {
-    [LVT_ENTRY_TRAIN_NEW] = {"train_new", BIT(X) | BIT(Y), BIT(X) | BIT(Y) | BIT(MASK) | BIT(STEP)},
+    [LVT_ENTRY_TRAIN_NEW] = {"train_new", BIT(X) | BIT(Y),
+                             BIT(X) | BIT(Y) | BIT(MASK) | BIT(STEP) | BIT(Y2) | BIT(MIX)},
     [LVT_ENTRY_TRAIN] = {"train", BIT(X) | BIT(Y) | BIT(XM) | BIT(YM), ~0u},
     [LVT_ENTRY_PREDICT] = {"predict", BIT(X), BIT(X)},
     [LVT_ENTRY_IMPORTANCE] = {"importance", BIT(X) | BIT(Y), BIT(X) | BIT(Y) | BIT(MASK) | BIT(STEP)},
@@ -172,6 +174,21 @@ static lvt_status bind_predict(lvt_model *m, const lvt_graph *g, int64_t sizes[N
 const float *lvt_model_features(const lvt_model *m) {
     const lvt_bound_entry *b = &m->entries[LVT_ENTRY_PREDICT];
     return m->n_features ? lvt_session_output(m->session, b->index, b->features) : NULL;
+}
+
+static bool takes(const lvt_bound_entry *b, int kind) {
+    for (int i = 0; i < b->n_inputs; i++) {
+        if (b->kind[i] == kind)
+            return true;
+    }
+    return b->index < 0; /* an entry that is not there asks for nothing */
+}
+
+bool lvt_model_mixes(const lvt_model *m) {
+    bool all = true;
+    for (int e = LVT_ENTRY_TRAIN_NEW; e <= LVT_ENTRY_TRAIN; e++)
+        all = all && takes(&m->entries[e], LVT_IN_Y2) && takes(&m->entries[e], LVT_IN_MIX);
+    return all;
 }
 
 static lvt_status bind(lvt_model *m, lvt_diag *diag) {

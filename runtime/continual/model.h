@@ -31,6 +31,8 @@ typedef enum lvt_input_kind {
     LVT_IN_ZM_MASK,
     LVT_IN_MASK,
     LVT_IN_STEP,
+    LVT_IN_Y2,
+    LVT_IN_MIX,
     LVT_N_INPUTS
 } lvt_input_kind;
 
@@ -91,6 +93,8 @@ lvt_status lvt_model_run(lvt_model *m, lvt_entry_kind entry, const void *const t
 static inline bool lvt_model_has(const lvt_model *m, lvt_entry_kind entry) {
     return m->entries[entry].index >= 0;
 }
+/* Do the training entries take images of two classes (y2 and mix, models/README.md)? */
+bool lvt_model_mixes(const lvt_model *m);
 static inline const lvt_module *lvt_model_module(const lvt_model *m) {
     return lvt_program_compiled(m->program)->module;
 }

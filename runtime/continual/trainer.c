@@ -39,6 +39,7 @@ static lvt_status one_step(lvt_trainer *t, uint64_t steps, lvt_diag *diag) {
         [LVT_IN_XM] = t->xm,     [LVT_IN_YM] = t->ym,
         [LVT_IN_ZM] = t->zm,     [LVT_IN_ZM_MASK] = t->zm_mask,
         [LVT_IN_MASK] = t->mask, [LVT_IN_STEP] = t->step_input,
+        [LVT_IN_Y2] = t->y2,     [LVT_IN_MIX] = t->mix,
     };
     lvt_status status = lvt_model_run(m, entry, tensors, diag);
     if (status != LVT_OK)
@@ -141,14 +142,17 @@ static bool stopping(const lvt_trainer *t) {
 
 static lvt_status train_task(lvt_trainer *t, lvt_diag *diag) {
     const lvt_settings *s = t->settings;
-    uint64_t steps = lvt_trainer_steps(t, t->at.task), log = (uint64_t)s->log_every;
+    uint64_t steps = lvt_trainer_steps(t, t->at.task), log = (uint64_t)s->log_every,
+             epoch = lvt_trainer_epoch_steps(t);
     double shown = 0;
     t->clock = lvt_clock();
-    while (t->at.step < steps) {
+    while (t->at.step < steps && !lvt_early_done(t)) {
         lvt_status status = one_step(t, steps, diag);
+        if (status == LVT_OK && t->best.states && (t->at.step % epoch == 0 || t->at.step == steps))
+            status = lvt_early_epoch(t, diag); /* before the checkpoint, which so has its outcome */
         if (status != LVT_OK)
             return status;
-        bool last = t->at.step == steps, record = last || t->at.step % log == 0;
+        bool last = t->at.step == steps || lvt_early_done(t), record = last || t->at.step % log == 0;
         double now = lvt_clock();
         if (record || now - shown > 0.5) {
             shown = now;
@@ -162,6 +166,7 @@ static lvt_status train_task(lvt_trainer *t, lvt_diag *diag) {
         if (status != LVT_OK || stop)
             return status != LVT_OK ? status : LVT_INTERRUPT;
     }
+    lvt_early_end(t);
     return LVT_OK;
 }
 

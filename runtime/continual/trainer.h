@@ -30,6 +30,14 @@ typedef struct lvt_progress {
 } lvt_progress;
 
 typedef struct lvt_trainer lvt_trainer;
+
+/* Early stopping: the best epoch of the task so far. */
+typedef struct lvt_best {
+    double accuracy, epoch, waited; /* on validation images; from 1, 0: none yet; epochs since then */
+    uint8_t *states;                /* of the program after that epoch, one after the other; NULL: no early
+                                       stopping */
+    size_t bytes;
+} lvt_best;
 /* What the program around the loop is told; every function may be NULL. */
 typedef struct lvt_events {
     void *user;
@@ -76,6 +84,11 @@ struct lvt_trainer {
 
     float *x, *xm, *zm, *zm_mask, *mask; /* inputs of a step */
     int32_t *y, *ym, step_input[2];
+    lvt_mixing mixing;
+    float *unmixed, *mix; /* the new images before they are mixed (NULL: they never are); inputs mix and y2 */
+    lvt_mix *mixes;       /* batch */
+    int32_t *y2;
+    lvt_best best;
     uint32_t *batch_images; /* which images are in x */
     uint32_t *draw, *drawn;
     double learning_rate, r0, gamma0; /* before schedules */
@@ -92,6 +105,8 @@ void lvt_trainer_free(lvt_trainer *t);
 lvt_status lvt_trainer_run(lvt_trainer *t, lvt_diag *diag);
 
 /* batch.c: the images of a task and of its steps. */
+/* What the settings say about how images are changed: the data's usual ways where they say nothing. */
+void lvt_augment_by(const lvt_settings *s, const lvt_dataset *d, lvt_augment *augment, lvt_mixing *mixing);
 /* Chooses the images of the task at the position; asks the teacher about them before its first step. */
 lvt_status lvt_trainer_begin_task(lvt_trainer *t, lvt_diag *diag);
 /* Of any task; at most, for one that has not begun: a memory may hold less than its capacity. */
@@ -109,6 +124,16 @@ static inline bool lvt_trainer_rehearses(const lvt_trainer *t) {
                ? t->memory.n > 0
                : t->method->rehearsal == LVT_REHEARSE_SELF && t->at.task > 0;
 }
+
+/* early_stopping.c. LVT_NOMEM. */
+lvt_status lvt_early_init(lvt_trainer *t, lvt_diag *diag);
+/* The end of an epoch: measures, and keeps the states if they are the best so far. */
+lvt_status lvt_early_epoch(lvt_trainer *t, lvt_diag *diag);
+/* Is the task over, because nothing became better for long enough? */
+bool lvt_early_done(const lvt_trainer *t);
+/* The end of a task: back to the best epoch. */
+void lvt_early_end(lvt_trainer *t);
+void lvt_early_free(lvt_trainer *t);
 
 /* task_end.c: importance, consolidation, memory and evaluation at the end of the current task. */
 lvt_status lvt_task_end(lvt_trainer *t, lvt_diag *diag);

@@ -54,6 +54,8 @@ static lvt_status prepare_scalars(lvt_trainer *t, lvt_diag *diag) {
         if (s >= 0 && !m->scalars[s].given && !isnan(usual[i].value))
             lvt_trainer_set(m, usual[i].name, usual[i].value);
     }
+    if (t->settings->label_smoothing > 0)
+        lvt_trainer_set(m, "smoothing", t->settings->label_smoothing);
     t->learning_rate = base_value(m, "lr", 0.1);
     t->r0 = base_value(m, "r", 1);
     t->gamma0 = t->settings->no_drift ? 0 : base_value(m, "gamma", 0);
@@ -78,6 +80,16 @@ static lvt_status find_method(lvt_trainer *t, lvt_diag *diag) {
                            "the program was compiled with the method %s, not %s", compiled, name);
         lvt_note(diag, LVT_NOWHERE, "compile the model with `--set method=%s`", name);
     }
+    return status;
+}
+
+static lvt_status no_soft_labels(const char *option, lvt_diag *diag) {
+    lvt_status status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
+                                  "%s: the program takes one whole label an image", option);
+    lvt_note(
+        diag, LVT_NOWHERE,
+        "compile the model with `lvtc --set soft=true`; a model of your own needs the inputs y2, mix and "
+        "smoothing (models/README.md)");
     return status;
 }
 
@@ -107,6 +119,16 @@ static lvt_status check(lvt_trainer *t, lvt_diag *diag) {
         if (s->memory && lvt_model_has(m, LVT_ENTRY_TRAIN_NEW))
             lvt_note(diag, LVT_NOWHERE,
                      "without it the model cannot use a memory; it can be trained with --memory 0");
+        return status;
+    }
+    if ((s->mixup > 0 || s->cutmix > 0) && !lvt_model_mixes(m))
+        return no_soft_labels(s->mixup > 0 ? "--mixup" : "--cutmix", diag);
+    if (s->label_smoothing > 0 && lvt_model_scalar(m, "smoothing") < 0)
+        return no_soft_labels("--label-smoothing", diag);
+    if (s->early_stopping && !s->validation) {
+        status = lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE,
+                           "--early-stopping needs images to measure with: give --validation PART");
+        lvt_note(diag, LVT_NOWHERE, "such as --validation 10%%");
         return status;
     }
     int kinds = t->data->classes * (t->data->domains ? t->data->domains : 1);
@@ -184,11 +206,7 @@ lvt_status lvt_trainer_init(lvt_trainer *t, const lvt_settings *s, lvt_model *m,
     if (status != LVT_OK)
         return status;
     lvt_augment_init(&t->plain, d);
-    t->augment = t->plain;
-    if (s->crop >= 0)
-        t->augment.crop = s->crop;
-    if (s->flip != LVT_FLIP_AUTO)
-        t->augment.flip = s->flip == LVT_FLIP_ON;
+    lvt_augment_by(s, d, &t->augment, &t->mixing);
 
     size_t pixels = lvt_image_bytes(d), classes = (size_t)d->classes, n = (size_t)t->tasks.n;
     size_t batch = (size_t)m->batch, remembered = (size_t)m->memory_batch;
@@ -204,6 +222,11 @@ lvt_status lvt_trainer_init(lvt_trainer *t, const lvt_settings *s, lvt_model *m,
     }
     t->x = malloc(batch * pixels * sizeof *t->x);
     t->y = malloc(batch * sizeof *t->y);
+    bool mixes = s->mixup > 0 || s->cutmix > 0;
+    t->unmixed = mixes ? malloc(batch * pixels * sizeof *t->unmixed) : NULL;
+    t->mixes = calloc(batch, sizeof *t->mixes);
+    t->mix = malloc(batch * sizeof *t->mix);
+    t->y2 = malloc(batch * sizeof *t->y2);
     t->xm = malloc((remembered * pixels + 1) * sizeof *t->xm);
     t->ym = malloc((remembered + 1) * sizeof *t->ym);
     t->zm = malloc((remembered * classes + 1) * sizeof *t->zm);
@@ -213,13 +236,14 @@ lvt_status lvt_trainer_init(lvt_trainer *t, const lvt_settings *s, lvt_model *m,
     t->drawn = malloc((remembered + 1) * sizeof *t->drawn);
     if (!t->class_il || !t->task_il || !t->x || !t->y || !t->xm || !t->ym || !t->zm || !t->zm_mask ||
         !t->mask || !t->draw || !t->drawn || !t->last.confusion || !t->last.bins || !t->task_seconds ||
-        !t->batch_images || (t->method->rehearsal == LVT_REHEARSE_SELF && !make_teacher(t)))
+        !t->batch_images || (mixes && !t->unmixed) || !t->mixes || !t->mix || !t->y2 ||
+        (t->method->rehearsal == LVT_REHEARSE_SELF && !make_teacher(t)))
         return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
     for (size_t i = 0; i < (n + 1) * n; i++)
         t->class_il[i] = t->task_il[i] = NAN;
     for (size_t i = 0; i < (n + 1) * n && t->held; i++)
         t->validation[0][i] = t->validation[1][i] = NAN;
-    return LVT_OK;
+    return s->early_stopping ? lvt_early_init(t, diag) : LVT_OK;
 }
 
 void lvt_trainer_free(lvt_trainer *t) {
@@ -244,9 +268,14 @@ void lvt_trainer_free(lvt_trainer *t) {
                        t->task_seconds,
                        t->batch_images,
                        t->teacher,
-                       t->place};
+                       t->place,
+                       t->unmixed,
+                       t->mixes,
+                       t->mix,
+                       t->y2};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
         free(buffers[i]);
+    lvt_early_free(t);
     if (t->metrics)
         fclose(t->metrics);
     lvt_tasks_free(&t->tasks);

@@ -1,5 +1,6 @@
 /* The blocks of models/nn.lvt against numbers worked out by hand. Random initial values are 0.25 here. */
 #include "helpers.h"
+#include "passes/pass.h"
 
 /* Operands that come from other calls, layers of models/nn.lvt against numbers worked out by hand. */
 static void test_layers(void **unused) {
@@ -86,6 +87,123 @@ static void test_norms_and_convolutions(void **unused) {
     double h[2] = {0.25 * 12 * b, 0.25 * 16 * b}, y = 0.25 * (h[0] + h[1]) * b * 2;
     EXPECT("import \"nn.lvt\"", "let p = reshape(x, [1, 2, 3, 1])",
            "basic_block(p, 2, stride = 2, downsample = false)", y + 1, y, y + 3, y);
+}
+
+/* Labels of two classes and smoothed ones, against PyTorch 2.15's cross_entropy in f64 with probabilities and
+ * label_smoothing, and binary_cross_entropy_with_logits. The logits are x * x / 4. */
+static void test_soft_labels(void **unused) {
+    (void)unused;
+#define NN "import \"nn.lvt\"\nimport \"methods.lvt\""
+#define GIVEN                                                                                                \
+    "let z = x * x / 4\nlet y = cast(i[0:2] * 2 - 2, i32)\nlet y2 = i[0:2]\nlet all = x[0] * 0 + 1\n"        \
+    "let mix = concat([all[0:1] * 0.7, all[0:1] * 0.25], axis = 0)\nlet s = sum(all) * 0.2 / 3\n"
+    /* inputs are 1, 2, 3: y = 0, 2 and y2 = 1, 2 */
+    EXPECT(NN, GIVEN, "cast(y, f32)", 0, 2);
+    EXPECT(NN, GIVEN, "masked_cross_entropy(z, soft_labels(y, smoothing = s), all)", 1.3767829513759506);
+    EXPECT(NN, GIVEN, "masked_cross_entropy(z, soft_labels(y, y2, mix, none), all)", 1.0976162847092839);
+    EXPECT(NN, GIVEN, "masked_cross_entropy(z, soft_labels(y, y2, mix, s), all)", 1.2867829513759503);
+    EXPECT(NN, GIVEN, "yes_or_no(z, yes_or_no_shares(soft_labels(y, y2, mix, s), 3), all)",
+           6.9523047948127825);
+    /* Class 1 was not seen: nothing of a label goes there. PyTorch: the loss of columns 0 and 2 alone. */
+    EXPECT(NN, GIVEN "let seen = cast(i != 2, f32)",
+           "masked_cross_entropy(z, soft_labels(y, smoothing = s), seen)", 1.2168216797660454);
+    /* No smoothing and no mixing are the plain loss. */
+    EXPECT(
+        NN, GIVEN,
+        "masked_cross_entropy(z, soft_labels(y, y2, mix * 0 + 1, s * 0), all) - masked_cross_entropy(z, y, "
+        "all)",
+        0);
+    EXPECT(NN, GIVEN, "classes_of(soft_labels(y, y2, mix, s), 4)", 1, 1, 1, 0);
+    EXPECT(NN, GIVEN, "classes_of(soft_labels(y, smoothing = s), 4)", 1, 0, 1, 0);
+    EXPECT(NN, GIVEN, "classes_of(soft_labels(y), 4)", 1, 0, 1, 0);
+}
+
+/* Gradients are nodes of their own until the pass autodiff. */
+static lvt_module *differentiated(const char *text, const char *const *settings, size_t n) {
+    lvt_module *m = compile_with(text, settings, n);
+    lvt_diag *d = lvt_diag_new();
+    lvt_compiled *whole = NULL;
+    assert_int_equal(lvt_compile(m, &(lvt_compile_options){.stop_after = "autodiff"}, &whole, d), LVT_OK);
+    assert_null(whole);
+    lvt_diag_free(d);
+    return m;
+}
+
+/* The gradient of soft cross entropies, among seen classes and not, against central differences in f64. */
+static void test_soft_gradient(void **unused) {
+    (void)unused;
+    static const char *const losses[] = {"masked_cross_entropy(w, labels, mask)",
+                                         "yes_or_no(w, yes_or_no_shares(labels, 4), mask)"};
+    for (int l = 0; l < 2; l++) {
+        char text[1000];
+        snprintf(text, sizeof text,
+                 "%s\nmodel m {\n training entry e(y: i32[2], y2: i32[2], mix: f32[2], s: f32[] = 0.3) {\n"
+                 "  param w: f32[2, 4] = normal(1)\n  let mask = cast(iota([4], 0) != 3, f32)\n"
+                 "  let labels = soft_labels(y - 1, y2, mix * 0.3, s)\n  let loss = %s\n"
+                 "  let gs = grad(loss, of = params(\"w\"))\n  return loss = loss, g = gs[0]\n }\n}\n",
+                 NN, losses[l]);
+        lvt_module *m = differentiated(text, NULL, 0);
+        lvt_tensor *s = new_states(m);
+        double *w = s[lvt_module_find_state(m, "w")].data, g[64], low[64], high[64];
+        for (int i = 0; i < 8; i++)
+            w[i] = sin(3.0 * i + 1); /* none is 0, where max(z, 0) has a kink */
+        assert_int_equal(run(m, "e", s, 1, g), 8);
+        for (int i = 0; i < 8; i++) {
+            double h = 1e-5, at = w[i];
+            w[i] = at + h;
+            run(m, "e", s, 0, high);
+            w[i] = at - h;
+            run(m, "e", s, 0, low);
+            w[i] = at;
+            /* central differences: error h^2 times a third derivative below 1 */
+            assert_float_equal(g[i], (high[0] - low[0]) / (2 * h), 1e-9);
+            assert_true(i % 4 != 3 || g[i] == 0); /* the class that is not in question */
+        }
+        free_states(m, s);
+        lvt_module_free(m);
+    }
+}
+
+/* The optimiser is a setting: step_by is sgd or adamw; its states lie beside the parameter. */
+static void test_choice_of_optimiser(void **unused) {
+    (void)unused;
+    static const char text[] =
+        "import \"nn.lvt\"\nmodel m(optimizer = \"sgd\", momentum = 0.0) {\n"
+        " training entry e(x: f32[2], clip: f32[] = 0, lr: f32[] = usual_rate(optimizer)) {\n"
+        "  param p: f32[2] = 1\n  let loss = sum(p * x)\n"
+        "  descend(loss, optimizer, lr, clip, momentum, false, 0.5) as _\n  return loss = loss\n }\n}\n";
+    static const char *const adam[] = {"optimizer=adamw"}, *const heavy[] = {"momentum=0.9"};
+    double y[64];
+    for (int i = 0; i < 3; i++) {
+        lvt_module *m = differentiated(text, i == 1 ? adam : heavy, i > 0);
+        lvt_tensor *s = new_states(m);
+        run(m, "e", s, 0, y);
+        double g = 2, want = i == 1 ? 1 * (1 - 0.001 * 0.5) - 0.001 * g / (g + 1e-8) : 1 - 0.1 * (g + 0.5);
+        assert_float_equal(s[lvt_module_find_state(m, "p")].data[1], want, 1e-12);
+        assert_int_equal(lvt_module_find_state(m, "p.first") != LVT_NONE, i == 1);
+        assert_int_equal(lvt_module_find_state(m, "p.velocity") != LVT_NONE, i == 2);
+        free_states(m, s);
+        lvt_module_free(m);
+    }
+}
+
+/* An input with a condition is there when that is true. */
+static void test_conditional_input(void **unused) {
+    (void)unused;
+    static const char text[] =
+        "model m(soft = false) {\n entry e(x: f32[2], k: f32[] = 3 if soft and true) {\n"
+        "  if is_tensor(k) { return y = x * k }\n  return y = x\n }\n}\n";
+    static const char *const soft[] = {"soft=true"};
+    double y[64];
+    for (uint32_t i = 0; i < 2; i++) {
+        lvt_module *m = compile_with(text, soft, i);
+        lvt_tensor *s = new_states(m);
+        run(m, "e", s, 0, y);
+        assert_int_equal(lvt_module_find_entry(m, "e")->n_inputs, 1 + i);
+        assert_true(y[1] == (i ? 6 : 2));
+        free_states(m, s);
+        lvt_module_free(m);
+    }
 }
 
 static void test_optimisers(void **unused) {
@@ -177,10 +295,16 @@ static void test_dropout(void **unused) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_layers),     cmocka_unit_test(test_batch_norm),
-        cmocka_unit_test(test_attention),  cmocka_unit_test(test_norms_and_convolutions),
-        cmocka_unit_test(test_optimisers), cmocka_unit_test(test_drift),
-        cmocka_unit_test(test_dropout)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_layers),
+                                       cmocka_unit_test(test_batch_norm),
+                                       cmocka_unit_test(test_attention),
+                                       cmocka_unit_test(test_norms_and_convolutions),
+                                       cmocka_unit_test(test_soft_labels),
+                                       cmocka_unit_test(test_soft_gradient),
+                                       cmocka_unit_test(test_choice_of_optimiser),
+                                       cmocka_unit_test(test_conditional_input),
+                                       cmocka_unit_test(test_optimisers),
+                                       cmocka_unit_test(test_drift),
+                                       cmocka_unit_test(test_dropout)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
