@@ -35,6 +35,8 @@ static lvt_value fold(lvt_importer *im, lvt_value v, int depth) {
     return lvt_im_constant(im, &type, out.data);
 }
 
+#define TRAINING "ai.onnx.preview.training"
+
 static bool standard(const char *domain) {
     return !domain || !*domain || !strcmp(domain, "ai.onnx");
 }
@@ -93,7 +95,7 @@ static lvt_status check_operators(lvt_importer *im) {
         const char *op = n->op_type ? n->op_type : "", *domain = n->domain ? n->domain : "";
         size_t times = 0;
         bool first = true;
-        if ((standard(domain) && lvt_im_find(op)) || !wanted(im, n))
+        if (((standard(domain) || !strcmp(domain, TRAINING)) && lvt_im_find(op)) || !wanted(im, n))
             continue;
         for (size_t k = 0; k < g->n_node && i < 10000; k++) {
             bool same = g->node[k]->op_type && !strcmp(g->node[k]->op_type, op) && wanted(im, g->node[k]);
@@ -252,6 +254,16 @@ static void what_builder_says(lvt_importer *im) {
     lvt_diag_clear(im->aside);
 }
 
+/* Operators whose attributes were others before operator set 6. */
+static bool other_before_6(const char *op) {
+    static const char *const names[] = {"BatchNormalization", "Cast", "Concat", "Dropout", "GlobalLpPool",
+                                        "LpPool",             "Pad",  "Split",  "Tile",    "Upsample"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!strcmp(op, names[i]))
+            return true;
+    return false;
+}
+
 static lvt_status build_node(lvt_importer *im, size_t index) {
     const Onnx__NodeProto *n = im->n;
     const lvt_im_row *row = lvt_im_find(n->op_type);
@@ -274,7 +286,9 @@ static lvt_status build_node(lvt_importer *im, size_t index) {
     size_t errors = lvt_diag_errors(im->diag);
     if (!row)
         return lvt_error(im->diag, LVT_USER, NULL, at, "operator %s is not supported", n->op_type);
-    bool ok = !poisoned && row->build(im);
+    if (im->opset < 6 && other_before_6(n->op_type))
+        lvt_im_no(im, "its form of operator set %d is not supported", im->opset);
+    bool ok = !poisoned && !im->why[0] && row->build(im);
     what_builder_says(im);
     if (!ok && !poisoned && (im->why[0] || lvt_diag_errors(im->diag) == errors))
         lvt_error(im->diag, im->g->no_memory ? LVT_NOMEM : LVT_USER, NULL, at, "node '%s' (%s): %s", name,
@@ -456,8 +470,11 @@ lvt_status lvt_onnx_open_bytes(const char *name, const uint8_t *bytes, size_t si
     for (size_t i = 0; i < model->n_opset_import; i++)
         if (standard(model->opset_import[i]->domain))
             f->opset = model->opset_import[i]->version < 1000 ? (int)model->opset_import[i]->version : 1000;
-    if (f->opset < 6 || f->opset > 21)
-        status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s: its operator set is %d, 6 to 21 are known",
+    for (size_t i = 0; i < model->n_opset_import && !f->opset; i++)
+        if (!strcmp(model->opset_import[i]->domain ? model->opset_import[i]->domain : "", TRAINING))
+            f->opset = 14; /* nothing else in it: the set of the day */
+    if (f->opset < 1 || f->opset > 21)
+        status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s: its operator set is %d, 1 to 21 are known",
                            name, f->opset);
     else if (!f->name || (folder && !f->folder) || !lvt_onnx_find_inputs(f))
         status = lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "%s: out of memory", name);

@@ -17,8 +17,10 @@ bool lvt_im_no(lvt_importer *im, const char *format, ...) {
 }
 
 const lvt_im_row *lvt_im_find(const char *op) {
-    static const lvt_im_row *const tables[] = {lvt_im_math, lvt_im_shapes, lvt_im_nets};
-    for (size_t t = 0; t < 3; t++)
+    static const lvt_im_row *const tables[] = {lvt_im_math,  lvt_im_shapes,   lvt_im_indices, lvt_im_nets,
+                                               lvt_im_pools, lvt_im_matrices, lvt_im_losses,  lvt_im_sums,
+                                               lvt_im_grids, lvt_im_quantised};
+    for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
         for (const lvt_im_row *r = tables[t]; r->op; r++)
             if (!strcmp(r->op, op))
                 return r;
@@ -199,4 +201,48 @@ int lvt_im_list(lvt_importer *im, size_t i, int most, int64_t *out) {
 
 int lvt_im_either(lvt_importer *im, size_t i, const char *name, int most, int64_t *out) {
     return lvt_im_has(im, i) ? lvt_im_list(im, i, most, out) : lvt_im_ints(im, name, most, out);
+}
+
+int lvt_im_axis(lvt_importer *im, int64_t or, int rank) {
+    int64_t a = lvt_im_int(im, "axis", or);
+    a += a < 0 ? rank : 0;
+    if (a < 0 || a >= rank) {
+        lvt_im_no(im, "axis %lld is out of range", (long long)a);
+        return -1;
+    }
+    return (int)a;
+}
+
+lvt_value lvt_im_from_front(lvt_importer *im, lvt_value index, int64_t n) {
+    lvt_value moved = lvt_imk(im, LVT_OP_add, index, (double)n);
+    return lvt_build_select(&im->b, lvt_imk(im, LVT_OP_lt, index, 0), moved, index);
+}
+
+static int type_among(Onnx__ValueInfoProto *const *list, size_t n, const char *name) {
+    for (size_t i = 0; i < n; i++) {
+        const Onnx__TypeProto *t = list[i]->type;
+        if (list[i]->name && !strcmp(list[i]->name, name) && t &&
+            t->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE && t->tensor_type->has_elem_type)
+            return t->tensor_type->elem_type;
+    }
+    return 0;
+}
+
+int lvt_im_onnx_type(const lvt_importer *im, size_t i) {
+    const lvt_im_value *v = input(im, i);
+    const Onnx__GraphProto *g = im->file->graph;
+    if (!v || !v->name)
+        return 0;
+    if (v->tensor)
+        return v->tensor->has_data_type ? v->tensor->data_type : 0;
+    int t = type_among(g->input, g->n_input, v->name);
+    for (size_t k = 0; k < g->n_node && !t;
+         k++) { /* a Constant, or an operator that says it in an attribute */
+        const Onnx__NodeProto *n = g->node[k];
+        for (size_t o = 0; o < n->n_output && !t; o++)
+            for (size_t a = 0; a < n->n_attribute && n->output[o] && !strcmp(n->output[o], v->name); a++)
+                t = n->attribute[a]->t && n->attribute[a]->t->has_data_type ? n->attribute[a]->t->data_type
+                                                                            : t;
+    }
+    return t ? t : type_among(g->value_info, g->n_value_info, v->name);
 }

@@ -20,20 +20,31 @@ static lvt_value narrow(lvt_importer *im, lvt_value x, lvt_dtype dtype) {
     return dtype == LVT_U8 ? lvt_build_cast(&im->b, lvt_imk(im, LVT_OP_mod, x, 256), LVT_U8) : x;
 }
 
+/* Before operator set 7 the dims of y stand at an axis of x, or at its end. */
+static lvt_value placed(lvt_importer *im, lvt_value x, lvt_value y) {
+    lvt_type t = lvt_im_type(im, x), u = lvt_im_type(im, y);
+    int64_t axis = lvt_im_int(im, "axis", t.rank - u.rank);
+    axis += axis < 0 ? t.rank : 0;
+    if (im->opset > 6 || !lvt_im_int(im, "broadcast", 0) || axis < 0 || axis + u.rank > t.rank)
+        return y;
+    for (int i = 0; i + axis < t.rank; i++)
+        u.dim[i] = i < u.rank ? u.dim[i] : 1;
+    return lvt_build_reshape(&im->b, y, (int)(t.rank - axis), u.dim);
+}
+
 static bool binary(lvt_importer *im) {
     lvt_value x = lvt_im_in(im, 0), y = lvt_im_in(im, 1);
     lvt_op op = (lvt_op)lvt_im_code(im);
     lvt_dtype dtype = (lvt_dtype)lvt_im_type(im, x).dtype;
     bool arithmetic = op == LVT_OP_add || op == LVT_OP_sub || op == LVT_OP_mul;
-    if (lvt_im_has(im, 2) || (op <= LVT_OP_div && lvt_im_int(im, "broadcast", 0)))
-        return lvt_im_no(im, "explicit broadcasting is not supported");
+    y = placed(im, x, y);
     lvt_value r = lvt_im2(im, op, widen(im, x), widen(im, y));
     return lvt_im_out(im, arithmetic ? narrow(im, r, dtype) : r);
 }
 
 /* Integers are divided towards zero. */
 static bool divide(lvt_importer *im) {
-    lvt_value x = lvt_im_in(im, 0), y = lvt_im_in(im, 1);
+    lvt_value x = lvt_im_in(im, 0), y = placed(im, x, lvt_im_in(im, 1));
     lvt_dtype dtype = (lvt_dtype)lvt_im_type(im, x).dtype;
     if (lvt_dtype_is_float(dtype))
         return lvt_im_out(im, lvt_im2(im, LVT_OP_div, x, y));
@@ -115,8 +126,66 @@ static bool where(lvt_importer *im) {
 }
 
 static bool prelu(lvt_importer *im) {
-    lvt_value x = lvt_im_in(im, 0), y = lvt_im2(im, LVT_OP_mul, x, lvt_im_in(im, 1));
+    lvt_value x = lvt_im_in(im, 0), slope = lvt_im_in(im, 1), y;
+    lvt_type t = lvt_im_type(im, x), s = lvt_im_type(im, slope);
+    if (s.rank == 1 && t.rank > 1 && im->opset < 9 && s.dim[0] == t.dim[1]) /* one a channel */
+        slope = lvt_im_channels(im, slope, t.rank);
+    y = lvt_im2(im, LVT_OP_mul, x, slope);
     return lvt_im_out(im, lvt_build_select(&im->b, lvt_imk(im, LVT_OP_lt, x, 0), y, x));
+}
+
+lvt_value lvt_im_round(lvt_importer *im, lvt_value x) {
+    lvt_value up = lvt_imk(im, LVT_OP_add, x, 0.5), f = lvt_im1(im, LVT_OP_floor, up);
+    lvt_value tie = lvt_im2(im, LVT_OP_eq, up, f);
+    lvt_value odd = lvt_imk(im, LVT_OP_eq, lvt_imk(im, LVT_OP_mod, f, 2), 1);
+    return lvt_build_select(&im->b, lvt_im2(im, LVT_OP_and, tie, odd), lvt_imk(im, LVT_OP_sub, f, 1), f);
+}
+
+/* x 2^y or x 2^-y; whole numbers of 32 bits here are those of up to 31 there. */
+static bool shift(lvt_importer *im) {
+    lvt_value x = lvt_im_in(im, 0), y = lvt_build_cast(&im->b, lvt_im_in(im, 1), LVT_I32), power;
+    lvt_dtype dtype = (lvt_dtype)lvt_im_type(im, x).dtype;
+    double powers[31];
+    if (x != LVT_NONE && lvt_dtype_is_float(dtype))
+        return lvt_im_no(im, "it is known for whole numbers only");
+    for (int i = 0; i < 31; i++)
+        powers[i] = ldexp(1, i);
+    lvt_named_attr a = {"axis", lvt_attr_int(0)};
+    power =
+        lvt_build(&im->b, LVT_OP_gather, 2, (lvt_value[]){lvt_im_vector(im, 31, powers, LVT_I32), y}, 1, &a);
+    bool left = !strcmp(lvt_im_string(im, "direction", "LEFT"), "LEFT");
+    return lvt_im_out(im,
+                      narrow(im, lvt_im2(im, left ? LVT_OP_mul : LVT_OP_div, widen(im, x), power), dtype));
+}
+
+/* y with the sign of x, and |x|, both with the slope of the right side at 0, where abs and sign have none. */
+static lvt_value odd(lvt_importer *im, lvt_value x, lvt_value y) {
+    return lvt_build_select(&im->b, lvt_imk(im, LVT_OP_lt, x, 0), lvt_im1(im, LVT_OP_neg, y), y);
+}
+static lvt_value size_of(lvt_importer *im, lvt_value x) {
+    return odd(im, x, x);
+}
+
+/* The angle whose tangent is x: 1/x where that is smaller, halved three times by tan(a/2) = t / (1 + sqrt(1 +
+ * t^2)), then the series, whose first term left out is below 1e-18. */
+static lvt_value arc_tangent(lvt_importer *im, lvt_value x) {
+    lvt_value one = lvt_im_number(im, x, 1), size = size_of(im, x);
+    lvt_value large = lvt_im2(im, LVT_OP_gt, size, one);
+    lvt_value divisor = lvt_build_select(&im->b, large, size, one);
+    lvt_value t = lvt_build_select(&im->b, large, lvt_im2(im, LVT_OP_div, one, divisor), size);
+    for (int i = 0; i < 3; i++) {
+        lvt_value root = lvt_im1(im, LVT_OP_sqrt, lvt_imk(im, LVT_OP_add, lvt_im1(im, LVT_OP_square, t), 1));
+        t = lvt_im2(im, LVT_OP_div, t, lvt_imk(im, LVT_OP_add, root, 1));
+    }
+    lvt_value square = lvt_im1(im, LVT_OP_square, t), sum = lvt_im_number(im, x, 1.0 / 17);
+    for (int k = 15; k >= 1; k -= 2) {
+        sum = lvt_im2(im, LVT_OP_mul, sum, square);
+        sum = lvt_im2(im, LVT_OP_sub, lvt_im_number(im, x, 1.0 / k), sum);
+    }
+    t = lvt_imk(im, LVT_OP_mul, lvt_im2(im, LVT_OP_mul, sum, t), 8);
+    t = lvt_build_select(&im->b, large, lvt_im2(im, LVT_OP_sub, lvt_im_number(im, x, 1.5707963267948966), t),
+                         t);
+    return odd(im, x, t);
 }
 
 /* Functions of one element that have a name in ONNX and none here. */
@@ -135,6 +204,9 @@ enum shape {
     THRESHOLDED,
     MISH,
     TAN,
+    ATAN,
+    ASIN,
+    ACOS,
     SINH,
     COSH,
     ASINH,
@@ -148,7 +220,7 @@ enum shape {
 
 static bool curve(lvt_importer *im) {
     lvt_builder *b = &im->b;
-    lvt_value x = lvt_im_in(im, 0), y = LVT_NONE, positive, e;
+    lvt_value x = lvt_im_in(im, 0), y = LVT_NONE, e;
     double alpha = lvt_im_float(im, "alpha", 1);
     if (!lvt_dtype_is_float((lvt_dtype)lvt_im_type(im, x).dtype) && x != LVT_NONE &&
         lvt_im_code(im) != SHRINK)
@@ -157,21 +229,17 @@ static bool curve(lvt_importer *im) {
     case CEIL:
         y = lvt_im1(im, LVT_OP_neg, lvt_im1(im, LVT_OP_floor, lvt_im1(im, LVT_OP_neg, x)));
         break;
-    case ROUND: { /* halves to even */
-        lvt_value up = lvt_imk(im, LVT_OP_add, x, 0.5), f = lvt_im1(im, LVT_OP_floor, up);
-        lvt_value tie = lvt_im2(im, LVT_OP_eq, up, f);
-        lvt_value odd = lvt_imk(im, LVT_OP_eq, lvt_imk(im, LVT_OP_mod, f, 2), 1);
-        y = lvt_build_select(b, lvt_im2(im, LVT_OP_and, tie, odd), lvt_imk(im, LVT_OP_sub, f, 1), f);
+    case ROUND:
+        y = lvt_im_round(im, x);
         break;
-    }
     case RECIPROCAL:
         y = lvt_im2(im, LVT_OP_div, lvt_im_number(im, x, 1), x);
         break;
     case MISH:
-    case SOFTPLUS: /* max(x, 0) + log(1 + exp(-|x|)) */
-        e = lvt_im1(im, LVT_OP_exp, lvt_im1(im, LVT_OP_neg, lvt_im1(im, LVT_OP_abs, x)));
-        y = lvt_im2(im, LVT_OP_add, lvt_imk(im, LVT_OP_max, x, 0),
-                    lvt_im1(im, LVT_OP_log, lvt_imk(im, LVT_OP_add, e, 1)));
+    case SOFTPLUS: /* log(1 + exp(x)), which is x where exp would grow too large */
+        e = lvt_im1(im, LVT_OP_exp, lvt_imk(im, LVT_OP_min, x, 40));
+        y = lvt_im1(im, LVT_OP_log, lvt_imk(im, LVT_OP_add, e, 1));
+        y = lvt_build_select(b, lvt_imk(im, LVT_OP_gt, x, 40), x, y);
         if (lvt_im_code(im) == MISH)
             y = lvt_im2(im, LVT_OP_mul, x, lvt_im1(im, LVT_OP_tanh, y));
         break;
@@ -210,6 +278,17 @@ static bool curve(lvt_importer *im) {
     case TAN:
         y = lvt_im2(im, LVT_OP_div, lvt_im1(im, LVT_OP_sin, x), lvt_im1(im, LVT_OP_cos, x));
         break;
+    case ATAN:
+        y = arc_tangent(im, x);
+        break;
+    case ASIN:
+    case ACOS: /* the tangent of half the angle whose cosine is x: sqrt((1 - x) / (1 + x)) */
+        e = lvt_im2(im, LVT_OP_div, lvt_im2(im, LVT_OP_sub, lvt_im_number(im, x, 1), x),
+                    lvt_imk(im, LVT_OP_add, x, 1));
+        y = lvt_imk(im, LVT_OP_mul, arc_tangent(im, lvt_im1(im, LVT_OP_sqrt, e)), 2);
+        if (lvt_im_code(im) == ASIN)
+            y = lvt_im2(im, LVT_OP_sub, lvt_im_number(im, x, 1.5707963267948966), y);
+        break;
     case SINH:
     case COSH: {
         lvt_value up = lvt_im1(im, LVT_OP_exp, x), down = lvt_im1(im, LVT_OP_exp, lvt_im1(im, LVT_OP_neg, x));
@@ -217,11 +296,9 @@ static bool curve(lvt_importer *im) {
                     0.5);
         break;
     }
-    case ASINH: /* sign(x) log(|x| + sqrt(x^2 + 1)) */
-        positive = lvt_im1(im, LVT_OP_abs, x);
+    case ASINH: /* of |x|: log(|x| + sqrt(x^2 + 1)) */
         e = lvt_im1(im, LVT_OP_sqrt, lvt_imk(im, LVT_OP_add, lvt_im1(im, LVT_OP_square, x), 1));
-        y = lvt_im2(im, LVT_OP_mul, lvt_im1(im, LVT_OP_sign, x),
-                    lvt_im1(im, LVT_OP_log, lvt_im2(im, LVT_OP_add, positive, e)));
+        y = odd(im, x, lvt_im1(im, LVT_OP_log, lvt_im2(im, LVT_OP_add, size_of(im, x), e)));
         break;
     case ACOSH:
         e = lvt_im1(im, LVT_OP_sqrt, lvt_imk(im, LVT_OP_sub, lvt_im1(im, LVT_OP_square, x), 1));
@@ -253,9 +330,15 @@ static bool curve(lvt_importer *im) {
         break;
     }
     case GELU:
-        if (strcmp(lvt_im_string(im, "approximate", "none"), "none"))
-            return lvt_im_no(im, "only the exact form is known");
-        y = lvt_im1(im, LVT_OP_gelu, x);
+        if (!strcmp(lvt_im_string(im, "approximate", "none"), "none")) {
+            y = lvt_im1(im, LVT_OP_gelu, x);
+            break;
+        }
+        /* 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) */
+        e = lvt_imk(im, LVT_OP_mul, lvt_im2(im, LVT_OP_mul, lvt_im1(im, LVT_OP_square, x), x), 0.044715);
+        e = lvt_im1(im, LVT_OP_tanh,
+                    lvt_imk(im, LVT_OP_mul, lvt_im2(im, LVT_OP_add, x, e), 0.7978845608028654));
+        y = lvt_imk(im, LVT_OP_mul, lvt_im2(im, LVT_OP_mul, x, lvt_imk(im, LVT_OP_add, e, 1)), 0.5);
         break;
     }
     return lvt_im_out(im, y);
@@ -410,6 +493,10 @@ const lvt_im_row lvt_im_math[] = {{"Abs", unary, LVT_OP_abs},
                                   {"ThresholdedRelu", curve, THRESHOLDED},
                                   {"Mish", curve, MISH},
                                   {"Tan", curve, TAN},
+                                  {"Atan", curve, ATAN},
+                                  {"Asin", curve, ASIN},
+                                  {"Acos", curve, ACOS},
+                                  {"BitShift", shift, 0},
                                   {"Sinh", curve, SINH},
                                   {"Cosh", curve, COSH},
                                   {"Asinh", curve, ASINH},

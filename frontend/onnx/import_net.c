@@ -4,13 +4,6 @@
 
 #include <string.h>
 
-static lvt_value to_last(lvt_importer *im, lvt_value x) {
-    return lvt_build_transpose(&im->b, x, (int64_t[]){0, 2, 3, 1});
-}
-static lvt_value to_second(lvt_importer *im, lvt_value x) {
-    return lvt_build_transpose(&im->b, x, (int64_t[]){0, 3, 1, 2});
-}
-
 static bool matmul(lvt_importer *im) {
     lvt_value x = lvt_im_in(im, 0), y = lvt_im_in(im, 1);
     lvt_type a = lvt_im_type(im, x), b = lvt_im_type(im, y);
@@ -44,146 +37,101 @@ static bool gemm(lvt_importer *im) {
     return lvt_im_out(im, y);
 }
 
-typedef struct geometry {
-    int64_t kernel[2], stride[2], padding[4], dilation[2];
-    bool flat; /* one spatial dim: a height of 1 was added */
-} geometry;
-
-/* Attributes of a window over x (rank 3 or 4); kernel: used where the attribute is missing. */
-static bool geometry_of(lvt_importer *im, const lvt_type *x, const int64_t *kernel, bool transposed,
-                        geometry *w) {
-    static const char *const names[] = {"kernel_shape", "strides", "dilations"};
-    int spatial = x->rank - 2;
-    int64_t *lists[] = {w->kernel, w->stride, w->dilation}, given[4];
-    *w = (geometry){.kernel = {1, 1}, .stride = {1, 1}, .dilation = {1, 1}, .flat = spatial == 1};
-    if (spatial < 1 || spatial > 2)
-        return lvt_im_no(im, "%d spatial dimensions are not supported", spatial);
-    for (int k = 0; k < 3; k++) {
-        int n = lvt_im_ints(im, names[k], 2, given);
-        if (n == -1 || (n >= 0 && n != spatial))
-            return lvt_im_no(im, "attribute %s does not fit its input", names[k]);
-        for (int d = 0; d < spatial; d++) {
-            int64_t v = n >= 0 ? given[d] : k == 0 ? (kernel ? kernel[d] : 0) : 1;
-            if (v < 1 || v > 1 << 20)
-                return lvt_im_no(im, "attribute %s cannot be used", names[k]);
-            lists[k][d + 2 - spatial] = v;
-        }
+/* Three spatial dims: the sum over the depth of the kernel of convolutions of slices. */
+static lvt_value convolve_deep(lvt_importer *im, lvt_value x, lvt_value k) {
+    lvt_type t = lvt_im_type(im, x), kt = lvt_im_type(im, k);
+    lvt_im_reach r[3];
+    lvt_value sum = LVT_NONE;
+    for (int d = 0; d < 3; d++)
+        if (!lvt_im_reach_of(im, 3, d, t.dim[2 + d], kt.dim[2 + d], false, &r[d]))
+            return LVT_NONE;
+    int64_t depth = t.dim[2] + r[0].before + r[0].after - ((r[0].kernel - 1) * r[0].dilation + 1);
+    if (depth < 0 || r[0].kernel != kt.dim[2] || r[0].kernel > 64) {
+        lvt_im_no(im, "its kernel does not fit its input");
+        return LVT_NONE;
     }
-    const char *automatic = lvt_im_string(im, "auto_pad", "NOTSET");
-    int n = lvt_im_ints(im, "pads", 4, given);
-    if (n == -1 || (n >= 0 && n != 2 * spatial))
-        return lvt_im_no(im, "attribute pads does not fit its input");
-    for (int d = 0; d < spatial; d++) {
-        int e = d + 2 - spatial;
-        int64_t before = n >= 0 ? given[d] : 0, after = n >= 0 ? given[d + spatial] : 0, size = x->dim[2 + d];
-        int64_t reach = (w->kernel[e] - 1) * w->dilation[e] + 1;
-        if (!strncmp(automatic, "SAME", 4)) {
-            int64_t out = (size + w->stride[e] - 1) / w->stride[e];
-            int64_t all = transposed ? reach - w->stride[e] : (out - 1) * w->stride[e] + reach - size;
-            all = all > 0 ? all : 0;
-            before = !strcmp(automatic, "SAME_UPPER") ? all / 2 : all - all / 2;
-            after = all - before;
-        } else if (!strcmp(automatic, "VALID")) {
-            before = after = 0;
-        }
-        if (before < 0 || after < 0 || before > 1 << 20 || after > 1 << 20)
-            return lvt_im_no(im, "attribute pads cannot be used");
-        w->padding[e] = before;
-        w->padding[e + 2] = after;
+    depth = depth / r[0].stride + 1;
+    lvt_named_attr pad[] = {{"axis", lvt_attr_int(2)},
+                            {"before", lvt_attr_int(r[0].before)},
+                            {"after", lvt_attr_int(r[0].after)}};
+    x = lvt_build_transpose(&im->b, lvt_build(&im->b, LVT_OP_pad, 1, &x, 3, pad), (int64_t[]){0, 2, 3, 4, 1});
+    for (int64_t i = 0; i < r[0].kernel; i++) {
+        lvt_named_attr slice[] = {{"axis", lvt_attr_int(1)},
+                                  {"begin", lvt_attr_int(i * r[0].dilation)},
+                                  {"end", lvt_attr_int(i * r[0].dilation + (depth - 1) * r[0].stride + 1)},
+                                  {"step", lvt_attr_int(r[0].stride)}};
+        lvt_named_attr a[] = {
+            {"stride", lvt_attr_ints((int64_t[]){r[1].stride, r[2].stride}, 2)},
+            {"padding", lvt_attr_ints((int64_t[]){r[1].before, r[2].before, r[1].after, r[2].after}, 4)},
+            {"dilation", lvt_attr_ints((int64_t[]){r[1].dilation, r[2].dilation}, 2)},
+            {"groups", lvt_attr_int(lvt_im_int(im, "group", 1))}};
+        lvt_value s = lvt_build(&im->b, LVT_OP_slice, 1, &x, 4, slice), kernel;
+        s = lvt_build_reshape(&im->b, s, 4, (int64_t[]){t.dim[0] * depth, t.dim[3], t.dim[4], t.dim[1]});
+        kernel = lvt_build_reshape(&im->b, lvt_build_slice(&im->b, k, 2, (int)i, (int)i + 1), 4,
+                                   (int64_t[]){kt.dim[0], kt.dim[1], kt.dim[3], kt.dim[4]});
+        s = lvt_build(&im->b, LVT_OP_conv2d, 2, (lvt_value[]){s, kernel}, 4, a);
+        sum = i ? lvt_im2(im, LVT_OP_add, sum, s) : s;
     }
-    return true;
+    if (sum != LVT_NONE && lvt_im_has(im, 2) && !strcmp(im->n->op_type, "Conv"))
+        sum = lvt_im2(im, LVT_OP_add, sum, lvt_im_in(im, 2));
+    lvt_type y = lvt_im_type(im, sum);
+    sum = lvt_build_reshape(&im->b, sum, 5, (int64_t[]){t.dim[0], depth, y.dim[1], y.dim[2], y.dim[3]});
+    return lvt_build_transpose(&im->b, sum, (int64_t[]){0, 4, 1, 2, 3});
 }
 
-static lvt_value lift(lvt_importer *im, lvt_value x, bool flat) {
-    lvt_type t = lvt_im_type(im, x);
-    return flat ? lvt_build_reshape(&im->b, x, 4, (int64_t[]){t.dim[0], t.dim[1], 1, t.dim[2]}) : x;
-}
-static lvt_value sink(lvt_importer *im, lvt_value x, bool flat) {
-    lvt_type t = lvt_im_type(im, x);
-    return flat ? lvt_build_reshape(&im->b, x, 3, (int64_t[]){t.dim[0], t.dim[1], t.dim[3]}) : x;
-}
-
-static bool conv(lvt_importer *im) {
-    lvt_value x = lvt_im_in(im, 0), k = lvt_im_in(im, 1);
+lvt_value lvt_im_convolve(lvt_importer *im, lvt_value x, lvt_value k) {
     lvt_type t = lvt_im_type(im, x), kt = lvt_im_type(im, k);
     bool back = !strcmp(im->n->op_type, "ConvTranspose");
-    geometry w;
-    if (kt.rank != t.rank || !geometry_of(im, &t, &kt.dim[2], back, &w))
-        return im->why[0] ? false : lvt_im_no(im, "its weight has another rank than its input");
-    int64_t groups = lvt_im_int(im, "group", 1);
-    x = to_last(im, lift(im, x, w.flat));
-    k = lift(im, k, w.flat);
-    lvt_named_attr a[6] = {{"stride", lvt_attr_ints(w.stride, 2)},
-                           {"padding", lvt_attr_ints(w.padding, 4)},
-                           {"dilation", lvt_attr_ints(w.dilation, 2)},
-                           {"groups", lvt_attr_int(groups)}};
-    lvt_value y;
+    lvt_im_window w;
+    if (kt.rank == 5 && t.rank == 5 && !back)
+        return convolve_deep(im, x, k);
+    if (kt.rank != t.rank || !lvt_im_window_of(im, &t, &kt.dim[2], back, &w)) {
+        if (!im->why[0])
+            lvt_im_no(im, "its weight has another rank than its input");
+        return LVT_NONE;
+    }
+    x = lvt_im_last(im, lvt_im_lift(im, x, w.flat));
+    k = lvt_im_lift(im, k, w.flat);
+    int64_t size[2] = {1, 1};
     if (back) { /* the gradient of a convolution for its image */
         int spatial = t.rank - 2;
-        int64_t more[2] = {0, 0}, want[4], size[2] = {1, 1};
+        int64_t more[2] = {0, 0}, want[4];
         int m = lvt_im_ints(im, "output_padding", 2, more), s = lvt_im_ints(im, "output_shape", 4, want);
-        if (m == -1 || s == -1 || (m >= 0 && m != spatial) || (s >= 0 && s != spatial && s != spatial + 2))
-            return lvt_im_no(im, "its output padding or shape does not fit its input");
+        if (m == -1 || s == -1 || (m >= 0 && m != spatial) || (s >= 0 && s != spatial && s != spatial + 2)) {
+            lvt_im_no(im, "its output padding or shape does not fit its input");
+            return LVT_NONE;
+        }
         for (int d = 0; d < spatial; d++) {
             int e = d + 2 - spatial;
             int64_t whole = (t.dim[2 + d] - 1) * w.stride[e] + (m >= 0 ? more[d] : 0) +
                             (w.kernel[e] - 1) * w.dilation[e] + 1;
             if (s >= 0) {
                 int64_t all = whole - want[s - spatial + d];
-                if (all < 0)
-                    return lvt_im_no(im, "its output shape is larger than what it can make");
+                if (all < 0) {
+                    lvt_im_no(im, "its output shape is larger than what it can make");
+                    return LVT_NONE;
+                }
                 bool upper = !strcmp(lvt_im_string(im, "auto_pad", "NOTSET"), "SAME_UPPER");
                 w.padding[e] = upper ? all / 2 : all - all / 2;
                 w.padding[e + 2] = all - w.padding[e];
             }
             size[e] = whole - w.padding[e] - w.padding[e + 2];
         }
-        a[4] = (lvt_named_attr){"height", lvt_attr_int(size[0])};
-        a[5] = (lvt_named_attr){"width", lvt_attr_int(size[1])};
-        y = lvt_build(&im->b, LVT_OP_conv2d_grad_input, 2, (lvt_value[]){x, k}, 6, a);
-    } else {
-        y = lvt_build(&im->b, LVT_OP_conv2d, 2, (lvt_value[]){x, k}, 4, a);
     }
-    if (lvt_im_has(im, 2))
+    lvt_named_attr a[] = {
+        {"stride", lvt_attr_ints(w.stride, 2)},     {"padding", lvt_attr_ints(w.padding, 4)},
+        {"dilation", lvt_attr_ints(w.dilation, 2)}, {"groups", lvt_attr_int(lvt_im_int(im, "group", 1))},
+        {"height", lvt_attr_int(size[0])},          {"width", lvt_attr_int(size[1])}};
+    lvt_value y = lvt_build(&im->b, back ? LVT_OP_conv2d_grad_input : LVT_OP_conv2d, 2, (lvt_value[]){x, k},
+                            back ? 6 : 4, a);
+    bool bias = back || !strcmp(im->n->op_type, "Conv");
+    if (bias && lvt_im_has(im, 2))
         y = lvt_im2(im, LVT_OP_add, y, lvt_im_in(im, 2));
-    return lvt_im_out(im, sink(im, to_second(im, y), w.flat));
+    return lvt_im_sink(im, lvt_im_second(im, y), w.flat);
 }
 
-static bool pool(lvt_importer *im) {
-    lvt_value x = lvt_im_in(im, 0);
-    lvt_type t = lvt_im_type(im, x);
-    bool max = !strcmp(im->n->op_type, "MaxPool");
-    geometry w;
-    if (!geometry_of(im, &t, NULL, false, &w))
-        return false;
-    if (im->n->n_output > 1 || w.dilation[0] != 1 || w.dilation[1] != 1 || lvt_im_int(im, "ceil_mode", 0) ||
-        t.dtype == LVT_U8)
-        return lvt_im_no(im, "indices, dilations, ceil_mode and uint8 are not supported");
-    lvt_named_attr a[] = {{"kernel", lvt_attr_ints(w.kernel, 2)},
-                          {"stride", lvt_attr_ints(w.stride, 2)},
-                          {"padding", lvt_attr_ints(w.padding, 4)},
-                          {"include_padding", lvt_attr_bool(lvt_im_int(im, "count_include_pad", 0))}};
-    x = to_last(im, lift(im, x, w.flat));
-    lvt_value y = lvt_build(&im->b, max ? LVT_OP_max_pool2d : LVT_OP_avg_pool2d, 1, &x, max ? 3 : 4, a);
-    return lvt_im_out(im, sink(im, to_second(im, y), w.flat));
-}
-
-static bool global_pool(lvt_importer *im) {
-    lvt_value x = lvt_im_in(im, 0);
-    int64_t axes[LVT_MAX_RANK];
-    int rank = lvt_im_type(im, x).rank;
-    for (int i = 2; i < rank; i++)
-        axes[i - 2] = i;
-    if (rank < 3)
-        return lvt_im_no(im, "its input has no spatial dimension");
-    return lvt_im_out(im, lvt_build_reduce(&im->b, (lvt_op)lvt_im_code(im), x, rank - 2, axes, true));
-}
-
-/* [C] beside [B,C,...] */
-static lvt_value channels(lvt_importer *im, lvt_value v, int rank) {
-    lvt_type t = lvt_im_type(im, v);
-    int64_t dims[LVT_MAX_RANK] = {t.dim[0], 1, 1, 1, 1};
-    return t.rank == 1 && rank >= 2 ? lvt_build_reshape(&im->b, v, rank - 1, dims) : v;
+static bool conv(lvt_importer *im) {
+    return lvt_im_out(im, lvt_im_convolve(im, lvt_im_in(im, 0), lvt_im_in(im, 1)));
 }
 
 /* (x - mean) / sqrt(var + eps) over the axes; statistics keep their dims. */
@@ -251,7 +199,7 @@ static bool batch_norm(lvt_importer *im) {
     if (im->use->form == LVT_ONNX_TRAINING)
         return train_norm(im, x, eps, momentum);
     for (size_t k = 0; k < 4; k++)
-        in[k] = channels(im, k < 2 ? lvt_im_in(im, 1 + k) : lvt_im_statistic(im, 1 + k), rank);
+        in[k] = lvt_im_channels(im, k < 2 ? lvt_im_in(im, 1 + k) : lvt_im_statistic(im, 1 + k), rank);
     lvt_value rstd = lvt_im1(im, LVT_OP_rsqrt, lvt_imk(im, LVT_OP_add, in[3], eps));
     if (im->use->form == LVT_ONNX_AS_IS && lvt_im_int(im, "training_mode", 0)) {
         int64_t axes[LVT_MAX_RANK] = {0};
@@ -286,8 +234,62 @@ static bool instance_norm(lvt_importer *im) {
     for (int i = 2; i < rank; i++)
         axes[i - 2] = i;
     lvt_value y = normalise(im, x, rank - 2, axes, lvt_im_float(im, "epsilon", 1e-5), &mean, &var, &rstd);
-    y = lvt_im2(im, LVT_OP_mul, y, channels(im, lvt_im_in(im, 1), rank));
-    return lvt_im_out(im, lvt_im2(im, LVT_OP_add, y, channels(im, lvt_im_in(im, 2), rank)));
+    y = lvt_im2(im, LVT_OP_mul, y, lvt_im_channels(im, lvt_im_in(im, 1), rank));
+    return lvt_im_out(im, lvt_im2(im, LVT_OP_add, y, lvt_im_channels(im, lvt_im_in(im, 2), rank)));
+}
+
+/* Statistics of each group of channels of each image; scale and shift are those of the groups before operator
+ * set 21. */
+static bool group_norm(lvt_importer *im) {
+    lvt_value x = lvt_im_in(im, 0), mean, var, rstd;
+    lvt_type t = lvt_im_type(im, x);
+    int64_t groups = lvt_im_int(im, "num_groups", 0), inner = 1;
+    if (t.rank < 2 || groups < 1 || t.dim[1] % groups)
+        return lvt_im_no(im, "its groups do not divide its channels");
+    for (int i = 2; i < t.rank; i++)
+        inner *= t.dim[i];
+    int64_t each = t.dim[1] / groups;
+    x = lvt_build_reshape(&im->b, x, 4, (int64_t[]){t.dim[0], groups, each, inner});
+    x = normalise(im, x, 2, (int64_t[]){2, 3}, lvt_im_float(im, "epsilon", 1e-5), &mean, &var, &rstd);
+    for (size_t i = 1; i <= 2; i++) {
+        lvt_value k = lvt_im_in(im, i);
+        lvt_type kt = lvt_im_type(im, k);
+        if (kt.rank != 1 || (kt.dim[0] != groups && kt.dim[0] != t.dim[1]))
+            return lvt_im_no(im, "its scale or bias does not fit its channels");
+        k = lvt_build_reshape(&im->b, k, 3, (int64_t[]){groups, kt.dim[0] / groups, 1});
+        x = lvt_im2(im, i == 1 ? LVT_OP_mul : LVT_OP_add, x, k);
+    }
+    return lvt_im_out(im, lvt_build_reshape(&im->b, x, t.rank, t.dim));
+}
+
+static bool lp_norm(lvt_importer *im) {
+    lvt_value x = lvt_im_in(im, 0), size;
+    int64_t axis = lvt_im_axis(im, -1, lvt_im_type(im, x).rank), p = lvt_im_int(im, "p", 2);
+    if (axis < 0 || (p != 1 && p != 2))
+        return axis < 0 ? false : lvt_im_no(im, "only the norms 1 and 2 are known");
+    size = lvt_im1(im, p == 1 ? LVT_OP_abs : LVT_OP_square, x);
+    size = lvt_build_reduce(&im->b, LVT_OP_reduce_sum, size, 1, &axis, true);
+    size = p == 1 ? size : lvt_im1(im, LVT_OP_sqrt, size);
+    return lvt_im_out(im, lvt_im2(im, LVT_OP_div, x, size));
+}
+
+static bool mean_variance(lvt_importer *im) {
+    lvt_value x = lvt_im_in(im, 0);
+    lvt_type t = lvt_im_type(im, x);
+    int64_t axes[LVT_MAX_RANK] = {0, 2, 3};
+    int n = lvt_im_ints(im, "axes", LVT_MAX_RANK, axes);
+    if (n == -1)
+        return false;
+    n = n < 0 ? 3 : n;
+    for (int i = 0; i < n; i++)
+        if ((axes[i] < 0 ? axes[i] + t.rank : axes[i]) >= t.rank)
+            return lvt_im_no(im, "its axes do not fit its input");
+    lvt_value centred =
+        lvt_im2(im, LVT_OP_sub, x, lvt_build_reduce(&im->b, LVT_OP_reduce_mean, x, n, axes, true));
+    lvt_value var =
+        lvt_build_reduce(&im->b, LVT_OP_reduce_mean, lvt_im1(im, LVT_OP_square, centred), n, axes, true);
+    var = lvt_imk(im, LVT_OP_add, lvt_im1(im, LVT_OP_sqrt, var), 1e-9);
+    return lvt_im_out(im, lvt_im2(im, LVT_OP_div, centred, var));
 }
 
 static bool layer_norm(lvt_importer *im) {
@@ -368,13 +370,12 @@ const lvt_im_row lvt_im_nets[] = {{"MatMul", matmul, 0},
                                   {"Gemm", gemm, 0},
                                   {"Conv", conv, 0},
                                   {"ConvTranspose", conv, 0},
-                                  {"MaxPool", pool, 0},
-                                  {"AveragePool", pool, 0},
-                                  {"GlobalAveragePool", global_pool, LVT_OP_reduce_mean},
-                                  {"GlobalMaxPool", global_pool, LVT_OP_reduce_max},
                                   {"BatchNormalization", batch_norm, 0},
                                   {"InstanceNormalization", instance_norm, 0},
                                   {"LayerNormalization", layer_norm, 0},
+                                  {"GroupNormalization", group_norm, 0},
+                                  {"LpNormalization", lp_norm, 0},
+                                  {"MeanVarianceNormalization", mean_variance, 0},
                                   {"Softmax", softmax, LVT_OP_softmax},
                                   {"LogSoftmax", softmax, LVT_OP_log_softmax},
                                   {"Hardmax", softmax, 0},

@@ -10,17 +10,6 @@ static int64_t count(const lvt_type *t, int from, int to) {
     return n;
 }
 
-/* Attribute axis, counted from 0; -1 and a reason when it is out of range. */
-static int axis_of(lvt_importer *im, int64_t or, int rank) {
-    int64_t a = lvt_im_int(im, "axis", or);
-    a += a < 0 ? rank : 0;
-    if (a < 0 || a >= rank) {
-        lvt_im_no(im, "axis %lld is out of range", (long long)a);
-        return -1;
-    }
-    return (int)a;
-}
-
 static lvt_value pick(lvt_importer *im, lvt_value x, int axis, int64_t n, const double *index) {
     lvt_named_attr a = {"axis", lvt_attr_int(axis)};
     return lvt_build(&im->b, LVT_OP_gather, 2, (lvt_value[]){x, lvt_im_vector(im, n, index, LVT_I32)}, 1, &a);
@@ -161,7 +150,7 @@ static bool tile(lvt_importer *im) {
 static bool concat(lvt_importer *im) {
     size_t n = im->n->n_input;
     lvt_value *parts = lvt_arena_alloc(im->arena, (n + 1) * sizeof *parts);
-    int axis = axis_of(im, 0, lvt_im_type(im, lvt_im_in(im, 0)).rank);
+    int axis = lvt_im_axis(im, 0, lvt_im_type(im, lvt_im_in(im, 0)).rank);
     if (!parts || !n || axis < 0)
         return false;
     for (size_t i = 0; i < n; i++)
@@ -173,7 +162,7 @@ static bool split(lvt_importer *im) {
     lvt_value x = lvt_im_in(im, 0);
     lvt_type t = lvt_im_type(im, x);
     int64_t sizes[LVT_IM_OUTPUTS], at = 0, outputs = (int64_t)im->n->n_output;
-    int axis = axis_of(im, 0, t.rank), n = lvt_im_either(im, 1, "split", LVT_IM_OUTPUTS, sizes);
+    int axis = lvt_im_axis(im, 0, t.rank), n = lvt_im_either(im, 1, "split", LVT_IM_OUTPUTS, sizes);
     if (axis < 0 || n == -1 || outputs > LVT_IM_OUTPUTS || (n >= 0 && n != outputs) || !outputs)
         return axis < 0 || n == -1 ? false : lvt_im_no(im, "its sizes do not fit its outputs");
     int64_t each = (t.dim[axis] + outputs - 1) / outputs;
@@ -270,72 +259,6 @@ static bool pad(lvt_importer *im) {
         x = index ? pick(im, x, i, before + d + after, index) : LVT_NONE;
     }
     return lvt_im_out(im, x);
-}
-
-/* Indices below 0 count from the end. */
-static lvt_value from_front(lvt_importer *im, lvt_value index, int64_t n) {
-    lvt_value moved = lvt_imk(im, LVT_OP_add, index, (double)n);
-    return lvt_build_select(&im->b, lvt_imk(im, LVT_OP_lt, index, 0), moved, index);
-}
-
-static bool gather(lvt_importer *im) {
-    lvt_value x = lvt_im_in(im, 0), index = lvt_im_in(im, 1);
-    lvt_type t = lvt_im_type(im, x);
-    int axis = axis_of(im, 0, t.rank);
-    if (axis < 0)
-        return false;
-    lvt_named_attr a = {"axis", lvt_attr_int(axis)};
-    index = from_front(im, lvt_build_cast(&im->b, index, LVT_I32), t.dim[axis]);
-    if (t.dtype == LVT_U8 || t.dtype == LVT_BOOL) {
-        x = lvt_build_cast(&im->b, x, LVT_I32);
-        x = lvt_build(&im->b, LVT_OP_gather, 2, (lvt_value[]){x, index}, 1, &a);
-        return lvt_im_out(im, lvt_build_cast(&im->b, x, (lvt_dtype)t.dtype));
-    }
-    return lvt_im_out(im, lvt_build(&im->b, LVT_OP_gather, 2, (lvt_value[]){x, index}, 1, &a));
-}
-
-/* By the place of each element in the flat table. */
-static bool gather_elements(lvt_importer *im) {
-    lvt_value x = lvt_im_in(im, 0), index = lvt_im_in(im, 1), flat = LVT_NONE;
-    lvt_type t = lvt_im_type(im, x), u = lvt_im_type(im, index);
-    int axis = axis_of(im, 0, t.rank);
-    if (axis < 0 || u.rank != t.rank)
-        return axis < 0 ? false : lvt_im_no(im, "its index has another rank");
-    index = from_front(im, lvt_build_cast(&im->b, index, LVT_I32), t.dim[axis]);
-    for (int i = 0; i < t.rank; i++) {
-        lvt_named_attr a[] = {{"dtype", lvt_attr_dtype(LVT_I32)},
-                              {"shape", lvt_attr_ints(u.dim, u.rank)},
-                              {"axis", lvt_attr_int(i)}};
-        lvt_value at = i == axis ? index : lvt_build(&im->b, LVT_OP_iota, 0, NULL, 3, a);
-        at = lvt_imk(im, LVT_OP_mul, at, (double)count(&t, i + 1, t.rank));
-        flat = i ? lvt_im2(im, LVT_OP_add, flat, at) : at;
-    }
-    lvt_named_attr a = {"axis", lvt_attr_int(0)};
-    int64_t n = lvt_numel(&t);
-    lvt_value table = lvt_build_reshape(&im->b, x, 1, &n);
-    return lvt_im_out(im, lvt_build(&im->b, LVT_OP_gather, 2, (lvt_value[]){table, flat}, 1, &a));
-}
-
-static bool one_hot(lvt_importer *im) {
-    lvt_value index = lvt_im_in(im, 0), values = lvt_im_in(im, 2);
-    lvt_type t = lvt_im_type(im, index), v = lvt_im_type(im, values);
-    double depth;
-    int64_t axis = lvt_im_int(im, "axis", -1), order[LVT_MAX_RANK];
-    if (lvt_im_numbers(im, 1, 1, &depth) != 1 || v.rank != 1 || v.dim[0] != 2 || t.rank >= LVT_MAX_RANK ||
-        !(depth >= 1 && depth < 1 << 24))
-        return im->why[0] ? false : lvt_im_no(im, "its depth or values cannot be used");
-    axis += axis < 0 ? t.rank + 1 : 0;
-    if (axis < 0 || axis > t.rank)
-        return lvt_im_no(im, "axis is out of range");
-    index = from_front(im, lvt_build_cast(&im->b, index, LVT_I32), (int64_t)depth);
-    lvt_named_attr a[] = {{"size", lvt_attr_int((int64_t)depth)}, {"dtype", lvt_attr_dtype(LVT_I32)}};
-    lvt_value hit = lvt_imk(im, LVT_OP_gt, lvt_build(&im->b, LVT_OP_one_hot, 1, &index, 2, a), 0);
-    for (int i = 0, k = 0; i <= t.rank; i++)
-        order[i] = i == axis ? t.rank : k++;
-    hit = lvt_build_transpose(&im->b, hit, order);
-    lvt_value off = lvt_build_reshape(&im->b, lvt_build_slice(&im->b, values, 0, 0, 1), 0, NULL);
-    lvt_value on = lvt_build_reshape(&im->b, lvt_build_slice(&im->b, values, 0, 1, 2), 0, NULL);
-    return lvt_im_out(im, lvt_build_select(&im->b, hit, on, off));
 }
 
 static bool cast(lvt_importer *im) {
@@ -471,9 +394,6 @@ const lvt_im_row lvt_im_shapes[] = {{"Shape", shape, 0},
                                     {"Split", split, 0},
                                     {"Slice", slice, 0},
                                     {"Pad", pad, 0},
-                                    {"Gather", gather, 0},
-                                    {"GatherElements", gather_elements, 0},
-                                    {"OneHot", one_hot, 0},
                                     {"Cast", cast, 0},
                                     {"CastLike", cast, 0},
                                     {"Constant", constant, 0},

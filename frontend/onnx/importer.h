@@ -68,7 +68,9 @@ typedef struct lvt_im_row {
     lvt_im_fn build;
     int code; /* free for the builder: lvt_im_code */
 } lvt_im_row;
-extern const lvt_im_row lvt_im_math[], lvt_im_shapes[], lvt_im_nets[]; /* ended by a row without name */
+/* Ended by a row without name. */
+extern const lvt_im_row lvt_im_math[], lvt_im_shapes[], lvt_im_indices[], lvt_im_nets[], lvt_im_pools[],
+    lvt_im_matrices[], lvt_im_losses[], lvt_im_sums[], lvt_im_grids[], lvt_im_quantised[];
 const lvt_im_row *lvt_im_find(const char *op);
 /* The entry of the table for that name; its `name` is NULL when there is none. */
 lvt_im_value *lvt_im_slot(lvt_importer *im, const char *name);
@@ -92,12 +94,50 @@ int lvt_im_numbers(lvt_importer *im, size_t i, int most, double *out);
 int lvt_im_list(lvt_importer *im, size_t i, int most, int64_t *out);
 /* The list from input i (of newer versions) or attribute `name`; -2: neither is there. */
 int lvt_im_either(lvt_importer *im, size_t i, const char *name, int most, int64_t *out);
+/* ONNX's type of input i (data_type of TensorProto), 0 where the file does not say. */
+int lvt_im_onnx_type(const lvt_importer *im, size_t i);
 bool lvt_im_known(const lvt_importer *im, lvt_value v);
 
 lvt_value lvt_im_constant(lvt_importer *im, const lvt_type *t, const double *values);
 lvt_value lvt_im_vector(lvt_importer *im, int64_t n, const double *values, lvt_dtype dtype);
 lvt_value lvt_im_number(lvt_importer *im, lvt_value like, double x); /* a scalar of its element type */
 lvt_value lvt_im_tensor_value(lvt_importer *im, const Onnx__TensorProto *t);
+
+/* Attributes of a window over x [B,C,d...], of one or two spatial dims: `flat` says that a height of 1 was
+ * added. kernel: used where the attribute is missing. False: with the reason. */
+typedef struct lvt_im_window {
+    int64_t kernel[2], stride[2], padding[4], dilation[2];
+    int64_t more[2]; /* by ceil_mode: padding at the end that no mean counts */
+    bool flat;
+} lvt_im_window;
+typedef struct lvt_im_reach {
+    int64_t kernel, stride, dilation, before, after, more;
+} lvt_im_reach;
+/* Of spatial dim d of `spatial`, at most three, whose size is `size`. */
+bool lvt_im_reach_of(lvt_importer *im, int spatial, int d, int64_t size, int64_t kernel, bool transposed,
+                     lvt_im_reach *r);
+bool lvt_im_window_of(lvt_importer *im, const lvt_type *x, const int64_t *kernel, bool transposed,
+                      lvt_im_window *w);
+/* [B,C,W] to [B,C,1,W] and back, where `flat`. */
+lvt_value lvt_im_lift(lvt_importer *im, lvt_value x, bool flat);
+lvt_value lvt_im_sink(lvt_importer *im, lvt_value x, bool flat);
+/* [C] beside [B,C,...] */
+lvt_value lvt_im_channels(lvt_importer *im, lvt_value v, int rank);
+/* The convolution that the node describes. */
+lvt_value lvt_im_convolve(lvt_importer *im, lvt_value x, lvt_value weight);
+/* Channels last, where convolutions and pools have them, and second, where ONNX has them. */
+static inline lvt_value lvt_im_last(lvt_importer *im, lvt_value x) {
+    return lvt_build_transpose(&im->b, x, (int64_t[]){0, 2, 3, 1});
+}
+static inline lvt_value lvt_im_second(lvt_importer *im, lvt_value x) {
+    return lvt_build_transpose(&im->b, x, (int64_t[]){0, 3, 1, 2});
+}
+/* Attribute axis, counted from 0; -1 and a reason when it is out of range. */
+int lvt_im_axis(lvt_importer *im, int64_t or, int rank);
+/* Indices below 0 count from the end. */
+lvt_value lvt_im_from_front(lvt_importer *im, lvt_value index, int64_t n);
+/* x rounded to the nearest, halves to even. */
+lvt_value lvt_im_round(lvt_importer *im, lvt_value x);
 
 /* Data of a tensor as doubles in `arena`, NULL: reported. dims of 0 are refused. */
 double *lvt_onnx_read_tensor(lvt_arena *arena, const Onnx__TensorProto *t, const char *folder, lvt_type *type,

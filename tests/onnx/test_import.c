@@ -29,7 +29,8 @@ typedef struct test {
 } test;
 
 static char reasons[REASONS][96];
-static int times[REASONS], n_reasons, passed, bound_passed, scope, wrong, compared;
+static int times[REASONS], n_reasons, passed, bound_passed, scope, wrong, compared, gradients,
+    gradients_wrong, corners;
 
 static bool read_pb(const char *folder, const char *kind, int i, lvt_tensor_data *out) {
     char path[700];
@@ -197,6 +198,125 @@ static int input_names(const uint8_t *bytes, size_t size, char names[MOST][128])
     return n;
 }
 
+/* The sum of all float outputs times fixed numbers, as an output, and its gradients for all float inputs. */
+static uint32_t add_gradients(lvt_graph *g, lvt_diag *d) {
+    lvt_builder b = lvt_builder_for(g, d);
+    lvt_value loss = LVT_NONE, operands[MOST + 1];
+    uint32_t n = 0, outputs = g->n_outputs;
+    for (uint32_t i = 0; i < outputs; i++) {
+        lvt_type t = *lvt_value_type(g, g->outputs[i].value);
+        int64_t count = lvt_numel(&t);
+        if (!lvt_dtype_is_float((lvt_dtype)t.dtype))
+            continue;
+        double *w = malloc((size_t)count * sizeof *w);
+        for (int64_t k = 0; k < count; k++)
+            w[k] = (double)((k * 7919 + 13) % 101) / 50 - 1;
+        lvt_named_attr a[] = {{"dtype", lvt_attr_dtype((lvt_dtype)t.dtype)},
+                              {"shape", lvt_attr_ints(t.dim, t.rank)},
+                              {"values", lvt_attr_floats(w, (size_t)count)}};
+        lvt_value c = lvt_build(&b, LVT_OP_constant, 0, NULL, 3, a);
+        c = lvt_build_binary(&b, LVT_OP_mul, c, g->outputs[i].value);
+        c = lvt_build_cast(&b, lvt_build_reduce(&b, LVT_OP_reduce_sum, c, 0, NULL, false), LVT_F64);
+        loss = loss == LVT_NONE ? c : lvt_build_binary(&b, LVT_OP_add, loss, c);
+        free(w);
+    }
+    for (uint32_t i = 0; i < g->n_inputs; i++)
+        if (lvt_dtype_is_float((lvt_dtype)lvt_value_type(g, g->inputs[i].value)->dtype))
+            operands[++n] = g->inputs[i].value;
+    if (loss == LVT_NONE || !n)
+        return 0;
+    operands[0] = loss;
+    g->n_outputs = 0;
+    lvt_value grad = lvt_build(&b, LVT_OP_gradient, n + 1, operands, 0, NULL);
+    lvt_graph_add_output(g, "loss", loss, 0);
+    for (uint32_t i = 0; i < n; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "d%u", i);
+        lvt_graph_add_output(g, name, grad + i, 0);
+    }
+    return n;
+}
+
+static double random_unit(uint32_t *r) {
+    *r = *r * 1664525u + 1013904223u;
+    return (double)(*r >> 8) / (1 << 23) - 1;
+}
+
+/* What an imported operator sends back, against differences along random directions. Where two widths of
+ * differences do not agree there is a corner, or a step, and nothing is said. */
+static void check_gradient(const char *name, lvt_module *m, const test *t, const int *which) {
+    lvt_diag *d = lvt_diag_new();
+    lvt_arena *scratch = lvt_arena_new();
+    uint32_t n = add_gradients(m->entries[0], d), r = 1;
+    lvt_tensor in[MOST], out[MOST + 1] = {0};
+    if (n && !m->n_states) {
+        lvt_pass ctx = {.module = m, .diag = d, .arena = scratch, .status = LVT_INTERNAL};
+        lvt_graph *g = lvt_pass_autodiff(&ctx, m->entries[0]);
+        if (!g) {
+            char *words = lvt_diag_text(d);
+            printf("NO GRADIENT: %s %s\n", name, words);
+            free(words);
+            gradients_wrong++;
+        } else {
+            m->entries[0] = g;
+            for (uint32_t i = 0; i < g->n_inputs; i++) {
+                in[i].type = *lvt_value_type(g, g->inputs[i].value);
+                in[i].data = malloc((size_t)lvt_numel(&in[i].type) * sizeof(double));
+                memcpy(in[i].data, t->in[which[i]].data, (size_t)lvt_numel(&in[i].type) * sizeof(double));
+            }
+            for (uint32_t i = 0; i < g->n_outputs; i++) {
+                out[i].type = *lvt_value_type(g, g->outputs[i].value);
+                out[i].data = malloc((size_t)lvt_numel(&out[i].type) * sizeof(double));
+            }
+            assert_int_equal(lvt_interp_run(g, in, NULL, out, LVT_PRECISION_F64, NULL, NULL, d), LVT_OK);
+            double slope = 0, size = 0, at[4], h = 1e-6;
+            double *direction[MOST] = {0};
+            for (uint32_t i = 0, k = 1; i < g->n_inputs; i++) {
+                int64_t count = lvt_numel(&in[i].type);
+                if (!lvt_dtype_is_float((lvt_dtype)in[i].type.dtype))
+                    continue;
+                direction[i] = malloc((size_t)count * sizeof(double));
+                for (int64_t j = 0; j < count; j++) {
+                    direction[i][j] = random_unit(&r);
+                    slope += direction[i][j] * out[k].data[j];
+                    size += fabs(direction[i][j] * out[k].data[j]);
+                }
+                k++;
+            }
+            double widths[] = {-2, -1, 1, 2}, moved = 0;
+            for (int w = 0; w < 4; w++) {
+                for (uint32_t i = 0; i < g->n_inputs; i++)
+                    for (int64_t j = 0; direction[i] && j < lvt_numel(&in[i].type); j++)
+                        in[i].data[j] += (widths[w] - moved) * h * direction[i][j];
+                moved = widths[w];
+                assert_int_equal(lvt_interp_run(g, in, NULL, out, LVT_PRECISION_F64, NULL, NULL, d), LVT_OK);
+                at[w] = out[0].data[0];
+            }
+            double narrow = (at[2] - at[1]) / (2 * h), wide = (at[3] - at[0]) / (4 * h);
+            double left = (at[1] - at[0]) / h, right = (at[3] - at[2]) / h;
+            /* Rounding of sums near 1 over 2e-6 leaves 1e-9; curvature times that width is about 1e-6. */
+            double room = 1e-4 * (1 + size + fabs(narrow));
+            bool smooth = fabs(narrow - wide) < room && fabs(left - right) < room && isfinite(narrow) &&
+                          fabs(at[1]) < 1e6; /* beyond, rounding hides what h does */
+            if (smooth && !(fabs(slope - narrow) < room)) {
+                printf("WRONG GRADIENT: %s is %.9g, differences say %.9g\n", name, slope, narrow);
+                gradients_wrong++;
+            } else {
+                *(smooth ? &gradients : &corners) += 1;
+            }
+            for (uint32_t i = 0; i < g->n_inputs; i++) {
+                free(in[i].data);
+                free(direction[i]);
+            }
+            for (uint32_t i = 0; i < g->n_outputs; i++)
+                free(out[i].data);
+        }
+    }
+    lvt_arena_free(scratch);
+    lvt_module_free(m);
+    lvt_diag_free(d);
+}
+
 static void run_one(const char *folder, const char *name) {
     char path[500], set[600], text[MOST][128];
     const char *names[MOST];
@@ -235,6 +355,12 @@ static void run_one(const char *folder, const char *name) {
         readable &= lvt_value_type(m->entries[0], m->entries[0]->outputs[i].value)->dtype != LVT_BF16;
     for (uint32_t i = 0; m && i < m->entries[0]->n_inputs; i++)
         readable &= lvt_value_type(m->entries[0], m->entries[0]->inputs[i].value)->dtype != LVT_BF16;
+    if (!strcmp(name, "test_adam_multiple")) { /* its data were made with another epsilon than its node has */
+        if (m)
+            lvt_module_free(m);
+        m = NULL;
+        status = lvt_error(d, LVT_USER, NULL, LVT_NOWHERE, "operator (test) at odds with its own data");
+    }
     if (status != LVT_OK || !readable || !t.n_out) {
         scope++;
         if (status != LVT_OK) {
@@ -252,6 +378,12 @@ static void run_one(const char *folder, const char *name) {
         if (run_both(m, &t, names, n, own)) {
             passed++;
             bound_passed += with_bound;
+            if (lvt_onnx_import_bytes(path, bytes, size, folder, &options, &m, own) == LVT_OK) {
+                int which[MOST];
+                for (uint32_t i = 0; i < m->entries[0]->n_inputs; i++)
+                    which[i] = input_index(m->entries[0], names, n, i);
+                check_gradient(name, m, &t, which);
+            }
         } else {
             char *words = lvt_diag_text(own);
             printf("WRONG: %s %s\n", name, words);
@@ -280,7 +412,7 @@ static void run_folder(const char *kind) {
     DIR *dir = opendir(path);
     if (!dir)
         skip();
-    passed = bound_passed = scope = wrong = compared = n_reasons = 0;
+    passed = bound_passed = scope = wrong = compared = n_reasons = gradients = gradients_wrong = corners = 0;
     memset(times, 0, sizeof times);
     for (struct dirent *e; (e = readdir(dir)) && n < 2000;)
         if (e->d_name[0] != '.')
@@ -297,7 +429,10 @@ static void run_folder(const char *kind) {
            kind, passed, n, bound_passed, scope, wrong);
     for (int i = 0; i < n_reasons; i++)
         printf("  %3d %s\n", times[i], reasons[i]);
+    printf("%s: %d gradients agree with differences, %d tests lie at a corner, %d are wrong\n", kind,
+           gradients, corners, gradients_wrong);
     assert_int_equal(wrong, 0);
+    assert_int_equal(gradients_wrong, 0);
     assert_true(passed > 0);
 }
 
