@@ -4,6 +4,7 @@
  * in the order of the file, so that `params` of a later one sees what the earlier ones declared. */
 #include "elab.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -171,11 +172,20 @@ static void add_outputs(frame *f, const ast_stmt *s) {
         return;
     }
     for (uint32_t i = 0; i < r.n; i++) {
-        lvt_value v;
-        if (is_poison(r.items[i]) || !as_tensor(f, r.items[i], LVT_F32, at, &v))
-            continue;
-        if (!lvt_graph_add_output(e->b.graph, r.names[i], v, loc_of(f, at)))
-            out_of_memory(e);
+        bool several = r.items[i].kind == VALUE_LIST;
+        for (uint32_t k = 0; k < (several ? r.items[i].n : 1); k++) {
+            value item = several ? r.items[i].items[k] : r.items[i];
+            size_t size = strlen(r.names[i]) + 16;
+            char *name = several ? room(e, size) : NULL;
+            lvt_value v;
+            if (name)
+                snprintf(name, size, "%s.%" PRIu32, r.names[i], k);
+            if (is_poison(item) || !as_tensor(f, item, LVT_F32, at, &v))
+                continue;
+            if ((several && !name) ||
+                !lvt_graph_add_output(e->b.graph, several ? name : r.names[i], v, loc_of(f, at)))
+                out_of_memory(e);
+        }
     }
 }
 

@@ -19,15 +19,6 @@ static void escaped(FILE *f, const char *text) {
     }
 }
 
-/* A sequential scale from light to dark (white, teal, deep blue), so that it reads in grey too. */
-static void colour(double v, int rgb[3]) {
-    static const int stops[4][3] = {{247, 250, 252}, {158, 216, 205}, {47, 142, 158}, {16, 52, 96}};
-    v = v < 0 ? 0 : v > 1 ? 1 : v;
-    int i = v >= 1 ? 2 : (int)(v * 3);
-    for (int c = 0; c < 3; c++)
-        rgb[c] = (int)lrint(stops[i][c] + (stops[i + 1][c] - stops[i][c]) * (v * 3 - i));
-}
-
 static void heat_map(FILE *f, const lvt_accuracies *a, const double *m, const char *title, double left) {
     int n = a->tasks->n;
     double size = (double)(PANEL - MARGIN - 16) / n;
@@ -50,18 +41,14 @@ static void heat_map(FILE *f, const lvt_accuracies *a, const double *m, const ch
             double v = k <= a->learned ? m[k * n + j] : NAN;
             if (isnan(v))
                 continue;
-            int c[3];
-            colour(v, c);
             fprintf(f,
-                    "<rect x='%.2f' y='%.2f' width='%.2f' height='%.2f' rx='2' "
-                    "fill='#%02x%02x%02x'><title>task %d after task "
-                    "%d: %.2f%%</title></rect>\n",
-                    MARGIN + j * size, (k - 1) * size, size - 1.5, size - 1.5, c[0], c[1], c[2], j + 1, k,
+                    "<rect x='%.2f' y='%.2f' width='%.2f' height='%.2f' rx='2' class='heat' "
+                    "fill-opacity='%.3f'><title>task %d after task %d: %.2f%%</title></rect>\n",
+                    MARGIN + j * size, (k - 1) * size, size - 1.5, size - 1.5, 0.06 + 0.94 * v, j + 1, k,
                     100 * v);
             if (n <= 12)
                 fprintf(f, "<text x='%.2f' y='%.2f' class='v%s' text-anchor='middle'>%.0f</text>\n",
-                        MARGIN + (j + 0.5) * size - 0.75, (k - 0.5) * size + 3, v > 0.55 ? " w" : "",
-                        100 * v);
+                        MARGIN + (j + 0.5) * size - 0.75, (k - 0.5) * size + 3, v > 0.5 ? " w" : "", 100 * v);
         }
     }
     fprintf(f, "</g>\n");
@@ -95,7 +82,7 @@ static void curves(FILE *f, const lvt_accuracies *a, double top) {
         MARGIN, top);
     for (int p = 0; p <= 100; p += 25) {
         double y = height * (1 - p / 100.);
-        fprintf(f, "<line x1='0' x2='%g' y1='%g' y2='%g' stroke='#e4e7eb'/>\n", width, y, y);
+        fprintf(f, "<line x1='0' x2='%g' y1='%g' y2='%g' class='g'/>\n", width, y, y);
         fprintf(f, "<text x='-8' y='%g' class='t' text-anchor='end'>%d%%</text>\n", y + 4, p);
     }
     for (int k = 1; k <= n; k++) {
@@ -106,43 +93,48 @@ static void curves(FILE *f, const lvt_accuracies *a, double top) {
     fprintf(f, "<text x='%g' y='%g' class='l' text-anchor='middle'>after task</text>\n", width / 2,
             height + 40);
     for (int j = 0; j < a->learned; j++)
-        curve(f, a, width, height, j + 1, task_at, j,
-              "fill='none' stroke='#9fb3c8' stroke-width='1' opacity='.7'");
-    curve(f, a, width, height, 1, mean_at, 1,
-          "fill='none' stroke='#d9822b' stroke-width='2.5' stroke-linejoin='round'");
-    curve(f, a, width, height, 1, mean_at, 0,
-          "fill='none' stroke='#10345f' stroke-width='2.5' stroke-linejoin='round'");
+        curve(f, a, width, height, j + 1, task_at, j, "class='one'");
+    curve(f, a, width, height, 1, mean_at, 1, "class='c1'");
+    curve(f, a, width, height, 1, mean_at, 0, "class='c0'");
     static const struct {
-        const char *colour, *text;
-    } legend[] = {
-        {"#10345f", "Class-IL, mean"}, {"#d9822b", "Task-IL, mean"}, {"#9fb3c8", "Class-IL, one task"}};
+        const char *line, *text;
+    } legend[] = {{"c0", "Class-IL, mean"}, {"c1", "Task-IL, mean"}, {"one", "Class-IL, one task"}};
     for (int i = 0; i < 3; i++)
         fprintf(f,
-                "<line x1='%g' x2='%g' y1='%d' y2='%d' stroke='%s' stroke-width='2.5'/><text x='%g' y='%d' "
+                "<line x1='%g' x2='%g' y1='%d' y2='%d' class='%s'/><text x='%g' y='%d' "
                 "class='t'>%s</text>\n",
-                width + 16, width + 36, 10 + 22 * i, 10 + 22 * i, legend[i].colour, width + 42, 14 + 22 * i,
+                width + 16, width + 36, 10 + 22 * i, 10 + 22 * i, legend[i].line, width + 42, 14 + 22 * i,
                 legend[i].text);
     fprintf(f, "</g>\n");
 }
 
-void lvt_report_draw(const lvt_accuracies *a, const char *title, FILE *f) {
-    int n = a->tasks->n, width = 2 * PANEL + 24, map = TOP + PANEL - MARGIN + 16, height = map + CURVES;
-    int top = title ? 0 : 50; /* without a head */
+void lvt_report_heat(const lvt_accuracies *a, int scenario, FILE *f) {
+    enum { HEAD = 50 };
     fprintf(f,
-            "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 %d %d' width='%d' height='%d'>\n"
-            "<style>text{font-family:system-ui,sans-serif;fill:#1f2933}.h{font-size:14px;font-weight:600}"
-            ".l{font-size:11px;fill:#616e7c}.t{font-size:11px;fill:#616e7c}.v{font-size:11px}.w{fill:#fff}</"
-            "style>\n"
-            "<rect width='100%%' height='100%%' fill='#fff'/>\n",
-            width, height - top, width, height - top);
-    if (top)
-        fprintf(f, "<g transform='translate(0,%d)'>\n", -top);
-    if (title) {
-        fprintf(f, "<text x='%d' y='30' style='font-size:17px;font-weight:600'>", MARGIN);
-        escaped(f, title);
-        fprintf(f, "</text>\n");
-    }
-    if (a->learned && title) {
+            "<svg viewBox='0 0 %d %d' width='%d' height='%d' role='img' aria-label='accuracy, %s'>"
+            "<g transform='translate(0,%d)'>\n",
+            PANEL, TOP - HEAD + PANEL - MARGIN + 12, PANEL, TOP - HEAD + PANEL - MARGIN + 12,
+            scenario ? "Task-IL" : "Class-IL", -HEAD);
+    heat_map(f, a, scenario ? a->task_il : a->class_il, scenario ? "Task-IL" : "Class-IL", 0);
+    fprintf(f, "</g></svg>\n");
+}
+
+static void draw(const lvt_accuracies *a, const char *title, FILE *f) {
+    int n = a->tasks->n, width = 2 * PANEL + 24, map = TOP + PANEL - MARGIN + 16, height = map + CURVES;
+    fprintf(
+        f,
+        "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 %d %d' width='%d' height='%d'>\n"
+        "<style>text{font-family:system-ui,sans-serif;fill:#1f2933}.h{font-size:14px;font-weight:600}"
+        ".l{font-size:11px;fill:#616e7c}.t{font-size:11px;fill:#616e7c}.v{font-size:11px}.w{fill:#fff}"
+        ".heat{fill:#0b4a86}.g{stroke:#e4e7eb}polyline{fill:none}"
+        ".c0{stroke:#0b4a86;stroke-width:2.5;stroke-linejoin:round}"
+        ".c1{stroke:#d9822b;stroke-width:2.5;stroke-linejoin:round}.one{stroke:#9fb3c8;opacity:.7}</style>\n"
+        "<rect width='100%%' height='100%%' fill='#fff'/>\n"
+        "<text x='%d' y='30' style='font-size:17px;font-weight:600'>",
+        width, height, width, height, MARGIN);
+    escaped(f, title);
+    fprintf(f, "</text>\n");
+    if (a->learned) {
         fprintf(f, "<text x='%d' y='48' class='l'>", MARGIN);
         for (int s = 0; s < 2; s++) {
             const double *m = s ? a->task_il : a->class_il;
@@ -158,7 +150,7 @@ void lvt_report_draw(const lvt_accuracies *a, const char *title, FILE *f) {
     heat_map(f, a, a->class_il, "Class-IL", 0);
     heat_map(f, a, a->task_il, "Task-IL", PANEL);
     curves(f, a, map + 30);
-    fprintf(f, top ? "</g></svg>\n" : "</svg>\n");
+    fprintf(f, "</svg>\n");
 }
 
 lvt_status lvt_report_svg(const lvt_accuracies *a, const char *title, const char *path, lvt_diag *diag) {
@@ -166,6 +158,6 @@ lvt_status lvt_report_svg(const lvt_accuracies *a, const char *title, const char
     lvt_status status = lvt_atomic_begin(&out, path, diag);
     if (status != LVT_OK)
         return status;
-    lvt_report_draw(a, title, out.stream);
+    draw(a, title, out.stream);
     return lvt_atomic_end(&out, LVT_OK, diag);
 }

@@ -34,6 +34,7 @@ static const struct {
     [LVT_ENTRY_PREDICT] = {"predict", BIT(X), BIT(X)},
     [LVT_ENTRY_IMPORTANCE] = {"importance", BIT(X) | BIT(Y), BIT(X) | BIT(Y) | BIT(MASK) | BIT(STEP)},
     [LVT_ENTRY_CONSOLIDATE] = {"consolidate", 0, 0},
+    [LVT_ENTRY_INSPECT] = {"inspect", BIT(X), BIT(X)},
 };
 
 const char *lvt_entry_kind_name(lvt_entry_kind entry) {
@@ -171,6 +172,31 @@ static lvt_status bind_predict(lvt_model *m, const lvt_graph *g, int64_t sizes[N
     return LVT_OK;
 }
 
+/* Outputs called map..., f32[heads, inspect_batch, queries, keys]. */
+static lvt_status bind_inspect(lvt_model *m, const lvt_graph *g, int64_t images, lvt_diag *diag) {
+    lvt_bound_entry *b = &m->entries[LVT_ENTRY_INSPECT];
+    for (uint32_t o = 0; o < g->n_outputs; o++) {
+        const lvt_type *t = lvt_value_type(g, g->outputs[o].value);
+        if (strncmp(g->outputs[o].name, "map", 3))
+            continue;
+        if (t->dtype != LVT_F32 || t->rank != 4 || t->dim[1] != images)
+            return lvt_error(diag, LVT_USER, NULL, lvt_module_pos(g->module, g->outputs[o].loc),
+                             "entry inspect: output %s is not f32[heads,inspect_batch,queries,keys]",
+                             g->outputs[o].name);
+        if (b->n_maps < LVT_MAX_MAPS)
+            b->maps[b->n_maps++] = (int)o;
+    }
+    m->inspect_batch = (int)images;
+    return LVT_OK;
+}
+
+const float *lvt_model_map(const lvt_model *m, int i, lvt_type *type) {
+    const lvt_bound_entry *b = &m->entries[LVT_ENTRY_INSPECT];
+    const lvt_graph *g = lvt_model_module(m)->entries[b->index];
+    *type = *lvt_value_type(g, g->outputs[b->maps[i]].value);
+    return lvt_session_output(m->session, b->index, b->maps[i]);
+}
+
 const float *lvt_model_features(const lvt_model *m) {
     const lvt_bound_entry *b = &m->entries[LVT_ENTRY_PREDICT];
     return m->n_features ? lvt_session_output(m->session, b->index, b->features) : NULL;
@@ -205,18 +231,20 @@ static lvt_status bind(lvt_model *m, lvt_diag *diag) {
     for (int e = 0; e < LVT_N_ENTRIES; e++) {
         if (!lvt_model_has(m, (lvt_entry_kind)e))
             continue;
-        /* train, train_new and importance take one batch; predict has its own. */
-        bool own = e == LVT_ENTRY_PREDICT;
+        /* train, train_new and importance take one batch; predict and inspect have their own. */
+        bool own = e == LVT_ENTRY_PREDICT || e == LVT_ENTRY_INSPECT;
         int64_t batch = sizes[N];
         sizes[N] = own ? 0 : batch;
         const lvt_graph *g = module->entries[m->entries[e].index];
         lvt_status status = bind_entry(m, e, g, sizes, diag);
         if (status == LVT_OK && own)
-            status = bind_predict(m, g, sizes, diag);
+            status =
+                e == LVT_ENTRY_INSPECT ? bind_inspect(m, g, sizes[N], diag) : bind_predict(m, g, sizes, diag);
         if (status != LVT_OK)
             return status;
         if (own) {
-            m->predict_batch = (int)sizes[N];
+            if (e == LVT_ENTRY_PREDICT)
+                m->predict_batch = (int)sizes[N];
             sizes[N] = batch;
         }
     }
@@ -246,7 +274,8 @@ lvt_status lvt_model_open(lvt_model *m, const char *path, const lvt_program_opti
         status = bind(m, diag);
     int used[LVT_N_ENTRIES], n = 0; /* of a program's entries, those the driver will run */
     for (int i = 0; i < LVT_N_ENTRIES && status == LVT_OK; i++) {
-        if (lvt_model_has(m, (lvt_entry_kind)i) && (trains || i == LVT_ENTRY_PREDICT))
+        if (lvt_model_has(m, (lvt_entry_kind)i) &&
+            (i == LVT_ENTRY_PREDICT || (trains && i != LVT_ENTRY_INSPECT)))
             used[n++] = m->entries[i].index;
     }
     lvt_session_options so = {.threads = options->threads, .seed = seed, .entries = used, .n_entries = n};

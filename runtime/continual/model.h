@@ -9,7 +9,7 @@
 #include "data/dataset.h"
 #include "lvt.h"
 
-enum { LVT_MAX_LOSSES = 16, LVT_MAX_INPUTS = 40, LVT_MAX_SCALARS = 40 };
+enum { LVT_MAX_LOSSES = 16, LVT_MAX_INPUTS = 40, LVT_MAX_SCALARS = 40, LVT_MAX_MAPS = 64 };
 
 /* The entries the driver knows. */
 typedef enum lvt_entry_kind {
@@ -18,6 +18,7 @@ typedef enum lvt_entry_kind {
     LVT_ENTRY_PREDICT,
     LVT_ENTRY_IMPORTANCE,
     LVT_ENTRY_CONSOLIDATE,
+    LVT_ENTRY_INSPECT,
     LVT_N_ENTRIES
 } lvt_entry_kind;
 
@@ -44,6 +45,7 @@ typedef struct lvt_bound_entry {
     const char *loss_names[LVT_MAX_LOSSES];
     int losses[LVT_MAX_LOSSES];      /* outputs */
     int logits, injection, features; /* outputs of predict; features -1: it has none */
+    int n_maps, maps[LVT_MAX_MAPS];  /* outputs of inspect */
 } lvt_bound_entry;
 
 typedef struct lvt_scalar {
@@ -63,8 +65,8 @@ typedef struct lvt_model {
     lvt_scalar scalars[LVT_MAX_SCALARS];
     int n_scalars;
     int height, width, channels, classes;
-    int batch, memory_batch, predict_batch;
-    int n_features; /* of predict's output features; 0: it has none */
+    int batch, memory_batch, predict_batch, inspect_batch; /* inspect_batch 0: no entry inspect */
+    int n_features;                                        /* of predict's output features; 0: it has none */
     int ranks; /* processes that the training entries share a batch with: batch and memory_batch are all their
                   images */
     const lvt_collective *with; /* NULL: alone */
@@ -72,8 +74,9 @@ typedef struct lvt_model {
 } lvt_model;
 
 /* Opens the program and binds its entries; the session has the initial values of `seed`. trains: it will run
- * all of them, else predict alone, and only that gets kernels now. Errors: LVT_USER (no predict entry, inputs
- * that are not in the contract), those of lvt_program_open. Freed by lvt_model_close (also after an error).
+ * all of them but inspect, else predict alone, and only those get kernels now. Errors: LVT_USER (no predict
+ * entry, inputs that are not in the contract), those of lvt_program_open. Freed by lvt_model_close (also
+ * after an error).
  */
 lvt_status lvt_model_open(lvt_model *m, const char *path, const lvt_program_options *options, uint64_t seed,
                           bool trains, lvt_diag *diag);
@@ -100,6 +103,8 @@ static inline const lvt_module *lvt_model_module(const lvt_model *m) {
 }
 /* features of the last predict: predict_batch x n_features; NULL: it has none. */
 const float *lvt_model_features(const lvt_model *m);
+/* Of the last run of inspect: map i, f32[heads, inspect_batch, queries, keys], and its type. */
+const float *lvt_model_map(const lvt_model *m, int i, lvt_type *type);
 const char *lvt_entry_kind_name(lvt_entry_kind entry);
 
 #endif

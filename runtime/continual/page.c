@@ -19,26 +19,53 @@ void lvt_page_escaped(FILE *f, const char *text) {
     }
 }
 
+/* What is drawn says what it is (class='heat'), not how it looks. c0, c1, c2: lines of a chart; s0 to s7:
+ * blocks of the network, in colours that differ for colour-blind eyes too (Okabe and Ito) and in their
+ * dashes. */
+/* clang-format off */
 static const char style[] =
-    "body{font:15px/1.5 system-ui,sans-serif;color:#1f2933;background:#f5f7fa;margin:0}"
-    "main{max-width:920px;margin:0 auto;padding:28px 20px 60px}h1{font-size:22px;margin:0 0 4px}"
-    "h2{font-size:16px;margin:0 0 12px}section{background:#fff;border:1px solid "
-    "#e4e7eb;border-radius:8px;padding:18px 22px;"
-    "margin-top:18px;overflow-x:auto}.sub{color:#616e7c;margin:0}.cards{display:flex;flex-wrap:wrap;gap:14px;"
-    "margin-top:18px}"
-    ".card{background:#fff;border:1px solid #e4e7eb;border-radius:8px;padding:12px 18px;flex:1 1 120px}.card "
-    "b{display:block;"
-    "font-size:26px;font-weight:650}.card "
-    "span{color:#616e7c;font-size:13px}table{border-collapse:collapse;font-size:13px}"
-    "td,th{text-align:left;padding:4px 18px 4px 0;border-bottom:1px solid "
-    "#eef1f4;vertical-align:top}td.n{text-align:right;"
-    "font-variant-numeric:tabular-nums}code{font-size:12px;color:#52606d}svg{max-width:100%;height:auto}.row{"
-    "display:flex;gap:28px;"
-    "flex-wrap:wrap;align-items:flex-start}.thumbs{display:flex;flex-wrap:wrap;gap:6px}figure{margin:0;text-"
-    "align:center;"
-    "font-size:10px;color:#616e7c}figure "
-    "img{display:block;image-rendering:pixelated;width:40px;height:40px;border-radius:3px}"
-    ".class{margin:0 0 10px}.class p{margin:0 0 3px;font-size:12px;color:#52606d}";
+    ":root{color-scheme:light dark;--bg:#f4f6f9;--card:#fff;--edge:#dfe5ec;--ink:#1c2733;--soft:#566473;--grid:#e3e8ee;"
+    "--mark:#b8c2cd;--heat:#0b4a86;--on:#fff;--c0:#0b4a86;--c1:#c2620e;--c2:#1f7a8c;--one:#9fb3c8;--right:#0b4a86;"
+    "--wrong:#c2410c;--field:#f4f7fa}\n"
+    "@media screen and (prefers-color-scheme:dark){:root{--bg:#10151c;--card:#19212b;--edge:#2b3644;--ink:#e7ecf2;"
+    "--soft:#a3b2c2;--grid:#2b3644;--mark:#55657a;--heat:#6cb8f5;--on:#08131f;--c0:#6cb8f5;--c1:#f2a65a;--c2:#5cc8ba;"
+    "--one:#5d7186;--right:#6cb8f5;--wrong:#ff9566;--field:#141b24}}\n"
+    "*{box-sizing:border-box}body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--bg);margin:0}"
+    "main{max-width:980px;margin:0 auto;padding:32px 20px 60px}h1{font-size:24px;line-height:1.25;margin:0 0 6px}"
+    "h2{font-size:17px;margin:0 0 10px}h2:not(:first-child){margin-top:18px}"
+    "section,.card{background:var(--card);border:1px solid var(--edge);border-radius:10px}"
+    "section{padding:18px 22px;margin-top:18px}"
+    ".sub{color:var(--soft);margin:0 0 12px;font-size:14px}header .sub{margin:0}.sub.note{max-width:270px;font-size:12px}"
+    ".cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:14px;margin-top:18px}"
+    ".card{padding:12px 18px}.card b{display:block;font-size:27px;font-weight:650;line-height:1.3}"
+    ".card span{color:var(--soft);font-size:13px}\n"
+    ".scroll{overflow-x:auto}table{border-collapse:collapse;font-size:13px}"
+    "td,th{text-align:left;padding:4px 18px 4px 0;border-bottom:1px solid var(--grid);vertical-align:top}"
+    "td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}th.n{min-width:64px}"
+    "code{font-size:12px;color:var(--soft);overflow-wrap:anywhere}"
+    "svg{max-width:100%;height:auto;vertical-align:top}.row{display:flex;gap:12px 20px;flex-wrap:wrap;align-items:flex-start}"
+    ".row>*{max-width:100%}figure{margin:0}figcaption{font-size:12px;color:var(--soft);padding-left:56px;line-height:1.6}"
+    "figcaption span{white-space:nowrap;margin-right:12px}figcaption svg{vertical-align:middle}.panel{margin:0 0 10px}\n"
+    "text{font-family:system-ui,sans-serif;fill:var(--ink)}.h{font-size:14px;font-weight:600}.t,.l{font-size:11px;"
+    "fill:var(--soft)}.v{font-size:11px}.w{fill:var(--on)}.g{stroke:var(--grid)}.zero{stroke:var(--mark)}"
+    ".mark{stroke:var(--mark);stroke-dasharray:2 4}.heat{fill:var(--heat)}.right{fill:var(--right)}.wrong{fill:var(--wrong)}"
+    ".field{fill:var(--field)}.cut{stroke:var(--mark);stroke-width:.6}.bin{fill:var(--c2)}"
+    ".ideal{stroke:var(--c1);stroke-width:1.5;stroke-dasharray:5 4}\n"
+    "polyline{fill:none;stroke-linejoin:round}.c0,.c1{stroke-width:2.5}.c0{stroke:var(--c0)}.c1{stroke:var(--c1);"
+    "stroke-dasharray:7 3}.c2{stroke:var(--c2);stroke-width:1.7}.one{stroke:var(--one);stroke-width:1.2}.dot{fill:var(--card)}"
+    ".s0,.s1,.s2,.s3,.s4,.s5,.s6,.s7{stroke-width:2}.s0{stroke:#2b83ba}.s1{stroke:#e69f00;stroke-dasharray:8 3}"
+    ".s2{stroke:#009e73;stroke-dasharray:3 3}.s3{stroke:#cc79a7;stroke-dasharray:9 3 2 3}.s4{stroke:#56b4e9}"
+    ".s5{stroke:#d55e00;stroke-dasharray:8 3}.s6{stroke:#8c8c8c;stroke-dasharray:3 3}.s7{stroke:#a8a03a;stroke-dasharray:9 3 2 3}\n"
+    ".classes{columns:2;column-gap:28px}.class{break-inside:avoid;margin:0 0 10px}.class p,.maps p{margin:0 0 3px;font-size:12px;"
+    "color:var(--soft)}.class svg svg{max-width:none}image{image-rendering:pixelated}.map{mix-blend-mode:multiply}"
+    ".query{fill:none;stroke:#ff6a45}.maps td,.maps th{padding:6px 14px 6px 0;border:0}"
+    ".maps th{font-weight:600;color:var(--soft);font-size:12px}.heads{display:grid;grid-template-columns:48px 48px;gap:4px 8px;"
+    "margin-top:8px}.maps svg{isolation:isolate;max-width:none}.maps p{margin-top:4px;max-width:104px}\n"
+    "@media(max-width:640px){main{padding:18px 10px 40px}section{padding:14px 12px}h1{font-size:20px}.classes{columns:1}"
+    ".cards{gap:8px;grid-template-columns:repeat(auto-fit,minmax(130px,1fr))}.card{padding:8px 12px}.card b{font-size:22px}}\n"
+    "@media print{body{background:#fff;font-size:12px}main{max-width:none;padding:0}section,.card{border-color:#ccc;"
+    "break-inside:avoid-page}.long{break-inside:auto}*{print-color-adjust:exact;-webkit-print-color-adjust:exact}}";
+/* clang-format on */
 
 static void card(FILE *f, const char *name, double value, const char *unit) {
     if (!isnan(value))
@@ -48,10 +75,11 @@ static void card(FILE *f, const char *name, double value, const char *unit) {
 static void metrics(FILE *f, const lvt_accuracies *a) {
     int n = a->tasks->n;
     const double *all[] = {a->class_il, a->task_il, a->validation[0], a->validation[1]};
-    fprintf(f,
-            "<section><h2>Metrics</h2><table><tr><th>per "
-            "cent</th><th>Class-IL</th><th>Task-IL</th>%s<th>formula</th></tr>\n",
-            all[2] ? "<th>validation, Class-IL</th><th>Task-IL</th>" : "");
+    fprintf(
+        f,
+        "<section><h2>Metrics</h2><div class='scroll'><table><tr><th>per cent</th><th class='n'>Class-IL</th>"
+        "<th class='n'>Task-IL</th>%s<th>formula</th></tr>\n",
+        all[2] ? "<th class='n'>validation, Class-IL</th><th class='n'>Task-IL</th>" : "");
     for (int i = 0; i < LVT_N_METRICS; i++) {
         double first = lvt_metrics[i].value(a->class_il, n, a->learned);
         if (isnan(first))
@@ -63,14 +91,19 @@ static void metrics(FILE *f, const lvt_accuracies *a) {
         lvt_page_escaped(f, lvt_metrics[i].formula);
         fprintf(f, "</code></td></tr>\n");
     }
-    fprintf(f, "</table><p class='sub'>a[k][j]: accuracy on task j after learning k tasks; T: tasks learned "
-               "so far.</p></section>\n");
+    fprintf(f, "</table></div><p class='sub' style='margin:10px 0 0'>a[k][j]: accuracy on task j after "
+               "learning k tasks; T: "
+               "tasks learned so far. Forgetting and accuracy belong together: who learns nothing forgets "
+               "nothing.</p></section>\n");
 }
 
 static void tasks_table(FILE *f, const lvt_trainer *t) {
     fprintf(f,
-            "<section><h2>Tasks</h2><table><tr><th>task</th><th>%s</th><th>seconds</th><th>Class-IL now</th>"
-            "<th>Task-IL now</th></tr>\n",
+            "<section class='long'><h2>Tasks</h2><div class='scroll'><table><tr><th "
+            "class='n'>task</th><th>%s</th><th class='n'>"
+            "seconds</th><th class='n'>Class-IL now</th><th class='n'>best before</th><th class='n'>Task-IL "
+            "now</th>"
+            "<th class='n'>best before</th></tr>\n",
             t->tasks.domains ? "domain" : "classes");
     int n = t->tasks.n, k = t->at.task;
     for (int j = 0; j < k; j++) {
@@ -81,10 +114,20 @@ static void tasks_table(FILE *f, const lvt_trainer *t) {
             fprintf(f, "%s", i > t->tasks.first[j] ? ", " : "");
             lvt_page_escaped(f, t->data->class_names[t->tasks.order[i]]);
         }
-        fprintf(f, "</td><td class='n'>%.1f</td><td class='n'>%.2f</td><td class='n'>%.2f</td></tr>\n",
-                t->task_seconds[j], 100 * t->class_il[k * n + j], 100 * t->task_il[k * n + j]);
+        fprintf(f, "</td><td class='n'>%.1f</td>", t->task_seconds[j]);
+        const double *matrices[] = {t->class_il, t->task_il};
+        for (int m = 0; m < 2; m++) {
+            double best = NAN; /* what forgetting is measured from */
+            for (int l = j + 1; l < k; l++)
+                best = fmax(best, matrices[m][l * n + j]);
+            fprintf(f,
+                    isnan(best) ? "<td class='n'>%.2f</td><td class='n'>-</td>"
+                                : "<td class='n'>%.2f</td><td class='n'>%.2f</td>",
+                    100 * matrices[m][k * n + j], 100 * best);
+        }
+        fprintf(f, "</tr>\n");
     }
-    fprintf(f, "</table></section>\n");
+    fprintf(f, "</table></div></section>\n");
 }
 
 static void row(FILE *f, const char *name, const char *value) {
@@ -96,7 +139,7 @@ static void row(FILE *f, const char *name, const char *value) {
 }
 
 static void settings_table(FILE *f, const lvt_trainer *t) {
-    fprintf(f, "<section><div class='row'><div><h2>Settings of the run</h2><table>\n");
+    fprintf(f, "<section class='long'><div class='row'><div><h2>Settings of the run</h2><table>\n");
     cJSON *settings = lvt_settings_to_json(t->settings), *j;
     cJSON_ArrayForEach(j, settings) {
         char *value = cJSON_PrintUnformatted(j);
@@ -117,7 +160,7 @@ static void settings_table(FILE *f, const lvt_trainer *t) {
         snprintf(text, sizeof text, "%.6g", s->given ? s->exact : s->default_value);
         row(f, s->name, text);
     }
-    fprintf(f, "</table><h2 style='margin-top:18px'>Machine</h2><table>\n");
+    fprintf(f, "</table><h2>Machine</h2><table>\n");
     struct utsname u;
     if (uname(&u) == 0) {
         snprintf(text, sizeof text, "%.40s %.60s", u.sysname, u.machine);
@@ -168,13 +211,13 @@ lvt_status lvt_page_write(const lvt_trainer *t, const char *title, const char *p
                         t->last.bins};
     /* The empty icon keeps browsers from asking for one. */
     fprintf(f, "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'><meta name='viewport' "
-               "content='width=device-width'><link rel='icon' href='data:,'><title>");
+               "content='width=device-width,initial-scale=1'><link rel='icon' href='data:,'><title>");
     lvt_page_escaped(f, title);
-    fprintf(f, "</title><style>%s</style></head><body><main>\n<h1>", style);
+    fprintf(f, "</title><style>%s</style></head><body><main>\n<header><h1>", style);
     lvt_page_escaped(f, title);
     fprintf(f,
             "</h1><p class='sub'>%d of %d tasks learned; %s; %zu training, %zu validation and %zu test "
-            "images</p>\n",
+            "images</p></header>\n",
             k, n, t->method->title, t->data->train.n - t->n_held, t->n_held, t->data->test.n);
     fprintf(f, "<div class='cards'>\n");
     card(f, "average accuracy, Class-IL", 100 * lvt_metric_value("acc", t->class_il, n, k), "%");
@@ -183,20 +226,23 @@ lvt_status lvt_page_write(const lvt_trainer *t, const char *title, const char *p
     card(f, "forgetting, Task-IL", 100 * lvt_metric_value("forgetting", t->task_il, n, k), "");
     card(f, "expected calibration error", 100 * lvt_calibration_error(t->last.bins), "%");
     fprintf(f, "</div>\n<section><h2>Accuracy</h2>\n");
-    lvt_report_draw(&a, NULL, f);
+    lvt_page_accuracy(f, &a);
     fprintf(f, "</section>\n");
     metrics(f, &a);
     tasks_table(f, t);
     cJSON *records = read_records(t);
     fprintf(f, "<section><h2>Loss terms over steps</h2>\n");
     lvt_page_losses(f, records);
+    fprintf(f, "</section>\n");
+    lvt_page_drift(f, records, n);
     cJSON_Delete(records);
-    fprintf(f, "</section>\n<section><div class='row'><div><h2>Confusion, Class-IL</h2>\n");
+    status = lvt_page_attention(f, t, diag);
+    fprintf(f, "<section><div class='row'><div><h2>Confusion, Class-IL</h2>\n");
     lvt_page_confusion(f, &t->tasks, k, t->last.confusion, t->data->class_names);
     fprintf(f, "</div><div><h2>Calibration</h2>\n");
     lvt_page_calibration(f, t->last.bins);
     fprintf(f, "</div></div></section>\n");
-    if (t->memory.n)
+    if (t->memory.n && status == LVT_OK)
         status = lvt_page_memory(f, t, diag);
     settings_table(f, t);
     fprintf(f, "</main></body></html>\n");

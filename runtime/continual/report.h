@@ -30,9 +30,9 @@ lvt_status lvt_report_csv(const lvt_accuracies *a, const char *path, lvt_diag *d
  * labels. */
 lvt_status lvt_report_confusion(const lvt_accuracies *a, const int32_t *confusion, const char *path,
                                 lvt_diag *diag);
-/* Heat maps of both matrices, and accuracy over tasks. `title` is put above. */
-void lvt_report_draw(const lvt_accuracies *a, const char *title,
-                     FILE *f); /* title NULL: none, for use in a page */
+/* One matrix as a heat map for a page, which defines the classes h l t v w heat; scenario 1: Task-IL. */
+void lvt_report_heat(const lvt_accuracies *a, int scenario, FILE *f);
+/* accuracy.svg: heat maps of both matrices, and accuracy over tasks. `title` is put above. */
 lvt_status lvt_report_svg(const lvt_accuracies *a, const char *title, const char *path, lvt_diag *diag);
 /* Contact sheet of the memory, one row a class (rows wrap), best first. Writes nothing when the memory is
  * empty. */

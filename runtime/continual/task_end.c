@@ -198,5 +198,7 @@ lvt_status lvt_task_end(lvt_trainer *t, lvt_diag *diag) {
         status = measure(t, LVT_MEASURE_MEMORY, diag);
     if (status == LVT_OK)
         status = lvt_trainer_evaluate(t, t->at.task + 1, diag);
+    if (status == LVT_OK)
+        status = lvt_drift_record(t, t->at.task + 1, diag);
     return status == LVT_OK ? record_evaluation(t, t->at.task + 1, diag) : status;
 }

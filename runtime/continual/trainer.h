@@ -141,6 +141,11 @@ lvt_status lvt_task_end(lvt_trainer *t, lvt_diag *diag);
 lvt_status lvt_trainer_evaluate(lvt_trainer *t, int learned, lvt_diag *diag);
 /* Appends one record to metrics.jsonl and deletes it; NULL is LVT_NOMEM. */
 lvt_status lvt_trainer_record(lvt_trainer *t, cJSON *record, lvt_diag *diag);
+/* drift.c: appends how far keys and bias tables have moved since the ends of the previous and of the first
+ * task, |now - then| / |then| each; nothing after the first task, or when the model has none. */
+lvt_status lvt_drift_record(lvt_trainer *t, int learned, lvt_diag *diag);
+/* Is it one of these: a state called *.key or *.bias_table? */
+bool lvt_drift_state(const lvt_state *s);
 /* mask[c] = 1 for the classes of tasks 0..task. */
 void lvt_task_mask(const lvt_tasks *tasks, int task, float *mask);
 double lvt_clock(void); /* seconds, monotonic */

@@ -216,6 +216,42 @@ lvt_status lvt_picture_encode(const lvt_picture *p, uint8_t **bytes, size_t *siz
     return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory for a picture");
 }
 
+lvt_status lvt_picture_encode_jpeg(const lvt_picture *p, int quality, uint8_t **bytes, size_t *size,
+                                   lvt_diag *diag) {
+    struct jpeg_compress_struct info;
+    jpeg_failure failure;
+    unsigned char *volatile data = NULL; /* libjpeg changes what these point at before it may jump back */
+    unsigned long n = 0;
+    *bytes = NULL;
+    info.err = jpeg_std_error(&failure.base);
+    failure.base.error_exit = jpeg_fail;
+    failure.base.emit_message = jpeg_complain;
+    if (setjmp(failure.back)) {
+        jpeg_destroy_compress(&info);
+        free(data);
+        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "a picture cannot be encoded: %s", failure.text);
+    }
+    jpeg_create_compress(&info);
+    jpeg_mem_dest(&info, (unsigned char **)&data, &n);
+    info.image_width = (JDIMENSION)p->width;
+    info.image_height = (JDIMENSION)p->height;
+    info.input_components = p->channels;
+    info.in_color_space = p->channels == 3 ? JCS_RGB : JCS_GRAYSCALE;
+    jpeg_set_defaults(&info);
+    jpeg_set_quality(&info, quality, TRUE);
+    info.optimize_coding = TRUE;
+    jpeg_start_compress(&info, TRUE);
+    while (info.next_scanline < info.image_height) {
+        JSAMPROW row = p->pixels + (size_t)info.next_scanline * (size_t)p->width * (size_t)p->channels;
+        jpeg_write_scanlines(&info, &row, 1);
+    }
+    jpeg_finish_compress(&info);
+    jpeg_destroy_compress(&info);
+    *bytes = data;
+    *size = n;
+    return LVT_OK;
+}
+
 lvt_status lvt_picture_write(const lvt_picture *p, const char *path, lvt_diag *diag) {
     png_image image = describe(p);
     lvt_atomic_file f;

@@ -27,6 +27,9 @@ lvt_status lvt_picture_resize(lvt_picture *p, int height, int width, lvt_diag *d
 /* The bytes of a PNG (1 or 3 channels): *bytes is malloc'ed and belongs to the caller, NULL on error.
  * LVT_NOMEM. */
 lvt_status lvt_picture_encode(const lvt_picture *p, uint8_t **bytes, size_t *size, lvt_diag *diag);
+/* The same as JPEG of `quality` 1..100: for thumbnails of photographs, a third of the bytes. */
+lvt_status lvt_picture_encode_jpeg(const lvt_picture *p, int quality, uint8_t **bytes, size_t *size,
+                                   lvt_diag *diag);
 /* Writes an 8-bit PNG (1 or 3 channels), atomically. */
 lvt_status lvt_picture_write(const lvt_picture *p, const char *path, lvt_diag *diag);
 

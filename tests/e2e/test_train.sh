@@ -13,9 +13,14 @@ grep -q '^class_il,5,3,4 5,' run/accuracy.csv || fail "original labels in accura
 [ "$(grep -c '"type":"metrics"' run/metrics.jsonl)" = 5 ] || fail "records of metrics.jsonl"
 
 # The page: nothing is fetched, no script runs; every remembered image up to 16 a class is on it; a drawing a loss term.
-! grep -qE "<script|<link rel='stylesheet'|url\(|src='[^d]|href='[^d]" run/report.html || fail "report.html is not self-contained"
-[ "$(grep -o "src='data:image/png;base64," run/report.html | wc -l)" = 100 ] || fail "images of the memory on the page"
-for words in "Class-IL" "over j of a\[T\]\[j\]" "Confusion" "Calibration" ">distill<" ">drift<" "policy confidence" "seed" "Machine"; do
+! grep -qE "<script|<link rel='stylesheet'|url\(|@import|src=|href='[^d#]|href='data:[^i,]" run/report.html || fail "report.html is not self-contained"
+[ "$(grep -o "<use href='#m" run/report.html | wc -l)" = 100 ] || fail "images of the memory on the page"
+# Attention: four images, three blocks of 2, 4 and 4 heads and their means. Drift: after every task but the first.
+[ "$(grep -o "class='map'" run/report.html | wc -l)" = 52 ] || fail "attention maps on the page"
+[ "$(grep -c '"type":"drift"' run/metrics.jsonl)" = 4 ] || fail "drift in metrics.jsonl"
+grep '"type":"drift"' run/metrics.jsonl | head -1 | grep -qE '"state":"stage1.0.attention.key","since_previous_task":0\.0[0-9]+,"since_first_task":0\.0' || fail "drift of a key"
+[ "$(wc -c <run/report.html)" -lt 200000 ] || fail "the page has $(wc -c <run/report.html) bytes"
+for words in "Class-IL" "over j of a\[T\]\[j\]" "Confusion" "Calibration" ">distill<" ">drift<" "Forgetting as tasks" "Keys, since the first task" ">shrink<" "policy confidence" "seed" "Machine"; do
     grep -q "$words" run/report.html || fail "no $words in report.html"
 done
 [ "$(grep -o '<svg' run/report.html | wc -l)" = "$(grep -o '</svg>' run/report.html | wc -l)" ] || fail "drawings are not closed"

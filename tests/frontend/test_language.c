@@ -256,7 +256,8 @@ static void test_entries(void **unused) {
     lvt_module *m = compile("block b(x) { if training { return x * 2 }\n return x }\n"
                             "model m {\n training entry t(x: f32[2], lr: f32[] = 0.5, n: i32[2]) { return "
                             "loss = b(x), n = n, three = 3 }\n"
-                            " entry p(x: f32[2]) { return y = b(x) } }");
+                            " entry p(x: f32[2]) { return y = b(x) }\n"
+                            " entry l(x: f32[2]) { return a = [], y = [b(x), x + 1], z = x } }");
     const lvt_graph *g = lvt_module_find_entry(m, "t");
     assert_int_equal(g->n_inputs, 3);
     assert_true(g->inputs[1].has_default && !g->inputs[0].has_default);
@@ -270,6 +271,12 @@ static void test_entries(void **unused) {
     assert_float_equal(y[1], 4, 0);
     run(m, "p", s, 0, y);
     assert_float_equal(y[1], 2, 0);
+    g = lvt_module_find_entry(m, "l"); /* a list is one output an item */
+    assert_int_equal(g->n_outputs, 3);
+    assert_string_equal(g->outputs[0].name, "y.0");
+    assert_string_equal(g->outputs[1].name, "y.1");
+    run(m, "l", s, 1, y);
+    assert_float_equal(y[1], 3, 0);
     free_states(m, s);
     lvt_module_free(m);
 }

@@ -85,6 +85,7 @@ static void test_contract(void **unused) {
          {"loss", "loss_injection", "loss_replay", "loss_distill", "loss_accumulation", "loss_drift"},
          true},
         {"predict", {"x"}, {"logits", "injection"}, false},
+        {"inspect", {"x"}, {"maps.0", "maps.1", "maps.2"}, false},
         {"importance", {"x", "y", "mask", "weight"}, {NULL}, false},
         {"consolidate", {NULL}, {NULL}, false},
     };

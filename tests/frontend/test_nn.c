@@ -67,9 +67,13 @@ static void test_attention(void **unused) {
     expect("import \"nn.lvt\"",
            "let t = concat([reshape(x, [1, 2, 3]), reshape(x[1], [1, 1, 3]), reshape(x[0], [1, 1, 3])], axis "
            "= 1)",
-           "inter_task_attention(t, 2, 2, 1, 3, 2)", 8, same);
+           "inter_task_attention(t, 2, 2, 1, 3, 2).out", 8, same);
     expect("import \"nn.lvt\"", "let t = concat([reshape(x, [1, 2, 3]), reshape(x, [1, 2, 3])], axis = 1)",
-           "inter_task_attention(t, 2, 2, 1, 3, 2, step = 2, norm = \"batch_norm\")", 2, same);
+           "inter_task_attention(t, 2, 2, 1, 3, 2, step = 2, norm = \"batch_norm\").out", 2, same);
+    /* and its map: equal weights, which add up to 1 */
+    double quarter[4] = {0.25, 0.25, 0.25, 0.25};
+    expect("import \"nn.lvt\"", "let t = concat([reshape(x, [1, 2, 3]), reshape(x, [1, 2, 3])], axis = 1)",
+           "inter_task_attention(t, 2, 2, 1, 3, 2, step = 2).map", 4, quarter);
 }
 
 static void test_norms_and_convolutions(void **unused) {
