@@ -89,7 +89,8 @@ static void put_plan(out *o, const lvt_plan *p) {
     for (uint32_t i = 0; i < p->n_steps; i++) {
         put_number(o, p->steps[i].node, 4);
         put_number(o, p->steps[i].family, 2);
-        put_number(o, p->steps[i].variant, 2);
+        put_number(o, p->steps[i].variant, 1);
+        put_number(o, p->steps[i].joined, 1);
     }
     for (uint32_t i = 0; i < p->n_stores; i++) {
         put_number(o, p->stores[i].state, 4);
@@ -322,12 +323,15 @@ static lvt_status read_plan(file *f, lvt_graph *g, lvt_plan *plan) {
     }
     for (uint32_t i = 0; i < n_steps; i++) {
         plan->steps[i].node = (uint32_t)take(s, 4);
-        uint64_t family = take(s, 2), variant = take(s, 2);
-        if (family >= LVT_N_FAMILIES || variant >= LVT_N_VARIANTS)
+        uint64_t family = take(s, 2), variant = take(s, 1), joined = take(s, 1);
+        if (family >= LVT_N_FAMILIES || variant >= LVT_N_VARIANTS || joined > 1)
             return DAMAGED(f, "E606", "the plan of entry %s has a step of an unknown %s", g->name,
-                           family >= LVT_N_FAMILIES ? "family" : "variant");
+                           family >= LVT_N_FAMILIES     ? "family"
+                           : variant >= LVT_N_VARIANTS ? "variant"
+                                                       : "kind");
         plan->steps[i].family = (uint8_t)family;
         plan->steps[i].variant = (uint8_t)variant;
+        plan->steps[i].joined = joined;
     }
     for (uint32_t i = 0; i < n_stores; i++) {
         plan->stores[i].state = (uint32_t)take(s, 4);

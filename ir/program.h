@@ -57,10 +57,12 @@ typedef struct lvt_place {
     int64_t strides[LVT_MAX_RANK]; /* in elements, one a dim of the value's type; 0 where it is broadcast */
 } lvt_place;
 
-/* One piece of work, in order. */
+/* One piece of work, in order. Steps that are `joined` to the one before form a bundle with it: none depends on another,
+ * so they may run in any order, or all at once on the threads of one team. */
 typedef struct lvt_step {
     lvt_node_id node;
     uint8_t family, variant;
+    bool joined;
 } lvt_step;
 
 /* A state that is not updated in place: after the last step, copy `value` to state `state`. */
@@ -83,6 +85,19 @@ typedef struct lvt_plan { /* of one entry */
     uint32_t tuned; /* threads of the team that the variants of steps were measured with; 0: chosen by rule */
 } lvt_plan;
 
+/* First and last step of the bundle that step `s` belongs to; alone, it is both. What is not a step (n_steps, "after all") stays
+ * what it is. */
+static inline uint32_t lvt_bundle_first(const lvt_plan *p, uint32_t s) {
+    while (s && s < p->n_steps && p->steps[s].joined)
+        s--;
+    return s;
+}
+static inline uint32_t lvt_bundle_last(const lvt_plan *p, uint32_t s) {
+    while (s + 1 < p->n_steps && p->steps[s + 1].joined)
+        s++;
+    return s;
+}
+
 typedef struct lvt_compiled {
     lvt_module *module; /* owned; its entries are the planned graphs; its arena holds the plans */
     lvt_plan *plans;    /* one an entry, same order */
@@ -90,7 +105,7 @@ typedef struct lvt_compiled {
                            checkpoints */
     uint32_t version;   /* of the file format */
 } lvt_compiled;
-enum { LVT_PROGRAM_VERSION = 4 };
+enum { LVT_PROGRAM_VERSION = 5 };
 
 void lvt_compiled_free(lvt_compiled *p);
 /* Fills in hash and version: of what is computed and how, not of names of values, places in the model file or
@@ -102,6 +117,8 @@ lvt_status lvt_program_seal(lvt_compiled *p, lvt_diag *diag);
  *   - Of other nodes, input, state and constant lie at the start of their own memory, row-major (a constant
  * of one value may have any strides); a view's place follows from its operand's (strides of size-1 dims are
  * free); the rest is dead. What is nowhere is not read.
+ *   - Of a bundle, no step reads what another one writes, the old value of a state included, and all that its steps read or write is
+ * needed until all of them are done. It lies in the prologue or after it.
  *   - The first n_prologue steps, in an entry without updates only, read nothing but states, constants and
  * each other's results. These lie in the kept memory, which nobody else writes, and never share it.
  *   - Outputs, updates and stores read after the last step. An update of a state is a store, or its value

@@ -235,6 +235,9 @@ static void read_value(checker *c, lvt_value v, int64_t time, const char *reader
     if (c->defined[root] >= time)
         PROBLEM(c, v, "E627", VALUE_FORMAT "is read by %s %u, before step %lld writes it", VALUE_ARGS(c, v),
                 reader, number, (long long)c->defined[root]);
+    else if (c->defined[root] >= (int64_t)lvt_bundle_first(c->plan, (uint32_t)time))
+        PROBLEM(c, v, "E632", VALUE_FORMAT "is read by step %lld of the bundle in which step %lld writes it",
+                VALUE_ARGS(c, v), (long long)time, (long long)c->defined[root]);
     if (time > c->last[root])
         c->last[root] = time;
     if (lvt_value_node(c->g, root)->op == LVT_OP_state && time > c->old_last[place(c, root)->index])
@@ -263,6 +266,14 @@ static void check_prologue(checker *c) {
     if (p->n_prologue > p->n_steps || (p->n_prologue && c->g->n_updates)) {
         lvt_error(c->diag, LVT_USER, "E631", LVT_NOWHERE, "%s: a prologue of %u of %u steps%s", c->g->name,
                   p->n_prologue, p->n_steps, c->g->n_updates ? " in an entry that updates states" : "");
+        c->problems++;
+        return;
+    }
+    for (uint32_t i = 0; i < p->n_steps; i++) {
+        if (!p->steps[i].joined || (i && i != p->n_prologue))
+            continue;
+        lvt_error(c->diag, LVT_USER, "E632", LVT_NOWHERE,
+                  "%s: step %u is joined to a step it cannot run with", c->g->name, i);
         c->problems++;
         return;
     }
@@ -408,10 +419,27 @@ static bool may_replace(checker *c, lvt_value result, const lvt_place *old, uint
     return true;
 }
 
+/* Another step of the bundle reads memory that `result` is written to. */
+static bool read_beside(const checker *c, lvt_value result) {
+    const lvt_place *p = place(c, result);
+    uint32_t step = (uint32_t)c->defined[result];
+    for (uint32_t t = lvt_bundle_first(c->plan, step); t <= lvt_bundle_last(c->plan, step); t++) {
+        const lvt_node *n = &c->g->nodes[c->plan->steps[t].node];
+        for (uint32_t k = 0; t != step && k < n->n_operands; k++) {
+            const lvt_place *q = place(c, n->operands[k]);
+            if (q->kind == p->kind && q->index == p->index && q->offset < p->offset + c->bytes[result] &&
+                p->offset < q->offset + c->bytes[n->operands[k]])
+                return true;
+        }
+    }
+    return false;
+}
+
 static void check_states(checker *c) {
     for (uint32_t s = 0; s < c->m->n_states; s++) {
         lvt_value fresh = c->in_place[s];
-        if (fresh == LVT_NONE || c->old_last[s] < c->defined[fresh])
+        if (fresh == LVT_NONE ||
+            c->old_last[s] < (int64_t)lvt_bundle_first(c->plan, (uint32_t)c->defined[fresh]))
             continue;
         lvt_place old = {.kind = LVT_PLACE_STATE, .index = s};
         if (c->old_last[s] > c->defined[fresh])
@@ -419,6 +447,10 @@ static void check_states(checker *c) {
                     VALUE_FORMAT "is written over @%s in step %lld, but step %lld reads the old value",
                     VALUE_ARGS(c, fresh), c->m->states[s].name, (long long)c->defined[fresh],
                     (long long)c->old_last[s]);
+        else if (read_beside(c, fresh))
+            PROBLEM(c, fresh, "E629",
+                    VALUE_FORMAT "is written over @%s beside a step of its bundle that reads the old value",
+                    VALUE_ARGS(c, fresh), c->m->states[s].name);
         else if (!may_replace(c, fresh, &old, lvt_type_bytes(&c->m->states[s].type)))
             PROBLEM(c, fresh, "E629",
                     VALUE_FORMAT "is written over @%s while its old value is read out of order",
@@ -470,7 +502,7 @@ static void enter(checker *c, alive *a, lvt_value v) {
     a->n++;
 }
 
-/* Walks the steps with the set of live buffers: what a step writes must not touch any of them. */
+/* Walks the bundles with the set of live buffers: what a step writes must not touch any of them. */
 static bool check_arena(checker *c) {
     uint32_t n_steps = c->plan->n_steps;
     alive a = {lvt_arena_alloc(c->scratch, c->g->n_values * sizeof *a.values + 1), 0};
@@ -487,17 +519,19 @@ static bool check_arena(checker *c) {
     for (lvt_value v = 0; v < c->g->n_values; v++)
         if (c->root[v] == v && place(c, v)->kind == LVT_PLACE_ARENA)
             ending[ends[c->last[v] + 1]++] = v;
+    uint32_t left = 0; /* so many of `ending` are */
     for (uint32_t t = 0; t < n_steps; t++) {
         const lvt_node *n = &c->g->nodes[c->plan->steps[t].node];
-        for (uint32_t i = t ? ends[t - 1] : 0; t && i < ends[t]; i++)
-            leave(c, &a, ending[i]); /* last read in step t - 1 */
+        for (; !c->plan->steps[t].joined && left < ends[t]; left++)
+            leave(c, &a, ending[left]); /* last read before step t */
         for (lvt_value v = n->result; v < n->result + n->n_results; v++) {
             if (place(c, v)->kind != LVT_PLACE_ARENA)
                 continue;
             for (uint32_t k = 0; k < n->n_operands; k++) {
                 lvt_value old = c->root[n->operands[k]];
                 if (place(c, old)->kind == LVT_PLACE_ARENA && place(c, old)->offset == place(c, v)->offset &&
-                    c->last[old] == t && may_replace(c, v, place(c, old), c->bytes[old]))
+                    c->last[old] == t && may_replace(c, v, place(c, old), c->bytes[old]) &&
+                    !read_beside(c, v))
                     leave(c, &a, old);
             }
             enter(c, &a, v);

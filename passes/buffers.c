@@ -76,6 +76,18 @@ bool lvt_in_place_ok(const lvt_graph *g, const lvt_place *places, const lvt_valu
     return lvt_numel(t) == domain_size(n, scratch);
 }
 
+/* Another step of the bundle reads that root. */
+static bool read_beside(const lvt_graph *g, const lvt_plan *plan, const lvt_buffers *b, uint32_t step,
+                        lvt_value root) {
+    for (uint32_t s = lvt_bundle_first(plan, step); s <= lvt_bundle_last(plan, step); s++) {
+        const lvt_node *n = &g->nodes[plan->steps[s].node];
+        for (uint32_t k = 0; s != step && k < n->n_operands; k++)
+            if (b->roots[n->operands[k]] == root)
+                return true;
+    }
+    return false;
+}
+
 /* Root of the update's value when it can be written into the state itself; LVT_NONE otherwise. */
 static lvt_value stays_in_state(const lvt_graph *g, const lvt_plan *plan, const lvt_buffers *b,
                                 const lvt_update *u, lvt_arena *scratch) {
@@ -86,13 +98,13 @@ static lvt_value stays_in_state(const lvt_graph *g, const lvt_plan *plan, const 
         lvt_strides_span(&g->values[root].type, plan->places[root].strides) !=
             lvt_type_bytes(&g->module->states[u->state].type))
         return LVT_NONE;
-    if (old == LVT_NONE || b->last[old] < maker)
+    if (old == LVT_NONE || b->last[old] < lvt_bundle_first(plan, maker))
         return root;
     bool reads = false;
     const lvt_node *n = &g->nodes[plan->steps[maker].node];
     for (uint32_t k = 0; k < n->n_operands; k++)
         reads |= b->roots[n->operands[k]] == old;
-    if (b->last[old] > maker)
+    if (b->last[old] > maker || read_beside(g, plan, b, maker, old))
         return LVT_NONE;
     return !reads || lvt_in_place_ok(g, plan->places, b->roots, n, root, old, scratch) ? root : LVT_NONE;
 }
@@ -105,7 +117,8 @@ static uint32_t reuse(const lvt_graph *g, const lvt_plan *plan, const lvt_buffer
     for (uint32_t k = 0; k < n->n_operands; k++) {
         lvt_value old = b->roots[n->operands[k]];
         uint32_t at = b->of[old];
-        if (at != LVT_NONE && b->last[old] == step && b->list[at].to == step && b->list[at].bytes == bytes &&
+        if (at != LVT_NONE && b->last[old] == step && b->list[at].to == lvt_bundle_last(plan, step) &&
+            b->list[at].bytes == bytes && !read_beside(g, plan, b, step, old) &&
             lvt_in_place_ok(g, plan->places, b->roots, n, v, old, scratch))
             return at;
     }
@@ -138,10 +151,10 @@ bool lvt_buffers_find(const lvt_graph *g, const lvt_plan *plan, lvt_arena *arena
             uint32_t at = reuse(g, plan, b, s, v, bytes, arena);
             if (at == LVT_NONE) {
                 at = b->n++;
-                b->list[at] = (lvt_buffer){.value = v, .bytes = bytes, .from = s};
+                b->list[at] = (lvt_buffer){.value = v, .bytes = bytes, .from = lvt_bundle_first(plan, s)};
             }
             b->of[v] = at;
-            b->list[at].to = b->last[v];
+            b->list[at].to = lvt_bundle_last(plan, b->last[v]);
         }
     }
     return true;

@@ -2,7 +2,8 @@
  * schedule for every order it considers, by remat for what holds the peak, by plan for good.
  *
  * Invariant: a result lies over an operand only where lvt_in_place_ok says so and the operand is not read
- * later; new state lies over the old one only when all readers of the old come first. May not know: offsets.
+ * later; new state lies over the old one only when all readers of the old come first; what a step of a
+ * bundle reads or makes is alive during all of the bundle. May not know: offsets.
  */
 #ifndef LVT_PASSES_BUFFERS_H
 #define LVT_PASSES_BUFFERS_H

@@ -82,6 +82,7 @@ lvt_graph *lvt_pass_choose(lvt_pass *ctx, const lvt_graph *in);
 lvt_graph *lvt_pass_schedule(lvt_pass *ctx, const lvt_graph *in);
 lvt_graph *lvt_pass_hoist(lvt_pass *ctx, const lvt_graph *in);
 lvt_graph *lvt_pass_remat(lvt_pass *ctx, const lvt_graph *in);
+lvt_graph *lvt_pass_bundle(lvt_pass *ctx, const lvt_graph *in);
 lvt_graph *lvt_pass_plan(lvt_pass *ctx, const lvt_graph *in);
 
 /* "message" at the node's place as an error of that status; sets ctx->status and returns NULL. */

@@ -181,6 +181,8 @@ void lvt_plan_print(const lvt_plan *p, lvt_text *out) {
                      lvt_family_name((lvt_family)p->steps[i].family));
         if (p->steps[i].variant)
             lvt_text_add(out, ", %s", lvt_variant_name((lvt_variant)p->steps[i].variant));
+        if (p->steps[i].joined)
+            lvt_text_add(out, ", joined");
         lvt_text_add(out, "\n");
     }
     for (uint32_t i = 0; i < p->n_stores; i++)

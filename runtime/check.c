@@ -1,9 +1,9 @@
 /* Compares a program's kernels with the reference interpreter, step by step.
  *
- * Each step runs on its kernel, and its node is evaluated on the very operands the kernel saw, so the first
- * step that is reported is the one at fault and not one that inherited an error. What a step read is compared
- * with what was computed for it: a difference is a mistake of the plan (memory reused too early). May not
- * know: families. */
+ * Each step (those of a bundle together, as they run) runs on its kernel, and its node is evaluated on the
+ * very operands the kernel saw, so the first step that is reported is the one at fault and not one that
+ * inherited an error. What a step read is compared with what was computed for it: a difference is a mistake
+ * of the plan (memory reused too early). May not know: families. */
 #include "internal.h"
 #include "ir/epilogue.h"
 #include "ir/interp.h"
@@ -28,7 +28,8 @@ typedef struct tolerance {
 static const tolerance tolerances[] = {
     {LVT_OP_matmul, 2e-5, 1e-6, SUM_PRODUCTS, 0,
      "sums of products in f32, in another order than the interpreter's"},
-    {LVT_OP_conv2d, 2e-5, 1e-6, SUM_PRODUCTS, 0, "as matmul: sums over the window and the channels; by Winograd errors are some three times as large"},
+    {LVT_OP_conv2d, 2e-5, 1e-6, SUM_PRODUCTS, 0,
+     "as matmul: sums over the window and the channels; by Winograd errors are some three times as large"},
     {LVT_OP_conv2d_grad_input, 2e-5, 1e-6, SUM_PRODUCTS, 0, "as conv2d"},
     {LVT_OP_conv2d_grad_weight, 2e-5, 1e-6, SUM_PRODUCTS, 0, "as conv2d: sums over batch and image"},
     {LVT_OP_fused, 1e-4, 1e-6, SUM_BODY, 1e-4,
@@ -194,28 +195,44 @@ static lvt_status check_operand(checker *c, uint32_t step, uint32_t operand, lvt
         operand);
 }
 
-static lvt_status check_step(checker *c, uint32_t step) {
+/* What a step read, and what the interpreter made of it. */
+typedef struct expected {
+    lvt_tensor *in, *out;
+    uint32_t n; /* of both */
+} expected;
+
+/* Before the step runs: it may write over what it reads. */
+static lvt_status expect(checker *c, uint32_t step, expected *x) {
     lvt_session_entry *e = c->e;
     const lvt_node *n = &e->graph->nodes[e->plan->steps[step].node];
-    uint32_t total = (uint32_t)n->n_operands + n->n_results;
-    lvt_tensor *in = calloc(total + 1, sizeof *in), *out = in + n->n_operands, got = {0};
-    lvt_status status = in ? LVT_OK : no_memory(c);
+    x->n = (uint32_t)n->n_operands + n->n_results;
+    x->in = calloc(x->n + 1, sizeof *x->in);
+    x->out = x->in ? x->in + n->n_operands : NULL;
+    lvt_status status = x->in ? LVT_OK : no_memory(c);
     uint64_t sum = 0;
     for (uint32_t k = 0; status == LVT_OK && k < n->n_operands; k++) {
-        if (!fetch(c, n->operands[k], e->operands[step][k], &in[k], &sum))
+        if (!fetch(c, n->operands[k], e->operands[step][k], &x->in[k], &sum))
             status = no_memory(c);
         else
             status = check_operand(c, step, k, n->operands[k], sum);
     }
     for (uint32_t k = 0; status == LVT_OK && k < n->n_results; k++) {
-        out[k].type = e->graph->values[n->result + k].type;
-        out[k].data = malloc((size_t)lvt_numel(&out[k].type) * sizeof(double));
-        status = out[k].data ? LVT_OK : no_memory(c);
+        x->out[k].type = e->graph->values[n->result + k].type;
+        x->out[k].data = malloc((size_t)lvt_numel(&x->out[k].type) * sizeof(double));
+        status = x->out[k].data ? LVT_OK : no_memory(c);
     }
-    if (status == LVT_OK) {
-        lvt_session_run_step(c->s, c->entry, step);
-        status = lvt_eval_node(e->graph, e->plan->steps[step].node, in, out, LVT_PRECISION_F32, c->diag);
-    }
+    if (status == LVT_OK)
+        status =
+            lvt_eval_node(e->graph, e->plan->steps[step].node, x->in, x->out, LVT_PRECISION_F32, c->diag);
+    return status;
+}
+
+static lvt_status compare_step(checker *c, uint32_t step, const expected *x) {
+    lvt_session_entry *e = c->e;
+    const lvt_node *n = &e->graph->nodes[e->plan->steps[step].node];
+    lvt_tensor got = {0};
+    lvt_status status = LVT_OK;
+    uint64_t sum = 0;
     for (uint32_t k = 0; status == LVT_OK && k < n->n_results; k++) {
         lvt_value v = n->result + k;
         if (e->plan->places[v].kind == LVT_PLACE_NOWHERE)
@@ -223,15 +240,32 @@ static lvt_status check_step(checker *c, uint32_t step) {
         if (!fetch(c, v, e->results[step][k], &got, &sum))
             status = no_memory(c);
         else
-            status = compare(c, step, k, in, &got, &out[k]);
+            status = compare(c, step, k, x->in, &got, &x->out[k]);
         free(got.data);
         got = (lvt_tensor){0};
         if (status == LVT_OK)
             status = remember(c, v, e->results[step][k]);
     }
-    for (uint32_t k = 0; in && k < total; k++)
-        free(in[k].data);
-    free(in);
+    return status;
+}
+
+/* A step, or the bundle that begins with it; *n gets how many steps that are. */
+static lvt_status check_steps(checker *c, uint32_t step, uint32_t *n) {
+    *n = lvt_bundle_last(c->e->plan, step) - step + 1;
+    expected *all = calloc(*n, sizeof *all);
+    lvt_status status = all ? LVT_OK : no_memory(c);
+    for (uint32_t i = 0; status == LVT_OK && i < *n; i++)
+        status = expect(c, step + i, &all[i]);
+    for (uint32_t i = 0; status == LVT_OK && i < *n;)
+        i += lvt_session_run_step(c->s, c->entry, step + i);
+    for (uint32_t i = 0; status == LVT_OK && i < *n; i++)
+        status = compare_step(c, step + i, &all[i]);
+    for (uint32_t i = 0; all && i < *n; i++) {
+        for (uint32_t k = 0; all[i].in && k < all[i].n; k++)
+            free(all[i].in[k].data);
+        free(all[i].in);
+    }
+    free(all);
     return status;
 }
 
@@ -258,10 +292,10 @@ lvt_status lvt_session_check(lvt_session *s, int entry, const void *const *input
     if (bytes)
         memcpy(saved, s->state_block.base, bytes);
     int team = lvt_team(s->threads);
-    for (uint32_t i = 0; i < e->plan->n_steps && status == LVT_OK; i++) {
+    for (uint32_t i = 0, steps; i < e->plan->n_steps && status == LVT_OK; i += steps) {
         if (i == e->plan->n_prologue)
             lvt_session_prepare(s, entry);
-        status = check_step(&c, i);
+        status = check_steps(&c, i, &steps);
     }
     lvt_team(team);
     if (bytes)

@@ -41,10 +41,13 @@ typedef struct lvt_block { /* one mapping, zeroed, 2 MiB aligned when large */
     size_t bytes;
 } lvt_block;
 
+typedef struct lvt_bundle lvt_bundle;
+
 typedef struct lvt_session_entry {
     const lvt_plan *plan;
     const lvt_graph *graph;
     lvt_kernel **kernels;         /* one a step */
+    lvt_bundle **bundles;         /* by its first step; NULL: steps run one by one */
     void ***operands, ***results; /* one table a step */
     lvt_patch *patches;
     lvt_end_copy *out_copies,
@@ -103,12 +106,25 @@ void lvt_scatter_packed(const lvt_type *t, const int64_t *strides, const void *p
  * machine and for every number of threads. */
 void lvt_init_values(const lvt_state *state, uint64_t seed, int threads, void *packed);
 
+/* ---- bundle.c ---------------------------------------------------------------------------------------------
+ */
+
+/* Kernels that run in one parallel region; all is in `arena`, `kernels` is kept. *out is NULL when one of them does not consist of
+ * chunks. False: out of memory. */
+bool lvt_bundle_make(lvt_kernel **kernels, uint32_t n, int threads, lvt_arena *arena, lvt_bundle **out);
+size_t lvt_bundle_scratch(const lvt_bundle *b);
+/* What part of the bundle's work a kernel has: for profiles, since nobody can time it inside. */
+double lvt_bundle_share(const lvt_bundle *b, uint32_t kernel);
+/* operands, results: one table a kernel. */
+void lvt_bundle_run(const lvt_bundle *b, void **const *operands, void **const *results, void *scratch);
+
 /* ---- session.c --------------------------------------------------------------------------------------------
  */
 
 /* Points the tables at the inputs; LVT_USER when one is missing that has no default. */
 lvt_status lvt_session_bind(lvt_session *s, int entry, const void *const *inputs, lvt_diag *diag);
-void lvt_session_run_step(lvt_session *s, int entry, uint32_t step);
+/* Runs a step, or the bundle that begins with it; returns how many steps that were. */
+uint32_t lvt_session_run_step(lvt_session *s, int entry, uint32_t step);
 /* What kernels make of steady operands; between the prologue and the other steps. */
 void lvt_session_prepare(lvt_session *s, int entry);
 /* Copies outputs and stores states. */

@@ -15,6 +15,14 @@ typedef struct lvt_view {
 } lvt_view;
 
 typedef struct lvt_kernel lvt_kernel;
+
+/* What run() is given, for kernels of chunks. */
+typedef struct lvt_run {
+    void *const *operands, *const *results;
+    char *scratch;
+} lvt_run;
+enum { LVT_ROUNDS = 2 };
+
 struct lvt_kernel {
     /* operands and results in node order; scratch has scratch_bytes, 64-byte aligned, contents undefined. */
     void (*run)(lvt_kernel *k, void *const *operands, void *const *results, void *scratch);
@@ -25,7 +33,17 @@ struct lvt_kernel {
      * the first run and again whenever such an operand may have changed. 0 and NULL: it makes nothing. */
     size_t kept_bytes;
     void (*prepare)(lvt_kernel *k, void *const *operands, void *scratch, void *kept);
+    /* Kernels of chunks (chunk not NULL) have lvt_run_chunks as their run(): two rounds, the second (often empty) after the first. The
+     * chunks of a round may run in any order on any thread, also beside those of other kernels. thread: 0 .. threads - 1, no two
+     * chunks at a time have the same. cost: of one chunk, in element operations. */
+    void (*chunk)(const lvt_kernel *k, const lvt_run *r, int round, int64_t chunk, int thread);
+    struct {
+        int64_t n;
+        double cost;
+    } rounds[LVT_ROUNDS];
+    int threads;
 };
+void lvt_run_chunks(lvt_kernel *k, void *const *operands, void *const *results, void *scratch); /* bundle.c */
 
 /* What a family needs for making kernels: the session owns oneDNN's context, the program the code generator's. */
 typedef struct lvt_kernel_request {

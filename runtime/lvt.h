@@ -116,7 +116,7 @@ typedef struct lvt_step_time {
     double seconds; /* total over runs */
     uint64_t runs;
 } lvt_step_time;
-/* Switches timing of single steps on or off; times[n_steps of the entry] is the session's, or NULL when off. */
+/* Switches timing of single steps on or off (steps that run together in one region share its time by their work); times[n_steps of the entry] is the session's, or NULL when off. */
 void lvt_session_profile(lvt_session *s, bool on);
 const lvt_step_time *lvt_session_times(const lvt_session *s, int entry);
 /* Runs the entry by kernels and by the interpreter in f32 on the same inputs and state and reports the first step that differs by more

@@ -363,13 +363,28 @@ static void free_kernels(lvt_session_entry *e) {
     lvt_block_unmap(&e->kept);
 }
 
+static bool make_bundles(lvt_session *s, lvt_session_entry *e) {
+    const lvt_plan *plan = e->plan;
+    e->bundles = lvt_arena_alloc(s->pool, (plan->n_steps + 1) * sizeof *e->bundles);
+    for (uint32_t i = 0, last; e->bundles && i < plan->n_steps; i = last + 1) {
+        last = lvt_bundle_last(plan, i);
+        if (last > i && !lvt_bundle_make(e->kernels + i, last - i + 1, s->threads, s->pool, &e->bundles[i]))
+            return false;
+    }
+    return e->bundles != NULL;
+}
+
 static lvt_status finish_entries(lvt_session *s, const int *entries, int n, lvt_diag *diag) {
     size_t scratch = s->scratch.bytes;
     lvt_status status = LVT_OK;
     for (int i = 0; i < n; i++) {
-        const lvt_session_entry *e = &s->entries[entries[i]];
-        for (uint32_t k = 0; k < e->plan->n_steps; k++)
-            scratch = e->kernels[k]->scratch_bytes > scratch ? e->kernels[k]->scratch_bytes : scratch;
+        lvt_session_entry *e = &s->entries[entries[i]];
+        if (!make_bundles(s, e))
+            return no_memory(diag);
+        for (uint32_t k = 0; k < e->plan->n_steps; k++) {
+            size_t bytes = e->bundles[k] ? lvt_bundle_scratch(e->bundles[k]) : e->kernels[k]->scratch_bytes;
+            scratch = bytes > scratch ? bytes : scratch;
+        }
     }
     if (scratch > s->scratch.bytes) { /* nothing lies there between steps, and kernels are told where it is */
         lvt_block_unmap(&s->scratch);
@@ -509,9 +524,14 @@ lvt_status lvt_session_bind(lvt_session *s, int entry, const void *const *inputs
     return status;
 }
 
-void lvt_session_run_step(lvt_session *s, int entry, uint32_t step) {
+uint32_t lvt_session_run_step(lvt_session *s, int entry, uint32_t step) {
     lvt_session_entry *e = &s->entries[entry];
+    if (e->bundles[step]) {
+        lvt_bundle_run(e->bundles[step], e->operands + step, e->results + step, s->scratch.base);
+        return lvt_bundle_last(e->plan, step) - step + 1;
+    }
     e->kernels[step]->run(e->kernels[step], e->operands[step], e->results[step], s->scratch.base);
+    return 1;
 }
 
 void lvt_session_prepare(lvt_session *s, int entry) {
@@ -550,12 +570,14 @@ void lvt_session_finish(lvt_session *s, int entry) {
 static void run_steps(lvt_session *s, int entry, uint32_t first, uint32_t end) {
     lvt_session_entry *e = &s->entries[entry];
     double begin = s->profile ? lvt_seconds() : 0;
-    for (uint32_t i = first; i < end; i++) {
-        lvt_session_run_step(s, entry, i);
+    for (uint32_t i = first, n; i < end; i += n) {
+        n = lvt_session_run_step(s, entry, i);
         if (s->profile) {
             double now = lvt_seconds();
-            e->times[i].seconds += now - begin;
-            e->times[i].runs++;
+            for (uint32_t k = 0; k < n; k++) {
+                e->times[i + k].seconds += (now - begin) * (n > 1 ? lvt_bundle_share(e->bundles[i], k) : 1);
+                e->times[i + k].runs++;
+            }
             begin = now;
         }
     }

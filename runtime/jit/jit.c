@@ -35,12 +35,6 @@ typedef struct nest_kernel {
     lvt_nest nest;
 } nest_kernel;
 
-typedef struct run_state {
-    const nest_kernel *k;
-    void *const *operands, *const *results;
-    char *scratch;
-} run_state;
-
 static int64_t min64(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
@@ -62,9 +56,8 @@ static void fill_identity(const lvt_acc *a, char *at, int64_t begin, int64_t end
     }
 }
 
-static void run_chunk(void *user, int64_t chunk, int thread) {
-    const run_state *r = user;
-    const lvt_nest *n = &r->k->nest;
+static void run_part(const nest_kernel *kernel, const lvt_run *r, int64_t chunk, int thread) {
+    const lvt_nest *n = &kernel->nest;
     int64_t k = chunk / n->s_chunks, s = chunk % n->s_chunks;
     int64_t k0 = k * n->k_step, k1 = min64(k0 + n->k_step, n->k_total);
     int64_t s0 = s * n->s_step, s1 = min64(s0 + n->s_step, n->s_total);
@@ -73,7 +66,7 @@ static void run_chunk(void *user, int64_t chunk, int thread) {
                    (size_t)thread * n->hoist_bytes * (size_t)n->n_hoist;
     for (uint32_t i = 0; i < n->n_accs; i++)
         fill_identity(&n->accs[i], partial + n->accs[i].offset, k0 * n->accs[i].per_k, k1 * n->accs[i].per_k);
-    r->k->base.entry(r->operands, r->results, partial, buffer, k0, k1, s0, s1);
+    kernel->base.entry(r->operands, r->results, partial, buffer, k0, k1, s0, s1);
 }
 
 enum { COMBINE = 64, BLOCK = 16 }; /* elements that are combined by one call, and in registers */
@@ -138,10 +131,8 @@ static void store_element(lvt_dtype t, void *to, int64_t i, double x) {
     }
 }
 
-static void run_combine(void *user, int64_t chunk, int thread) {
-    (void)thread;
-    const run_state *r = user;
-    const lvt_nest *n = &r->k->nest;
+static void run_combine(const nest_kernel *kernel, const lvt_run *r, int64_t chunk) {
+    const lvt_nest *n = &kernel->nest;
     const lvt_acc *a = n->accs;
     for (int64_t blocks; chunk >= (blocks = (a->numel + COMBINE - 1) / COMBINE); a++)
         chunk -= blocks;
@@ -172,15 +163,12 @@ static void run_combine(void *user, int64_t chunk, int thread) {
     }
 }
 
-static void nest_run(lvt_kernel *base, void *const *operands, void *const *results, void *scratch) {
-    nest_kernel *k = (nest_kernel *)base;
-    const lvt_nest *n = &k->nest;
-    run_state r = {.k = k, .operands = operands, .results = results, .scratch = scratch};
-    lvt_parallel(k->base.threads, n->k_chunks * n->s_chunks, run_chunk, &r);
-    int64_t blocks = 0;
-    for (uint32_t i = 0; i < n->n_accs; i++)
-        blocks += (n->accs[i].numel + COMBINE - 1) / COMBINE;
-    lvt_parallel(blocks * COMBINE * n->s_chunks >= 16384 ? k->base.threads : 1, blocks, run_combine, &r);
+static void nest_chunk(const lvt_kernel *base, const lvt_run *r, int round, int64_t chunk, int thread) {
+    const nest_kernel *k = (const nest_kernel *)base;
+    if (round == 0)
+        run_part(k, r, chunk, thread);
+    else
+        run_combine(k, r, chunk);
 }
 
 static void nest_free(lvt_kernel *base) {
@@ -201,13 +189,21 @@ static lvt_status prepare(const lvt_jit *j, const lvt_kernel_request *r, lvt_jit
         return lvt_error(r->diag, LVT_NOMEM, NULL, r->at, "out of memory");
     }
     *out = &k->base;
-    k->base.base.run = nest_run;
-    k->base.base.free = nest_free;
-    k->base.threads = r->threads < 1 ? 1 : r->threads;
+    lvt_kernel *base = &k->base.base;
+    base->run = lvt_run_chunks;
+    base->free = nest_free;
+    base->threads = r->threads < 1 ? 1 : r->threads;
     lvt_status status = lvt_nest_make(&k->nest, r, &j->machine, k->arena);
-    k->base.source = (lvt_source_code){k->nest.key, LVT_SOURCE_NEST, &k->nest};
-    k->base.base.scratch_bytes = (size_t)k->nest.s_chunks * k->nest.partial_bytes +
-                                 (size_t)k->base.threads * k->nest.hoist_bytes * (size_t)k->nest.n_hoist;
+    const lvt_nest *n = &k->nest;
+    k->base.source = (lvt_source_code){n->key, LVT_SOURCE_NEST, n};
+    base->scratch_bytes = (size_t)n->s_chunks * n->partial_bytes +
+                          (size_t)base->threads * n->hoist_bytes * (size_t)n->n_hoist;
+    base->chunk = nest_chunk;
+    base->rounds[0].n = n->k_chunks * n->s_chunks;
+    base->rounds[0].cost = n->chunk_work;
+    for (uint32_t i = 0; i < n->n_accs; i++)
+        base->rounds[1].n += (n->accs[i].numel + COMBINE - 1) / COMBINE;
+    base->rounds[1].cost = (double)COMBINE * (double)n->s_chunks;
     return status;
 }
 

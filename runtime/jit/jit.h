@@ -64,6 +64,7 @@ typedef struct lvt_nest {
      * Accumulators never reduce grid loops, so only the s direction needs several partials. */
     int grid;
     int64_t k_total, k_step, k_chunks, s_total, s_step, s_chunks;
+    double chunk_work; /* element operations of a chunk */
 
     int width; /* lanes */
     bool flat; /* rows are unrolled completely and held in registers */
@@ -100,7 +101,6 @@ typedef struct lvt_jit_kernel {
     lvt_kernel base;
     lvt_source_code source;
     lvt_nest_code entry; /* set by lvt_jit_make */
-    int threads;
 } lvt_jit_kernel;
 
 /* attention.c: the kernels of attention and attention_grad, but for their code. *out is what there is to

@@ -25,7 +25,8 @@ typedef struct box {
     int64_t in_offset, out_offset;
     int turn; /* the dim with unit stride in the operand when it is not the last; else -1 */
     int64_t outer, pieces,
-        units; /* units of work: outer positions times pieces of dim `turn` or of the last */
+        units;            /* units of work: outer positions times pieces of dim `turn` or of the last */
+    int64_t step, chunks; /* units a chunk */
 } box;
 
 /* Positions of one group of dims as offsets into memory, so that every stride pattern is one loop. */
@@ -37,7 +38,6 @@ typedef struct offsets {
 typedef struct move_kernel {
     lvt_kernel base;
     lvt_arena *arena;
-    int threads;
     size_t size; /* bytes an element */
     uint32_t n_boxes;
     box *boxes;
@@ -47,15 +47,8 @@ typedef struct move_kernel {
     offsets t_outer, t_inner, y_outer, y_index, y_inner, index;
     int64_t axis_size, axis_stride;
     lvt_dtype dtype;
-    int64_t step; /* of the chunked loop */
+    int64_t step; /* units a chunk, of those by index */
 } move_kernel;
-
-typedef struct move_run {
-    const move_kernel *k;
-    const box *b;
-    void *const *operands, *const *results;
-    int64_t step;
-} move_run;
 
 static int64_t min64(int64_t a, int64_t b) {
     return a < b ? a : b;
@@ -103,6 +96,9 @@ static void finish_box(box *b) {
         b->outer *= i == b->turn ? 1 : b->dim[i];
     b->pieces = b->turn >= 0 ? ceil_div(b->dim[b->turn], TILE) : ceil_div(b->dim[last], PIECE);
     b->units = b->outer * b->pieces;
+    int64_t elements = b->outer * b->dim[last] * (b->turn < 0 ? 1 : b->dim[b->turn]);
+    b->step = ceil_div(CHUNK, elements / b->units + 1);
+    b->chunks = ceil_div(b->units, b->step);
 }
 
 typedef uint32_t four __attribute__((vector_size(16), aligned(4), may_alias));
@@ -184,25 +180,21 @@ static void box_unit(const box *b, size_t size, const char *in, char *out, int64
                          b->out[last], b->dim[last]);
 }
 
-static void run_box(void *user, int64_t chunk, int thread) {
+static void run_boxes(const lvt_kernel *base, const lvt_run *r, int round, int64_t chunk, int thread) {
+    (void)round;
     (void)thread;
-    const move_run *r = user;
-    const box *b = r->b;
-    const char *in = b->from < 0 ? (const char *)&r->k->constant : r->operands[b->from];
-    for (int64_t u = chunk * r->step; u < min64((chunk + 1) * r->step, b->units); u++)
-        box_unit(b, r->k->size, in, r->results[0], u);
+    const move_kernel *k = (const move_kernel *)base;
+    const box *b = k->boxes;
+    for (; chunk >= b->chunks; b++)
+        chunk -= b->chunks;
+    const char *in = b->from < 0 ? (const char *)&k->constant : r->operands[b->from];
+    for (int64_t u = chunk * b->step; u < min64((chunk + 1) * b->step, b->units); u++)
+        box_unit(b, k->size, in, r->results[0], u);
 }
 
-static void boxes_run(lvt_kernel *base, void *const *operands, void *const *results, void *scratch) {
-    (void)scratch;
-    const move_kernel *k = (const move_kernel *)base;
-    for (uint32_t i = 0; i < k->n_boxes; i++) {
-        const box *b = &k->boxes[i];
-        int64_t elements = b->outer * b->dim[b->rank - 1] * (b->turn < 0 ? 1 : b->dim[b->turn]);
-        int64_t a_unit = elements / b->units + 1, step = ceil_div(CHUNK, a_unit);
-        lvt_parallel(k->threads, ceil_div(b->units, step), run_box,
-                     &(move_run){k, b, operands, results, step});
-    }
+static void by_chunks(move_kernel *k, int64_t chunks, double elements) {
+    k->base.rounds[0].n = chunks;
+    k->base.rounds[0].cost = elements / (double)chunks;
 }
 
 static void start_box(box *b, int from, const lvt_view *in, const lvt_view *out) {
@@ -216,7 +208,7 @@ static void start_box(box *b, int from, const lvt_view *in, const lvt_view *out)
 
 static bool make_boxes(move_kernel *k, const lvt_kernel_request *r, const lvt_node *n) {
     const lvt_view *y = &r->results[0];
-    k->base.run = boxes_run;
+    k->base.chunk = run_boxes;
     k->boxes = lvt_arena_alloc(k->arena, (n->n_operands + 3) * sizeof(box));
     if (!k->boxes)
         return false;
@@ -249,8 +241,12 @@ static bool make_boxes(move_kernel *k, const lvt_kernel_request *r, const lvt_no
             at += b->dim[axis];
         }
     }
-    for (uint32_t i = 0; i < k->n_boxes; i++)
+    int64_t chunks = 0;
+    for (uint32_t i = 0; i < k->n_boxes; i++) {
         finish_box(&k->boxes[i]);
+        chunks += k->boxes[i].chunks;
+    }
+    by_chunks(k, chunks, (double)lvt_numel(&y->type));
     return true;
 }
 
@@ -281,10 +277,10 @@ static int64_t index_at(const move_kernel *k, const void *index, int64_t i) {
     return x < 0 ? 0 : x >= k->axis_size ? k->axis_size - 1 : x;
 }
 
-static void run_gather(void *user, int64_t chunk, int thread) {
+static void run_gather(const lvt_kernel *base, const lvt_run *r, int round, int64_t chunk, int thread) {
+    (void)round;
     (void)thread;
-    const move_run *r = user;
-    const move_kernel *k = r->k;
+    const move_kernel *k = (const move_kernel *)base;
     bool packed = k->t_inner.packed && k->y_inner.packed;
     int64_t u = chunk * k->step, end = min64(u + k->step, k->y_outer.n * k->index.n);
     for (int64_t o = u / k->index.n, i = u % k->index.n; u < end; u++) {
@@ -306,10 +302,10 @@ static void run_gather(void *user, int64_t chunk, int thread) {
 }
 
 /* Chunks are ranges of [outer, inner]: no two of them add to the same element. */
-static void run_gather_grad(void *user, int64_t chunk, int thread) {
+static void run_gather_grad(const lvt_kernel *base, const lvt_run *r, int round, int64_t chunk, int thread) {
+    (void)round;
     (void)thread;
-    const move_run *r = user;
-    const move_kernel *k = r->k;
+    const move_kernel *k = (const move_kernel *)base;
     int64_t n = k->y_inner.n, all = k->y_outer.n * n;
     for (int64_t u = chunk * k->step; u < min64((chunk + 1) * k->step, all);) {
         int64_t o = u / n, j0 = u % n, j1 = min64(n, j0 + min64((chunk + 1) * k->step, all) - u);
@@ -337,10 +333,10 @@ static void run_gather_grad(void *user, int64_t chunk, int thread) {
     }
 }
 
-static void run_argmax(void *user, int64_t chunk, int thread) {
+static void run_argmax(const lvt_kernel *base, const lvt_run *r, int round, int64_t chunk, int thread) {
+    (void)round;
     (void)thread;
-    const move_run *r = user;
-    const move_kernel *k = r->k;
+    const move_kernel *k = (const move_kernel *)base;
     int64_t n = k->t_inner.n;
     for (int64_t u = chunk * k->step; u < min64((chunk + 1) * k->step, k->t_outer.n * n); u++) {
         int64_t at = k->t_outer.at[u / n] + k->t_inner.at[u % n], best = 0;
@@ -362,29 +358,10 @@ static void run_argmax(void *user, int64_t chunk, int thread) {
     }
 }
 
-static void by_index_run(lvt_kernel *base, void *const *operands, void *const *results,
-                         void (*body)(void *, int64_t, int), int64_t units) {
-    const move_kernel *k = (const move_kernel *)base;
-    lvt_parallel(k->threads, ceil_div(units, k->step), body,
-                 &(move_run){k, NULL, operands, results, k->step});
-}
-
-static void gather_run(lvt_kernel *base, void *const *operands, void *const *results, void *scratch) {
-    (void)scratch;
-    const move_kernel *k = (const move_kernel *)base;
-    by_index_run(base, operands, results, run_gather, k->y_outer.n * k->index.n);
-}
-
-static void gather_grad_run(lvt_kernel *base, void *const *operands, void *const *results, void *scratch) {
-    (void)scratch;
-    const move_kernel *k = (const move_kernel *)base;
-    by_index_run(base, operands, results, run_gather_grad, k->y_outer.n * k->y_inner.n);
-}
-
-static void argmax_run(lvt_kernel *base, void *const *operands, void *const *results, void *scratch) {
-    (void)scratch;
-    const move_kernel *k = (const move_kernel *)base;
-    by_index_run(base, operands, results, run_argmax, k->t_outer.n * k->t_inner.n);
+/* Work on `units` of a_unit elements each. */
+static void by_units(move_kernel *k, int64_t units, int64_t a_unit) {
+    k->step = ceil_div(CHUNK, a_unit);
+    by_chunks(k, ceil_div(units, k->step), (double)units * (double)a_unit);
 }
 
 static bool make_by_index(move_kernel *k, const lvt_kernel_request *r, const lvt_node *n) {
@@ -403,18 +380,22 @@ static bool make_by_index(move_kernel *k, const lvt_kernel_request *r, const lvt
               (arg || make_offsets(k->arena, &r->operands[1], 0, wide, &k->index));
     if (!ok)
         return false;
-    int64_t a_unit = arg ? k->axis_size : grad ? k->index.n + k->axis_size : k->y_inner.n;
-    k->step = ceil_div(CHUNK, a_unit);
-    k->base.run = grad ? gather_grad_run : arg ? argmax_run : gather_run;
+    if (arg)
+        by_units(k, k->t_outer.n * k->t_inner.n, k->axis_size);
+    else if (grad)
+        by_units(k, k->y_outer.n * k->y_inner.n, k->index.n + k->axis_size);
+    else
+        by_units(k, k->y_outer.n * k->index.n, k->y_inner.n);
+    k->base.chunk = grad ? run_gather_grad : arg ? run_argmax : run_gather;
     return true;
 }
 
 /* ---- one_hot ---- */
 
-static void run_one_hot(void *user, int64_t chunk, int thread) {
+static void run_one_hot(const lvt_kernel *base, const lvt_run *r, int round, int64_t chunk, int thread) {
+    (void)round;
     (void)thread;
-    const move_run *r = user;
-    const move_kernel *k = r->k;
+    const move_kernel *k = (const move_kernel *)base;
     const char *one = (const char *)&k->constant;
     for (int64_t i = chunk * k->step; i < min64((chunk + 1) * k->step, k->index.n); i++) {
         char *out = (char *)r->results[0] + (size_t)k->y_index.at[i] * k->size;
@@ -426,11 +407,6 @@ static void run_one_hot(void *user, int64_t chunk, int thread) {
     }
 }
 
-static void one_hot_run(lvt_kernel *base, void *const *operands, void *const *results, void *scratch) {
-    (void)scratch;
-    by_index_run(base, operands, results, run_one_hot, ((const move_kernel *)base)->index.n);
-}
-
 static bool make_one_hot(move_kernel *k, const lvt_kernel_request *r) {
     const lvt_view *y = &r->results[0];
     int last = y->type.rank - 1;
@@ -438,10 +414,12 @@ static bool make_one_hot(move_kernel *k, const lvt_kernel_request *r) {
     lvt_tensor_store(&one, &k->constant);
     k->axis_size = y->type.dim[last];
     k->axis_stride = y->strides[last];
-    k->step = ceil_div(CHUNK, k->axis_size);
-    k->base.run = one_hot_run;
-    return make_offsets(k->arena, &r->operands[0], 0, last, &k->index) &&
-           make_offsets(k->arena, y, 0, last, &k->y_index);
+    k->base.chunk = run_one_hot;
+    if (!make_offsets(k->arena, &r->operands[0], 0, last, &k->index) ||
+        !make_offsets(k->arena, y, 0, last, &k->y_index))
+        return false;
+    by_units(k, k->index.n, k->axis_size);
+    return true;
 }
 
 /* ---- making ---- */
@@ -462,7 +440,8 @@ lvt_status lvt_move_make(const lvt_kernel_request *r, lvt_kernel **out) {
     bool ok = k && k->arena, known = true;
     if (ok) {
         k->base.free = move_free;
-        k->threads = r->threads < 1 ? 1 : r->threads;
+        k->base.run = lvt_run_chunks;
+        k->base.threads = r->threads < 1 ? 1 : r->threads;
         k->size = lvt_dtype_size((lvt_dtype)r->results[0].type.dtype);
         switch (n->op) {
         case LVT_OP_copy:

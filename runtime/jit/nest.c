@@ -183,7 +183,7 @@ static void make_chunks(lvt_nest *n, int work) {
         n->k_total *= n->dim[l];
     bool split_row = n->grid >= n->row && n->phased; /* rows stay whole */
     n->s_total = split_row ? 1 : n->dim[n->grid];
-    double want = (double)elements * (work < 4 ? 1 : work / 4.0) / CHUNK_WORK;
+    double whole = (double)elements * (work < 4 ? 1 : work / 4.0), want = whole / CHUNK_WORK;
     int64_t chunks = want < 1 ? 1 : want > MAX_CHUNKS ? MAX_CHUNKS : (int64_t)want;
     n->k_chunks = n->k_total < chunks ? n->k_total : chunks;
     n->k_step = ceil_div(n->k_total, n->k_chunks);
@@ -198,6 +198,7 @@ static void make_chunks(lvt_nest *n, int work) {
     int64_t grain = n->grid == n->n_dims - 1 ? 64 : n->rows; /* whole cache lines, whole groups of rows */
     n->s_step = ceil_div(n->s_step, grain) * grain;
     n->s_chunks = ceil_div(n->s_total, n->s_step);
+    n->chunk_work = whole / (double)(n->k_chunks * n->s_chunks);
 }
 
 /* Values that vary along the inner loop alone and cost something, when many rows read them. */

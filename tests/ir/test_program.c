@@ -49,7 +49,16 @@ VARIANT(view_as_step, p->steps[4] = ((lvt_step){8, LVT_FAMILY_INTERP}); p->n_ste
         p->places[8].offset = 0; p->places[8].strides[0] = 1)
 VARIANT(constant_spread, p->places[5].strides[0] = 4; p->places[5].strides[1] = 1)
 
+VARIANT(bundle, p->steps[2].joined = true)
+VARIANT(bundle_of_reader, p->steps[3].joined = true) /* of %4, made before the bundle, which %7 replaces */
+VARIANT(after_reader, p->places[6] = ((lvt_place){LVT_PLACE_ARENA, 0, 0, {4, 1}});
+        p->stores[p->n_stores++] = ((lvt_store){0, 6}); p->places[7].offset = p->places[8].offset = 64)
+
 /* ---- not sound ---- */
+VARIANT(bundle_of_nothing, p->steps[0].joined = true)
+VARIANT(bundle_of_maker, p->steps[2].joined = p->steps[3].joined = true)
+VARIANT(bundle_of_old_value, swap_steps(p, 1, 2); p->steps[1].joined = true)
+VARIANT(bundle_over_reader, after_reader(c, p); p->steps[2].joined = true)
 VARIANT(wrong_graph, p->graph = c->module->entries[1])
 VARIANT(place_kind, p->places[4].kind = 9)
 VARIANT(arena_index, p->places[4].index = 1)
@@ -106,6 +115,13 @@ VARIANT(overlap_partly, p->places[7].offset = p->places[8].offset = 64; p->place
 
 static const variant variants[] = {
     {as_it_is, NULL},
+    {bundle, NULL},
+    {bundle_of_reader, NULL},
+    {after_reader, NULL},
+    {bundle_of_nothing, "E632: e: step 0 is joined to a step it cannot run with"},
+    {bundle_of_maker, "E632: e: %4 = fused: is read by step 3 of the bundle in which step 1 writes it"},
+    {bundle_of_old_value, "E629: e: %6 = fused: is written over @w beside a step of its bundle"},
+    {bundle_over_reader, "E630: e: %6 = fused: step 2 writes bytes 0 to 48 of the arena, where %2 is needed until step 1"},
     {interpreted, NULL},
     {reuse_free_memory, NULL},
     {apart, NULL},

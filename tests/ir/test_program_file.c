@@ -206,10 +206,10 @@ static void test_messages(void **state) {
     unsigned char *copy = malloc(b.n);
     memcpy(copy, b.data, b.n);
     set(&b, 8, 7, 4);
-    expect_refused(&b, "small.lvtx: error E603: made by a newer lvt (version 7, this is 4)");
+    expect_refused(&b, "small.lvtx: error E603: made by a newer lvt (version 7, this is 5)");
     set(&b, 8, 0, 4);
     expect_refused(&b,
-                   "E603: made by an lvt that is too old (version 0, this is 4): compile the model again");
+                   "E603: made by an lvt that is too old (version 0, this is 5): compile the model again");
     memcpy(b.data, copy, b.n);
     set(&b, 12, 5, 4);
     expect_refused(&b, "E604: the file is damaged: wrong checksum of its header");
