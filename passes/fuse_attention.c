@@ -204,7 +204,7 @@ static lvt_value match_softmax_grad(finder *f, lvt_value p, lvt_value dp) {
 static bool match_scores_grad(finder *f, match *m, lvt_value ds) {
     lvt_value at = ds, dq = LVT_NONE, dk = LVT_NONE;
     double scale = 1, x;
-    for (int steps = 0; steps < 4 && dq == LVT_NONE; steps++) {
+    for (int steps = 0; steps < 4 && dk == LVT_NONE; steps++) {
         dq = product_user(f, at, at, m->key, false, false);
         dk = product_user(f, at, at, m->q, true, false);
         lvt_value next = LVT_NONE;
@@ -221,18 +221,20 @@ static bool match_scores_grad(finder *f, match *m, lvt_value ds) {
                 next = n->result;
             }
         }
-        if (dq != LVT_NONE || next == LVT_NONE)
+        if (dk != LVT_NONE || next == LVT_NONE)
             break;
         take(f, at = next);
     }
-    if (dq == LVT_NONE || dk == LVT_NONE)
-        return refuse(f, "the gradients of queries and keys do not follow from that of the scores");
+    if (dk == LVT_NONE)
+        return refuse(f, "the gradient of the keys does not follow from that of the scores");
     if (scale != m->scale)
         return refuse(f, "the gradient's scale is another");
-    m->dq_node = id_of(f, dq);
     m->dk_node = id_of(f, dk);
-    take(f, dq);
     take(f, dk);
+    if (dq != LVT_NONE) {
+        m->dq_node = id_of(f, dq);
+        take(f, dq);
+    }
     return true;
 }
 
@@ -243,16 +245,18 @@ static bool match_grad(finder *f, match *m) {
     m->backward = f->uses.offset[p + 1] - f->uses.offset[p] > 1;
     if (!m->backward)
         return true;
+    /* Without anything to learn below (the first layer, when only keys matter) values and queries need no
+     * gradient. */
     lvt_value dv = product_user(f, p, p, LVT_NONE, true, false);
-    if (dv == LVT_NONE)
-        return refuse(f,
-                      "the probabilities have other readers, and the gradient of the values is none of them");
-    m->dy = node_of(f, dv)->operands[1];
-    m->dv_node = id_of(f, dv);
-    take(f, dv);
-    dp = product_user(f, m->v, m->dy, m->v, false, true);
+    if (dv != LVT_NONE) {
+        m->dv_node = id_of(f, dv);
+        take(f, dv);
+    }
+    dp = product_user(f, m->v, dv != LVT_NONE ? node_of(f, dv)->operands[1] : LVT_NONE, m->v, false, true);
     if (dp == LVT_NONE)
-        return refuse(f, "the gradient of the probabilities is no product with the values");
+        return refuse(
+            f, "the probabilities have other readers, and their gradient is no product with the values");
+    m->dy = node_of(f, dp)->operands[0];
     take(f, dp);
     ds = match_softmax_grad(f, p, dp);
     if (ds == LVT_NONE)

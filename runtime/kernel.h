@@ -51,6 +51,7 @@ typedef struct lvt_kernel_request {
     lvt_node_id node;
     const lvt_view *operands, *results;
     const bool *steady; /* one an operand: the same at every run until prepare() is called again. NULL: none is */
+    const bool *unread; /* one a result: nobody reads it, so it need not be computed. NULL: all may be read */
     int threads; /* size of the team at run time */
     lvt_variant variant;
     lvt_diag *diag;

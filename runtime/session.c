@@ -214,15 +214,32 @@ typedef struct making { /* of kernels, by the families that make them in paralle
     requests onednn, jit;
 } making;
 
+/* By value: no step, output or state reads it, nor a view of it. NULL: out of memory. */
+static bool *find_unread(const lvt_graph *g, lvt_arena *arena) {
+    bool *unread = lvt_arena_alloc(arena, g->n_values + (size_t)1);
+    if (!unread)
+        return NULL;
+    memset(unread, true, g->n_values);
+    for (lvt_node_id i = 0; i < g->n_nodes; i++)
+        for (uint32_t k = 0; k < g->nodes[i].n_operands; k++)
+            unread[g->nodes[i].operands[k]] = false;
+    for (uint32_t i = 0; i < g->n_outputs; i++)
+        unread[g->outputs[i].value] = false;
+    for (uint32_t i = 0; i < g->n_updates; i++)
+        unread[g->updates[i].value] = false;
+    return unread;
+}
+
 static lvt_status collect_requests(lvt_session *s, lvt_session_entry *e, lvt_arena *temporary, making *all,
                                    lvt_diag *diag) {
     const lvt_plan *plan = e->plan;
+    const bool *unread = find_unread(plan->graph, temporary);
     for (uint32_t i = 0; i < plan->n_steps; i++) {
         const lvt_node *n = &plan->graph->nodes[plan->steps[i].node];
         lvt_view *views =
             lvt_arena_alloc(temporary, ((size_t)n->n_operands + n->n_results + 1) * sizeof *views);
         bool *steady = lvt_arena_alloc(temporary, n->n_operands + (size_t)1);
-        if (!views || !steady)
+        if (!views || !steady || !unread)
             return no_memory(diag);
         for (uint32_t k = 0; k < n->n_operands && i >= plan->n_prologue && !plan->graph->n_updates; k++) {
             lvt_place_kind kind = (lvt_place_kind)plan->places[n->operands[k]].kind;
@@ -235,6 +252,7 @@ static lvt_status collect_requests(lvt_session *s, lvt_session_entry *e, lvt_are
                                 views,
                                 views + n->n_operands,
                                 steady,
+                                unread + n->result,
                                 s->threads,
                                 (lvt_variant)plan->steps[i].variant,
                                 diag,

@@ -197,8 +197,12 @@ lvt_status lvt_attention_make(const lvt_kernel_request *r, const lvt_machine *m,
     for (int e = 0; e < LVT_ATT_N_IN; e++)
         if (a->operand[e] >= 0 && a->operand[e] < node->n_operands)
             a->in[e] = r->operands[a->operand[e]];
-    for (int e = 0; e < node->n_results; e++)
-        a->out[e] = r->results[e];
+    for (int e = 0; e < node->n_results; e++) {
+        /* the others share what they are computed from with results that someone does read */
+        bool whole = a->backward && (e == LVT_ATT_OUT_DQ || e == LVT_ATT_OUT_DV);
+        if (!whole || !r->unread || !r->unread[e])
+            a->out[e] = r->results[e];
+    }
     const lvt_type *q = &a->in[LVT_ATT_IN_Q].type, *key = &a->in[LVT_ATT_IN_K].type;
     a->shared = key->rank == 3;
     a->bias = a->in[LVT_ATT_IN_BIAS].type.rank != 0;

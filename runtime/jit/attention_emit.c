@@ -314,18 +314,22 @@ static void backward(state *s) {
     g.touch[0] = this_out(s, LVT_ATT_OUT_DQ);
     lvt_emit_gemm(s->e, &g);
     each_row(s, grad_row, 1);
-    g = product(a->m, a->dv, a->n); /* dv = p^T dy */
-    g.a = area[LVT_ATT_P], g.a_row = 1, g.a_k = a->mp;
-    g.b = area[LVT_ATT_DY], g.b_k = a->dvp;
-    to_result(s, &g, LVT_ATT_OUT_DV);
-    g.touch[0] = next_in(s, LVT_ATT_IN_DY);
-    lvt_emit_gemm(s->e, &g);
-    g = product(a->n, a->dk, a->m); /* dq = ds k */
-    g.a = area[LVT_ATT_DS], g.a_row = a->mp;
-    g.b = area[LVT_ATT_KEY], g.b_k = a->dkp;
-    to_result(s, &g, LVT_ATT_OUT_DQ);
-    g.touch[0] = next_in(s, LVT_ATT_IN_Y);
-    lvt_emit_gemm(s->e, &g);
+    if (s->out[LVT_ATT_OUT_DV]) {
+        g = product(a->m, a->dv, a->n); /* dv = p^T dy */
+        g.a = area[LVT_ATT_P], g.a_row = 1, g.a_k = a->mp;
+        g.b = area[LVT_ATT_DY], g.b_k = a->dvp;
+        to_result(s, &g, LVT_ATT_OUT_DV);
+        g.touch[0] = next_in(s, LVT_ATT_IN_DY);
+        lvt_emit_gemm(s->e, &g);
+    }
+    if (s->out[LVT_ATT_OUT_DQ]) {
+        g = product(a->n, a->dk, a->m); /* dq = ds k */
+        g.a = area[LVT_ATT_DS], g.a_row = a->mp;
+        g.b = area[LVT_ATT_KEY], g.b_k = a->dkp;
+        to_result(s, &g, LVT_ATT_OUT_DQ);
+        g.touch[0] = next_in(s, LVT_ATT_IN_Y);
+        lvt_emit_gemm(s->e, &g);
+    }
     g = product(a->m, a->dk, a->n); /* dk = ds^T q */
     g.a = area[LVT_ATT_DS], g.a_row = 1, g.a_k = a->mp;
     g.b = area[LVT_ATT_Q], g.b_k = a->dkp;

@@ -135,22 +135,33 @@ static inline double end_read(end *e, int64_t i) {
     return x;
 }
 
-static inline lvt_kernel *make_kernel(lvt_jit *jit, const lvt_graph *g, lvt_node_id node, end *in, end *out,
-                                      int threads, lvt_diag *diag, const char *what) {
+/* unread: see kernel.h */
+static inline lvt_kernel *make_kernel_for(lvt_jit *jit, const lvt_graph *g, lvt_node_id node, end *in, end *out,
+                                          const bool *unread, int threads, lvt_diag *diag, const char *what) {
     const lvt_node *n = &g->nodes[node];
     lvt_view operands[MAX_ENDS], results[MAX_ENDS];
     for (uint32_t k = 0; k < n->n_operands; k++)
         operands[k] = in[k].view;
     for (uint32_t k = 0; k < n->n_results; k++)
         results[k] = out[k].view;
-    lvt_kernel_request r = {
-        .graph = g, .node = node, .operands = operands, .results = results, .threads = threads, .diag = diag};
+    lvt_kernel_request r = {.graph = g,
+                            .node = node,
+                            .operands = operands,
+                            .results = results,
+                            .unread = unread,
+                            .threads = threads,
+                            .diag = diag};
     lvt_kernel *kernel = NULL;
     if (lvt_jit_make(jit, 1, &r, &kernel) != LVT_OK) {
         char *text = lvt_diag_text(diag);
         fail_msg("%s: %s", what, text ? text : "");
     }
     return kernel;
+}
+
+static inline lvt_kernel *make_kernel(lvt_jit *jit, const lvt_graph *g, lvt_node_id node, end *in, end *out,
+                                      int threads, lvt_diag *diag, const char *what) {
+    return make_kernel_for(jit, g, node, in, out, NULL, threads, diag, what);
 }
 
 static inline void run_kernel(lvt_kernel *kernel, const lvt_node *n, end *in, end *out) {
