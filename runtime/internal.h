@@ -118,6 +118,14 @@ double lvt_bundle_share(const lvt_bundle *b, uint32_t kernel);
 /* operands, results: one table a kernel. */
 void lvt_bundle_run(const lvt_bundle *b, void **const *operands, void **const *results, void *scratch);
 
+/* ---- session_make.c ---------------------------------------------------------------------------------------
+ */
+
+lvt_status lvt_session_no_memory(lvt_diag *diag); /* reports that a session could not be made */
+/* Kernels, memory and tables of these entries, none of which is made yet. */
+lvt_status lvt_session_make_entries(lvt_session *s, const int *entries, int n, lvt_diag *diag);
+void lvt_session_free_kernels(lvt_session_entry *e);
+
 /* ---- session.c --------------------------------------------------------------------------------------------
  */
 

@@ -1,6 +1,6 @@
 /* What the files of the code generator share: the host, the loop nest of a kernel, objects, the cache.
  *
- * nest.c turns a request into a lvt_nest (no LLVM in it), emit.c + scalar.c + math.c turn a nest into LLVM
+ * nest.c turns a request into a lvt_nest (no LLVM in it), emit*.c + scalar.c + math.c turn a nest into LLVM
  * IR and compile.c that into an object (all of these are in the code generator's module, codegen.h), image.c
  * makes objects callable, cache.c keeps images, jit.c drives them and runs kernels, move.c holds the kernels
  * that only move elements. May not know: sessions, plans, other families. */
