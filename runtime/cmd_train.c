@@ -143,6 +143,7 @@ typedef struct work { /* everything a run holds, freed in one place */
     lvt_model model;
     lvt_ranks ranks;
     lvt_trainer trainer;
+    lvt_board board;
     lvt_console console;
 } work;
 
@@ -221,6 +222,9 @@ static lvt_status train(work *w, const char *program, const char *folder, bool r
         status = lvt_run_write_settings(&w->run, &w->settings, p->module->name, p->hash, diag);
     if (status == LVT_OK && !t->follower)
         status = open_metrics(t, diag);
+    if (status == LVT_OK && !t->follower)
+        status = lvt_board_open(&w->board, folder, diag);
+    t->board = &w->board;
     if (status != LVT_OK)
         return status;
 
@@ -242,8 +246,8 @@ static lvt_status train(work *w, const char *program, const char *folder, bool r
     if (t->follower)
         return status;
     if (t->at.task > 0 && (status == LVT_OK || status == LVT_INTERRUPT)) {
-        lvt_status written = write_reports(t, diag);
-        status = status == LVT_OK ? written : status;
+        lvt_status written = write_reports(t, diag), events = lvt_board_close(&w->board, diag);
+        status = status != LVT_OK ? status : written != LVT_OK ? written : events;
     }
     if (status == LVT_INTERRUPT) {
         printf("stopped in task %d, step %llu; what was done is saved. Go on with\n  lvt-run train %s --out "
@@ -269,7 +273,7 @@ lvt_status lvt_cmd_train(int argc, char **argv, lvt_diag *diag) {
     lvt_option rows[MAX_ROWS] = {
         {"out", 'o', LVT_OPTION_TEXT, "DIR",
          "folder of the run: settings.json, metrics.jsonl, accuracy.csv,\nconfusion.csv, accuracy.svg, "
-         "memory.png and checkpoints (needed)",
+         "memory.png, report.html, tensorboard/ and checkpoints (needed)",
          &folder, 0, 0, NULL},
         {"resume", 'r', LVT_OPTION_FLAG, NULL,
          "go on with the run in --out DIR, bit for bit; all settings come\nfrom there", &resume, 0, 0, NULL},
@@ -316,6 +320,7 @@ lvt_status lvt_cmd_train(int argc, char **argv, lvt_diag *diag) {
     if (status == LVT_OK || status == LVT_INTERRUPT)
         lvt_ranks_close(&w.ranks);
 
+    lvt_board_close(&w.board, NULL);
     lvt_trainer_free(&w.trainer);
     lvt_model_close(&w.model);
     lvt_dataset_free(w.data);

@@ -69,6 +69,9 @@ static lvt_status one_step(lvt_trainer *t, uint64_t steps, lvt_diag *diag) {
 
 lvt_status lvt_trainer_record(lvt_trainer *t, cJSON *record, lvt_diag *diag) {
     char *text = record ? cJSON_PrintUnformatted(record) : NULL;
+    if (text && t->metrics) /* in this order: what the board lacks it gets when it is opened, what it has too
+                               much is cut */
+        lvt_board_record(t->board, record);
     cJSON_Delete(record);
     if (!text)
         return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");

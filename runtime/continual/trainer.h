@@ -11,6 +11,7 @@
 #include "continual/predict.h"
 #include "continual/schedule.h"
 #include "continual/settings.h"
+#include "tensorboard/board.h"
 
 #include <stdio.h>
 
@@ -67,6 +68,7 @@ struct lvt_trainer {
     const char *folder;     /* of the run */
     bool follower;          /* another process with the same state writes the files */
     FILE *metrics;          /* metrics.jsonl */
+    lvt_board *board;       /* the same for TensorBoard; NULL: nothing */
     uint64_t metrics_bytes; /* written so far: resume cuts the file there */
     double seconds;         /* of earlier processes and this one, up to the last record */
 

@@ -47,7 +47,8 @@ check_foreign() { # INCLUDE-REGEX FOLDER: the only one that may include it
 }
 check_foreign 'llvm(-c)?/' runtime/jit
 check_foreign '(oneapi/)?dnnl' runtime/onednn
-check_foreign 'protobuf-c/' frontend/onnx
+check_foreign '(protobuf-c/|onnx)' frontend/onnx
+check_foreign 'event\.pb-c' runtime/tensorboard
 
 # ---- symbols ---------------------------------------------------------------------------------------------------
 defined() { nm --defined-only "$@" 2>/dev/null | awk 'NF == 3 && $2 ~ /[A-Z]/ {print $3}' | sort -u; }
