@@ -34,6 +34,7 @@ typedef enum lvt_variant {
     LVT_VARIANT_WHOLE,    /* of products: one primitive for all threads */
     LVT_VARIANT_SPLIT,    /* of products: rows divided among threads, a primitive each */
     LVT_VARIANT_PACKED,   /* of products: the second matrix copied to the primitive's own layout */
+    LVT_VARIANT_OWN_WINOGRAD, /* F(4x4, 3x3), strides of 2 by phases, on images as they lie (runtime/winograd) */
     LVT_N_VARIANTS
 } lvt_variant;
 const char *lvt_variant_name(lvt_variant v);

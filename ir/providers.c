@@ -107,6 +107,17 @@ static const char *lvt_can_winograd(const lvt_graph *g, const lvt_node *n) {
     return fits ? NULL : "Winograd is for kernels of 3x3 with stride 1, padding 1, no dilation and one group";
 }
 
+/* Strides of 1 or 2, any padding. */
+static const char *lvt_can_own_winograd(const lvt_graph *g, const lvt_node *n) {
+    lvt_window w = lvt_window_of(n);
+    bool fits = w.groups == 1 && w.stride[0] == w.stride[1] && w.stride[0] <= 2;
+    if (n->op != LVT_OP_conv2d_grad_weight)
+        memcpy(w.kernel, &g->values[n->operands[1]].type.dim[2], sizeof w.kernel);
+    for (int i = 0; i < 2; i++)
+        fits = fits && w.kernel[i] == 3 && w.dilation[i] == 1;
+    return fits ? NULL : "our Winograd is for kernels of 3x3 with stride 1 or 2, no dilation and one group";
+}
+
 /* ---- the table --------------------------------------------------------------------------------------------
  */
 
@@ -158,7 +169,8 @@ const char *lvt_variant_name(lvt_variant v) {
     static const char *const names[] = {
         [LVT_VARIANT_STANDARD] = "standard", [LVT_VARIANT_WINOGRAD] = "winograd",
         [LVT_VARIANT_BLOCKED] = "blocked",   [LVT_VARIANT_WHOLE] = "whole",
-        [LVT_VARIANT_SPLIT] = "split",       [LVT_VARIANT_PACKED] = "packed"};
+        [LVT_VARIANT_SPLIT] = "split",       [LVT_VARIANT_PACKED] = "packed",
+        [LVT_VARIANT_OWN_WINOGRAD] = "own-winograd"};
     return (unsigned)v < LVT_N_VARIANTS ? names[v] : "?";
 }
 

@@ -12,6 +12,7 @@
 /* Geometry of a convolution or of one of its gradients. */
 typedef struct conv {
     double images, height, width, in, out, kernel; /* of the result; kernel: taps */
+    bool strided, of_weight;
 } conv;
 
 static conv conv_of(const lvt_graph *g, const lvt_node *n) {
@@ -19,8 +20,14 @@ static conv conv_of(const lvt_graph *g, const lvt_node *n) {
                    *y = &g->values[n->result].type;
     const lvt_type *w = n->op == LVT_OP_conv2d_grad_weight ? y : b;
     const lvt_type *results = n->op == LVT_OP_conv2d ? y : a;
-    return (conv){(double)results->dim[0], (double)results->dim[1], (double)results->dim[2],
-                  (double)w->dim[1],       (double)w->dim[0],       (double)(w->dim[2] * w->dim[3])};
+    return (conv){(double)results->dim[0],
+                  (double)results->dim[1],
+                  (double)results->dim[2],
+                  (double)w->dim[1],
+                  (double)w->dim[0],
+                  (double)(w->dim[2] * w->dim[3]),
+                  lvt_window_of(n).stride[0] > 1,
+                  n->op == LVT_OP_conv2d_grad_weight};
 }
 
 static double up_to(double x, double unit) {
@@ -29,36 +36,68 @@ static double up_to(double x, double unit) {
 }
 
 /* What a convolution costs, in operations at the rate of the direct one, which computes whole vectors of
- * channels. Winograd's F(4x4, 3x3) multiplies 36 matrices for every 4x4 results instead of 9 taps for each, a
- * quarter of the work, and transforms 36 elements of every tile, of images and results, and of the weights.
- * These pass through the caches: the two numbers (operations an element) were fitted to measurements from 16
- * channels at 32x32 to 512 at 4x4, 1 to 64 images, with the copies between layouts (README.md). */
+ * channels. Few results of an image, and gradients of strided weights, run slower. */
 static double direct_cost(const conv *c) {
-    return 2 * c->kernel * c->images * c->height * c->width * c->in * up_to(c->out, 16);
+    double slower = (1 + 1 / (c->height * c->width)) * (c->strided && c->of_weight ? 1.2 : 1);
+    return 2 * c->kernel * c->images * c->height * c->width * c->in * up_to(c->out, 16) * slower;
 }
 
-static double winograd_cost(const conv *c) {
-    static const double TILE = 70, WEIGHT = 80;
-    double tiles = c->images * up_to(c->height, 4) / 4 * up_to(c->width, 4) / 4;
+/* Winograd's way multiplies matrices at `points` points of every tile instead of the taps for every result,
+ * and transforms points of images and results, and `weights` of the weights. These pass through the caches:
+ * the two numbers (operations an element) were fitted to measurements from 16 channels at 32x32 to 512 at
+ * 4x4, 1 to 64 images. */
+static double tiled_cost(const conv *c, double tile, double points, double weights, double per_point,
+                         double per_weight) {
+    double tiles = c->images * up_to(c->height, tile) / tile * up_to(c->width, tile) / tile;
     double in = up_to(c->in, 16), out = up_to(c->out, 16);
-    return 36 * (2 * tiles * in * out + TILE * tiles * (in + out) + WEIGHT * in * out);
+    return points * tiles * (2 * in * out + per_point * (in + out)) + per_weight * weights * in * out;
+}
+
+/* oneDNN's F(4x4, 3x3), with copies between layouts. */
+static double winograd_cost(const conv *c) {
+    return tiled_cost(c, 4, 36, 36, 70, 80);
+}
+
+/* runtime/winograd: the same, and strides of 2 with 4x4 or 2x2 results in a tile. */
+static double own_winograd_cost(const conv *c) {
+    static const double POINT = 40, WEIGHT = 50;
+    if (!c->strided)
+        return tiled_cost(c, 4, 36, 36, POINT, WEIGHT);
+    double four = tiled_cost(c, 4, 81, 36, POINT, WEIGHT), two = tiled_cost(c, 2, 25, 16, POINT, WEIGHT);
+    return two < four ? two : four;
 }
 
 /* Fills why, where there was a choice. */
 static lvt_variant by_rule(lvt_pass *ctx, const lvt_graph *g, const lvt_step *s, char *why, size_t size) {
     static const double MARGIN = 1.15; /* what the rule must promise to win */
+    static const struct {
+        lvt_variant variant;
+        double (*cost)(const conv *c);
+    } ways[] = {{LVT_VARIANT_WINOGRAD, winograd_cost}, {LVT_VARIANT_OWN_WINOGRAD, own_winograd_cost}};
+    lvt_variant best = LVT_VARIANT_STANDARD;
+    double least = 0;
+    conv c = {0};
     why[0] = 0;
-    if (!lvt_variant_legal(g, s->node, (lvt_family)s->family, LVT_VARIANT_WINOGRAD, NULL))
-        return LVT_VARIANT_STANDARD;
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        if (!lvt_variant_legal(g, s->node, (lvt_family)s->family, ways[i].variant, NULL))
+            continue;
+        c = conv_of(g, &g->nodes[s->node]);
+        double cost = ways[i].cost(&c);
+        if (best == LVT_VARIANT_STANDARD || cost < least) {
+            best = ways[i].variant;
+            least = cost;
+        }
+    }
+    if (best == LVT_VARIANT_STANDARD)
+        return best;
     if (ctx->exact) {
         snprintf(why, size, "--exact leaves out Winograd");
         return LVT_VARIANT_STANDARD;
     }
-    conv c = conv_of(g, &g->nodes[s->node]);
-    double gain = direct_cost(&c) / winograd_cost(&c);
+    double gain = direct_cost(&c) / least;
     snprintf(why, size, "%s would take %.2f times as long by the rule",
              gain >= MARGIN ? "direct" : "Winograd", gain >= MARGIN ? gain : 1 / gain);
-    return gain >= MARGIN ? LVT_VARIANT_WINOGRAD : LVT_VARIANT_STANDARD;
+    return gain >= MARGIN ? best : LVT_VARIANT_STANDARD;
 }
 
 /* The variants the node may run in, as bits. */
@@ -66,7 +105,7 @@ static unsigned allowed(const lvt_pass *ctx, const lvt_graph *g, const lvt_step 
     unsigned variants = 0;
     for (int v = 0; v < LVT_N_VARIANTS; v++) {
         if (lvt_variant_legal(g, s->node, (lvt_family)s->family, (lvt_variant)v, NULL) &&
-            !(ctx->exact && v == LVT_VARIANT_WINOGRAD))
+            !(ctx->exact && (v == LVT_VARIANT_WINOGRAD || v == LVT_VARIANT_OWN_WINOGRAD)))
             variants |= 1u << v;
     }
     return variants;

@@ -67,6 +67,10 @@ lvt_status lvt_onednn_try(lvt_onednn *c, const lvt_kernel_request *r, lvt_kernel
 /* With messages; where oneDNN has none, the interpreter's kernel. */
 lvt_status lvt_onednn_make(lvt_onednn *c, const lvt_kernel_request *r, lvt_kernel **out);
 
+/* winograd/: convolutions without oneDNN, which its family offers as a variant. LVT_OK and *out NULL where the channels of an image
+ * do not lie together. */
+lvt_status lvt_winograd_make(const lvt_kernel_request *r, lvt_kernel **out);
+
 /* jit/: requests are collected first, compiled together (in parallel, equal ones once, from the cache where possible). */
 typedef struct lvt_jit lvt_jit;
 /* cache_folder NULL: the user's, "": none. apart: compile in a process of its own. */

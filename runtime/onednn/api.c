@@ -346,6 +346,11 @@ void lvt_onednn_free(lvt_onednn *c) {
 
 lvt_status lvt_onednn_try(lvt_onednn *c, const lvt_kernel_request *r, lvt_kernel **out) {
     *out = NULL;
+    if (r->variant == LVT_VARIANT_OWN_WINOGRAD) {
+        lvt_status made = lvt_winograd_make(r, out);
+        if (made != LVT_OK || *out)
+            return made;
+    }
     const lvt_node *node = &r->graph->nodes[r->node];
     lvt_onednn_kernel *k = calloc(1, sizeof *k);
     if (!k)

@@ -405,7 +405,8 @@ static void test_families(void **state) {
     lvt_module_free(m);
 }
 
-/* Winograd is for 3x3 convolutions with stride 1 and padding 1, of oneDNN's family. */
+/* Winograd is for 3x3 convolutions of oneDNN's family: the library's with stride 1 and padding 1, ours also
+ * with stride 2. */
 static void test_ways(void **state) {
     (void)state;
     static const char text[] =
@@ -421,6 +422,7 @@ static void test_ways(void **state) {
         "%9 = conv2d_grad_weight(%2, %0) {padding = [2], kernel = [5, 5]} : f32[6,4,5,5] "
         "input \"x\" = %0 input \"w\" = %1 input \"g\" = %2 }";
     static const bool winograd[] = {false, false, false, true, true, true, false, false, false, false};
+    static const bool own[] = {false, false, false, true, true, true, true, true, false, false};
     lvt_module *m;
     assert_int_equal(lvt_read_module("t", text, sizeof text - 1, &m, NULL), LVT_OK);
     const lvt_graph *g = m->entries[0];
@@ -429,6 +431,7 @@ static void test_ways(void **state) {
         const char *why;
         assert_int_equal(lvt_variant_legal(g, i, LVT_FAMILY_ONEDNN, LVT_VARIANT_WINOGRAD, &why), winograd[i]);
         assert_int_equal(why == NULL, winograd[i]);
+        assert_int_equal(lvt_variant_legal(g, i, LVT_FAMILY_ONEDNN, LVT_VARIANT_OWN_WINOGRAD, NULL), own[i]);
         assert_int_equal(lvt_variant_legal(g, i, LVT_FAMILY_ONEDNN, LVT_VARIANT_BLOCKED, NULL), i >= 3);
         assert_true(lvt_variant_legal(g, i, LVT_FAMILY_ONEDNN, LVT_VARIANT_STANDARD, &why));
         assert_false(lvt_variant_legal(g, i, LVT_FAMILY_INTERP, LVT_VARIANT_WINOGRAD, NULL));

@@ -80,7 +80,7 @@ static void by_rule(void **state) {
     lvt_diag *diag = lvt_diag_new();
     lvt_compiled *c = compile(&(lvt_compile_options){.verify_each = true}, diag);
     assert_int_equal(c->plans[0].tuned, 0);
-    assert_int_equal(count(c, LVT_VARIANT_WINOGRAD), CONVS);
+    assert_int_equal(count(c, LVT_VARIANT_OWN_WINOGRAD), CONVS);
     assert_int_equal(count(c, LVT_VARIANT_STANDARD), PRODUCTS);
     runs_right(c, diag);
     c = compile(&(lvt_compile_options){.exact = true}, diag);
@@ -131,13 +131,16 @@ static void by_stopwatch(void **state) {
                 {{LVT_VARIANT_BLOCKED, 0.5, 0, 0, 0}, false, CONVS},
                 {{LVT_VARIANT_BLOCKED, 0.99, 0, 0, 0}, false, 0}, /* an accident */
                 {{LVT_VARIANT_SPLIT, 0.5, 0, 0, 0}, false, PRODUCTS},
-                {{LVT_VARIANT_WINOGRAD, 0.5, 0, 0, 0}, true, 0}};
+                {{LVT_VARIANT_OWN_WINOGRAD, 0.5, 0, 0, 0}, false, CONVS},
+                {{LVT_VARIANT_WINOGRAD, 0.5, 0, 0, 0}, true, 0},
+                {{LVT_VARIANT_OWN_WINOGRAD, 0.5, 0, 0, 0}, true, 0}};
     lvt_diag *diag = lvt_diag_new();
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         stopwatch w = rows[i].watch;
         lvt_compiled *c = with(&w, rows[i].exact, diag);
         assert_int_equal(w.asked, CONVS + PRODUCTS);
         assert_int_equal(!(w.seen >> LVT_VARIANT_WINOGRAD & 1), rows[i].exact);
+        assert_int_equal(!(w.seen >> LVT_VARIANT_OWN_WINOGRAD & 1), rows[i].exact);
         assert_int_equal(c->plans[0].tuned, 7);
         assert_int_equal(count(c, w.wanted), rows[i].chosen);
         assert_int_equal(count(c, LVT_VARIANT_STANDARD), CONVS + PRODUCTS - rows[i].chosen);

@@ -140,6 +140,8 @@ static inline void compare_variant(lvt_onednn *c, rng *r, const lvt_graph *g, lv
         lvt_kernel *kernel = NULL;
         assert_int_equal(lvt_onednn_make(c, &request, &kernel), LVT_OK);
         assert_int_equal(lvt_diag_warnings(diag), 0); /* it must not have fallen back */
+        if (variant == LVT_VARIANT_OWN_WINOGRAD && packed)
+            assert_int_equal(kernel->variant, variant);
         void *scratch = aligned_alloc(64, (kernel->scratch_bytes + 127) / 64 * 64);
         void *kept = aligned_alloc(64, (kernel->kept_bytes + 127) / 64 * 64);
         void *results[1] = {out.data};

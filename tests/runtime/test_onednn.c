@@ -197,6 +197,28 @@ static void conv_winograd(void **state) {
     }
 }
 
+/* Strides of 1 and 2, any padding; errors as above. */
+static void conv_own_winograd(void **state) {
+    fixture *f = *state;
+    for (int i = 0; i < 300; i++) {
+        rng *r = &f->r;
+        conv_shape s = random_conv(r);
+        s.height = rng_range(r, 3, 23);
+        s.width = rng_range(r, 3, 23);
+        s.groups = 1;
+        s.in = rng_range(r, 0, 2) ? rng_range(r, 1, 140) : 16 * rng_range(r, 1, 9);
+        s.out = rng_range(r, 0, 2) ? rng_range(r, 1, 140) : 16 * rng_range(r, 1, 9);
+        s.stride[1] = s.stride[0];
+        for (int d = 0; d < 2; d++) {
+            s.kernel[d] = 3;
+            s.dilation[d] = 1;
+        }
+        for (int d = 0; d < 4; d++)
+            s.padding[d] = rng_range(r, 0, 2);
+        run_conv(f, &s, LVT_VARIANT_OWN_WINOGRAD, rng_range(r, 0, 3) != 0, relative);
+    }
+}
+
 /* Attributes left out: stride 1, no padding, no dilation, one group. */
 static void conv_defaults(void **state) {
     fixture *f = *state;
@@ -218,6 +240,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(conv_random, setup, teardown),
         cmocka_unit_test_setup_teardown(conv_blocked, setup, teardown),
         cmocka_unit_test_setup_teardown(conv_winograd, setup, teardown),
+        cmocka_unit_test_setup_teardown(conv_own_winograd, setup, teardown),
         cmocka_unit_test_setup_teardown(conv_defaults, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
