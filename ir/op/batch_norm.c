@@ -6,27 +6,6 @@
 #include <math.h>
 #include <string.h>
 
-static const lvt_attr_def attrs[] = {{"eps", LVT_ATTR_FLOAT, .value = 1e-5}};
-
-static lvt_status infer(lvt_infer *c) {
-    const lvt_type *x = &c->operands[0];
-    char text[LVT_TYPE_TEXT];
-    LVT_TRY(lvt_want_float(c, 0));
-    LVT_TRY(lvt_want_same_dtype(c));
-    LVT_TRY(lvt_want_rank(c, 0, 1, LVT_MAX_RANK));
-    lvt_type row = lvt_type_make((lvt_dtype)x->dtype, 1, &x->dim[x->rank - 1]);
-    for (int k = 1; k < 3; k++)
-        if (!lvt_type_equal(&c->operands[k], &row))
-            return lvt_infer_error(c, "E203", "%s must have one element for each of %lld channels, not %s",
-                                   k == 1 ? "gamma" : "beta", (long long)row.dim[0],
-                                   lvt_type_text(&c->operands[k], text));
-    if (!(lvt_float_attr(c->node, "eps") >= 0))
-        return lvt_infer_error(c, "E207", "eps must be 0 or more, not %g", lvt_float_attr(c->node, "eps"));
-    c->results[0] = *x;
-    c->results[1] = c->results[2] = row;
-    return LVT_OK;
-}
-
 /* Two passes: the mean first, then the squared distances from it. */
 static lvt_status eval(lvt_eval *c) {
     const double *x = c->in[0].data, *gamma = c->in[1].data, *beta = c->in[2].data;
@@ -53,11 +32,6 @@ static int leading(int rank, int64_t axes[LVT_MAX_RANK]) {
     for (int i = 0; i < rank - 1; i++)
         axes[i] = i;
     return rank - 1;
-}
-
-static lvt_value rstd_of(lvt_builder *b, const lvt_node *node, lvt_value var, lvt_dtype dtype) {
-    lvt_value eps = lvt_build_scalar(b, dtype, lvt_float_attr(node, "eps"));
-    return lvt_build_unary(b, LVT_OP_rsqrt, lvt_build_binary(b, LVT_OP_add, var, eps));
 }
 
 enum {
@@ -113,8 +87,7 @@ static lvt_status decompose(lvt_builder *b, const lvt_node *node, const lvt_valu
         lvt_value d2 = lvt_build_binary(b, LVT_OP_mul, d, d);
         var = n ? lvt_build_reduce(b, LVT_OP_reduce_mean, d2, n, axes, false) : d2;
     }
-    lvt_value scale =
-        lvt_build_binary(b, LVT_OP_mul, operands[1], rstd_of(b, node, var, (lvt_dtype)type.dtype));
+    lvt_value scale = lvt_build_binary(b, LVT_OP_mul, operands[1], lvt_norm_rstd(b, node, var));
     results[0] = lvt_build_binary(b, LVT_OP_add, lvt_build_binary(b, LVT_OP_mul, d, scale), operands[2]);
     results[1] = mean;
     results[2] = var;
@@ -136,7 +109,7 @@ static lvt_status grad(lvt_grad *c) {
     lvt_value share = lvt_build_scalar(b, dtype, (double)type.dim[type.rank - 1] / (double)lvt_numel(&type));
     lvt_value d = lvt_build_binary(b, LVT_OP_sub, x, mean);
     if (dy != LVT_NONE) {
-        lvt_value r = rstd_of(b, c->node, var, dtype), dyd = lvt_build_binary(b, LVT_OP_mul, dy, d);
+        lvt_value r = lvt_norm_rstd(b, c->node, var), dyd = lvt_build_binary(b, LVT_OP_mul, dy, d);
         lvt_value s1 = n ? lvt_build_reduce(b, LVT_OP_reduce_sum, dy, n, axes, false) : dy;
         lvt_value s2 = n ? lvt_build_reduce(b, LVT_OP_reduce_sum, dyd, n, axes, false) : dyd;
         lvt_value s2r = lvt_build_binary(b, LVT_OP_mul, s2, r);
@@ -167,12 +140,6 @@ static lvt_status grad(lvt_grad *c) {
     return c->wants[0] ? LVT_MADE(dx) : LVT_OK;
 }
 
-static lvt_cost cost(const lvt_node *n, const lvt_type *operands, const lvt_type *results) {
-    (void)n;
-    return (lvt_cost){7 * (double)lvt_numel(&operands[0]),
-                      (double)lvt_type_bytes(&operands[0]) + (double)lvt_type_bytes(&results[0])};
-}
-
 static const char *const samples[] = {
     "f32[6,3] in -2..2, f32[3] in 0.5..2, f32[3] in -1..1",
     "f32[2,3,2,4] in -2..2, f32[4] in 0.5..2, f32[4] in -1..1 {eps = 0.001}", NULL};
@@ -183,12 +150,12 @@ const lvt_op_def lvt_op_def_batch_norm = {
     .min_operands = 3,
     .max_operands = 3,
     .n_results = 3,
-    .attrs = attrs,
-    .n_attrs = LVT_COUNT(attrs),
-    .infer = infer,
+    .attrs = lvt_norm_attrs,
+    .n_attrs = LVT_NORM_ATTRS,
+    .infer = lvt_norm_infer,
     .grad = grad,
     .eval = eval,
     .decompose = decompose,
-    .cost = cost,
+    .cost = lvt_norm_cost,
     .samples = samples,
 };

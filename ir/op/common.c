@@ -303,3 +303,63 @@ void lvt_eval_lines(lvt_eval *c, void (*line)(const double *x, double *y, int64_
         line(c->in[0].data + at, c->out[0].data + at, n, inner);
     }
 }
+
+const lvt_attr_def lvt_axis_attrs[LVT_AXIS_ATTRS] = {{"axis", LVT_ATTR_INT, .value = -1}};
+const char *const lvt_axis_samples[] = {"f32[3,4] in -3..3", "f32[2,3,4] in -3..3 {axis = 1}",
+                                        "f32[5] in -40..40 {axis = 0}", NULL};
+
+/* ---- norms ---- */
+
+const lvt_attr_def lvt_norm_attrs[LVT_NORM_ATTRS] = {{"eps", LVT_ATTR_FLOAT, .value = 1e-5}};
+
+lvt_status lvt_norm_infer(lvt_infer *c) {
+    const lvt_type *x = &c->operands[0];
+    char text[LVT_TYPE_TEXT];
+    LVT_TRY(lvt_want_float(c, 0));
+    LVT_TRY(lvt_want_same_dtype(c));
+    LVT_TRY(lvt_want_rank(c, 0, 1, LVT_MAX_RANK));
+    lvt_type row = lvt_type_make((lvt_dtype)x->dtype, 1, &x->dim[x->rank - 1]);
+    for (int k = 1; k < 3; k++)
+        if (!lvt_type_equal(&c->operands[k], &row))
+            return lvt_infer_error(c, "E203", "%s must have one element for each of %lld channels, not %s",
+                                   k == 1 ? "gamma" : "beta", (long long)row.dim[0],
+                                   lvt_type_text(&c->operands[k], text));
+    if (!(lvt_float_attr(c->node, "eps") >= 0))
+        return lvt_infer_error(c, "E207", "eps must be 0 or more, not %g", lvt_float_attr(c->node, "eps"));
+    c->results[0] = *x;
+    for (uint32_t k = 1; k < c->n_results; k++)
+        c->results[k] = row;
+    return LVT_OK;
+}
+
+lvt_value lvt_norm_rstd(lvt_builder *b, const lvt_node *node, lvt_value var) {
+    lvt_dtype dtype = (lvt_dtype)lvt_value_type(b->graph, var)->dtype;
+    lvt_value eps = lvt_build_scalar(b, dtype, lvt_float_attr(node, "eps"));
+    return lvt_build_unary(b, LVT_OP_rsqrt, lvt_build_binary(b, LVT_OP_add, var, eps));
+}
+
+lvt_cost lvt_norm_cost(const lvt_node *n, const lvt_type *operands, const lvt_type *results) {
+    (void)n;
+    return (lvt_cost){7 * (double)lvt_numel(&operands[0]),
+                      (double)lvt_type_bytes(&operands[0]) + (double)lvt_type_bytes(&results[0])};
+}
+
+/* ---- convolutions ---- */
+
+lvt_value lvt_conv_make(lvt_builder *b, const lvt_node *like, lvt_conv_what what, lvt_value first,
+                        lvt_value second, lvt_value made) {
+    static const lvt_op ops[] = {[LVT_CONV_FORWARD] = LVT_OP_conv2d,
+                                 [LVT_CONV_INPUT] = LVT_OP_conv2d_grad_input,
+                                 [LVT_CONV_WEIGHT] = LVT_OP_conv2d_grad_weight};
+    lvt_type type = *lvt_value_type(b->graph, made);
+    lvt_named_attr a[LVT_CONV_ATTRS + 2];
+    uint32_t n = LVT_CONV_ATTRS;
+    lvt_same_attrs(like, LVT_CONV_ATTRS, a);
+    if (what == LVT_CONV_INPUT) {
+        a[n++] = (lvt_named_attr){"height", lvt_attr_int(type.dim[1])};
+        a[n++] = (lvt_named_attr){"width", lvt_attr_int(type.dim[2])};
+    } else if (what == LVT_CONV_WEIGHT) {
+        a[n++] = (lvt_named_attr){"kernel", lvt_attr_ints(&type.dim[2], 2)};
+    }
+    return lvt_build(b, ops[what], 2, (lvt_value[]){first, second}, n, a);
+}

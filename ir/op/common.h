@@ -49,6 +49,9 @@ void lvt_around(const lvt_type *t, int axis, int64_t *outer, int64_t *inner);
 int lvt_axis_of(const lvt_node *n, int rank);
 
 /* For ops that work along one axis of a float tensor, {axis}: the result has the operand's type. */
+enum { LVT_AXIS_ATTRS = 1 };
+extern const lvt_attr_def lvt_axis_attrs[LVT_AXIS_ATTRS];
+extern const char *const lvt_axis_samples[];
 lvt_status lvt_infer_along_axis(lvt_infer *c);
 /* Calls line(x, y, n, step) for every line along the axis: n elements, step apart, of operand and result. */
 void lvt_eval_lines(lvt_eval *c, void (*line)(const double *x, double *y, int64_t n, int64_t step));
@@ -66,6 +69,15 @@ double lvt_reduce_count(const lvt_type *operand, const lvt_type *result);
 lvt_value lvt_reduce_expand(lvt_builder *b, const lvt_node *n, lvt_value v);
 lvt_cost lvt_reduce_cost(const lvt_node *n, const lvt_type *operands, const lvt_type *results);
 
+/* ---- norms: (x [...,C], gamma [C], beta [C]) {eps} ---- */
+
+enum { LVT_NORM_ATTRS = 1 };
+extern const lvt_attr_def lvt_norm_attrs[LVT_NORM_ATTRS];
+lvt_status lvt_norm_infer(lvt_infer *c); /* the type of x; further results are [C] */
+/* 1 / sqrt(var + eps) */
+lvt_value lvt_norm_rstd(lvt_builder *b, const lvt_node *node, lvt_value var);
+lvt_cost lvt_norm_cost(const lvt_node *n, const lvt_type *operands, const lvt_type *results);
+
 /* ---- matrix products and windows ---- */
 
 /* c[i, j] += sum over p of a[i, p] * b[p, j]; strides in elements, columns of b and c are adjacent. */
@@ -74,6 +86,10 @@ void lvt_gemm(int64_t m, int64_t n, int64_t k, const double *a, int64_t a_row, i
 
 /* Checks list lengths and ranges of stride, padding, dilation, groups, kernel. */
 lvt_status lvt_want_window(lvt_infer *c, lvt_window *w);
+/* Of a convolution or one of its gradients: the window, and two operands of four dims. */
+lvt_status lvt_want_conv(lvt_infer *c, lvt_window *w);
+/* An image of x along dim d (0 height, 1 width) gives a result of y. */
+lvt_status lvt_want_conv_size(lvt_infer *c, const lvt_window *w, int d, int64_t x, int64_t kernel, int64_t y);
 /* Size of the result along dim d (0 height, 1 width), 0 or less when the kernel does not fit. */
 int64_t lvt_window_out(const lvt_window *w, int d, int64_t size, int64_t kernel);
 /* The results ox in *low..*high-1 whose tap k along dim d lies inside 0..size-1; the first tap position is
@@ -91,6 +107,10 @@ typedef struct lvt_conv {
 } lvt_conv;
 lvt_status lvt_conv_run(const lvt_conv *c, lvt_conv_what what, lvt_arena *arena);
 lvt_cost lvt_conv_cost(const lvt_type *x, const lvt_type *w, const lvt_type *y);
+/* The op that computes y from (x, w), x from (y, w), or w from (y, x), with the window of `like`, one of the
+ * three; made: a value of the type of what is computed (FORWARD: not asked for). */
+lvt_value lvt_conv_make(lvt_builder *b, const lvt_node *like, lvt_conv_what what, lvt_value first,
+                        lvt_value second, lvt_value made);
 /* Attributes of a convolution node for building another: stride, padding, dilation, groups. */
 enum { LVT_CONV_ATTRS = 4 };
 #define LVT_CONV_ATTR_ROWS                                                                                   \
@@ -106,6 +126,9 @@ enum { LVT_POOL_ATTRS = 3 };
     }
 /* [B,H,W,C] of the pooled tensor from the operand's or the given height and width. */
 lvt_status lvt_pool_infer(lvt_infer *c, lvt_type x, lvt_type *y);
+/* pooled: the type with one element a window. */
+lvt_cost lvt_pool_cost(const lvt_node *n, const lvt_type *operands, const lvt_type *results,
+                       const lvt_type *pooled);
 /* Where in x the first largest element of the window of result i (row-major in y) is; -1: the window holds
  * none. */
 int64_t lvt_pool_max(const lvt_window *w, const lvt_type *x_type, const lvt_type *y_type, const double *x,

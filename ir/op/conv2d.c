@@ -8,11 +8,7 @@ static const lvt_attr_def attrs[] = {LVT_CONV_ATTR_ROWS};
 static lvt_status infer(lvt_infer *c) {
     const lvt_type *x = &c->operands[0], *weight = &c->operands[1];
     lvt_window w;
-    LVT_TRY(lvt_want_window(c, &w));
-    LVT_TRY(lvt_want_float(c, 0));
-    LVT_TRY(lvt_want_same_dtype(c));
-    LVT_TRY(lvt_want_rank(c, 0, 4, 4));
-    LVT_TRY(lvt_want_rank(c, 1, 4, 4));
+    LVT_TRY(lvt_want_conv(c, &w));
     if (x->dim[3] != weight->dim[1] * w.groups)
         return w.groups == 1
                    ? lvt_infer_error(c, "E204", "the image has %lld channels, the weight takes %lld",
@@ -45,20 +41,12 @@ static lvt_status eval(lvt_eval *c) {
 
 static lvt_status grad(lvt_grad *c) {
     lvt_value x = c->node->operands[0], w = c->node->operands[1], g = c->dresults[0];
-    lvt_type x_type = *lvt_value_type(c->b->graph, x), w_type = *lvt_value_type(c->b->graph, w);
-    lvt_named_attr a[LVT_CONV_ATTRS + 2];
-    lvt_same_attrs(c->node, LVT_CONV_ATTRS, a);
     if (c->wants[0]) {
-        a[LVT_CONV_ATTRS] = (lvt_named_attr){"height", lvt_attr_int(x_type.dim[1])};
-        a[LVT_CONV_ATTRS + 1] = (lvt_named_attr){"width", lvt_attr_int(x_type.dim[2])};
-        c->doperands[0] =
-            lvt_build(c->b, LVT_OP_conv2d_grad_input, 2, (lvt_value[]){g, w}, LVT_CONV_ATTRS + 2, a);
+        c->doperands[0] = lvt_conv_make(c->b, c->node, LVT_CONV_INPUT, g, w, x);
         LVT_TRY(LVT_MADE(c->doperands[0]));
     }
     if (c->wants[1]) {
-        a[LVT_CONV_ATTRS] = (lvt_named_attr){"kernel", lvt_attr_ints(&w_type.dim[2], 2)};
-        c->doperands[1] =
-            lvt_build(c->b, LVT_OP_conv2d_grad_weight, 2, (lvt_value[]){g, x}, LVT_CONV_ATTRS + 1, a);
+        c->doperands[1] = lvt_conv_make(c->b, c->node, LVT_CONV_WEIGHT, g, x, w);
         LVT_TRY(LVT_MADE(c->doperands[1]));
     }
     return LVT_OK;

@@ -10,11 +10,7 @@ static lvt_status infer(lvt_infer *c) {
     const lvt_type *dy = &c->operands[0], *weight = &c->operands[1];
     int64_t size[2] = {lvt_int_attr(c->node, "height"), lvt_int_attr(c->node, "width")};
     lvt_window w;
-    LVT_TRY(lvt_want_window(c, &w));
-    LVT_TRY(lvt_want_float(c, 0));
-    LVT_TRY(lvt_want_same_dtype(c));
-    LVT_TRY(lvt_want_rank(c, 0, 4, 4));
-    LVT_TRY(lvt_want_rank(c, 1, 4, 4));
+    LVT_TRY(lvt_want_conv(c, &w));
     if (dy->dim[3] != weight->dim[0] || weight->dim[0] % w.groups)
         return lvt_infer_error(c, "E204",
                                "the gradient has %lld channels, the weight gives %lld in %lld group(s)",
@@ -24,10 +20,7 @@ static lvt_status infer(lvt_infer *c) {
     x->dim[3] = weight->dim[1] * w.groups;
     for (int d = 0; d < 2; d++) {
         x->dim[1 + d] = size[d];
-        if (size[d] < 1 || size[d] > LVT_MAX_DIM ||
-            lvt_window_out(&w, d, size[d], weight->dim[2 + d]) != dy->dim[1 + d])
-            return lvt_infer_error(c, "E204", "an image of %s %lld does not give a result of %lld",
-                                   d ? "width" : "height", (long long)size[d], (long long)dy->dim[1 + d]);
+        LVT_TRY(lvt_want_conv_size(c, &w, d, size[d], weight->dim[2 + d], dy->dim[1 + d]));
     }
     return LVT_OK;
 }
@@ -41,17 +34,12 @@ static lvt_status eval(lvt_eval *c) {
 /* It is linear in both operands: for dy it is undone by the convolution itself. */
 static lvt_status grad(lvt_grad *c) {
     lvt_value dy = c->node->operands[0], w = c->node->operands[1], g = c->dresults[0];
-    lvt_type w_type = *lvt_value_type(c->b->graph, w);
-    lvt_named_attr a[LVT_CONV_ATTRS + 1];
-    lvt_same_attrs(c->node, LVT_CONV_ATTRS, a);
     if (c->wants[0]) {
-        c->doperands[0] = lvt_build(c->b, LVT_OP_conv2d, 2, (lvt_value[]){g, w}, LVT_CONV_ATTRS, a);
+        c->doperands[0] = lvt_conv_make(c->b, c->node, LVT_CONV_FORWARD, g, w, dy);
         LVT_TRY(LVT_MADE(c->doperands[0]));
     }
     if (c->wants[1]) {
-        a[LVT_CONV_ATTRS] = (lvt_named_attr){"kernel", lvt_attr_ints(&w_type.dim[2], 2)};
-        c->doperands[1] =
-            lvt_build(c->b, LVT_OP_conv2d_grad_weight, 2, (lvt_value[]){dy, g}, LVT_CONV_ATTRS + 1, a);
+        c->doperands[1] = lvt_conv_make(c->b, c->node, LVT_CONV_WEIGHT, dy, g, w);
         LVT_TRY(LVT_MADE(c->doperands[1]));
     }
     return LVT_OK;

@@ -7,11 +7,7 @@ static const lvt_attr_def attrs[] = {LVT_CONV_ATTR_ROWS, {"kernel", LVT_ATTR_INT
 static lvt_status infer(lvt_infer *c) {
     const lvt_type *dy = &c->operands[0], *x = &c->operands[1];
     lvt_window w;
-    LVT_TRY(lvt_want_window(c, &w));
-    LVT_TRY(lvt_want_float(c, 0));
-    LVT_TRY(lvt_want_same_dtype(c));
-    LVT_TRY(lvt_want_rank(c, 0, 4, 4));
-    LVT_TRY(lvt_want_rank(c, 1, 4, 4));
+    LVT_TRY(lvt_want_conv(c, &w));
     if (dy->dim[0] != x->dim[0])
         return lvt_infer_error(c, "E204", "batches differ, %lld and %lld", (long long)dy->dim[0],
                                (long long)x->dim[0]);
@@ -21,10 +17,7 @@ static lvt_status infer(lvt_infer *c) {
     c->results[0] = lvt_type_make((lvt_dtype)x->dtype, 4,
                                   (int64_t[]){dy->dim[3], x->dim[3] / w.groups, w.kernel[0], w.kernel[1]});
     for (int d = 0; d < 2; d++)
-        if (lvt_window_out(&w, d, x->dim[1 + d], w.kernel[d]) != dy->dim[1 + d])
-            return lvt_infer_error(c, "E204", "an image of %s %lld does not give a result of %lld",
-                                   d ? "width" : "height", (long long)x->dim[1 + d],
-                                   (long long)dy->dim[1 + d]);
+        LVT_TRY(lvt_want_conv_size(c, &w, d, x->dim[1 + d], w.kernel[d], dy->dim[1 + d]));
     return LVT_OK;
 }
 
@@ -37,18 +30,12 @@ static lvt_status eval(lvt_eval *c) {
 /* Linear in both operands; g has the shape of the weight. */
 static lvt_status grad(lvt_grad *c) {
     lvt_value dy = c->node->operands[0], x = c->node->operands[1], g = c->dresults[0];
-    lvt_type x_type = *lvt_value_type(c->b->graph, x);
-    lvt_named_attr a[LVT_CONV_ATTRS + 2];
-    lvt_same_attrs(c->node, LVT_CONV_ATTRS, a);
     if (c->wants[0]) {
-        c->doperands[0] = lvt_build(c->b, LVT_OP_conv2d, 2, (lvt_value[]){x, g}, LVT_CONV_ATTRS, a);
+        c->doperands[0] = lvt_conv_make(c->b, c->node, LVT_CONV_FORWARD, x, g, dy);
         LVT_TRY(LVT_MADE(c->doperands[0]));
     }
     if (c->wants[1]) {
-        a[LVT_CONV_ATTRS] = (lvt_named_attr){"height", lvt_attr_int(x_type.dim[1])};
-        a[LVT_CONV_ATTRS + 1] = (lvt_named_attr){"width", lvt_attr_int(x_type.dim[2])};
-        c->doperands[1] =
-            lvt_build(c->b, LVT_OP_conv2d_grad_input, 2, (lvt_value[]){dy, g}, LVT_CONV_ATTRS + 2, a);
+        c->doperands[1] = lvt_conv_make(c->b, c->node, LVT_CONV_INPUT, dy, g, x);
         LVT_TRY(LVT_MADE(c->doperands[1]));
     }
     return LVT_OK;

@@ -4,26 +4,6 @@
 
 #include <math.h>
 
-static const lvt_attr_def attrs[] = {{"eps", LVT_ATTR_FLOAT, .value = 1e-5}};
-
-static lvt_status infer(lvt_infer *c) {
-    const lvt_type *x = &c->operands[0];
-    char text[LVT_TYPE_TEXT];
-    LVT_TRY(lvt_want_float(c, 0));
-    LVT_TRY(lvt_want_same_dtype(c));
-    LVT_TRY(lvt_want_rank(c, 0, 1, LVT_MAX_RANK));
-    lvt_type row = lvt_type_make((lvt_dtype)x->dtype, 1, &x->dim[x->rank - 1]);
-    for (int k = 1; k < 3; k++)
-        if (!lvt_type_equal(&c->operands[k], &row))
-            return lvt_infer_error(c, "E203", "%s must have one element for each of %lld channels, not %s",
-                                   k == 1 ? "gamma" : "beta", (long long)row.dim[0],
-                                   lvt_type_text(&c->operands[k], text));
-    if (!(lvt_float_attr(c->node, "eps") >= 0))
-        return lvt_infer_error(c, "E207", "eps must be 0 or more, not %g", lvt_float_attr(c->node, "eps"));
-    c->results[0] = *x;
-    return LVT_OK;
-}
-
 static lvt_status eval(lvt_eval *c) {
     const double *gamma = c->in[1].data, *beta = c->in[2].data;
     int64_t n = c->in[1].type.dim[0], rows = lvt_numel(&c->in[0].type) / n;
@@ -51,8 +31,7 @@ static lvt_value normalised(lvt_builder *b, const lvt_node *node, lvt_value x, l
     lvt_value d = lvt_build_binary(b, LVT_OP_sub, x, mean);
     lvt_value var =
         lvt_build_reduce(b, LVT_OP_reduce_mean, lvt_build_binary(b, LVT_OP_mul, d, d), 1, &axis, true);
-    lvt_value eps = lvt_build_scalar(b, (lvt_dtype)t->dtype, lvt_float_attr(node, "eps"));
-    *rstd = lvt_build_unary(b, LVT_OP_rsqrt, lvt_build_binary(b, LVT_OP_add, var, eps));
+    *rstd = lvt_norm_rstd(b, node, var);
     return lvt_build_binary(b, LVT_OP_mul, d, *rstd);
 }
 
@@ -93,12 +72,6 @@ static lvt_status grad(lvt_grad *c) {
     return LVT_OK;
 }
 
-static lvt_cost cost(const lvt_node *n, const lvt_type *operands, const lvt_type *results) {
-    (void)n;
-    return (lvt_cost){7 * (double)lvt_numel(&operands[0]),
-                      (double)lvt_type_bytes(&operands[0]) + (double)lvt_type_bytes(&results[0])};
-}
-
 static const char *const samples[] = {"f32[6,3] in -2..2, f32[3] in 0.5..2, f32[3] in -1..1",
                                       "f32[2,3,4] in -2..2, f32[4] in 0.5..2, f32[4] in -1..1 {eps = 0.001}",
                                       "f32[5] in -2..2, f32[5] in 0.5..2, f32[5] in -1..1", NULL};
@@ -109,12 +82,12 @@ const lvt_op_def lvt_op_def_layer_norm = {
     .min_operands = 3,
     .max_operands = 3,
     .n_results = 1,
-    .attrs = attrs,
-    .n_attrs = LVT_COUNT(attrs),
-    .infer = infer,
+    .attrs = lvt_norm_attrs,
+    .n_attrs = LVT_NORM_ATTRS,
+    .infer = lvt_norm_infer,
     .grad = grad,
     .eval = eval,
     .decompose = decompose,
-    .cost = cost,
+    .cost = lvt_norm_cost,
     .samples = samples,
 };

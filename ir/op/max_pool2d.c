@@ -32,11 +32,7 @@ static lvt_status grad(lvt_grad *c) {
 }
 
 static lvt_cost cost(const lvt_node *n, const lvt_type *operands, const lvt_type *results) {
-    lvt_window w = lvt_window_of(n);
-    double bytes = (double)lvt_type_bytes(&results[0]);
-    for (uint32_t i = 0; i < n->n_operands; i++)
-        bytes += (double)lvt_type_bytes(&operands[i]);
-    return (lvt_cost){(double)(w.kernel[0] * w.kernel[1]) * (double)lvt_numel(&results[0]), bytes};
+    return lvt_pool_cost(n, operands, results, &results[0]);
 }
 
 static const char *const samples[] = {

@@ -4,8 +4,6 @@
 
 #include <math.h>
 
-static const lvt_attr_def attrs[] = {{"axis", LVT_ATTR_INT, .value = -1}};
-
 static void softmax_row(const double *x, double *y, int64_t n, int64_t step) {
     double largest = -INFINITY, sum = 0;
     for (int64_t k = 0; k < n; k++)
@@ -42,20 +40,17 @@ static lvt_status grad(lvt_grad *c) {
     return LVT_MADE(c->doperands[0]);
 }
 
-static const char *const samples[] = {"f32[3,4] in -3..3", "f32[2,3,4] in -3..3 {axis = 1}",
-                                      "f32[5] in -40..40 {axis = 0}", NULL};
-
 const lvt_op_def lvt_op_def_softmax = {
     .name = "softmax",
     .kind = LVT_KIND_COMPUTE,
     .min_operands = 1,
     .max_operands = 1,
     .n_results = 1,
-    .attrs = attrs,
-    .n_attrs = LVT_COUNT(attrs),
+    .attrs = lvt_axis_attrs,
+    .n_attrs = LVT_AXIS_ATTRS,
     .infer = lvt_infer_along_axis,
     .grad = grad,
     .eval = eval,
     .decompose = decompose,
-    .samples = samples,
+    .samples = lvt_axis_samples,
 };

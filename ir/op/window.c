@@ -87,6 +87,22 @@ lvt_status lvt_want_window(lvt_infer *c, lvt_window *w) {
     return LVT_OK;
 }
 
+lvt_status lvt_want_conv(lvt_infer *c, lvt_window *w) {
+    LVT_TRY(lvt_want_window(c, w));
+    LVT_TRY(lvt_want_float(c, 0));
+    LVT_TRY(lvt_want_same_dtype(c));
+    LVT_TRY(lvt_want_rank(c, 0, 4, 4));
+    return lvt_want_rank(c, 1, 4, 4);
+}
+
+lvt_status lvt_want_conv_size(lvt_infer *c, const lvt_window *w, int d, int64_t x, int64_t kernel,
+                              int64_t y) {
+    if (x >= 1 && x <= LVT_MAX_DIM && lvt_window_out(w, d, x, kernel) == y)
+        return LVT_OK;
+    return lvt_infer_error(c, "E204", "an image of %s %lld does not give a result of %lld",
+                           d ? "width" : "height", (long long)x, (long long)y);
+}
+
 int64_t lvt_window_out(const lvt_window *w, int d, int64_t size, int64_t kernel) {
     int64_t span = size + w->padding[d] + w->padding[d + 2] - w->dilation[d] * (kernel - 1) - 1;
     return span < 0 ? 0 : span / w->stride[d] + 1;
@@ -171,6 +187,15 @@ lvt_cost lvt_conv_cost(const lvt_type *x, const lvt_type *w, const lvt_type *y) 
     double products = (double)lvt_numel(y) * (double)(w->dim[1] * w->dim[2] * w->dim[3]);
     return (lvt_cost){2 * products,
                       (double)lvt_type_bytes(x) + (double)lvt_type_bytes(w) + (double)lvt_type_bytes(y)};
+}
+
+lvt_cost lvt_pool_cost(const lvt_node *n, const lvt_type *operands, const lvt_type *results,
+                       const lvt_type *pooled) {
+    lvt_window w = lvt_window_of(n);
+    double bytes = (double)lvt_type_bytes(&results[0]);
+    for (uint32_t i = 0; i < n->n_operands; i++)
+        bytes += (double)lvt_type_bytes(&operands[i]);
+    return (lvt_cost){(double)(w.kernel[0] * w.kernel[1]) * (double)lvt_numel(pooled), bytes};
 }
 
 lvt_status lvt_pool_infer(lvt_infer *c, lvt_type x, lvt_type *y) {
