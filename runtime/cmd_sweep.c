@@ -114,9 +114,12 @@ static lvt_status compile_all(const lvt_sweeping *w, lvt_diag *diag) {
     const lvt_sweep *s = &w->sweep;
     lvt_status status = LVT_OK;
     for (int r = 0; r < s->n_rows; r++) {
-        for (int c = 0; c < s->rows[r].candidates && status == LVT_OK; c++) {
+        for (int c = 0; c < 2 * s->rows[r].candidates && status == LVT_OK; c++) {
+            bool search = c % 2 == 1;
+            if (search && s->rows[r].candidates == 1)
+                continue; /* nothing to choose */
             lvt_texts program = {0};
-            status = lvt_sweep_program(s, w->out, r, c, &program)
+            status = lvt_sweep_program(s, w->out, r, c / 2, search, &program)
                          ? compile(w, &program, s->rows[r].line, diag)
                          : no_memory(diag);
             lvt_texts_free(&program);
@@ -136,7 +139,7 @@ static bool arguments_of(const lvt_sweeping *w, int i, bool resume, lvt_texts *o
     lvt_texts program = {0};
     char *folder = lvt_sweep_run_folder(w->out, run);
     int candidate = run->candidate >= 0 ? run->candidate : row->chosen < 0 ? 0 : row->chosen;
-    bool ok = folder && lvt_sweep_program(s, w->out, run->row, candidate, &program);
+    bool ok = folder && lvt_sweep_program(s, w->out, run->row, candidate, run->search, &program);
     lvt_texts_add(out, "lvt-run");
     lvt_texts_add(out, "train");
     lvt_texts_add(out, "%s", ok ? program.list[1] : "");

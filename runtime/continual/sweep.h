@@ -91,10 +91,11 @@ void lvt_sweep_tidy(char *name);
 const char *lvt_sweep_value(const lvt_sweep_row *r, int candidate, int setting, bool search);
 /* "lr 0.1, beta 0.5": what a candidate tries, malloc'ed. NULL when out of memory. */
 char *lvt_sweep_candidate(const lvt_sweep_row *r, int candidate);
-/* The program of a row's candidate: DIR/programs/....lvtx is added to `out` as [1], or the .lvtx file that
- * the experiment names; when it is to be compiled, arguments of lvtc follow as [2].. : MODEL --set NAME=VALUE
- * ... [0] is the model. false: out of memory. */
-bool lvt_sweep_program(const lvt_sweep *s, const char *out_folder, int row, int candidate, lvt_texts *out);
+/* The program of a row's candidate, in the search or in the final runs: DIR/programs/....lvtx is added to
+ * `out` as [1], or the .lvtx file that the experiment names; when it is to be compiled, arguments of lvtc
+ * follow as [2].. : MODEL --set NAME=VALUE ... [0] is the model. false: out of memory. */
+bool lvt_sweep_program(const lvt_sweep *s, const char *out_folder, int row, int candidate, bool search,
+                       lvt_texts *out);
 /* Adds the options of `lvt-run train` for a run: everything but --data, --out and --threads. */
 bool lvt_sweep_options(const lvt_sweep *s, const lvt_sweep_run *run, lvt_texts *out);
 

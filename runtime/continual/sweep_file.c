@@ -207,9 +207,9 @@ static lvt_status read_setting(reading *r, const char *line) {
     }
     if (lvt_sweep_own_key(s->key) && (s->use != LVT_SWEEP_FIXED || s->search) && strcmp(s->key, "model"))
         return lvt_error(r->diag, LVT_USER, NULL, at(r, line), "%s cannot be varied", s->key);
-    static const char *const fixed[] = {"set", "method", "data", "threads"};
+    static const char *const fixed[] = {"method", "data", "threads"};
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed && (s->search || s->use != LVT_SWEEP_FIXED); i++) {
-        if (!strcmp(s->key, fixed[i]) && (s->search || i > 1))
+        if (!strcmp(s->key, fixed[i]) && (s->search || i > 0))
             return lvt_error(r->diag, LVT_USER, NULL, at(r, line),
                              s->search ? "%s cannot differ in the search" : "%s cannot be varied", s->key);
     }

@@ -42,13 +42,14 @@ const char *lvt_sweep_value(const lvt_sweep_row *r, int candidate, int setting, 
     return o->values.list[candidate % o->values.n];
 }
 
-bool lvt_sweep_program(const lvt_sweep *s, const char *out_folder, int row, int candidate, lvt_texts *out) {
+bool lvt_sweep_program(const lvt_sweep *s, const char *out_folder, int row, int candidate, bool search,
+                       lvt_texts *out) {
     const lvt_sweep_row *r = &s->rows[row];
     const char *model = ""; /* every row has one */
     lvt_texts sets = {0}, names = {0};
     for (int i = 0; i < r->n; i++) {
         const lvt_sweep_setting *o = r->settings[i];
-        const char *v = lvt_sweep_value(r, candidate, i, false);
+        const char *v = lvt_sweep_value(r, candidate, i, search);
         if (v && !strcmp(o->key, "model"))
             model = v;
         else if (v && !strcmp(o->key, "set"))

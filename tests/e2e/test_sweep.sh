@@ -64,6 +64,13 @@ run sweep small.sweep --dry-run >list.txt
 [ "$(grep -c -- "--steps=6 .*--validation=10%\|--validation=10% .*--steps=6" list.txt)" = 8 ] || fail "settings of the search"
 [ "$(grep -c -- "--validation" list.txt)" = 8 ] || fail "final runs learn from all images"
 [ "$(grep -c -- "classifiers=1.*--no-drift" list.txt)" = 2 ] || fail "switches of an ablation"
+sed 's/^search steps.*/&\nsearch set width = 16/' small.sweep >narrow.sweep
+run sweep narrow.sweep --dry-run >list.txt
+[ "$(grep -c 'width=16.*--out=narrow/search/' list.txt)" = 8 ] && [ "$(grep -c width=16 list.txt)" = 8 ] ||
+    { cat list.txt; fail "a smaller network in the search alone"; }
+run sweep narrow.sweep --prepare --out narrow >/dev/null
+ls narrow/programs >programs.txt
+[ "$(ls narrow/programs | wc -l)" = 5 ] || { cat programs.txt; fail "programs of search and final runs"; }
 
 # ---- whole, then killed again and again -----------------------------------------------------------------------------
 run sweep small.sweep --jobs 2 --out whole >whole.txt
