@@ -19,6 +19,17 @@ char *lvt_sweep_candidate(const lvt_sweep_row *r, int candidate) {
     return copy;
 }
 
+/* Do the final runs of this row measure on validation images too, to stop early? */
+static bool stops_early(const lvt_sweep_row *r, int candidate) {
+    for (int i = 0; i < r->n; i++) {
+        const char *v =
+            strcmp(r->settings[i]->key, "early-stopping") ? NULL : lvt_sweep_value(r, candidate, i, false);
+        if (v && strcmp(v, "0"))
+            return true;
+    }
+    return false;
+}
+
 const char *lvt_sweep_value(const lvt_sweep_row *r, int candidate, int setting, bool search) {
     const lvt_sweep_setting *o = r->settings[setting];
     if (o->search && !search)
@@ -31,7 +42,7 @@ const char *lvt_sweep_value(const lvt_sweep_row *r, int candidate, int setting, 
                 return NULL;
         }
     }
-    if (!strcmp(o->key, "validation") && !search)
+    if (!strcmp(o->key, "validation") && !search && !stops_early(r, candidate))
         return NULL; /* the final runs learn from all training images */
     if (o->use != LVT_SWEEP_TRY)
         return o->values.list[o->use == LVT_SWEEP_FOR ? r->value[setting] : 0];

@@ -1,19 +1,22 @@
 #!/bin/bash
 # kill -9 at random moments of short runs, at any point between the first file and the last report: resumed, each
 # comes to the final checkpoint, tables and records of the run that was left alone. The data may be away meanwhile.
-# LVT_KILLS moments (default 4: ctest's short form; 20 for the long one), LVT_KILL_SEED to repeat a run of this test.
+# LVT_KILLS moments (default 5: ctest's short form; 20 for the long one), LVT_KILL_SEED to repeat a run of this test.
 source "$1/tests/e2e/lib.bash"
-kills=${LVT_KILLS:-4} RANDOM=${LVT_KILL_SEED:-$$}
+kills=${LVT_KILLS:-5} RANDOM=${LVT_KILL_SEED:-$$}
 echo "LVT_KILL_SEED=${LVT_KILL_SEED:-$$} LVT_KILLS=$kills"
 settings="--data digits --tasks 3 --epochs 2 --seed 7 --threads 1 --checkpoint-every 4 --log-every 3 --quiet --validation 10%"
-methods=(lvt er icarl lwf) took=()
-declare -A options=([lvt]="--memory 50" [er]="--memory 50" [icarl]="--memory 50" [lwf]="")
+methods=(lvt er icarl lwf all) took=() # all: er with every option of training
+declare -A options=([lvt]="--memory 50" [er]="--memory 50" [icarl]="--memory 50" [lwf]=""
+    [all]="--memory 50 --epochs 4 --early-stopping 1 --mixup 0.4 --cutmix 1 --mix-part 0.8 --label-smoothing 0.1 --cutout 2 --colour 0.3 --lr-warmup 5 --lr-schedule cosine")
+declare -A compile=([lvt]="" [er]="--set method=er" [icarl]="--set method=icarl" [lwf]="--set method=lwf"
+    [all]="--set method=er --set soft=true --set optimizer=adamw")
 
 records() { # what was measured, without times
     sed -E 's/"(seconds|seconds_left|images_per_second|task_seconds)":[^,}]*//g' "$1/metrics.jsonl"
 }
 for method in "${methods[@]}"; do
-    "$BUILD/lvtc" "$SOURCE/models/lvt-tiny.lvt" --set method=$method -o $method.lvtx
+    "$BUILD/lvtc" "$SOURCE/models/lvt-tiny.lvt" ${compile[$method]} -o $method.lvtx
     run train $method.lvtx $settings --steps 1 ${options[$method]} --out warm-$method >/dev/null # kernels are compiled
     start=$(date +%s%N)
     run train $method.lvtx $settings ${options[$method]} --out whole-$method >/dev/null
@@ -21,8 +24,8 @@ for method in "${methods[@]}"; do
 done
 alive=0
 for ((n = 0; n < kills; n++)); do
-    method=${methods[n % 4]} out=killed-$n
-    moment=$((RANDOM * 32768 + RANDOM)) moment=$((moment % took[n % 4]))
+    method=${methods[n % 5]} out=killed-$n
+    moment=$((RANDOM * 32768 + RANDOM)) moment=$((moment % took[n % 5]))
     "$BUILD/lvt-run" train $method.lvtx $settings ${options[$method]} --out $out >/dev/null 2>&1 &
     child=$!
     sleep "$(printf '%d.%03d' $((moment / 1000)) $((moment % 1000)))"
@@ -30,7 +33,7 @@ for ((n = 0; n < kills; n++)); do
     if wait $child 2>/dev/null; then alive=$((alive + 1)); fi
     at="nothing"
     [ ! -e $out/settings.json ] || at="$(ls $out | grep -c safetensors) checkpoints, $(wc -l 2>/dev/null <$out/metrics.jsonl || echo 0) records"
-    echo "$method killed after $moment of ${took[n % 4]} ms: $at"
+    echo "$method killed after $moment of ${took[n % 5]} ms: $at"
     if [ -e $out/settings.json ]; then
         run train $method.lvtx --out $out --resume --quiet >/dev/null
     else

@@ -118,6 +118,35 @@ expect 1 "2 of 14 runs failed" run sweep diverging.sweep --out diverging
 grep -q "training diverged" expected.txt && grep -q "one classifier  *2 " expected.txt || { cat expected.txt; fail "a failed run"; }
 [ "$(grep -c ',,0$' diverging/search.csv)" = 2 ] || { cat diverging/search.csv; fail "scores of what failed"; }
 
+# ---- options of training, tried and compared; who stops early keeps the images to measure with in final runs too -------
+cat >options.sweep <<'END'
+model = lvt-tiny.lvt
+data = digits
+tasks = 2
+steps = 3
+threads = 1
+memory = 20
+validation = 10%
+set soft = true
+[mixed]
+try mixup = 0 0.4
+try label-smoothing = 0 0.1
+cutout = 2
+colour = 0.2
+[stopped]
+early-stopping = 1
+set optimizer = adamw
+cutmix = 1
+mix-part = 0.5
+END
+run sweep options.sweep --dry-run >list.txt
+[ "$(tail -1 list.txt)" = "6 runs: 4 to search, 2 final" ] || { cat list.txt; fail "number of runs"; }
+[ "$(grep -c -- "--early-stopping=1.*--validation=10%\|--validation=10%.*--early-stopping=1" list.txt)" = 1 ] || { cat list.txt; fail "a final run that stops early needs validation images"; }
+[ "$(grep -c -- "--mixup=0.4 --label-smoothing=0.1 --cutout=2 --colour=0.2" list.txt)" = 1 ] || { cat list.txt; fail "a combination"; }
+run sweep options.sweep --out options --quiet >/dev/null
+[ "$(find options -name task-02.safetensors | wc -l)" = 6 ] || fail "runs of options.sweep"
+grep -q '"stopped",1,class_il,acc' options/compare.csv || fail "the comparison of options.sweep"
+
 # ---- Slurm: the script, with an sbatch that runs each job of an array in turn ---------------------------------------
 mkdir bin
 cat >bin/sbatch <<'END'
