@@ -19,10 +19,13 @@ static lvt_status write_file(const lvt_comparison *c, const char *path,
 
 lvt_status lvt_cmd_compare(int argc, char **argv, lvt_diag *diag) {
     const char *csv = NULL, *svg = NULL;
+    int forgetting = 0;
     const lvt_option rows[] = {
         {"csv", 0, LVT_OPTION_TEXT, "FILE", "write all metrics: group,runs,scenario,metric,mean,low,high",
          &csv, 0, 0, NULL},
         {"svg", 0, LVT_OPTION_TEXT, "FILE", "draw curves over tasks and bars", &svg, 0, 0, NULL},
+        {"forgetting", 0, LVT_OPTION_CHOICE, NULL, "which one is shown, as `lvt-run train` has it (max)",
+         &forgetting, 0, 0, LVT_FORGETTINGS},
     };
     const lvt_usage usage = {
         "lvt-run compare RUN...",
@@ -46,6 +49,7 @@ lvt_status lvt_cmd_compare(int argc, char **argv, lvt_diag *diag) {
     if (status == LVT_OK)
         status = lvt_comparison_read(&c, folders.list, folders.n, diag);
     lvt_texts_free(&folders);
+    c.forgetting = forgetting;
     if (status == LVT_OK)
         lvt_comparison_text(&c, stdout);
     if (status == LVT_OK)

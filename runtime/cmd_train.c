@@ -26,8 +26,13 @@
 #include <unistd.h>
 
 static lvt_accuracies accuracies(const lvt_trainer *t) {
-    return (lvt_accuracies){
-        &t->tasks, t->class_il, t->task_il, t->at.task, {t->validation[0], t->validation[1]}, t->last.bins};
+    return (lvt_accuracies){&t->tasks,
+                            t->class_il,
+                            t->task_il,
+                            t->at.task,
+                            {t->validation[0], t->validation[1]},
+                            t->last.bins,
+                            t->settings->forgetting};
 }
 
 static lvt_status write_reports(const lvt_trainer *t, lvt_diag *diag);
@@ -259,8 +264,11 @@ static lvt_status train(work *w, const char *program, const char *folder, bool r
         return status;
     lvt_accuracies a = accuracies(t);
     char *text = lvt_report_text(&a), time[32];
-    printf("\n%s\n%s in %s; results are in %s\n", text ? text : "", "done",
-           lvt_time_text(lvt_clock() - began, time), folder);
+    printf("\n%s\ndone in %s, with at most %.0f MiB of memory", text ? text : "",
+           lvt_time_text(lvt_clock() - began, time), lvt_peak_memory() / (1 << 20));
+    if (t->energy.n)
+        printf(" and %.0f J (of the whole processor)", t->energy.joules);
+    printf("; results are in %s\n", folder);
     free(text);
     return LVT_OK;
 }

@@ -138,7 +138,7 @@ static void draw(const lvt_accuracies *a, const char *title, FILE *f) {
         fprintf(f, "<text x='%d' y='48' class='l'>", MARGIN);
         for (int s = 0; s < 2; s++) {
             const double *m = s ? a->task_il : a->class_il;
-            double forgetting = lvt_metric_value("forgetting", m, n, a->learned);
+            double forgetting = lvt_metric_value(lvt_forgetting_name(a->forgetting), m, n, a->learned);
             fprintf(f, "%s: accuracy %.2f%%", s ? "Task-IL" : "Class-IL",
                     100 * lvt_metric_value("acc", m, n, a->learned));
             if (!isnan(forgetting))

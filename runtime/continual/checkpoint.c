@@ -116,6 +116,7 @@ static char *make_metadata(const lvt_trainer *t) {
     cJSON_AddNumberToObject(o, "memory_seen", (double)t->memory.seen);
     cJSON_AddNumberToObject(o, "metrics_bytes", (double)t->metrics_bytes);
     cJSON_AddNumberToObject(o, "seconds", t->seconds);
+    cJSON_AddNumberToObject(o, "energy_joules", t->energy.joules);
     cJSON_AddItemToObject(o, "task_seconds", cJSON_CreateDoubleArray(t->task_seconds, t->tasks.n));
     cJSON_AddItemToObject(o, "class_order", cJSON_CreateIntArray(t->tasks.order, t->tasks.classes));
     cJSON_AddBoolToObject(o, "domains", t->tasks.domains);
@@ -348,6 +349,8 @@ static lvt_status load_own(lvt_trainer *t, const cJSON *o, const lvt_safetensors
         !get_count(o, "metrics_bytes", &t->metrics_bytes) || !cJSON_IsNumber(seconds))
         return not_ours(path, "its metadata is not complete", diag);
     t->seconds = seconds->valuedouble;
+    const cJSON *joules = cJSON_GetObjectItemCaseSensitive(o, "energy_joules");
+    t->energy.joules = cJSON_IsNumber(joules) ? joules->valuedouble : 0;
     const cJSON *list = cJSON_GetObjectItemCaseSensitive(o, "task_seconds");
     for (int k = 0; k < t->tasks.n && k < cJSON_GetArraySize(list); k++)
         t->task_seconds[k] = cJSON_GetArrayItem(list, k)->valuedouble;

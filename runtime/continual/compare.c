@@ -34,6 +34,8 @@ static void read_record(lvt_compared_run *r, const cJSON *o) {
     row[LVT_COMPARED_ECE] = number(o, "calibration_error");
     double before = after > 1 ? row[LVT_COMPARED_SECONDS - LVT_N_COMPARED] : 0;
     row[LVT_COMPARED_SECONDS] = before + number(o, "task_seconds");
+    row[LVT_COMPARED_MEMORY] = number(o, "peak_memory_bytes");
+    row[LVT_COMPARED_ENERGY] = number(o, "energy_joules");
     r->learned = (int)after;
 }
 
@@ -86,7 +88,8 @@ static lvt_status read_run(lvt_compared_run *r, const char *folder, lvt_diag *di
 
 /* Settings that do not make another experiment. */
 static bool ignored(const char *name) {
-    static const char *const names[] = {"seed", "data", "threads", "checkpoint_every", "log_every"};
+    static const char *const names[] = {"seed",      "data",      "threads", "checkpoint_every",
+                                        "log_every", "forgetting"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (!strcmp(name, names[i]))
             return true;
@@ -321,10 +324,15 @@ void lvt_comparison_text(const lvt_comparison *c, FILE *f) {
         const char *head;
         int what;
         double scale;
-    } columns[] = {{"Class-IL", metric("acc", 0), 100},   {"forgetting", metric("forgetting", 0), 100},
-                   {"Task-IL", metric("acc", 1), 100},    {"forgetting", metric("forgetting", 1), 100},
-                   {"validation", metric("acc", 2), 100}, {"calibr. error", LVT_COMPARED_ECE, 100},
-                   {"seconds", LVT_COMPARED_SECONDS, 1}};
+    } columns[] = {{"Class-IL", metric("acc", 0), 100},
+                   {"forgetting", metric(lvt_forgetting_name(c->forgetting), 0), 100},
+                   {"Task-IL", metric("acc", 1), 100},
+                   {"forgetting", metric(lvt_forgetting_name(c->forgetting), 1), 100},
+                   {"validation", metric("acc", 2), 100},
+                   {"calibr. error", LVT_COMPARED_ECE, 100},
+                   {"seconds", LVT_COMPARED_SECONDS, 1},
+                   {"MiB", LVT_COMPARED_MEMORY, 1. / (1 << 20)},
+                   {"joules", LVT_COMPARED_ENERGY, 1}};
     enum { N = sizeof columns / sizeof *columns };
     bool used[N] = {false};
     int width = 10;
@@ -362,8 +370,10 @@ void lvt_comparison_text(const lvt_comparison *c, FILE *f) {
     fprintf(f, "\n\nMean over runs +- half of its 95%% interval (Student's t), per cent.\n");
     for (int i = 0; i < 3; i += 2)
         fprintf(f, "%s: %s\n",
-                i ? lvt_metrics[metric("forgetting", 0)].title : lvt_metrics[metric("acc", 0)].title,
-                i ? lvt_metrics[metric("forgetting", 0)].formula : lvt_metrics[metric("acc", 0)].formula);
+                i ? lvt_metrics[metric(lvt_forgetting_name(c->forgetting), 0)].title
+                  : lvt_metrics[metric("acc", 0)].title,
+                i ? lvt_metrics[metric(lvt_forgetting_name(c->forgetting), 0)].formula
+                  : lvt_metrics[metric("acc", 0)].formula);
     for (int i = 0; i < c->n; i++) {
         if (c->runs[i].learned < c->runs[i].tasks)
             fprintf(f, "%s is not finished: %d of %d tasks\n", c->runs[i].folder, c->runs[i].learned,
@@ -396,5 +406,7 @@ void lvt_comparison_csv(const lvt_comparison *c, FILE *f) {
         }
         csv_row(c, f, g, "class_il", "calibration_error", LVT_COMPARED_ECE);
         csv_row(c, f, g, "", "seconds", LVT_COMPARED_SECONDS);
+        csv_row(c, f, g, "", "peak_memory_bytes", LVT_COMPARED_MEMORY);
+        csv_row(c, f, g, "", "energy_joules", LVT_COMPARED_ENERGY);
     }
 }

@@ -11,11 +11,14 @@
 
 #include <stdio.h>
 
-/* What is compared, in this order: the metrics of metrics.h in each scenario, then two of the whole run. */
+/* What is compared, in this order: the metrics of metrics.h in each scenario, then what is of the whole run.
+ */
 enum {
     LVT_COMPARED_SCENARIOS = 4,
     LVT_COMPARED_ECE = LVT_COMPARED_SCENARIOS * LVT_N_METRICS,
     LVT_COMPARED_SECONDS,
+    LVT_COMPARED_MEMORY,
+    LVT_COMPARED_ENERGY,
     LVT_N_COMPARED
 };
 extern const char *const lvt_compared_scenarios[LVT_COMPARED_SCENARIOS];
@@ -30,7 +33,8 @@ typedef struct lvt_compared_run {
 typedef struct lvt_comparison {
     int n, n_groups, tasks; /* tasks: the most of any run */
     lvt_compared_run *runs;
-    char **labels; /* of groups: the settings in which groups differ */
+    char **labels;  /* of groups: the settings in which groups differ */
+    int forgetting; /* which one tables and drawings show, see metrics.h */
 } lvt_comparison;
 
 typedef struct lvt_interval {

@@ -154,7 +154,8 @@ void lvt_comparison_svg(const lvt_comparison *c, FILE *f) {
     fprintf(f, "<text x='%d' y='%g' class='t'>at the end; whiskers and bands: 95%%</text>\n", LEFT - 24,
             top - 28);
     bars(c, f, metric("acc", 0), "Class-IL, accuracy %", LEFT + names, top, column);
-    bars(c, f, metric("forgetting", 0), "Class-IL, forgetting", LEFT + names + column, top, column);
+    bars(c, f, metric(lvt_forgetting_name(c->forgetting), 0), "Class-IL, forgetting", LEFT + names + column,
+         top, column);
     bars(c, f, metric("acc", 1), "Task-IL, accuracy %", LEFT + names + 2 * column, top, column);
     fprintf(f, "</svg>\n");
 }

@@ -18,16 +18,59 @@ static double incremental(const double *a, int n, int learned) {
     return sum / learned;
 }
 
+/* What task j lost, for each definition of forgetting: its best accuracy, in a row that counts for it, and
+ * its last. */
+static void best_and_last(const double *a, int n, int learned, int j, int first, int last, double *best,
+                          double *now) {
+    *now = a[learned * n + j];
+    *best = -INFINITY;
+    for (int l = first; l <= last; l++)
+        *best = a[l * n + j] > *best ? a[l * n + j] : *best;
+}
+
 /* Chaudhry, Dokania, Ajanthan, Torr, "Riemannian walk for incremental learning", ECCV 2018. */
 static double forgetting(const double *a, int n, int learned) {
-    double sum = 0;
+    double sum = 0, best, now;
     for (int j = 0; j < learned - 1; j++) {
-        double best = -INFINITY;
-        for (int l = j + 1; l < learned; l++)
-            best = a[l * n + j] > best ? a[l * n + j] : best;
-        sum += best - a[learned * n + j];
+        best_and_last(a, n, learned, j, j + 1, learned - 1, &best, &now);
+        sum += best - now;
     }
     return learned > 1 ? sum / (learned - 1) : NAN;
+}
+
+/* The last row counts too, so it is never below 0: what many scripts compute from a whole matrix. */
+static double forgetting_all(const double *a, int n, int learned) {
+    double sum = 0, best, now;
+    for (int j = 0; j < learned - 1; j++) {
+        best_and_last(a, n, learned, j, j + 1, learned, &best, &now);
+        sum += best - now;
+    }
+    return learned > 1 ? sum / (learned - 1) : NAN;
+}
+
+/* Since a task was learned: backward transfer with the other sign. */
+static double forgetting_learned(const double *a, int n, int learned) {
+    double sum = 0, best, now;
+    for (int j = 0; j < learned - 1; j++) {
+        best_and_last(a, n, learned, j, j + 1, j + 1, &best, &now);
+        sum += best - now;
+    }
+    return learned > 1 ? sum / (learned - 1) : NAN;
+}
+
+/* The same maximum as `forgetting`, as a part of it; a task that never was answered right forgets nothing. */
+static double forgetting_relative(const double *a, int n, int learned) {
+    double sum = 0, best, now;
+    for (int j = 0; j < learned - 1; j++) {
+        best_and_last(a, n, learned, j, j + 1, learned - 1, &best, &now);
+        sum += best > 0 ? (best - now) / best : 0;
+    }
+    return learned > 1 ? sum / (learned - 1) : NAN;
+}
+
+/* As forgetting_all, over all tasks, the last one with its 0. */
+static double forgetting_mean(const double *a, int n, int learned) {
+    return forgetting_all(a, n, learned) * (learned - 1) / learned;
 }
 
 /* Backward and forward transfer: Lopez-Paz, Ranzato, "Gradient episodic memory", NIPS 2017. */
@@ -52,7 +95,30 @@ const lvt_metric lvt_metrics[LVT_N_METRICS] = {
      forgetting},
     {"bwt", "backward transfer", "1/(T-1) sum over j<T of a[T][j] - a[j][j]", backward},
     {"fwt", "forward transfer", "1/(T-1) sum over j>1 of a[j-1][j] - a[0][j]", forward},
+    {"forgetting_all", "forgetting, last row too",
+     "1/(T-1) sum over j<T of (max over j<=l<=T of a[l][j]) - a[T][j]", forgetting_all},
+    {"forgetting_learned", "forgetting since learned", "1/(T-1) sum over j<T of a[j][j] - a[T][j]",
+     forgetting_learned},
+    {"forgetting_relative", "relative forgetting",
+     "1/(T-1) sum over j<T of 1 - a[T][j] / max over j<=l<T of a[l][j]", forgetting_relative},
+    {"forgetting_mean", "forgetting over all tasks",
+     "1/T sum over j<=T of (max over j<=l<=T of a[l][j]) - a[T][j]", forgetting_mean},
 };
+
+const char *lvt_forgetting_name(int choice) {
+    static const char *const names[] = {"forgetting", "forgetting_all", "forgetting_learned",
+                                        "forgetting_relative", "forgetting_mean"};
+    return names[choice];
+}
+
+bool lvt_metric_is_forgetting(const char *name) {
+    return !strncmp(name, "forgetting", 10);
+}
+
+bool lvt_metric_shown(int i, int forgetting) {
+    const char *name = lvt_metrics[i].name;
+    return !lvt_metric_is_forgetting(name) || !strcmp(name, lvt_forgetting_name(forgetting));
+}
 
 double lvt_metric_value(const char *name, const double *a, int n, int learned) {
     for (int i = 0; i < LVT_N_METRICS; i++) {

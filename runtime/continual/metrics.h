@@ -5,6 +5,8 @@
 #ifndef LVT_CONTINUAL_METRICS_H
 #define LVT_CONTINUAL_METRICS_H
 
+#include <stdbool.h>
+
 typedef struct lvt_metric {
     const char *name, *title;
     const char *formula; /* in METHOD's notation, tasks counted from 1; printed beside the number */
@@ -12,9 +14,16 @@ typedef struct lvt_metric {
                     int learned); /* after `learned` >= 1 tasks; NaN when it does not exist */
 } lvt_metric;
 
-enum { LVT_N_METRICS = 5 };
+enum { LVT_N_METRICS = 9 };
 extern const lvt_metric lvt_metrics[LVT_N_METRICS];
 /* The metric's value, by its name in lvt_metrics. */
 double lvt_metric_value(const char *name, const double *a, int n, int learned);
+/* Tools define forgetting in several ways, which all are measured; people are shown one of them, by the
+ * setting
+ * --forgetting (its choices are LVT_FORGETTINGS): the metric's name; whether row i of lvt_metrics is not
+ * another forgetting. */
+const char *lvt_forgetting_name(int choice);
+bool lvt_metric_is_forgetting(const char *name);
+bool lvt_metric_shown(int i, int forgetting);
 
 #endif

@@ -44,7 +44,7 @@ char *lvt_report_text(const lvt_accuracies *a) {
     for (int i = 0; i < LVT_N_METRICS && a->learned; i++) {
         double c = lvt_metrics[i].value(a->class_il, n, a->learned),
                t = lvt_metrics[i].value(a->task_il, n, a->learned);
-        if (!isnan(c) || !isnan(t))
+        if ((!isnan(c) || !isnan(t)) && lvt_metric_shown(i, a->forgetting))
             fprintf(f, "%-30s%9.2f%9.2f   %s\n", lvt_metrics[i].title, 100 * c, 100 * t,
                     lvt_metrics[i].formula);
     }

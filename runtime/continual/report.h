@@ -17,6 +17,7 @@ typedef struct lvt_accuracies {
     int learned;
     const double *validation[2]; /* the same on validation images; NULL: there are none */
     const double *bins;          /* of calibration, see predict.h */
+    int forgetting;              /* which one is shown, see metrics.h */
 } lvt_accuracies;
 
 /* Both matrices in per cent and the metrics with their formulas, as text for a terminal. malloc'ed; NULL: out

@@ -15,6 +15,8 @@ const char *const LVT_POLICY_NAMES[] = {"auto",
 #undef LVT_ROW
                                             NULL};
 
+const char *const LVT_FORGETTINGS[] = {"max", "all", "learned", "relative", "mean", NULL}; /* as metrics.c */
+
 void lvt_settings_defaults(lvt_settings *s) {
     *s = (lvt_settings){
 #define LVT_HEADING(text)

@@ -33,7 +33,8 @@ typedef struct lvt_settings {
 enum { LVT_LR_CONSTANT, LVT_LR_COSINE, LVT_LR_STEP };
 enum { LVT_POLICY_AUTO }; /* then the policies of memory.h, one higher */
 enum { LVT_FLIP_AUTO, LVT_FLIP_ON, LVT_FLIP_OFF };
-extern const char *const LVT_LR_SCHEDULES[], *const LVT_FLIPS[], *const LVT_POLICY_NAMES[]; /* NULL-ended */
+extern const char *const LVT_LR_SCHEDULES[],
+    *const LVT_FLIPS[], *const LVT_POLICY_NAMES[], *const LVT_FORGETTINGS[]; /* NULL-ended */
 
 void lvt_settings_defaults(lvt_settings *s);
 /* NULL when out of memory; the caller deletes it. */

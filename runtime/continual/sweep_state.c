@@ -137,7 +137,7 @@ lvt_status lvt_sweep_choose(lvt_sweep *s, const char *out, int row, const lvt_sw
         if (s->runs[i].row == row && status[i].state != LVT_SWEEP_DONE && status[i].state != LVT_SWEEP_FAILED)
             return LVT_OK;
     }
-    double sign = !strcmp(lvt_metrics[r->metric].name, "forgetting") ? -1 : 1, best = NAN;
+    double sign = lvt_metric_is_forgetting(lvt_metrics[r->metric].name) ? -1 : 1, best = NAN;
     for (int c = 0; c < r->candidates; c++) {
         double score = sign * lvt_sweep_score(s, out, row, c, status);
         if (!isnan(score) && (isnan(best) || score > best)) {

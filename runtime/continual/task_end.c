@@ -184,6 +184,9 @@ static lvt_status record_evaluation(lvt_trainer *t, int learned, lvt_diag *diag)
     for (int k = 0; k < learned - 1; k++)
         t->task_seconds[learned - 1] -= t->task_seconds[k];
     cJSON_AddNumberToObject(r, "task_seconds", t->task_seconds[learned - 1]);
+    lvt_energy_sample(&t->energy);
+    cJSON_AddNumberToObject(r, "energy_joules", t->energy.n ? t->energy.joules : NAN); /* NaN becomes null */
+    cJSON_AddNumberToObject(r, "peak_memory_bytes", lvt_peak_memory());
     if (status == LVT_OK)
         return lvt_trainer_record(t, r, diag);
     cJSON_Delete(r);

@@ -131,6 +131,7 @@ static lvt_status report(lvt_trainer *t, uint64_t steps, bool record, lvt_diag *
     memset(t->sums, 0, sizeof t->sums);
     t->summed = t->images = 0;
     t->seconds += now - t->clock;
+    lvt_energy_sample(&t->energy);
     t->clock = now;
     cJSON_AddNumberToObject(j, "seconds", t->seconds);
     return lvt_trainer_record(t, j, diag);
@@ -175,6 +176,9 @@ static lvt_status train_task(lvt_trainer *t, lvt_diag *diag) {
 
 lvt_status lvt_trainer_run(lvt_trainer *t, lvt_diag *diag) {
     t->started = t->clock = lvt_clock();
+    double before = t->energy.joules; /* of the run that is resumed */
+    lvt_energy_open(&t->energy, LVT_POWERCAP);
+    t->energy.joules = before;
     lvt_status status = LVT_OK;
     if (t->settings->fwt && t->at.global_step == 0)
         status = lvt_trainer_evaluate(t, 0, diag);

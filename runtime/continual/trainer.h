@@ -11,6 +11,7 @@
 #include "continual/predict.h"
 #include "continual/schedule.h"
 #include "continual/settings.h"
+#include "continual/usage.h"
 #include "tensorboard/board.h"
 
 #include <stdio.h>
@@ -81,6 +82,7 @@ struct lvt_trainer {
     uint64_t epoch_ordered;      /* 1 + epoch that `order` is of; 0: none */
     double sums[LVT_MAX_LOSSES]; /* of losses since the last record */
     uint64_t summed, images;
+    lvt_energy energy;     /* as seconds: of earlier processes too */
     double started, clock; /* seconds: start of this process's first step, of the last record */
     uint64_t steps_here;   /* steps of this process */
 

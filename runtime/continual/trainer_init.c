@@ -276,6 +276,7 @@ void lvt_trainer_free(lvt_trainer *t) {
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++)
         free(buffers[i]);
     lvt_early_free(t);
+    lvt_energy_close(&t->energy);
     if (t->metrics)
         fclose(t->metrics);
     lvt_tasks_free(&t->tasks);

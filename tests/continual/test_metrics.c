@@ -2,6 +2,7 @@
 #include "continual/metrics.h"
 #include "continual/report.h"
 #include "continual/schedule.h"
+#include "continual/usage.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -36,9 +38,86 @@ static void by_hand(void **state) {
     assert_true(isnan(lvt_metric_value("forgetting", a, 3, 1)));
     assert_true(isnan(lvt_metric_value("bwt", a, 3, 1)));
 
+    /* Other definitions: the last row counts too; since it was learned; as a part; over all three tasks. */
+    assert_float_equal(lvt_metric_value("forgetting_all", a, 3, 3), (0.2 + 0.3) / 2, exact);
+    assert_float_equal(lvt_metric_value("forgetting_learned", a, 3, 3), (0.2 + 0.3) / 2, exact);
+    assert_float_equal(lvt_metric_value("forgetting_relative", a, 3, 3), (0.2 / 0.9 + 0.3 / 0.8) / 2, exact);
+    assert_float_equal(lvt_metric_value("forgetting_mean", a, 3, 3), (0.2 + 0.3) / 3, exact);
+    /* Task 1 became better first, task 2 in the end: each definition says something else. */
+    const double up[4 * 3] = {
+        NAN, NAN, NAN, /**/
+        0.5, NAN, NAN, /**/
+        0.8, 0.4, NAN, /**/
+        0.6, 0.5, 0.7, /**/
+    };
+    assert_float_equal(lvt_metric_value("forgetting", up, 3, 3), (0.2 - 0.1) / 2, exact);
+    assert_float_equal(lvt_metric_value("forgetting_all", up, 3, 3), (0.2 + 0) / 2, exact);
+    assert_float_equal(lvt_metric_value("forgetting_learned", up, 3, 3), (-0.1 - 0.1) / 2, exact);
+    assert_float_equal(lvt_metric_value("forgetting_relative", up, 3, 3), (0.2 / 0.8 - 0.1 / 0.4) / 2, exact);
+    assert_float_equal(lvt_metric_value("forgetting_mean", up, 3, 3), 0.2 / 3, exact);
+    assert_true(isnan(lvt_metric_value("forgetting_mean", up, 3, 1)));
+    int shown[2] = {0, 0};
+    for (int choice = 0; LVT_FORGETTINGS[choice]; choice++) {
+        assert_false(isnan(lvt_metric_value(lvt_forgetting_name(choice), up, 3, 3)));
+        for (int i = 0; i < LVT_N_METRICS; i++) {
+            shown[0] += lvt_metric_shown(i, choice);
+            shown[1] += lvt_metric_shown(i, choice) && lvt_metric_is_forgetting(lvt_metrics[i].name);
+        }
+    }
+    assert_int_equal(shown[0],
+                     5 * 5); /* one forgetting and the four that are none, for each of five choices */
+    assert_int_equal(shown[1], 5);
+
     /* Forgetting is negative when the last accuracy is the best one. */
     const double better[3 * 2] = {0, 0, 0.5, NAN, 0.6, 0.7};
     assert_float_equal(lvt_metric_value("forgetting", better, 2, 2), -0.1, exact);
+}
+
+static void put(const char *folder, const char *package, const char *file, unsigned long long v) {
+    char path[200];
+    snprintf(path, sizeof path, "%s/%s", folder, package);
+    mkdir(path, 0777);
+    snprintf(path, sizeof path, "%s/%s/%s", folder, package, file);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fprintf(f, "%llu\n", v);
+    fclose(f);
+}
+
+/* Counters of two packages, one of which begins anew; a part of a package and something else do not count. */
+static void usage(void **state) {
+    (void)state;
+    assert_true(lvt_peak_memory() > 1 << 20 && lvt_peak_memory() < 1e12);
+    char folder[] = "/tmp/lvt-power-XXXXXX", command[64];
+    assert_non_null(mkdtemp(folder));
+    put(folder, "intel-rapl:0", "energy_uj", 5000000);
+    put(folder, "intel-rapl:0", "max_energy_range_uj", 10000000);
+    put(folder, "intel-rapl:1", "energy_uj", 9000000);
+    put(folder, "intel-rapl:1", "max_energy_range_uj", 10000000);
+    put(folder, "intel-rapl:0:0", "energy_uj", 1);
+    put(folder, "intel-rapl:0:0", "max_energy_range_uj", 10000000);
+    put(folder, "dtpm", "energy_uj", 1);
+    lvt_energy e;
+    lvt_energy_open(&e, folder);
+    assert_int_equal(e.n, 2);
+    lvt_energy_sample(&e);
+    assert_true(e.joules == 0);
+    put(folder, "intel-rapl:0", "energy_uj", 7500000);
+    put(folder, "intel-rapl:1", "energy_uj", 500000);
+    put(folder, "intel-rapl:0:0", "energy_uj", 900000);
+    lvt_energy_sample(&e);
+    assert_float_equal(e.joules, 2.5 + 1.5, exact);
+    lvt_energy_sample(&e);
+    assert_float_equal(e.joules, 4, exact);
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    assert_int_equal(system(command), 0);
+    lvt_energy_sample(&e); /* counters that vanish add nothing */
+    assert_float_equal(e.joules, 4, exact);
+    lvt_energy_close(&e);
+    lvt_energy_open(&e, folder);
+    assert_int_equal(e.n, 0);
+    lvt_energy_sample(&e);
+    lvt_energy_close(&e);
 }
 
 static void schedules(void **state) {
@@ -167,7 +246,8 @@ static void reports(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(by_hand),     cmocka_unit_test(schedules), cmocka_unit_test(settings_round_trip),
+        cmocka_unit_test(by_hand),     cmocka_unit_test(usage),
+        cmocka_unit_test(schedules),   cmocka_unit_test(settings_round_trip),
         cmocka_unit_test(calibration), cmocka_unit_test(reports),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

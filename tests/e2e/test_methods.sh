@@ -53,6 +53,8 @@ differ fifth/task-03.safetensors whole-er/task-03.safetensors
 [ "$(awk -F, 'NR > 1 { for (i = 2; i <= NF; i++) n += $i } END { print n }' whole-er/confusion.csv)" = 355 ] ||
     fail "confusion.csv does not hold every test image once"
 grep -q '"calibration_error":0\.' whole-er/metrics.jsonl || fail "calibration in metrics.jsonl"
+grep -q '"peak_memory_bytes":[1-9]' whole-er/metrics.jsonl || fail "memory in metrics.jsonl"
+grep -q '"forgetting_relative":' whole-er/metrics.jsonl || fail "definitions of forgetting in metrics.jsonl"
 grep -q '"task_seconds":' whole-er/metrics.jsonl || fail "time of a task in metrics.jsonl"
 
 expect 1 "was compiled with the method er, not lvt" run train er.lvtx $settings --method lvt --out no
