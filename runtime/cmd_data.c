@@ -68,20 +68,21 @@ static void draw(const sheet *s, const lvt_picture *p, int row, int column, cons
     }
 }
 
-/* The images chosen are one batch of training: what becomes of each, below it. NULL in chosen: a class has
- * fewer. */
-static bool draw_augmented(const sheet *s, const lvt_picture *p, const uint8_t **chosen, uint32_t n) {
+/* The images chosen are one batch of training: what becomes of each, below it. chosen: 1 + place of an image,
+ * 0 where a class has fewer. scratch: one image. */
+static bool draw_augmented(const sheet *s, const lvt_picture *p, const size_t *chosen, uint32_t n,
+                           uint8_t *scratch) {
     size_t bytes = lvt_image_bytes(s->d), channels = (size_t)s->d->channels;
     uint32_t *batch = malloc(n * sizeof *batch), size = 0;
     float *seen = malloc(n * bytes * sizeof *seen), *mixed = malloc(bytes * sizeof *mixed);
-    uint8_t *back = malloc(bytes);
-    bool ok = batch && seen && mixed && back;
+    bool ok = batch && seen && mixed;
     for (uint32_t i = 0; i < n && ok; i++) {
         uint32_t words[LVT_AUGMENT_WORDS];
         if (!chosen[i])
             continue;
         lvt_augment_words(s->seed, LVT_RANDOM_AUGMENT, 0, size, words);
-        lvt_augment_image(&s->augment, chosen[i], words, seen + size * bytes);
+        lvt_augment_image(&s->augment, lvt_image_at(&s->d->train, bytes, chosen[i] - 1, scratch), words,
+                          seen + size * bytes);
         batch[size++] = i;
     }
     for (uint32_t i = 0; i < size && ok; i++) {
@@ -90,15 +91,14 @@ static bool draw_augmented(const sheet *s, const lvt_picture *p, const uint8_t *
                        s->d->channels, mixed);
         for (size_t k = 0; k < bytes; k++) {
             const float *table = s->augment.table[k % channels];
-            back[k] = (uint8_t)lrintf(255 * (mixed[k] - table[0]) / (table[255] - table[0]));
+            scratch[k] = (uint8_t)lrintf(255 * (mixed[k] - table[0]) / (table[255] - table[0]));
         }
         draw(s, p, (int)(batch[i] / (uint32_t)s->columns) * 2 + 1, (int)(batch[i] % (uint32_t)s->columns),
-             back);
+             scratch);
     }
     free(batch);
     free(seen);
     free(mixed);
-    free(back);
     return ok;
 }
 
@@ -111,24 +111,27 @@ static lvt_status write_sheet(const sheet *s, const char *path, lvt_diag *diag) 
                      NULL};
     size_t bytes = (size_t)p.height * (size_t)p.width * (size_t)channels,
            n = (size_t)d->classes * (size_t)columns;
-    const uint8_t **chosen = calloc(n, sizeof *chosen);
+    size_t *chosen = calloc(n, sizeof *chosen);
     int *shown = calloc((size_t)d->classes, sizeof *shown);
-    bool ok = chosen && shown && (p.pixels = malloc(bytes));
+    uint8_t *scratch = malloc(lvt_image_bytes(d));
+    bool ok = chosen && shown && scratch && (p.pixels = malloc(bytes));
     if (ok)
         memset(p.pixels, 255, bytes);
     for (size_t i = 0; i < d->train.n && ok; i++) {
         int class = d->train.labels[i];
         if (shown[class] == columns)
             continue;
-        chosen[class * columns + shown[class]] = d->train.pixels + i * lvt_image_bytes(d);
-        draw(s, &p, class * s->rows_a_class, shown[class]++, d->train.pixels + i * lvt_image_bytes(d));
+        chosen[class * columns + shown[class]] = i + 1;
+        draw(s, &p, class * s->rows_a_class, shown[class]++,
+             lvt_image_at(&d->train, lvt_image_bytes(d), i, scratch));
     }
     if (ok && s->rows_a_class == 2)
-        ok = draw_augmented(s, &p, chosen, (uint32_t)n);
+        ok = draw_augmented(s, &p, chosen, (uint32_t)n, scratch);
     lvt_status status = ok ? lvt_picture_write(&p, path, diag)
                            : lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "%s: out of memory", path);
     free(p.pixels);
     free(shown);
+    free(scratch);
     free(chosen);
     return status;
 }

@@ -89,9 +89,10 @@ static bool add_remembered(lvt_trainer *t) {
     t->index = more;
     for (size_t k = 0; k < m->n; k++) {
         for (size_t i = 0; i < t->data->train.n; i++) {
-            if (t->data->train.labels[i] == m->labels[k] && !(t->held && t->held[i]) &&
-                !memcmp(t->data->train.pixels + i * m->image_bytes, m->images + k * m->image_bytes,
-                        m->image_bytes)) {
+            if (t->data->train.labels[i] == m->labels[k] &&
+                (!t->tasks.domains || t->data->train.domains[i] == m->tasks[k]) && !(t->held && t->held[i]) &&
+                !memcmp(lvt_image_at(&t->data->train, m->image_bytes, i, t->scratch),
+                        m->images + k * m->image_bytes, m->image_bytes)) {
                 t->index[t->n_index++] = (uint32_t)i;
                 break;
             }
@@ -134,7 +135,7 @@ static void take_new(lvt_trainer *t) {
     for (int i = 0; i < t->model->batch; i++) {
         uint32_t image = t->order[(first + (uint64_t)i) % t->n_index], words[LVT_AUGMENT_WORDS];
         lvt_augment_words(t->settings->seed, LVT_RANDOM_AUGMENT, step, (uint32_t)i, words);
-        lvt_augment_image(&t->augment, t->data->train.pixels + image * pixels, words,
+        lvt_augment_image(&t->augment, lvt_image_at(&t->data->train, pixels, image, t->scratch), words,
                           (t->unmixed ? t->unmixed : t->x) + (size_t)i * pixels);
         t->y[i] = t->y2[i] = t->data->train.labels[image];
         t->mix[i] = 1;

@@ -40,8 +40,10 @@ static void move_item(lvt_memory *m, size_t to, size_t from) {
 }
 
 static void put_item(lvt_memory *m, size_t to, const lvt_candidates *c, uint32_t i, int task, float score) {
-    memcpy(m->images + to * m->image_bytes, c->images->pixels + (size_t)c->index[i] * m->image_bytes,
-           m->image_bytes);
+    uint8_t *here = m->images + to * m->image_bytes;
+    const uint8_t *image = lvt_image_at(c->images, m->image_bytes, c->index[i], here);
+    if (image != here)
+        memcpy(here, image, m->image_bytes);
     memcpy(m->logits + to * (size_t)m->classes, c->logits + (size_t)i * (size_t)m->classes,
            (size_t)m->classes * sizeof *m->logits);
     m->labels[to] = c->images->labels[c->index[i]];

@@ -11,15 +11,19 @@ lvt_status lvt_predict_images(lvt_model *m, const lvt_augment *a, const lvt_imag
     size_t pixels = (size_t)m->height * (size_t)m->width * (size_t)m->channels, classes = (size_t)m->classes;
     uint32_t batch = (uint32_t)m->predict_batch;
     float *x = malloc(batch * pixels * sizeof *x);
-    if (!x)
+    uint8_t *scratch = malloc(pixels);
+    if (!x || !scratch) {
+        free(x);
+        free(scratch);
         return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    }
     const lvt_bound_entry *e = &m->entries[LVT_ENTRY_PREDICT];
     lvt_status status = LVT_OK;
     for (uint32_t start = 0; start < n && status == LVT_OK; start += batch) {
         uint32_t here = n - start < batch ? n - start : batch;
         for (uint32_t i = 0; i < batch; i++)
-            lvt_augment_image(a, images->pixels + index[start + (i < here ? i : 0)] * pixels, NULL,
-                              x + i * pixels);
+            lvt_augment_image(a, lvt_image_at(images, pixels, index[start + (i < here ? i : 0)], scratch),
+                              NULL, x + i * pixels);
         const void *tensors[LVT_N_INPUTS] = {[LVT_IN_X] = x};
         status = lvt_model_run(m, LVT_ENTRY_PREDICT, tensors, diag);
         if (status != LVT_OK)
@@ -32,6 +36,7 @@ lvt_status lvt_predict_images(lvt_model *m, const lvt_augment *a, const lvt_imag
             status = LVT_INTERRUPT;
     }
     free(x);
+    free(scratch);
     return status;
 }
 

@@ -16,22 +16,34 @@ static lvt_stop stop_of(const lvt_trainer *t) {
     return (lvt_stop){t->events.stop, t->events.user};
 }
 
-/* One batch of images `first` .. `first + n`, which are repeated in turn until it is full; its weight is n /
- * of.
- */
-static lvt_status show_batch(lvt_trainer *t, const uint8_t *pixels, const uint32_t *index,
-                             const int32_t *labels, uint32_t first, uint32_t n, uint32_t of, lvt_diag *diag) {
+/* What the entry importance is shown: images, or those of them in `index`; mirrored: each of them twice, the
+ * second time mirrored. */
+typedef struct shown {
+    const lvt_images *images;
+    const uint32_t *index;
+    bool mirrored;
+    uint32_t n;
+} shown;
+
+/* One batch of what is shown, `first` .. `first + n`, repeated in turn until it is full; its weight is n /
+ * all. */
+static lvt_status show_batch(lvt_trainer *t, const shown *s, uint32_t first, uint32_t n, lvt_diag *diag) {
     lvt_model *m = t->model;
     size_t bytes = lvt_image_bytes(t->data);
+    lvt_augment mirror = t->plain;
+    mirror.crop = 0;
+    mirror.flip = true;
+    static const uint32_t turned[LVT_AUGMENT_WORDS] = {[2] = 1u << 31};
     for (uint32_t i = 0; i < (uint32_t)m->batch; i++) {
-        uint32_t image = first + i % n;
-        image = index ? index[image] : image;
-        lvt_augment_image(&t->plain, pixels + image * bytes, NULL, t->x + i * bytes);
-        t->y[i] = labels[image];
+        uint32_t item = first + i % n, image = s->mirrored ? item / 2 : item;
+        image = s->index ? s->index[image] : image;
+        lvt_augment_image(&mirror, lvt_image_at(s->images, bytes, image, t->scratch),
+                          s->mirrored && item % 2 ? turned : NULL, t->x + i * bytes);
+        t->y[i] = s->images->labels[image];
     }
     int weight = lvt_model_scalar(m, "weight");
     if (weight >= 0) {
-        m->scalars[weight].value = (float)n / (float)of;
+        m->scalars[weight].value = (float)n / (float)s->n;
         m->scalars[weight].given = true;
     }
     const void *tensors[LVT_N_INPUTS] = {
@@ -42,7 +54,8 @@ static lvt_status show_batch(lvt_trainer *t, const uint8_t *pixels, const uint32
 /* Entry importance over the un-augmented images of the task, or over the remembered ones, then consolidate.
  * Batches are weighted by their share. The last batch of a task repeats its images in turn: a mean over it is
  * exact when their number divides the batch. Remembered images are few and every one counts for its class's
- * mean, so those that do not fill a batch are shown one by one. */
+ * mean, so those that do not fill a batch are shown one by one; where training mirrors images, so do the
+ * means. */
 static lvt_status measure(lvt_trainer *t, lvt_measured what, lvt_diag *diag) {
     lvt_model *m = t->model;
     bool remembered = what == LVT_MEASURE_MEMORY;
@@ -50,13 +63,14 @@ static lvt_status measure(lvt_trainer *t, lvt_measured what, lvt_diag *diag) {
         !lvt_model_has(m, LVT_ENTRY_IMPORTANCE))
         return LVT_OK;
     phase(t, remembered ? "taking means" : "measuring importance");
-    uint32_t batch = (uint32_t)m->batch, n = remembered ? (uint32_t)t->memory.n : t->n_index;
+    const lvt_images kept = {.pixels = t->memory.images, .labels = t->memory.labels, .n = t->memory.n};
+    bool mirrored = remembered && t->augment.flip;
+    const shown all = {remembered ? &kept : &t->data->train, remembered ? NULL : t->index, mirrored,
+                       remembered ? (uint32_t)t->memory.n * (mirrored ? 2 : 1) : t->n_index};
+    uint32_t batch = (uint32_t)m->batch, n = all.n;
     for (uint32_t start = 0, here; start < n; start += here) {
         here = n - start < batch ? (remembered ? 1 : n - start) : batch;
-        lvt_status status =
-            remembered
-                ? show_batch(t, t->memory.images, NULL, t->memory.labels, start, here, n, diag)
-                : show_batch(t, t->data->train.pixels, t->index, t->data->train.labels, start, here, n, diag);
+        lvt_status status = show_batch(t, &all, start, here, diag);
         if (status != LVT_OK)
             return status;
         if (t->events.stop && t->events.stop(t->events.user))

@@ -93,6 +93,7 @@ struct lvt_trainer {
     lvt_mix *mixes;       /* batch */
     int32_t *y2;
     lvt_best best;
+    uint8_t *scratch;       /* one image, see lvt_image_at */
     uint32_t *batch_images; /* which images are in x */
     uint32_t *draw, *drawn;
     double learning_rate, r0, gamma0; /* before schedules */

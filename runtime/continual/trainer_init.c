@@ -215,6 +215,7 @@ lvt_status lvt_trainer_init(lvt_trainer *t, const lvt_settings *s, lvt_model *m,
     t->last.confusion = calloc(classes * classes, sizeof *t->last.confusion);
     t->last.bins = calloc(LVT_CALIBRATION_BINS * 3, sizeof *t->last.bins);
     t->task_seconds = calloc(n, sizeof *t->task_seconds);
+    t->scratch = malloc(pixels + 1);
     t->batch_images = calloc(batch, sizeof *t->batch_images);
     for (int k = 0; k < 2 && t->held; k++) {
         if (!(t->validation[k] = malloc((n + 1) * n * sizeof *t->validation[k])))
@@ -236,7 +237,7 @@ lvt_status lvt_trainer_init(lvt_trainer *t, const lvt_settings *s, lvt_model *m,
     t->drawn = malloc((remembered + 1) * sizeof *t->drawn);
     if (!t->class_il || !t->task_il || !t->x || !t->y || !t->xm || !t->ym || !t->zm || !t->zm_mask ||
         !t->mask || !t->draw || !t->drawn || !t->last.confusion || !t->last.bins || !t->task_seconds ||
-        !t->batch_images || (mixes && !t->unmixed) || !t->mixes || !t->mix || !t->y2 ||
+        !t->batch_images || !t->scratch || (mixes && !t->unmixed) || !t->mixes || !t->mix || !t->y2 ||
         (t->method->rehearsal == LVT_REHEARSE_SELF && !make_teacher(t)))
         return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
     for (size_t i = 0; i < (n + 1) * n; i++)
@@ -267,6 +268,7 @@ void lvt_trainer_free(lvt_trainer *t) {
                        t->last.bins,
                        t->task_seconds,
                        t->batch_images,
+                       t->scratch,
                        t->teacher,
                        t->place,
                        t->unmixed,

@@ -55,6 +55,23 @@ bool lvt_images_grow(const lvt_dataset *d, lvt_images *images, size_t n) {
     return true;
 }
 
+const uint8_t *lvt_image_at(const lvt_images *images, size_t bytes, size_t i, uint8_t *scratch) {
+    const lvt_views *v = images->views;
+    if (!v)
+        return images->pixels + i * bytes;
+    const uint8_t *in = images->pixels + i % images->stored * bytes;
+    const lvt_tap *taps = v->taps + (size_t)images->domains[i] * v->pixels;
+    for (size_t p = 0; p < v->pixels; p++) {
+        for (size_t c = 0; c < v->channels; c++) {
+            uint32_t sum = 128;
+            for (int k = 0; k < 4; k++)
+                sum += taps[p].weight[k] * in[taps[p].from[k] * v->channels + c];
+            scratch[p * v->channels + c] = (uint8_t)(sum >> 8);
+        }
+    }
+    return scratch;
+}
+
 void lvt_dataset_free(lvt_dataset *d) {
     if (!d)
         return;
@@ -69,6 +86,7 @@ void lvt_dataset_free(lvt_dataset *d) {
     for (int k = 0; d->domain_names && k < d->domains; k++)
         free(d->domain_names[k]);
     free(d->domain_names);
+    free(d->views.taps);
     free(d->test.pixels);
     free(d->test.labels);
     free(d->name);
@@ -90,13 +108,15 @@ static uint64_t hash_bytes(uint64_t h, const void *bytes, size_t n) {
 }
 
 /* Mean and deviation of each channel over the training images, from exact integer sums. */
-static void measure(lvt_dataset *d) {
+static void measure(lvt_dataset *d, uint8_t *scratch) {
     uint64_t counts[LVT_MAX_CHANNELS][256] = {{0}};
-    size_t n = d->train.n * (size_t)d->height * (size_t)d->width;
-    const uint8_t *p = d->train.pixels;
-    for (size_t i = 0; i < n; i++) {
-        for (int c = 0; c < d->channels; c++)
-            counts[c][*p++]++;
+    size_t pixels = (size_t)d->height * (size_t)d->width, n = d->train.n * pixels;
+    for (size_t i = 0; i < d->train.n; i++) {
+        const uint8_t *p = lvt_image_at(&d->train, lvt_image_bytes(d), i, scratch);
+        for (size_t k = 0; k < pixels; k++) {
+            for (int c = 0; c < d->channels; c++)
+                counts[c][*p++]++;
+        }
     }
     for (int c = 0; c < d->channels; c++) {
         double sum = 0, squares = 0;
@@ -131,12 +151,20 @@ static lvt_status finish(lvt_dataset *d, const char *spec, lvt_diag *diag) {
     free(counts);
     if (status != LVT_OK)
         return status;
-    measure(d);
+    size_t bytes = lvt_image_bytes(d);
+    uint8_t *scratch = malloc(bytes + 1);
+    if (!scratch)
+        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "%s: out of memory", spec);
+    measure(d, scratch);
     uint64_t h = 0xcbf29ce484222325u;
     for (int part = 0; part < 2; part++) {
-        h = hash_bytes(h, parts[part]->pixels, parts[part]->n * lvt_image_bytes(d));
+        if (!parts[part]->views)
+            h = hash_bytes(h, parts[part]->pixels, parts[part]->n * bytes);
+        for (size_t i = 0; i < parts[part]->n && parts[part]->views; i++)
+            h = hash_bytes(h, lvt_image_at(parts[part], bytes, i, scratch), bytes);
         h = hash_bytes(h, parts[part]->labels, parts[part]->n * sizeof(int32_t));
     }
+    free(scratch);
     for (int c = 0; c < d->classes; c++)
         h = hash_bytes(h, d->class_names[c], strlen(d->class_names[c]) + 1);
     for (int part = 0; part < 2 && d->domains; part++)

@@ -10,11 +10,25 @@
 
 enum { LVT_MAX_CHANNELS = 4 };
 
+/* A pixel of a view: four pixels of the image and their shares of 256. Weight 0: black. */
+typedef struct lvt_tap {
+    uint32_t from[4];
+    uint16_t weight[4];
+} lvt_tap;
+
+/* The same images seen in several ways, each of which is a domain: made when they are needed. */
+typedef struct lvt_views {
+    size_t pixels, channels; /* of an image */
+    lvt_tap *taps;           /* domains x pixels */
+} lvt_views;
+
 typedef struct lvt_images {
-    uint8_t *pixels; /* n x height x width x channels */
+    uint8_t *pixels; /* n x height x width x channels; with views n / domains of them: read by lvt_image_at */
     int32_t *labels; /* n */
     size_t n;
-    int32_t *domains; /* n; NULL: there is one domain */
+    int32_t *domains;       /* n; NULL: there is one domain */
+    const lvt_views *views; /* NULL: images are as they are stored */
+    size_t stored;          /* with views: image i is number i % stored */
 } lvt_images;
 
 typedef struct lvt_dataset {
@@ -25,6 +39,7 @@ typedef struct lvt_dataset {
     char **domain_names; /* one a domain */
     int32_t *groups;     /* superclass of each class (CIFAR-100's coarse labels), or NULL */
     lvt_images train, test;
+    lvt_views views;                                           /* of both */
     float mean[LVT_MAX_CHANNELS], deviation[LVT_MAX_CHANNELS]; /* of train, pixels scaled to 0..1 */
     uint64_t fingerprint; /* of all pixels, labels and names: resume refuses other data */
     int crop;             /* default augmentation: zero padding of random crops, in pixels */
@@ -46,6 +61,10 @@ const char *lvt_dataset_help(void);
 static inline size_t lvt_image_bytes(const lvt_dataset *d) {
     return (size_t)d->height * (size_t)d->width * (size_t)d->channels;
 }
+
+/* Image i of `bytes` bytes: where it lies, or made in `scratch`, which has room for one. Valid until scratch
+ * is used again. */
+const uint8_t *lvt_image_at(const lvt_images *images, size_t bytes, size_t i, uint8_t *scratch);
 
 /* ---- for readers ------------------------------------------------------------------------------------------
  */

@@ -43,34 +43,13 @@ static bool take_form(lvt_dataset *d, const lvt_dataset *from) {
     return !from->groups || d->groups;
 }
 
-/* A pixel of a transformed image: four pixels of the image and their shares of 256. Weight 0: black. */
-typedef struct tap {
-    uint32_t from[4];
-    uint16_t weight[4];
-} tap;
-
-static void apply(const lvt_dataset *d, const tap *taps, const uint8_t *in, uint8_t *out) {
-    size_t channels = (size_t)d->channels;
-    for (size_t p = 0; p < (size_t)d->height * (size_t)d->width; p++) {
-        for (size_t c = 0; c < channels; c++) {
-            uint32_t sum = 128;
-            for (int k = 0; k < 4; k++)
-                sum += taps[p].weight[k] * in[taps[p].from[k] * channels + c];
-            out[p * channels + c] = (uint8_t)(sum >> 8);
-        }
-    }
-}
-
-/* Adds a domain: all images of a part, through the taps (NULL: as they are). */
-static bool add_domain(lvt_dataset *d, lvt_images *to, const lvt_images *from, int domain, const tap *taps) {
+/* Adds a domain: all images of a part. */
+static bool add_domain(lvt_dataset *d, lvt_images *to, const lvt_images *from, int domain) {
     size_t bytes = lvt_image_bytes(d);
     if (!room(d, to, from->n))
         return false;
     for (size_t i = 0; i < from->n; i++, to->n++) {
-        if (taps)
-            apply(d, taps, from->pixels + i * bytes, to->pixels + to->n * bytes);
-        else
-            memcpy(to->pixels + to->n * bytes, from->pixels + i * bytes, bytes);
+        memcpy(to->pixels + to->n * bytes, from->pixels + i * bytes, bytes);
         to->labels[to->n] = from->labels[i];
         to->domains[to->n] = domain;
     }
@@ -90,7 +69,8 @@ static bool name_domain(lvt_dataset *d, const char *name) {
  */
 
 /* Domain 0 is the image as it is; the others have their pixels in another order each. */
-static void permuted_taps(const lvt_dataset *d, int domain, int n, uint64_t seed, tap *taps, char name[64]) {
+static void permuted_taps(const lvt_dataset *d, int domain, int n, uint64_t seed, lvt_tap *taps,
+                          char name[64]) {
     uint32_t pixels = (uint32_t)(d->height * d->width), *order = malloc(pixels * sizeof *order);
     (void)n;
     for (uint32_t p = 0; p < pixels && order; p++)
@@ -98,7 +78,7 @@ static void permuted_taps(const lvt_dataset *d, int domain, int n, uint64_t seed
     if (order && domain)
         lvt_shuffle(seed, LVT_RANDOM_DOMAIN, (uint32_t)domain, 0, order, pixels, pixels);
     for (uint32_t p = 0; p < pixels; p++)
-        taps[p] = (tap){{order ? order[p] : p, 0, 0, 0}, {256, 0, 0, 0}};
+        taps[p] = (lvt_tap){{order ? order[p] : p, 0, 0, 0}, {256, 0, 0, 0}};
     snprintf(name, 64, domain ? "permutation %d" : "as it is", domain);
     if (!order)
         *name = 0;
@@ -106,7 +86,8 @@ static void permuted_taps(const lvt_dataset *d, int domain, int n, uint64_t seed
 }
 
 /* Turned about the middle by domain * 180 / n degrees, bilinear; black comes in at the corners. */
-static void rotated_taps(const lvt_dataset *d, int domain, int n, uint64_t seed, tap *taps, char name[64]) {
+static void rotated_taps(const lvt_dataset *d, int domain, int n, uint64_t seed, lvt_tap *taps,
+                         char name[64]) {
     double angle = domain * 180.0 / n, c = cos(angle * M_PI / 180), s = sin(angle * M_PI / 180);
     double my = (d->height - 1) / 2., mx = (d->width - 1) / 2.;
     (void)seed;
@@ -114,8 +95,8 @@ static void rotated_taps(const lvt_dataset *d, int domain, int n, uint64_t seed,
         for (int x = 0; x < d->width; x++) {
             double sx = c * (x - mx) - s * (y - my) + mx, sy = s * (x - mx) + c * (y - my) + my;
             int x0 = (int)floor(sx), y0 = (int)floor(sy);
-            tap *t = &taps[y * d->width + x];
-            *t = (tap){{0}, {0}};
+            lvt_tap *t = &taps[y * d->width + x];
+            *t = (lvt_tap){{0}, {0}};
             for (int k = 0; k < 4; k++) {
                 int px = x0 + (k & 1), py = y0 + (k >> 1);
                 double share = (k & 1 ? sx - x0 : 1 - (sx - x0)) * (k >> 1 ? sy - y0 : 1 - (sy - y0));
@@ -138,9 +119,28 @@ static void rotated_taps(const lvt_dataset *d, int domain, int n, uint64_t seed,
     snprintf(name, 64, "%.4g degrees", angle);
 }
 
+/* Takes over the images of a part, seen in all ways: of each domain all images, in their order. */
+static bool see(lvt_dataset *d, lvt_images *to, lvt_images *from) {
+    size_t n = from->n * (size_t)d->domains;
+    to->labels = malloc((n + 1) * sizeof *to->labels);
+    to->domains = malloc((n + 1) * sizeof *to->domains);
+    if (!to->labels || !to->domains)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        to->labels[i] = from->labels[i % from->n];
+        to->domains[i] = (int32_t)(i / from->n);
+    }
+    to->views = &d->views;
+    to->stored = from->n;
+    to->n = n;
+    to->pixels = from->pixels;
+    from->pixels = NULL;
+    return true;
+}
+
 /* "N[,SEED]:SPEC" */
 static lvt_status transformed(lvt_dataset *d, const char *dir, const lvt_dataset_options *o,
-                              void (*taps_of)(const lvt_dataset *, int, int, uint64_t, tap *, char[64]),
+                              void (*taps_of)(const lvt_dataset *, int, int, uint64_t, lvt_tap *, char[64]),
                               lvt_diag *diag) {
     char *end;
     errno = 0;
@@ -161,17 +161,18 @@ static lvt_status transformed(lvt_dataset *d, const char *dir, const lvt_dataset
     lvt_status status = lvt_dataset_open(end + 1, o, &inner, diag);
     if (status != LVT_OK)
         return status;
-    tap *taps = malloc((size_t)inner->height * (size_t)inner->width * sizeof *taps);
-    ok = taps && take_form(d, inner);
+    size_t pixels = (size_t)inner->height * (size_t)inner->width;
+    d->views = (lvt_views){pixels, (size_t)inner->channels, calloc((size_t)n * pixels, sizeof(lvt_tap))};
+    ok = d->views.taps && take_form(d, inner);
     if (inner->domains > 1)
         status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s has domains already", end + 1);
     for (int k = 0; k < n && ok && status == LVT_OK; k++) {
         char name[64];
-        taps_of(d, k, (int)n, seed, taps, name);
-        ok = *name && name_domain(d, name) && add_domain(d, &d->train, &inner->train, k, taps) &&
-             add_domain(d, &d->test, &inner->test, k, taps);
+        taps_of(d, k, (int)n, seed, d->views.taps + (size_t)k * pixels, name);
+        ok = *name && name_domain(d, name);
     }
-    free(taps);
+    if (ok && status == LVT_OK)
+        ok = see(d, &d->train, &inner->train) && see(d, &d->test, &inner->test);
     lvt_dataset_free(inner);
     return status == LVT_OK && !ok ? no_memory(diag) : status;
 }
@@ -223,8 +224,8 @@ static lvt_status add_folder(lvt_dataset *d, const char *path, const char *name,
                       inner->width, inner->channels, d->domain_names[0], d->height, d->width, d->channels);
         lvt_note(diag, LVT_NOWHERE, "--resize HxW scales all pictures to one size");
     } else
-        ok = ok && add_domain(d, &d->train, &inner->train, d->domains, NULL) &&
-             add_domain(d, &d->test, &inner->test, d->domains, NULL) && name_domain(d, name);
+        ok = ok && add_domain(d, &d->train, &inner->train, d->domains) &&
+             add_domain(d, &d->test, &inner->test, d->domains) && name_domain(d, name);
     lvt_dataset_free(inner);
     return status == LVT_OK && !ok ? no_memory(diag) : status;
 }

@@ -78,8 +78,8 @@ static void herd(const double *features, const uint32_t *members, int n, int dim
     }
 }
 
-static void the_paper(void **state) {
-    (void)state;
+/* With mirroring, as its authors' program does, means are of the exemplars and of their mirror images. */
+static void check_paper(bool mirrored) {
     char folder[] = "/tmp/lvt-icarl-XXXXXX", command[1024], path[64];
     assert_non_null(mkdtemp(folder));
     snprintf(path, sizeof path, "%s/icarl.lvtx", folder);
@@ -93,6 +93,7 @@ static void the_paper(void **state) {
     s.steps = 30;
     s.memory = 73; /* neither whole quotas nor whole batches */
     s.threads = 1;
+    s.flip = mirrored ? LVT_FLIP_ON : LVT_FLIP_AUTO; /* off for digits */
     lvt_model m;
     lvt_dataset *d;
     lvt_trainer t;
@@ -138,6 +139,21 @@ static void the_paper(void **state) {
     for (size_t i = 0; i < t.memory.n; i++) {
         for (int f = 0; f < dims; f++)
             expected[t.memory.labels[i] * dims + f] += memory.features[i * (size_t)dims + (size_t)f];
+    }
+    if (mirrored) {
+        uint8_t *turned = malloc(t.memory.n * 64);
+        assert_non_null(turned);
+        for (size_t i = 0; i < t.memory.n * 64; i++)
+            turned[i] = t.memory.images[i / 8 * 8 + 7 - i % 8];
+        lvt_images mirror = {.pixels = turned, .labels = t.memory.labels, .n = t.memory.n};
+        gathered more = look(&t, &mirror);
+        for (size_t i = 0; i < t.memory.n; i++) {
+            for (int f = 0; f < dims; f++)
+                expected[t.memory.labels[i] * dims + f] += more.features[i * (size_t)dims + (size_t)f];
+        }
+        free(more.features);
+        free(more.logits);
+        free(turned);
     }
     for (int c = 0; c < classes; c++) {
         double length = 0;
@@ -195,7 +211,16 @@ static void the_paper(void **state) {
     assert_int_equal(system(command), 0);
 }
 
+static void the_paper(void **state) {
+    (void)state;
+    check_paper(false);
+}
+static void mirrored_means(void **state) {
+    (void)state;
+    check_paper(true);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(the_paper)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(the_paper), cmocka_unit_test(mirrored_means)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

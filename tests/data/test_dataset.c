@@ -433,6 +433,53 @@ static void idx(void **state) {
     assert_int_equal(lvt_dataset_open("idx:/nowhere", NULL, &d, f->diag), LVT_IO);
 }
 
+/* Views of a data set: domains in order, labels as they were, each image made when it is asked for; the
+ * stored ones are there once. */
+static void views(void **state) {
+    (void)state;
+    static const char *const specs[] = {"permuted:3:digits", "rotated:4:digits"};
+    /* Of images that were all made when the data were opened, as in earlier versions: runs of these can go
+     * on. */
+    static const uint64_t fingerprints[] = {0x3e37aae258616b0d, 0x91e89dac29d28d4e};
+    lvt_dataset *plain;
+    assert_int_equal(lvt_dataset_open("digits", NULL, &plain, NULL), LVT_OK);
+    for (int k = 0; k < 2; k++) {
+        lvt_dataset *d;
+        assert_int_equal(lvt_dataset_open(specs[k], NULL, &d, NULL), LVT_OK);
+        assert_true(d->fingerprint == fingerprints[k]);
+        assert_int_equal(d->domains, 3 + k);
+        assert_int_equal(d->train.stored, plain->train.n);
+        assert_int_equal(d->train.n, plain->train.n * (size_t)d->domains);
+        uint8_t a[64], b[64];
+        for (size_t i = 0; i < d->train.n; i += 97) {
+            size_t j = i % plain->train.n;
+            assert_int_equal(d->train.labels[i], plain->train.labels[j]);
+            assert_int_equal(d->train.domains[i], i / plain->train.n);
+            const uint8_t *image = lvt_image_at(&d->train, 64, i, a);
+            const uint8_t *original = lvt_image_at(&plain->train, 64, j, b);
+            assert_true(original == plain->train.pixels + j * 64); /* no copy */
+            if (!d->train.domains[i]) {
+                assert_memory_equal(image, original, 64);
+            } else if (k ==
+                       0) { /* the same pixels in another order, the same one for all images of the domain */
+                int sum[2] = {0, 0};
+                for (int p = 0; p < 64; p++) {
+                    sum[0] += image[p];
+                    sum[1] += original[p];
+                }
+                assert_int_equal(sum[0], sum[1]);
+                assert_memory_not_equal(image, original, 64);
+            } else if (d->train.domains[i] == 2) { /* by 90 degrees: exact */
+                for (int y = 0; y < 8; y++)
+                    for (int x = 0; x < 8; x++)
+                        assert_int_equal(image[y * 8 + x], original[x * 8 + 7 - y]);
+            }
+        }
+        lvt_dataset_free(d);
+    }
+    lvt_dataset_free(plain);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(cifar100, setup, teardown),
@@ -445,6 +492,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(jpeg, setup, teardown),
         cmocka_unit_test_setup_teardown(resizing, setup, teardown),
         cmocka_unit_test_setup_teardown(atomic_write, setup, teardown),
+        cmocka_unit_test(views),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -88,8 +88,8 @@ for ((n = 1; n <= 12; n++)); do
     wait $child 2>/dev/null && break || true
 done
 run sweep small.sweep --jobs 2 --out killed --quiet >/dev/null
-equal() { # FOLDER: the same table but for seconds, the same final networks
-    diff <(grep -v ,seconds, whole/compare.csv) <(grep -v ,seconds, "$1/compare.csv") || fail "$1: another table"
+equal() { # FOLDER: the same table but for time, memory and energy, the same final networks
+    diff <(grep -Ev ",(seconds|peak_memory_bytes|energy_joules)," whole/compare.csv) <(grep -Ev ",(seconds|peak_memory_bytes|energy_joules)," "$1/compare.csv") || fail "$1: another table"
     cmp whole/search.csv "$1/search.csv" || fail "$1: another search"
     for run in whole/final/*/; do run=${run%/}; same "$run/task-02.safetensors" "$1/final/${run##*/}/task-02.safetensors"; done
 }
