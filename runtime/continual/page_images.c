@@ -258,7 +258,7 @@ lvt_status lvt_page_attention(FILE *f, const lvt_trainer *t, lvt_diag *diag) {
     float *x = malloc((size_t)m->inspect_batch * bytes * sizeof *x);
     lvt_status status = x ? LVT_OK : no_memory(diag);
     for (int i = 0; i < m->inspect_batch && n && status == LVT_OK; i++)
-        lvt_augment_image(&t->plain, d->test.pixels + images[i < n ? i : 0] * bytes, NULL,
+        lvt_augment_image(&t->plain, lvt_image_at(&d->test, bytes, images[i < n ? i : 0], t->scratch), NULL,
                           x + (size_t)i * bytes);
     const void *tensors[LVT_N_INPUTS] = {[LVT_IN_X] = x};
     if (n && status == LVT_OK)
@@ -283,7 +283,7 @@ lvt_status lvt_page_attention(FILE *f, const lvt_trainer *t, lvt_diag *diag) {
         status = picture(d, d->width, &p, diag);
         if (status != LVT_OK)
             break;
-        place(d, d->test.pixels + images[i] * bytes, &p, 0);
+        place(d, lvt_image_at(&d->test, bytes, images[i], t->scratch), &p, 0);
         fprintf(f,
                 "<tr><td><svg viewBox='0 0 %d %d' width='104' height='%d' role='img'><image id='a%d' "
                 "width='%d' height='%d' "
