@@ -140,6 +140,19 @@ static void svg_place(lvt_text *t, const lvt_module *m, lvt_loc loc) {
     lvt_text_free(&place);
 }
 
+/* The same without folders: a list has no room for them. */
+static void svg_short_place(lvt_text *t, const lvt_module *m, lvt_loc loc) {
+    lvt_text place = {0};
+    lvt_text_add_place(&place, m, loc);
+    char *rest = place.data, *word;
+    while (rest && (word = strsep(&rest, " ()"))) {
+        char *slash = strrchr(word, '/');
+        svg_string(t, slash ? slash + 1 : word);
+        lvt_text_add(t, *word && rest ? " " : "");
+    }
+    lvt_text_free(&place);
+}
+
 /* A step that is a round number of bytes, four to ten of which fill the axis. */
 static double tick(double whole) {
     double step = 1;
@@ -217,7 +230,7 @@ static void svg_list(const reporter *r) {
     lvt_text_add(r->text,
                  "<text x='%d' y='%d'>peak %.2f MB at step %u, %s</text>\n<text class='s' x='%d' y='%d'>",
                  LIST, TOP + 10, (double)r->most / 1e6, r->at, lvt_op_of(step)->name, LIST, TOP + 23);
-    svg_place(r->text, r->m, step->loc);
+    svg_short_place(r->text, r->m, step->loc);
     lvt_text_add(r->text, "</text>\n");
     for (uint32_t i = 0; i < r->n_peak && i < LINES; i++) {
         const lvt_node *n = lvt_value_node(r->g, r->peak[i].value);
@@ -229,7 +242,7 @@ static void svg_list(const reporter *r) {
                      LIST, y, (double)r->peak[i].bytes / 1e6,
                      lvt_type_text(&r->g->values[r->peak[i].value].type, type), lvt_op_of(n)->name,
                      lvt_role_name((lvt_role)n->role), LIST, y + 11);
-        svg_place(r->text, r->m, n->loc);
+        svg_short_place(r->text, r->m, n->loc);
         lvt_text_add(r->text, "</text>\n");
     }
     if (r->n_peak > LINES)

@@ -9,7 +9,7 @@
 #include "cmd_view.h"
 #include "continual/trainer.h"
 
-enum { LVT_CONSOLE_HISTORY = 24 };
+enum { LVT_CONSOLE_HISTORY = 22 };
 
 typedef struct lvt_console {
     const lvt_trainer *trainer; /* what it looks at */

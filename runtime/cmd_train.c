@@ -118,9 +118,10 @@ static lvt_status write_reports(const lvt_trainer *t, lvt_diag *diag) {
     bool memory = true;
     for (int i = 0; i < N; i++)
         memory = (paths[i] = lvt_path_join(t->folder, names[i])) && memory;
-    if (asprintf(&title, "%s, method %s, on %s: %d tasks, memory %d, %d epoch%s, seed %llu",
-                 lvt_model_module(t->model)->name, t->method->name, t->data->name, t->tasks.n, s->memory,
-                 s->epochs, s->epochs == 1 ? "" : "s", (unsigned long long)s->seed) < 0)
+    if (asprintf(&title, "%s, method %s, on %s: %d task%s, memory %d, %d epoch%s, seed %llu",
+                 lvt_model_module(t->model)->name, t->method->name, t->data->name, t->tasks.n,
+                 t->tasks.n == 1 ? "" : "s", s->memory, s->epochs, s->epochs == 1 ? "" : "s",
+                 (unsigned long long)s->seed) < 0)
         title = NULL;
     lvt_status status =
         memory && title ? LVT_OK : lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");

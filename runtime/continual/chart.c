@@ -142,7 +142,7 @@ static void draw(const lvt_accuracies *a, const char *title, FILE *f) {
             fprintf(f, "%s: accuracy %.2f%%", s ? "Task-IL" : "Class-IL",
                     100 * lvt_metric_value("acc", m, n, a->learned));
             if (!isnan(forgetting))
-                fprintf(f, ", forgetting %.2f", 100 * forgetting);
+                fprintf(f, ", forgetting %.2f", fabs(forgetting) < 5e-5 ? 0 : 100 * forgetting);
             fprintf(f, s ? "" : " &#183; ");
         }
         fprintf(f, "</text>\n");

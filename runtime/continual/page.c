@@ -44,7 +44,7 @@ static const char style[] =
     "td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}th.n{min-width:64px}"
     "code{font-size:12px;color:var(--soft);overflow-wrap:anywhere}"
     "svg{max-width:100%;height:auto;vertical-align:top}.row{display:flex;gap:12px 20px;flex-wrap:wrap;align-items:flex-start}"
-    ".row>*{max-width:100%}figure{margin:0}figcaption{font-size:12px;color:var(--soft);padding-left:56px;line-height:1.6}"
+    ".row>*{max-width:100%}figure{margin:0}figcaption{font-size:12px;color:var(--soft);padding-left:60px;line-height:1.6}"
     "figcaption span{white-space:nowrap;margin-right:12px}figcaption svg{vertical-align:middle}.panel{margin:0 0 10px}\n"
     "text{font-family:system-ui,sans-serif;fill:var(--ink)}.h{font-size:14px;font-weight:600}.t,.l{font-size:11px;"
     "fill:var(--soft)}.v{font-size:11px}.w{fill:var(--on)}.g{stroke:var(--grid)}.zero{stroke:var(--mark)}"
@@ -63,11 +63,12 @@ static const char style[] =
     "margin-top:8px}.maps svg{isolation:isolate;max-width:none}.maps p{margin-top:4px;max-width:104px}\n"
     "@media(max-width:640px){main{padding:18px 10px 40px}section{padding:14px 12px}h1{font-size:20px}.classes{columns:1}"
     ".cards{gap:8px;grid-template-columns:repeat(auto-fit,minmax(130px,1fr))}.card{padding:8px 12px}.card b{font-size:22px}}\n"
-    "@media print{body{background:#fff;font-size:12px}main{max-width:none;padding:0}section,.card{border-color:#ccc;"
+    "@media print{.panel,.row>svg{width:47%!important}body{background:#fff;font-size:12px}main{max-width:none;padding:0}section,.card{border-color:#ccc;"
     "break-inside:avoid-page}.long{break-inside:auto}*{print-color-adjust:exact;-webkit-print-color-adjust:exact}}";
 /* clang-format on */
 
 static void card(FILE *f, const char *name, double value, const char *unit) {
+    value = fabs(value) < 0.005 ? 0 : value; /* no -0.00 */
     if (!isnan(value))
         fprintf(f, "<div class='card'><b>%.2f%s</b><span>%s</span></div>\n", value, unit, name);
 }

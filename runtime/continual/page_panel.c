@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { LEFT = 56, RIGHT = 14, TOP = 28, BOTTOM = 24 };
+enum { LEFT = 60, RIGHT = 14, TOP = 28, BOTTOM = 24 };
 
 static void label(FILE *f, const lvt_panel *p, double y, double v) {
     v = p->percent ? 100 * v : v;
