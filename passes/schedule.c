@@ -10,6 +10,25 @@
 
 #include <string.h>
 
+/* Why a concat or pad moves what somebody else could have written to the right place: a view shares the
+ * memory of what it is made from, and there is no value that others are made into. */
+static const char *moves_why(const lvt_graph *g, const lvt_node *n) {
+    bool inputs = false, results = false;
+    if (n->op != LVT_OP_concat && n->op != LVT_OP_pad)
+        return NULL;
+    for (uint32_t k = 0; k < n->n_operands; k++) {
+        const lvt_node *from = lvt_value_node(g, n->operands[k]);
+        while (lvt_op_of(from)->kind == LVT_KIND_VIEW)
+            from = lvt_value_node(g, from->operands[0]);
+        bool elsewhere = from->op == LVT_OP_input || from->op == LVT_OP_state || from->op == LVT_OP_constant;
+        inputs |= elsewhere;
+        results |= !elsewhere;
+    }
+    return inputs && results ? "inputs and states lie where they are, results have memory of their own"
+           : inputs          ? "inputs and states lie where they are"
+                             : "results have memory of their own, no part of another value's";
+}
+
 lvt_graph *lvt_pass_assign(lvt_pass *ctx, const lvt_graph *in) {
     lvt_plan *p = ctx->plan;
     p->n_steps = 0;
@@ -32,6 +51,9 @@ lvt_graph *lvt_pass_assign(lvt_pass *ctx, const lvt_graph *in) {
         lvt_text_add_place(ctx->explain, ctx->module, n->loc);
         if (family == LVT_FAMILY_INTERP && why)
             lvt_text_add(ctx->explain, ": %s", why);
+        else if ((why = moves_why(in, n)))
+            lvt_text_add(ctx->explain, ": moves %.3g MB: %s",
+                         (double)lvt_type_bytes(&in->values[n->result].type) / 1e6, why);
         lvt_text_add(ctx->explain, "\n");
     }
     return (lvt_graph *)in;
@@ -257,8 +279,8 @@ static bool begin(scheduler *s) {
     return build_edges(s) && order_updates(s);
 }
 
-/* The graph's own order obeys the edges. Its nodes are in order; but a maker of new state may stand before a reader
- * of the old. */
+/* The graph's own order obeys the edges. Its nodes are in order; but a maker of new state may stand before a
+ * reader of the old. */
 static bool own_order_holds(const scheduler *s) {
     for (uint32_t i = 0; i < s->n; i++)
         for (uint32_t e = s->first[i]; e != LVT_NONE; e = s->next[e])
