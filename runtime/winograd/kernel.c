@@ -22,7 +22,7 @@ enum {
 /* Bytes of transformed tiles a thread keeps: those of images for results; where one block is to be all tiles;
  * for gradients of weights; and the parts of the latter. Measured on Zen 4 with 1 MiB of second-level cache.
  */
-static const double SPAN = 7e5, WHOLE = 8e6, GRADIENT = 2e6, PARTS = 10e6;
+static const double SPAN = 7e5, WHOLE = 6e6, GRADIENT = 1.5e6, PARTS = 10e6;
 static const double SHARED =
     6e6; /* bytes of all transformed weights, above which threads transform their own */
 
@@ -105,7 +105,7 @@ static void transform_weights(const winograd *k, const float *w, int64_t panel, 
     float taps[ROWS * TAPS * WIDEST] __attribute__((aligned(64)));
     const float *src[TAPS];
     float *dst[LVT_WINO_MOST];
-    bool back = k->kind == BACKWARD;
+    bool back = k->kind == BACKWARD, packed = k->w_step[1] == TAPS && k->w_step[2] == 3 && k->w_step[3] == 1;
     int lanes = k->code->lanes;
     int64_t row_step = k->w_step[!back], col_step = k->w_step[back],
             cols = least(k->out.channels - panel * PANEL, PANEL), tap[TAPS];
@@ -123,7 +123,18 @@ static void transform_weights(const winograd *k, const float *w, int64_t panel, 
             if (cols - c < lanes)
                 memset(taps, 0, sizeof taps);
             int64_t outer = back ? n : least(lanes, cols - c), inner = back ? least(lanes, cols - c) : n;
-            for (int64_t x = 0; x < outer; x++) { /* as the weights lie: inputs inside outputs */
+            for (int64_t x = 0; x < outer && packed; x++) { /* as the weights lie: inputs inside outputs */
+                const float *line = base + x * k->w_step[0];
+                if (back) {
+                    for (int64_t lane = 0; lane < inner; lane++)
+                        for (int t = 0; t < TAPS; t++)
+                            taps[(x * TAPS + TAPS - 1 - t) * lanes + lane] = line[lane * TAPS + t];
+                } else {
+                    for (int64_t i = 0; i < inner * TAPS; i++)
+                        taps[i * lanes + x] = line[i];
+                }
+            }
+            for (int64_t x = 0; x < outer && !packed; x++) {
                 for (int64_t y = 0; y < inner; y++) {
                     int64_t row = back ? x : y, lane = back ? y : x;
                     for (int t = 0; t < TAPS; t++)
