@@ -67,9 +67,9 @@ static double own_winograd_cost(const conv *c) {
     return two < four ? two : four;
 }
 
-/* Fills why, where there was a choice. */
-static lvt_variant by_rule(lvt_pass *ctx, const lvt_graph *g, const lvt_step *s, char *why, size_t size) {
-    static const double MARGIN = 1.15; /* what the rule must promise to win */
+/* The best of Winograd's ways by the rule, standard where there is none; *gain: how many times as long the
+ * standard one takes. */
+static lvt_variant best_winograd(const lvt_graph *g, lvt_node_id id, lvt_family family, double *gain) {
     static const struct {
         lvt_variant variant;
         double (*cost)(const conv *c);
@@ -77,24 +77,39 @@ static lvt_variant by_rule(lvt_pass *ctx, const lvt_graph *g, const lvt_step *s,
     lvt_variant best = LVT_VARIANT_STANDARD;
     double least = 0;
     conv c = {0};
-    why[0] = 0;
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
-        if (!lvt_variant_legal(g, s->node, (lvt_family)s->family, ways[i].variant, NULL))
+        if (!lvt_variant_legal(g, id, family, ways[i].variant, NULL))
             continue;
-        c = conv_of(g, &g->nodes[s->node]);
+        c = conv_of(g, &g->nodes[id]);
         double cost = ways[i].cost(&c);
         if (best == LVT_VARIANT_STANDARD || cost < least) {
             best = ways[i].variant;
             least = cost;
         }
     }
+    *gain = best == LVT_VARIANT_STANDARD ? 0 : direct_cost(&c) / least;
+    return best;
+}
+
+static const double MARGIN = 1.15; /* what the rule must promise to win */
+
+bool lvt_rule_wants_winograd(const lvt_pass *ctx, const lvt_graph *g, lvt_node_id id) {
+    double gain;
+    (void)best_winograd(g, id, LVT_FAMILY_ONEDNN, &gain);
+    return !ctx->exact && gain >= MARGIN;
+}
+
+/* Fills why, where there was a choice. */
+static lvt_variant by_rule(lvt_pass *ctx, const lvt_graph *g, const lvt_step *s, char *why, size_t size) {
+    double gain;
+    lvt_variant best = best_winograd(g, s->node, (lvt_family)s->family, &gain);
+    why[0] = 0;
     if (best == LVT_VARIANT_STANDARD)
         return best;
     if (ctx->exact) {
         snprintf(why, size, "--exact leaves out Winograd");
         return LVT_VARIANT_STANDARD;
     }
-    double gain = direct_cost(&c) / least;
     snprintf(why, size, "%s would take %.2f times as long by the rule",
              gain >= MARGIN ? "direct" : "Winograd", gain >= MARGIN ? gain : 1 / gain);
     return gain >= MARGIN ? best : LVT_VARIANT_STANDARD;

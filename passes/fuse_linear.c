@@ -6,6 +6,7 @@
  * operand, ends the chain: the value inside is then the result. Invariant: every node is part of one chain at
  * most; a chain's value has one reader, which is the chain's next node. May not know: kernels; what they can
  * finish is asked of epilogue.h. */
+#include "plan.h"
 #include "rewrite.h"
 #include "ir/epilogue.h"
 
@@ -30,13 +31,14 @@ static bool is_f32(const lvt_graph *g, lvt_value v) {
     return g->values[v].type.dtype == LVT_F32;
 }
 
-/* A convolution that may run in several ways stays alone: pass choose then has the choice, and no way but the
- * standard one finishes results. */
-static bool is_product(const lvt_graph *g, lvt_node_id id) {
+/* A convolution that oneDNN may run by Winograd, or we should, stays alone: pass choose then has the choice, and no way but
+ * the standard one finishes results. */
+static bool is_product(const lvt_pass *ctx, const lvt_graph *g, lvt_node_id id) {
     const lvt_node *n = &g->nodes[id];
     bool right = n->op == LVT_OP_matmul && g->values[n->result].type.rank == 2;
     if (n->op == LVT_OP_conv2d)
-        right = !lvt_variant_legal(g, id, LVT_FAMILY_ONEDNN, LVT_VARIANT_WINOGRAD, NULL);
+        right = !lvt_variant_legal(g, id, LVT_FAMILY_ONEDNN, LVT_VARIANT_WINOGRAD, NULL) &&
+                !lvt_rule_wants_winograd(ctx, g, id);
     return right && is_f32(g, n->result) && n->operands[0] != n->operands[1];
 }
 
@@ -219,7 +221,7 @@ lvt_graph *lvt_pass_fuse_linear(lvt_pass *ctx, const lvt_graph *in) {
     if (!f.chain_of || !f.chains || !lvt_graph_uses(in, ctx->arena, &f.uses))
         return lvt_pass_nomem(ctx);
     for (lvt_node_id i = 0; i < in->n_nodes; i++) {
-        if (is_product(in, i) && find_chain(&f, i, &f.chains[f.n])) {
+        if (is_product(ctx, in, i) && find_chain(&f, i, &f.chains[f.n])) {
             f.n++;
             mark(&f, &f.chains[f.n - 1], f.n);
         }
