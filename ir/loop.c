@@ -2,8 +2,10 @@
  *
  * How: dims of values of the highest rank lie on themselves; what the nodes demand of their operands' and
  * results' dims is then applied until nothing changes; a value that is still free is aligned at the right.
- * Only then are all demands checked, so the order of application cannot let a wrong body through. May not
- * know: LLVM, plans. */
+ * Only then are all demands checked, so the order of application cannot let a wrong body through. Where
+ * values of the highest rank have their sizes of 1 in different places ([B,C,1,1] beside [B,1,1,C]: images of
+ * one pixel), the largest value alone lies on itself and all others are placed by what they are used with.
+ * May not know: LLVM, plans. */
 #include "loop.h"
 
 #include <string.h>
@@ -33,6 +35,7 @@ bool lvt_loop_heavy(int op) {
 typedef struct placing {
     const lvt_graph *g;
     lvt_loop *loop;
+    lvt_value seed; /* the value that is the domain; LVT_NONE: all of the highest rank are */
     bool changed, conflict;
 } placing;
 
@@ -117,8 +120,10 @@ static const char *place(placing *p) {
     lvt_loop *loop = p->loop;
     for (lvt_value v = 0; v < g->n_values; v++) {
         const lvt_type *t = &g->values[v].type;
+        bool itself = p->seed == LVT_NONE ? t->rank == loop->rank : v == p->seed;
+        loop->values[v].vary = 0;
         for (int i = 0; i < t->rank; i++)
-            loop->values[v].map[i] = (int8_t)(t->dim[i] == 1 ? UNIT : t->rank == loop->rank ? i : UNKNOWN);
+            loop->values[v].map[i] = (int8_t)(t->dim[i] == 1 ? UNIT : itself ? i : UNKNOWN);
     }
     for (lvt_value next = 0;;) {
         do {
@@ -131,6 +136,8 @@ static const char *place(placing *p) {
             const lvt_type *t = &g->values[next].type;
             for (int i = 0; i < t->rank; i++)
                 if (loop->values[next].map[i] == UNKNOWN) {
+                    if (loop->rank - t->rank + i < 0)
+                        return "a value is larger than the domain";
                     loop->values[next].map[i] = (int8_t)(loop->rank - t->rank + i);
                     found = true;
                 }
@@ -156,6 +163,44 @@ static const char *place(placing *p) {
         }
     }
     return NULL;
+}
+
+/* On the broadcast of all values of the highest rank. */
+static const char *place_all(const lvt_graph *g, lvt_loop *out) {
+    for (lvt_value v = 0; v < g->n_values; v++)
+        if (g->values[v].type.rank > out->rank)
+            out->rank = g->values[v].type.rank;
+    for (int d = 0; d < out->rank; d++)
+        out->dim[d] = 1;
+    for (lvt_value v = 0; v < g->n_values; v++) {
+        const lvt_type *t = &g->values[v].type;
+        for (int d = 0; t->rank == out->rank && d < out->rank; d++) {
+            if (t->dim[d] != 1 && out->dim[d] != 1 && t->dim[d] != out->dim[d])
+                return "its values do not lie on one domain";
+            if (t->dim[d] > out->dim[d])
+                out->dim[d] = t->dim[d];
+        }
+    }
+    for (int d = 0; d < out->rank; d++)
+        if (out->dim[d] > 1)
+            out->all |= (uint8_t)(1u << d);
+    return place(&(placing){.g = g, .loop = out, .seed = LVT_NONE});
+}
+
+/* On the first of the largest values. */
+static const char *place_by_largest(const lvt_graph *g, lvt_loop *out) {
+    lvt_value seed = 0;
+    for (lvt_value v = 1; v < g->n_values; v++)
+        if (lvt_numel(&g->values[v].type) > lvt_numel(&g->values[seed].type))
+            seed = v;
+    out->rank = g->values[seed].type.rank;
+    out->all = 0;
+    for (int d = 0; d < out->rank; d++) {
+        out->dim[d] = g->values[seed].type.dim[d];
+        if (out->dim[d] > 1)
+            out->all |= (uint8_t)(1u << d);
+    }
+    return place(&(placing){.g = g, .loop = out, .seed = seed});
 }
 
 static bool has_f64(const lvt_graph *g, const lvt_node *n) {
@@ -270,24 +315,11 @@ const char *lvt_loop_analyse(const lvt_graph *body, lvt_arena *arena, lvt_loop *
         if (why)
             return why;
     }
-    for (lvt_value v = 0; v < g->n_values; v++)
-        if (g->values[v].type.rank > out->rank)
-            out->rank = g->values[v].type.rank;
-    for (int d = 0; d < out->rank; d++)
-        out->dim[d] = 1;
-    for (lvt_value v = 0; v < g->n_values; v++) {
-        const lvt_type *t = &g->values[v].type;
-        for (int d = 0; t->rank == out->rank && d < out->rank; d++) {
-            if (t->dim[d] != 1 && out->dim[d] != 1 && t->dim[d] != out->dim[d])
-                return "its values do not lie on one domain";
-            if (t->dim[d] > out->dim[d])
-                out->dim[d] = t->dim[d];
-        }
+    const char *why = place_all(g, out);
+    if (why) {
+        const char *again = place_by_largest(g, out);
+        why = again ? why : NULL;
     }
-    for (int d = 0; d < out->rank; d++)
-        if (out->dim[d] > 1)
-            out->all |= (uint8_t)(1u << d);
-    const char *why = place(&(placing){.g = g, .loop = out});
     for (lvt_node_id i = 0; i < g->n_nodes && !why; i++)
         if (is_reduce(g->nodes[i].op) && out->values[g->nodes[i].result].live)
             why = classify_reduction(out, &g->nodes[i], used);
