@@ -138,7 +138,8 @@ double lvt_im_float(const lvt_importer *im, const char *name, double or) {
 
 const char *lvt_im_string(lvt_importer *im, const char *name, const char * or) {
     const Onnx__AttributeProto *a = lvt_im_attr(im, name);
-    char *s = a && a->has_s ? lvt_arena_strndup(im->arena, (const char *)a->s.data, a->s.len) : NULL;
+    char *s = a && a->has_s ? lvt_arena_strndup(im->arena, a->s.len ? (const char *)a->s.data : "", a->s.len)
+                            : NULL;
     return s ? s : or ;
 }
 
