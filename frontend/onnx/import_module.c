@@ -127,6 +127,11 @@ static lvt_status add_output(entry *e, const char *name, lvt_value v, lvt_arena 
             return lvt_error(e->diag, LVT_USER, NULL, LVT_NOWHERE, "%s: '%s' is %s, its update '%s' is %s",
                              e->file->name, e->keys[i], lvt_type_text(&g->module->states[s].type, want), name,
                              lvt_type_text(type, have));
+        for (uint32_t k = 0; k < g->n_updates; k++) {
+            if (g->updates[k].state == s)
+                return lvt_error(e->diag, LVT_USER, NULL, LVT_NOWHERE,
+                                 "%s: the initialiser '%s' has two updates", e->file->name, e->keys[i]);
+        }
         if (!lvt_graph_add_update(g, s, v, e->b.loc))
             return no_memory(e->diag);
     }
