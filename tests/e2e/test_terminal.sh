@@ -5,7 +5,8 @@ command -v python3 >/dev/null || { echo "python3 is not there"; exit 77; }
 cat >digits.sweep <<END
 model = $SOURCE/models/lvt-tiny.lvt
 tasks = 2
-steps = 20
+steps = 300
+epochs = 60
 threads = 1
 validation = 20%
 seeds = 1..2
