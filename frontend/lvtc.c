@@ -429,8 +429,8 @@ static lvt_status load_any(const command *c, lvt_module **m, lvt_diag *diag) {
     return status;
 }
 
-/* With --weights the model's initial values are those of the file; the export without a map reads it itself, for what
- * a checkpoint says beside its values. */
+/* With --weights the model's initial values are those of the file; the export without a map reads it itself,
+ * for what a checkpoint says beside its values. */
 static lvt_status load(const command *c, lvt_module **m, lvt_diag *diag) {
     lvt_status status = load_any(c, m, diag);
     bool exported = c->emit && !strcmp(c->emit, "onnx");
@@ -596,7 +596,8 @@ int main(int argc, char **argv) {
                  .opset = LVT_ONNX_DEFAULT_OPSET,
                  .external = -1,
                  .seed = 1,
-                 .compile.split = "x,y,xm,ym,zm,zm_mask" /* models/README.md, what the driver feeds */};
+                 .compile.split =
+                     "x,y,y2,mix,xm,ym,zm,zm_mask" /* models/README.md, what the driver feeds */};
     bool done = false;
     if (!diag || !c.settings) {
         fputs("lvtc: out of memory\n", stderr);

@@ -450,9 +450,10 @@ static bool divide_input(shard *s, lvt_node_id i, const lvt_input *input) {
         lvt_note(s->r.ctx->diag, LVT_NOWHERE, "the batch must be a multiple of --ranks");
         return false;
     }
-    lvt_type part = part_of(s, t, 0);
-    s->r.map[n->result] = lvt_build_input(&s->r.b, input->name, &part);
-    s->r.nodes[i] = s->r.map[n->result] == LVT_NONE ? LVT_NONE : s->r.out->values[s->r.map[n->result]].node;
+    lvt_rewrite_copy(&s->r, i); /* which keeps the input's number, wherever undivided ones stand */
+    if (s->r.out->failed)
+        return true; /* lvt_rewrite_end says why */
+    s->r.out->values[s->r.map[n->result]].type = part_of(s, t, 0);
     s->axis_of[n->result] = 0;
     return true;
 }
@@ -473,7 +474,6 @@ lvt_graph *lvt_pass_shard(lvt_pass *ctx, const lvt_graph *in) {
         s.node = i;
         int axis = divided_axis(&s, n);
         if (n->op == LVT_OP_input && is_named(ctx->split, in->inputs[lvt_attr_get(n, "index")->i].name)) {
-            lvt_rewrite_at(&s.r, i);
             if (!divide_input(&s, i, &in->inputs[lvt_attr_get(n, "index")->i]))
                 return NULL;
         } else if (axis == WHOLE) {

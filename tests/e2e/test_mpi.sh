@@ -17,11 +17,23 @@ done
 
 # Losses of single steps. Rounding grows with every step; in the first task it stays far below a thousandth.
 losses() { sed -n 's/.*"task":1,.*"global_step":\([0-9]*\),.*"loss":\([-0-9.e]*\),.*/\1 \2/p' "$1/metrics.jsonl"; }
-losses one > one.txt
-losses two > two.txt
-[ "$(wc -l < one.txt)" -gt 10 ] || fail "no losses were recorded"
-paste one.txt two.txt | awk '$1 != $3 || ($2 - $4) ^ 2 > (1e-3 * (1 + $2)) ^ 2 {print; bad = 1} END {exit bad}' ||
-  fail "losses of one and of two processes differ"
+compare() { # RUN RUN
+  losses "$1" > one.txt
+  losses "$2" > two.txt
+  [ "$(wc -l < one.txt)" -gt 10 ] || fail "no losses were recorded"
+  paste one.txt two.txt | awk '$1 != $3 || ($2 - $4) ^ 2 > (1e-3 * (1 + $2)) ^ 2 {print; bad = 1} END {exit bad}' ||
+    fail "losses of $1 and of $2 differ"
+}
+compare one two
+
+# Soft labels belong to images: they are divided with them.
+for ranks in 1 2; do
+  "$BUILD/lvtc" "$1/models/lvt-tiny.lvt" --set soft=true --ranks $ranks -o soft$ranks.lvtx || fail "lvtc --ranks=$ranks, soft"
+done
+soft=(--mixup 0.4 --label-smoothing 0.1 --steps 12)
+"$BUILD/lvt-run" train soft1.lvtx "${train[@]}" "${soft[@]}" --out softone >/dev/null || fail "one process, soft labels"
+"${mpi[@]}" "$BUILD/lvt-run" train soft2.lvtx "${train[@]}" "${soft[@]}" --out softtwo >/dev/null 2> two.err || fail "soft: $(cat two.err)"
+compare softone softtwo
 
 # Killed in the middle, resumed: the same final state, bit for bit.
 "${mpi[@]}" "$BUILD/lvt-run" train 2.lvtx "${train[@]}" --out killed >/dev/null 2>&1 &

@@ -15,7 +15,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#define SPLIT "x,y,xm,ym,zm,zm_mask"
+#define SPLIT "x,y,y2,mix,xm,ym,zm,zm_mask"
 /* In f64: sums of a few thousand terms of size 1 in another order. */
 #define TOLERANCE 1e-10
 
@@ -104,16 +104,20 @@ static void drop(lvt_tensor *t, uint32_t n) {
 
 static void two_do_what_one_does(void **state) {
     (void)state;
-    static const char *const methods[] = {"lvt", "finetune", "er", "der++", "er-ace", "a-gem", "lwf", "ewc"};
-    for (size_t k = 0; k < sizeof methods / sizeof *methods; k++) {
+    static const char *const methods[] = {"lvt",   "finetune", "er",  "der++", "er-ace",
+                                          "a-gem", "lwf",      "ewc", "icarl"};
+    enum { N = sizeof methods / sizeof *methods };
+    for (size_t k = 0; k < 2 * N; k++) { /* each with whole and with soft labels */
         lvt_diag *diag = lvt_diag_new();
         char method[32];
-        snprintf(method, sizeof method, "method=%s", methods[k]);
-        const char *settings[] = {"batch=4", "memory_batch=4", "predict_batch=2", method};
-        lvt_module *one = compile(LVT_SOURCE_DIR "/models/lvt-tiny.lvt", settings, 4, 1, diag);
-        lvt_module *two = compile(LVT_SOURCE_DIR "/models/lvt-tiny.lvt", settings, 4, 2, diag);
+        const char *name = methods[k % N];
+        snprintf(method, sizeof method, "method=%s", name);
+        const char *settings[] = {"batch=4", "memory_batch=4", "predict_batch=2", method,
+                                  k < N ? "soft=false" : "soft=true"};
+        lvt_module *one = compile(LVT_SOURCE_DIR "/models/lvt-tiny.lvt", settings, 5, 1, diag);
+        lvt_module *two = compile(LVT_SOURCE_DIR "/models/lvt-tiny.lvt", settings, 5, 2, diag);
         if (!one || !two)
-            fail_msg("%s: %s", methods[k], lvt_diag_text(diag));
+            fail_msg("%s: %s", name, lvt_diag_text(diag));
         int trained = 0;
         for (uint32_t e = 0; e < one->n_entries; e++) {
             const lvt_graph *a = one->entries[e], *b = two->entries[e];
@@ -126,11 +130,11 @@ static void two_do_what_one_does(void **state) {
             assert_int_equal(lvt_interp_run(b, ib, sb, ob, LVT_PRECISION_F64, NULL, NULL, diag), LVT_OK);
             for (uint32_t i = 0; i < a->n_outputs; i++)
                 if (!(difference(&oa[i], &ob[i]) <= TOLERANCE))
-                    fail_msg("%s, %s: output %s differs by %g", methods[k], a->name, a->outputs[i].name,
+                    fail_msg("%s, %s: output %s differs by %g", name, a->name, a->outputs[i].name,
                              difference(&oa[i], &ob[i]));
             for (uint32_t i = 0; i < one->n_states; i++)
                 if (!(difference(&sa[i], &sb[i]) <= TOLERANCE))
-                    fail_msg("%s, %s: state %s differs by %g", methods[k], a->name, one->states[i].name,
+                    fail_msg("%s, %s: state %s differs by %g", name, a->name, one->states[i].name,
                              difference(&sa[i], &sb[i]));
             drop(ia, a->n_inputs);
             drop(ib, b->n_inputs);
@@ -161,7 +165,7 @@ static void refused(const char *text, int ranks, const char *words) {
 }
 
 #define MODEL(batch, body)                                                                                   \
-    "import \"nn.lvt\"\nblock weight(x) {\n    param w: f32[3] = 1.0\n    return x * w\n}\nmodel m() {\n"                       \
+    "import \"nn.lvt\"\nblock weight(x) {\n    param w: f32[3] = 1.0\n    return x * w\n}\nmodel m() {\n"    \
     "    training entry train(x: f32[" batch ", 3]) {\n        " body                                        \
     "\n        minimize loss with sgd(lr = 0.1)\n        return loss = loss\n    }\n}\n"
 
