@@ -18,54 +18,38 @@ static double incremental(const double *a, int n, int learned) {
     return sum / learned;
 }
 
-/* What task j lost, for each definition of forgetting: its best accuracy, in a row that counts for it, and
- * its last. */
-static void best_and_last(const double *a, int n, int learned, int j, int first, int last, double *best,
-                          double *now) {
-    *now = a[learned * n + j];
-    *best = -INFINITY;
-    for (int l = first; l <= last; l++)
-        *best = a[l * n + j] > *best ? a[l * n + j] : *best;
+/* Mean over the tasks before the last of what each lost: its best accuracy in the rows from its own to
+ * `until` (0: its own alone), minus its last; relative: as a part of that best. */
+static double lost(const double *a, int n, int learned, int until, bool relative) {
+    double sum = 0;
+    for (int j = 0; j < learned - 1; j++) {
+        double best = -INFINITY, now = a[learned * n + j];
+        for (int l = j + 1; l <= (until ? until : j + 1); l++)
+            best = a[l * n + j] > best ? a[l * n + j] : best;
+        double gone = best - now;
+        sum += !relative ? gone : best > 0 ? gone / best : 0;
+    }
+    return learned > 1 ? sum / (learned - 1) : NAN;
 }
 
 /* Chaudhry, Dokania, Ajanthan, Torr, "Riemannian walk for incremental learning", ECCV 2018. */
 static double forgetting(const double *a, int n, int learned) {
-    double sum = 0, best, now;
-    for (int j = 0; j < learned - 1; j++) {
-        best_and_last(a, n, learned, j, j + 1, learned - 1, &best, &now);
-        sum += best - now;
-    }
-    return learned > 1 ? sum / (learned - 1) : NAN;
+    return lost(a, n, learned, learned - 1, false);
 }
 
 /* The last row counts too, so it is never below 0: what many scripts compute from a whole matrix. */
 static double forgetting_all(const double *a, int n, int learned) {
-    double sum = 0, best, now;
-    for (int j = 0; j < learned - 1; j++) {
-        best_and_last(a, n, learned, j, j + 1, learned, &best, &now);
-        sum += best - now;
-    }
-    return learned > 1 ? sum / (learned - 1) : NAN;
+    return lost(a, n, learned, learned, false);
 }
 
 /* Since a task was learned: backward transfer with the other sign. */
 static double forgetting_learned(const double *a, int n, int learned) {
-    double sum = 0, best, now;
-    for (int j = 0; j < learned - 1; j++) {
-        best_and_last(a, n, learned, j, j + 1, j + 1, &best, &now);
-        sum += best - now;
-    }
-    return learned > 1 ? sum / (learned - 1) : NAN;
+    return lost(a, n, learned, 0, false);
 }
 
 /* The same maximum as `forgetting`, as a part of it; a task that never was answered right forgets nothing. */
 static double forgetting_relative(const double *a, int n, int learned) {
-    double sum = 0, best, now;
-    for (int j = 0; j < learned - 1; j++) {
-        best_and_last(a, n, learned, j, j + 1, learned - 1, &best, &now);
-        sum += best > 0 ? (best - now) / best : 0;
-    }
-    return learned > 1 ? sum / (learned - 1) : NAN;
+    return lost(a, n, learned, learned - 1, true);
 }
 
 /* As forgetting_all, over all tasks, the last one with its 0. */
