@@ -1,7 +1,7 @@
 /* Frames of lines on a terminal. May not know: what is drawn. */
 #include "cmd_view.h"
+#include "ir/file.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -199,12 +199,8 @@ void lvt_view_cell(lvt_view *v, double percent) {
  */
 
 static void draw(lvt_view *v) {
-    for (size_t done = 0; done < v->size;) {
-        ssize_t n = write(v->fd, v->frame + done, v->size - done);
-        if (n < 0 && errno != EINTR)
-            return; /* the terminal is gone; the run is not */
-        done += n > 0 ? (size_t)n : 0;
-    }
+    fflush(stdout);                               /* what was printed before comes before */
+    (void)lvt_fd_write(v->fd, v->frame, v->size); /* no: the terminal is gone; the run is not */
 }
 
 void lvt_view_end(lvt_view *v) {
@@ -215,7 +211,6 @@ void lvt_view_end(lvt_view *v) {
     code(v, "\033[J\033[?25h");
     memcpy(v->drawn_widths, v->widths, sizeof v->widths);
     v->drawn = v->n;
-    fflush(stdout); /* what was printed before comes before */
     draw(v);
 }
 
@@ -226,7 +221,6 @@ void lvt_view_clear(lvt_view *v) {
     v->size = 0;
     go_back(v);
     code(v, "\033[J");
-    fflush(stdout);
     draw(v);
     v->drawn = 0;
 }
