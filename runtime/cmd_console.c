@@ -1,6 +1,7 @@
 /* The live view of a run, and its lines. May not know: how training works, files. */
 #include "cmd_console.h"
 #include "continual/metrics.h"
+#include "continual/record.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -11,10 +12,6 @@
 
 /* ---- the view ---------------------------------------------------------------------------------------------
  */
-
-static const char *short_name(const char *loss) {
-    return strncmp(loss, "loss_", 5) ? "total" : loss + 5;
-}
 
 static int bar_width(const lvt_view *v) {
     int width = v->columns - 44;
@@ -39,7 +36,7 @@ static void draw_losses(const lvt_console *c, lvt_view *v) {
     for (int i = 0; i < p->n_losses; i++) {
         if (i % (each > 0 ? each : 1) == 0)
             lvt_view_line(v);
-        lvt_view_put(v, LVT_DIM, "%-*.*s", NAME, NAME - 1, short_name(p->names[i]));
+        lvt_view_put(v, LVT_DIM, "%-*.*s", NAME, NAME - 1, lvt_loss_title(p->names[i]));
         lvt_view_put(v, i ? LVT_PLAIN : LVT_BOLD, "%-*.4g", VALUE, p->losses[i]);
         if (spark) {
             lvt_view_spark(v, c->history[i], c->n_history[i]);

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE /* asprintf */
 #endif
 #include "continual/compare.h"
+#include "continual/record.h"
 #include "ir/file.h"
 
 #include <math.h>
@@ -15,27 +16,21 @@ const char *const lvt_compared_scenarios[LVT_COMPARED_SCENARIOS] = {
 /* ---- reading ----------------------------------------------------------------------------------------------
  */
 
-static double number(const cJSON *o, const char *name) {
-    const cJSON *j = cJSON_GetObjectItemCaseSensitive(o, name);
-    return cJSON_IsNumber(j) ? j->valuedouble : NAN;
-}
-
 static void read_record(lvt_compared_run *r, const cJSON *o) {
-    const cJSON *type = cJSON_GetObjectItemCaseSensitive(o, "type");
-    double after = number(o, "after_task");
-    if (!cJSON_IsString(type) || strcmp(type->valuestring, "metrics") || !(after >= 1 && after <= r->tasks))
+    double after = lvt_record_number(o, "after_task");
+    if (!lvt_record_is(o, "metrics") || !(after >= 1 && after <= r->tasks))
         return;
     double *row = r->values + (int)after * LVT_N_COMPARED;
     for (int s = 0; s < LVT_COMPARED_SCENARIOS; s++) {
         const cJSON *values = cJSON_GetObjectItemCaseSensitive(o, lvt_compared_scenarios[s]);
         for (int i = 0; i < LVT_N_METRICS; i++)
-            row[s * LVT_N_METRICS + i] = number(values, lvt_metrics[i].name);
+            row[s * LVT_N_METRICS + i] = lvt_record_number(values, lvt_metrics[i].name);
     }
-    row[LVT_COMPARED_ECE] = number(o, "calibration_error");
+    row[LVT_COMPARED_ECE] = lvt_record_number(o, "calibration_error");
     double before = after > 1 ? row[LVT_COMPARED_SECONDS - LVT_N_COMPARED] : 0;
-    row[LVT_COMPARED_SECONDS] = before + number(o, "task_seconds");
-    row[LVT_COMPARED_MEMORY] = number(o, "peak_memory_bytes");
-    row[LVT_COMPARED_ENERGY] = number(o, "energy_joules");
+    row[LVT_COMPARED_SECONDS] = before + lvt_record_number(o, "task_seconds");
+    row[LVT_COMPARED_MEMORY] = lvt_record_number(o, "peak_memory_bytes");
+    row[LVT_COMPARED_ENERGY] = lvt_record_number(o, "energy_joules");
     r->learned = (int)after;
 }
 
@@ -54,7 +49,7 @@ static lvt_status read_run(lvt_compared_run *r, const char *folder, lvt_diag *di
         status = lvt_file_read(settings, &bytes, &size, diag);
     if (status == LVT_OK) {
         r->settings = cJSON_ParseWithLength((char *)bytes, size);
-        double tasks = number(cJSON_GetObjectItemCaseSensitive(r->settings, "settings"), "tasks");
+        double tasks = lvt_record_number(cJSON_GetObjectItemCaseSensitive(r->settings, "settings"), "tasks");
         r->tasks = tasks >= 1 && tasks <= 100000 ? (int)tasks : 0;
         if (!r->tasks)
             status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s: not the settings of a run", settings);

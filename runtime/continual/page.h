@@ -39,6 +39,9 @@ void lvt_page_accuracy(FILE *f, const lvt_accuracies *a);
 void lvt_page_losses(FILE *f, const cJSON *records);           /* one panel a loss */
 void lvt_page_drift(FILE *f, const cJSON *records, int tasks); /* nothing when no record tells of it */
 
+/* "stage1.0.attention.key" becomes "stage1.0": states of attention have the same last words. */
+void lvt_page_block_name(const char *state, char *name, size_t size);
+
 /* page_figures.c: what was measured last. */
 void lvt_page_confusion(FILE *f, const lvt_tasks *tasks, int learned, const int32_t *confusion,
                         char *const *names);

@@ -2,6 +2,7 @@
  * know: files, terminals. */
 #include "continual/metrics.h"
 #include "continual/page.h"
+#include "continual/record.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -69,19 +70,6 @@ void lvt_page_accuracy(FILE *f, const lvt_accuracies *a) {
     free(s);
 }
 
-/* ---- records ----------------------------------------------------------------------------------------------
- */
-
-static bool is(const cJSON *o, const char *type) {
-    const cJSON *t = cJSON_GetObjectItemCaseSensitive(o, "type");
-    return cJSON_IsString(t) && !strcmp(t->valuestring, type);
-}
-
-static double number(const cJSON *o, const char *name) {
-    const cJSON *j = cJSON_GetObjectItemCaseSensitive(o, name);
-    return cJSON_IsNumber(j) ? j->valuedouble : NAN;
-}
-
 /* ---- losses -----------------------------------------------------------------------------------------------
  */
 
@@ -92,19 +80,19 @@ static void loss_panel(FILE *f, const cJSON *records, const char *name, double l
     int n = 0, in = 0;
     const cJSON *o;
     cJSON_ArrayForEach(o, records) {
-        double v = is(o, "train") ? number(o, name) : NAN;
+        double v = lvt_record_is(o, "train") ? lvt_record_number(o, name) : NAN;
         if (isnan(v))
             continue;
         sum += v;
         if (++in == every && n <= POINTS) {
-            x[n] = number(o, "global_step");
+            x[n] = lvt_record_number(o, "global_step");
             y[n] = sum / in;
             high = fmax(high, y[n++]);
             sum = in = 0;
         }
     }
     char title[48], right[32];
-    snprintf(title, sizeof title, "%.40s", !strncmp(name, "loss_", 5) ? name + 5 : "total");
+    snprintf(title, sizeof title, "%.40s", lvt_loss_title(name));
     snprintf(right, sizeof right, "step %.0f", last);
     lvt_series s = {NULL, "c2", n, x, y};
     lvt_panel p = {.title = title,
@@ -125,13 +113,13 @@ void lvt_page_losses(FILE *f, const cJSON *records) {
     int n = 0, n_marks = 0, count = 0;
     const cJSON *o, *j;
     cJSON_ArrayForEach(o, records) {
-        if (!is(o, "train"))
+        if (!lvt_record_is(o, "train"))
             continue;
         count++;
-        if (number(o, "task") != task && n_marks < MARKS)
+        if (lvt_record_number(o, "task") != task && n_marks < MARKS)
             marks[n_marks++] = last;
-        task = number(o, "task");
-        last = number(o, "global_step");
+        task = lvt_record_number(o, "task");
+        last = lvt_record_number(o, "global_step");
         cJSON_ArrayForEach(j, o) {
             bool known = strncmp(j->string, "loss", 4) != 0;
             for (int i = 0; i < n && !known; i++)
@@ -156,8 +144,7 @@ static bool ends_with(const char *text, const char *end) {
     return n > m && !strcmp(text + n - m, end);
 }
 
-/* "stage1.0.attention.key" becomes "stage1.0": all have the same last words. */
-static void block_name(const char *state, char *name, size_t size) {
+void lvt_page_block_name(const char *state, char *name, size_t size) {
     snprintf(name, size, "%s", state);
     static const char *const ends[] = {".key", ".bias_table", ".attention"};
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
@@ -178,7 +165,7 @@ static void drift_panel(FILE *f, const cJSON *records, int tasks, const char *en
     for (int k = 0; all && k < (BLOCKS + 1) * (tasks + 1); k++)
         all[k] = k <= tasks ? k : NAN; /* the first row is x */
     cJSON_ArrayForEach(o, records) {
-        double k = is(o, "drift") ? number(o, "after_task") : NAN;
+        double k = lvt_record_is(o, "drift") ? lvt_record_number(o, "after_task") : NAN;
         if (!all || !(k >= 1 && k <= tasks))
             continue;
         int b = 0;
@@ -186,10 +173,10 @@ static void drift_panel(FILE *f, const cJSON *records, int tasks, const char *en
             const cJSON *state = cJSON_GetObjectItemCaseSensitive(j, "state");
             if (!cJSON_IsString(state) || !ends_with(state->valuestring, end) || b == BLOCKS)
                 continue;
-            double v = number(j, field), *y = all + (b + 1) * (tasks + 1);
+            double v = lvt_record_number(j, field), *y = all + (b + 1) * (tasks + 1);
             y[(int)k] = v;
             high = v > high ? v : high;
-            block_name(state->valuestring, names[b], sizeof names[b]);
+            lvt_page_block_name(state->valuestring, names[b], sizeof names[b]);
             s[b] = (lvt_series){names[b], styles[b % STYLES], tasks + 1, all, y};
             n = ++b > n ? b : n;
         }
@@ -210,7 +197,7 @@ static void drift_panel(FILE *f, const cJSON *records, int tasks, const char *en
 void lvt_page_drift(FILE *f, const cJSON *records, int tasks) {
     bool any = false;
     const cJSON *o;
-    cJSON_ArrayForEach(o, records) any = any || is(o, "drift");
+    cJSON_ArrayForEach(o, records) any = any || lvt_record_is(o, "drift");
     if (!any)
         return;
     fprintf(f, "<section><h2>Drift of external keys</h2><p class='sub'>How far each block's keys and bias "

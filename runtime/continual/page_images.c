@@ -219,15 +219,8 @@ static void name_block(FILE *f, const lvt_trainer *t, int b, int maps) {
     }
     char text[64];
     snprintf(text, sizeof text, "block %d", b + 1);
-    if (keys == maps && name) {
-        snprintf(text, sizeof text, "%s", name);
-        static const char *const ends[] = {".key", ".attention"};
-        for (int i = 0; i < 2; i++) {
-            size_t n = strlen(text), e = strlen(ends[i]);
-            if (n > e && !strcmp(text + n - e, ends[i]))
-                text[n - e] = 0;
-        }
-    }
+    if (keys == maps && name)
+        lvt_page_block_name(name, text, sizeof text);
     lvt_page_escaped(f, text);
 }
 

@@ -1,5 +1,6 @@
 /* Event files: TFRecord framing around protobuf messages. May not know: training. */
 #include "tensorboard/board.h"
+#include "continual/record.h"
 #include "ir/file.h"
 
 #include <errno.h>
@@ -113,11 +114,6 @@ static void add(scalars *s, double v, const char *group, const char *name, int t
     s->n++;
 }
 
-static double number(const cJSON *o, const char *name) {
-    const cJSON *j = cJSON_GetObjectItemCaseSensitive(o, name);
-    return cJSON_IsNumber(j) ? j->valuedouble : NAN;
-}
-
 /* Counts and times that say where a record stands, not what was measured. */
 static bool is_place(const char *name) {
     static const char *const names[] = {"task",       "epoch",   "step",         "steps",     "global_step",
@@ -136,7 +132,8 @@ static int64_t scalars_of(const cJSON *record, scalars *s) {
     s->n = 0;
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds && cJSON_IsString(type); i++)
         kind = strcmp(kinds[i].type, type->valuestring) ? kind : &kinds[i];
-    double step = kind ? number(record, kind->step) : NAN, task = number(record, "task");
+    double step = kind ? lvt_record_number(record, kind->step) : NAN,
+           task = lvt_record_number(record, "task");
     if (isnan(step))
         return 0;
     cJSON_ArrayForEach(j, record) {
@@ -144,7 +141,7 @@ static int64_t scalars_of(const cJSON *record, scalars *s) {
             if (!kind->group || !strcmp(kind->type, "epoch")) /* one curve a task */
                 add(s, j->valuedouble, j->string, NULL, (int)task);
             else if (!strncmp(j->string, "loss", 4))
-                add(s, j->valuedouble, "loss", j->string[4] == '_' ? j->string + 5 : "total", 0);
+                add(s, j->valuedouble, "loss", lvt_loss_title(j->string), 0);
             else
                 add(s, j->valuedouble, kind->group, j->string, 0);
         }
@@ -153,8 +150,10 @@ static int64_t scalars_of(const cJSON *record, scalars *s) {
             if (cJSON_IsNumber(k))
                 add(s, k->valuedouble, j->string, k->string, 0);
             if (cJSON_IsString(state)) {
-                add(s, number(k, "since_previous_task"), "drift_since_previous_task", state->valuestring, 0);
-                add(s, number(k, "since_first_task"), "drift_since_first_task", state->valuestring, 0);
+                add(s, lvt_record_number(k, "since_previous_task"), "drift_since_previous_task",
+                    state->valuestring, 0);
+                add(s, lvt_record_number(k, "since_first_task"), "drift_since_first_task", state->valuestring,
+                    0);
             }
         }
     }
