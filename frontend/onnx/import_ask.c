@@ -66,6 +66,26 @@ lvt_value lvt_im_number(lvt_importer *im, lvt_value like, double x) {
     return lvt_build_scalar(&im->b, (lvt_dtype)lvt_im_type(im, like).dtype, x);
 }
 
+lvt_value lvt_im_iota(lvt_importer *im, int rank, const int64_t *dims, int axis) {
+    lvt_named_attr a[] = {{"dtype", lvt_attr_dtype(LVT_I32)},
+                          {"shape", lvt_attr_ints(dims, (size_t)rank)},
+                          {"axis", lvt_attr_int(axis)}};
+    return lvt_build(&im->b, LVT_OP_iota, 0, NULL, 3, a);
+}
+
+lvt_value lvt_im_pad(lvt_importer *im, lvt_value x, int axis, int64_t before, int64_t after, double value) {
+    lvt_named_attr a[] = {{"axis", lvt_attr_int(axis)},
+                          {"before", lvt_attr_int(before)},
+                          {"after", lvt_attr_int(after)},
+                          {"value", lvt_attr_float(value)}};
+    return before || after ? lvt_build(&im->b, LVT_OP_pad, 1, &x, 4, a) : x;
+}
+
+lvt_value lvt_im_hot(lvt_importer *im, lvt_value index, int64_t classes) {
+    lvt_named_attr a[] = {{"size", lvt_attr_int(classes)}, {"dtype", lvt_attr_dtype(LVT_I32)}};
+    return lvt_imk(im, LVT_OP_gt, lvt_build(&im->b, LVT_OP_one_hot, 1, &index, 2, a), 0);
+}
+
 lvt_value lvt_im_tensor_value(lvt_importer *im, const Onnx__TensorProto *t) {
     lvt_type type;
     double *x = lvt_onnx_read_tensor(im->arena, t, im->folder, &type, im->diag);

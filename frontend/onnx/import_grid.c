@@ -72,11 +72,8 @@ static bool grid_sample(lvt_importer *im) {
         rest[d] = lvt_im2(im, LVT_OP_sub, at[d], from[d]);
     }
     x = lvt_build_reshape(b, lvt_im_last(im, x), 2, (int64_t[]){t.dim[0] * t.dim[2] * t.dim[3], t.dim[1]});
-    lvt_named_attr images[] = {
-        {"dtype", lvt_attr_dtype(LVT_I32)}, {"shape", lvt_attr_ints(dims, 3)}, {"axis", lvt_attr_int(0)}};
     lvt_named_attr rows = {"axis", lvt_attr_int(0)};
-    lvt_value image =
-        lvt_imk(im, LVT_OP_mul, lvt_build(b, LVT_OP_iota, 0, NULL, 3, images), (double)(t.dim[2] * t.dim[3]));
+    lvt_value image = lvt_imk(im, LVT_OP_mul, lvt_im_iota(im, 3, dims, 0), (double)(t.dim[2] * t.dim[3]));
     int first = cubic ? -1 : 0, last = nearest ? 0 : cubic ? 2 : 1;
     for (int ky = first; ky <= last; ky++)
         for (int kx = first; kx <= last; kx++) {

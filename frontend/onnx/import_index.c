@@ -14,13 +14,6 @@ static int64_t count(const lvt_type *t, int from, int to) {
     return n;
 }
 
-static lvt_value iota(lvt_importer *im, const lvt_type *t, int axis) {
-    lvt_named_attr a[] = {{"dtype", lvt_attr_dtype(LVT_I32)},
-                          {"shape", lvt_attr_ints(t->dim, t->rank)},
-                          {"axis", lvt_attr_int(axis)}};
-    return lvt_build(&im->b, LVT_OP_iota, 0, NULL, 3, a);
-}
-
 /* Small types have no arithmetic here and no sums: they are moved as i32. */
 static lvt_value wide(lvt_importer *im, lvt_value x) {
     uint8_t d = lvt_im_type(im, x).dtype;
@@ -56,7 +49,7 @@ static lvt_value elements(lvt_importer *im, const lvt_type *t, lvt_value index, 
     lvt_value flat = LVT_NONE;
     index = lvt_im_from_front(im, lvt_build_cast(&im->b, index, LVT_I32), t->dim[axis]);
     for (int i = 0; i < t->rank; i++) {
-        lvt_value at = i == axis ? index : iota(im, &u, i);
+        lvt_value at = i == axis ? index : lvt_im_iota(im, u.rank, u.dim, i);
         at = lvt_imk(im, LVT_OP_mul, at, (double)count(t, i + 1, t->rank));
         flat = i ? lvt_im2(im, LVT_OP_add, flat, at) : at;
     }
@@ -83,7 +76,7 @@ static lvt_value tuples(lvt_importer *im, const lvt_type *t, lvt_value index, in
     for (int k = 0; k < first + q; k++) {
         lvt_value at;
         if (k < first) {
-            at = iota(im, &u, k);
+            at = lvt_im_iota(im, u.rank, u.dim, k);
         } else {
             at = lvt_build_slice(&im->b, index, u.rank, k - first, k - first + 1);
             at = lvt_im_from_front(im, lvt_build_reshape(&im->b, at, u.rank, u.dim), t->dim[k]);
@@ -145,7 +138,7 @@ static lvt_value scatter(lvt_importer *im, lvt_value table, lvt_value index, lvt
             return LVT_NONE;
         }
         lvt_type place = lvt_type_make(LVT_I32, 2, (int64_t[]){t.dim[0], 1});
-        lvt_value rows = iota(im, &place, 0);
+        lvt_value rows = lvt_im_iota(im, place.rank, place.dim, 0);
         for (int64_t i = 0; i < u.dim[0]; i++) {
             lvt_value at = lvt_build_slice(b, index, 0, i, i + 1),
                       row = lvt_build_slice(b, updates, 0, i, i + 1);
@@ -202,7 +195,7 @@ static bool top_k(lvt_importer *im) {
     bool largest = lvt_im_int(im, "largest", 1), whole = t.dtype == LVT_I32;
     /* What is taken lies below all others, those of -infinity too. */
     double floor = whole ? INT32_MIN : -INFINITY, above = whole ? INT32_MIN + 1.0 : -3e38;
-    lvt_value key = largest ? x : lvt_im1(im, LVT_OP_neg, x), places = iota(im, &t, axis);
+    lvt_value key = largest ? x : lvt_im1(im, LVT_OP_neg, x), places = lvt_im_iota(im, t.rank, t.dim, axis);
     lvt_named_attr a = {"axis", lvt_attr_int(axis)};
     key = lvt_imk(im, LVT_OP_max, key, above);
     one.dim[axis] = 1;
@@ -269,13 +262,14 @@ static bool reverse_sequence(lvt_importer *im) {
     if (t.rank < 2 || u.rank != 1 || time + batch != 1 || time * batch != 0 || u.dim[0] != t.dim[batch])
         return lvt_im_no(im, "its axes or lengths do not fit");
     lvt_type table = lvt_type_make(LVT_I32, 2, t.dim);
-    lvt_value at = iota(im, &table, (int)time);
+    lvt_value at = lvt_im_iota(im, table.rank, table.dim, (int)time);
     lengths = lvt_build_reshape(&im->b, lvt_build_cast(&im->b, lengths, LVT_I32), 2,
                                 (int64_t[]){batch ? 1 : u.dim[0], batch ? u.dim[0] : 1});
     lvt_value back = lvt_imk(im, LVT_OP_sub, lvt_im2(im, LVT_OP_sub, lengths, at), 1);
     at = lvt_build_select(&im->b, lvt_im2(im, LVT_OP_lt, at, lengths), back, at);
-    lvt_value row = lvt_imk(im, LVT_OP_mul, time ? iota(im, &table, 0) : at, (double)t.dim[1]);
-    at = flatten(im, lvt_im2(im, LVT_OP_add, row, time ? at : iota(im, &table, 1)));
+    lvt_value row =
+        lvt_imk(im, LVT_OP_mul, time ? lvt_im_iota(im, table.rank, table.dim, 0) : at, (double)t.dim[1]);
+    at = flatten(im, lvt_im2(im, LVT_OP_add, row, time ? at : lvt_im_iota(im, table.rank, table.dim, 1)));
     x = lvt_build_reshape(&im->b, x, 2, (int64_t[]){t.dim[0] * t.dim[1], count(&t, 2, t.rank)});
     return lvt_im_out(im, lvt_build_reshape(&im->b, take(im, x, at, 0), t.rank, t.dim));
 }
@@ -292,8 +286,7 @@ static bool one_hot(lvt_importer *im) {
     if (axis < 0 || axis > t.rank)
         return lvt_im_no(im, "axis is out of range");
     index = lvt_im_from_front(im, lvt_build_cast(&im->b, index, LVT_I32), (int64_t)depth);
-    lvt_named_attr a[] = {{"size", lvt_attr_int((int64_t)depth)}, {"dtype", lvt_attr_dtype(LVT_I32)}};
-    lvt_value hit = lvt_imk(im, LVT_OP_gt, lvt_build(&im->b, LVT_OP_one_hot, 1, &index, 2, a), 0);
+    lvt_value hit = lvt_im_hot(im, index, (int64_t)depth);
     for (int i = 0, k = 0; i <= t.rank; i++)
         order[i] = i == axis ? t.rank : k++;
     hit = lvt_build_transpose(&im->b, hit, order);

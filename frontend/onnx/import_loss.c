@@ -31,8 +31,7 @@ static bool loss(lvt_importer *im) {
     if (of_logits) {
         l = lvt_build(b, LVT_OP_cross_entropy, 2, (lvt_value[]){x, labels}, 0, NULL);
     } else {
-        lvt_named_attr a[] = {{"size", lvt_attr_int(classes)}, {"dtype", lvt_attr_dtype(LVT_I32)}};
-        lvt_value hit = lvt_imk(im, LVT_OP_gt, lvt_build(b, LVT_OP_one_hot, 1, &labels, 2, a), 0);
+        lvt_value hit = lvt_im_hot(im, labels, classes);
         l = lvt_build_select(b, hit, x, lvt_im_number(im, x, 0)); /* 0 times -inf would be no number */
         l = lvt_im1(im, LVT_OP_neg, lvt_build_reduce(b, LVT_OP_reduce_sum, l, 1, (int64_t[]){1}, false));
     }

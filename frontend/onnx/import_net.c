@@ -51,10 +51,8 @@ static lvt_value convolve_deep(lvt_importer *im, lvt_value x, lvt_value k) {
         return LVT_NONE;
     }
     depth = depth / r[0].stride + 1;
-    lvt_named_attr pad[] = {{"axis", lvt_attr_int(2)},
-                            {"before", lvt_attr_int(r[0].before)},
-                            {"after", lvt_attr_int(r[0].after)}};
-    x = lvt_build_transpose(&im->b, lvt_build(&im->b, LVT_OP_pad, 1, &x, 3, pad), (int64_t[]){0, 2, 3, 4, 1});
+    x = lvt_build_transpose(&im->b, lvt_im_pad(im, x, 2, r[0].before, r[0].after, 0),
+                            (int64_t[]){0, 2, 3, 4, 1});
     for (int64_t i = 0; i < r[0].kernel; i++) {
         lvt_named_attr slice[] = {{"axis", lvt_attr_int(1)},
                                   {"begin", lvt_attr_int(i * r[0].dilation)},

@@ -90,15 +90,6 @@ lvt_value lvt_im_channels(lvt_importer *im, lvt_value v, int rank) {
 
 enum { MAX, MEAN, NORM };
 
-static lvt_value padded(lvt_importer *im, lvt_value x, int axis, int64_t before, int64_t after,
-                        double value) {
-    lvt_named_attr a[] = {{"axis", lvt_attr_int(axis)},
-                          {"before", lvt_attr_int(before)},
-                          {"after", lvt_attr_int(after)},
-                          {"value", lvt_attr_float(value)}};
-    return before || after ? lvt_build(&im->b, LVT_OP_pad, 1, &x, 4, a) : x;
-}
-
 /* x [B,C,H,W] */
 static lvt_value pool_image(lvt_importer *im, lvt_value x, lvt_im_window w, bool include) {
     int64_t count = w.kernel[0] * w.kernel[1];
@@ -113,7 +104,7 @@ static lvt_value pool_image(lvt_importer *im, lvt_value x, lvt_im_window w, bool
     bool beyond = w.more[0] || w.more[1];
     if (beyond && mean && include) { /* what the last window has beyond the padding counts nowhere */
         for (int d = 0; d < 2; d++) {
-            x = padded(im, x, 1 + d, w.padding[d], w.padding[d + 2], 0);
+            x = lvt_im_pad(im, x, 1 + d, w.padding[d], w.padding[d + 2], 0);
             w.padding[d] = w.padding[d + 2] = 0;
         }
         include = lvt_im_code(im) == NORM;
@@ -141,7 +132,7 @@ static lvt_value tap(lvt_importer *im, lvt_value x, const lvt_im_window *w, cons
                               {"begin", lvt_attr_int(begin)},
                               {"end", lvt_attr_int(begin + (out[d] - 1) * w->stride[d] + 1)},
                               {"step", lvt_attr_int(w->stride[d])}};
-        x = padded(im, x, 2 + d, w->padding[d], w->padding[d + 2] + w->more[d], outside);
+        x = lvt_im_pad(im, x, 2 + d, w->padding[d], w->padding[d + 2] + w->more[d], outside);
         x = lvt_build(&im->b, LVT_OP_slice, 1, &x, 4, a);
     }
     return x;
@@ -165,10 +156,7 @@ static bool max_by_taps(lvt_importer *im, lvt_value x, const lvt_im_window *w) {
     int64_t step[] = {t.dim[1] * t.dim[2] * t.dim[3], t.dim[2] * t.dim[3], columns ? 1 : t.dim[3],
                       columns ? t.dim[2] : 1};
     for (int i = 0; i < 4 && im->n->n_output > 1; i++) {
-        lvt_named_attr a[] = {{"dtype", lvt_attr_dtype(LVT_I32)},
-                              {"shape", lvt_attr_ints(t.dim, t.rank)},
-                              {"axis", lvt_attr_int(i)}};
-        lvt_value k = lvt_imk(im, LVT_OP_mul, lvt_build(&im->b, LVT_OP_iota, 0, NULL, 3, a), (double)step[i]);
+        lvt_value k = lvt_imk(im, LVT_OP_mul, lvt_im_iota(im, t.rank, t.dim, i), (double)step[i]);
         index = i ? lvt_im2(im, LVT_OP_add, index, k) : k;
     }
     for (at[0] = 0; at[0] < w->kernel[0]; at[0]++)
@@ -285,7 +273,7 @@ static bool unpool(lvt_importer *im) {
     for (int d = 0; d < given; d++) { /* what the windows of the pool did not reach */
         if (want[d] < y.dim[d] || want[d] > LVT_MAX_DIM)
             return lvt_im_no(im, "its output shape cannot be used");
-        x = padded(im, x, d, 0, want[d] - y.dim[d], 0);
+        x = lvt_im_pad(im, x, d, 0, want[d] - y.dim[d], 0);
     }
     return lvt_im_out(im, x);
 }

@@ -240,11 +240,7 @@ static bool pad(lvt_importer *im) {
         if (!before && !after)
             continue;
         if (!strcmp(mode, "constant")) {
-            lvt_named_attr a[] = {{"axis", lvt_attr_int(i)},
-                                  {"before", lvt_attr_int(before)},
-                                  {"after", lvt_attr_int(after)},
-                                  {"value", lvt_attr_float(value)}};
-            x = lvt_build(&im->b, LVT_OP_pad, 1, &x, 4, a);
+            x = lvt_im_pad(im, x, i, before, after, value);
             continue;
         }
         bool edge = !strcmp(mode, "edge");

@@ -61,12 +61,8 @@ static bool diagonals(lvt_importer *im, term *t) {
             lvt_value at[2];
             for (int d = 0; d < type.rank; d++)
                 pair.dim[d] = d == i || d == k ? type.dim[i] : 1;
-            for (int e = 0; e < 2; e++) {
-                lvt_named_attr a[] = {{"dtype", lvt_attr_dtype(LVT_I32)},
-                                      {"shape", lvt_attr_ints(pair.dim, pair.rank)},
-                                      {"axis", lvt_attr_int(e ? k : i)}};
-                at[e] = lvt_build(&im->b, LVT_OP_iota, 0, NULL, 3, a);
-            }
+            for (int e = 0; e < 2; e++)
+                at[e] = lvt_im_iota(im, pair.rank, pair.dim, e ? k : i);
             lvt_value on = lvt_im2(im, LVT_OP_eq, at[0], at[1]);
             t->v = lvt_build_select(&im->b, on, t->v, lvt_im_number(im, t->v, 0));
             t->v = lvt_build_reduce(&im->b, LVT_OP_reduce_sum, t->v, 1, (int64_t[]){k}, false);

@@ -101,6 +101,12 @@ bool lvt_im_known(const lvt_importer *im, lvt_value v);
 lvt_value lvt_im_constant(lvt_importer *im, const lvt_type *t, const double *values);
 lvt_value lvt_im_vector(lvt_importer *im, int64_t n, const double *values, lvt_dtype dtype);
 lvt_value lvt_im_number(lvt_importer *im, lvt_value like, double x); /* a scalar of its element type */
+/* Positions along an axis, i32 of that shape. */
+lvt_value lvt_im_iota(lvt_importer *im, int rank, const int64_t *dims, int axis);
+/* x with `before` and `after` more elements of that value along an axis; x itself for none. */
+lvt_value lvt_im_pad(lvt_importer *im, lvt_value x, int axis, int64_t before, int64_t after, double value);
+/* Whether the class of the last dim, one more than i32 `index` has, is the one in the index. */
+lvt_value lvt_im_hot(lvt_importer *im, lvt_value index, int64_t classes);
 lvt_value lvt_im_tensor_value(lvt_importer *im, const Onnx__TensorProto *t);
 
 /* Attributes of a window over x [B,C,d...], of one or two spatial dims: `flat` says that a height of 1 was
