@@ -259,7 +259,7 @@ static bool reverse_sequence(lvt_importer *im) {
     lvt_value x = lvt_im_in(im, 0), lengths = lvt_im_in(im, 1);
     lvt_type t = lvt_im_type(im, x), u = lvt_im_type(im, lengths);
     int64_t time = lvt_im_int(im, "time_axis", 0), batch = lvt_im_int(im, "batch_axis", 1);
-    if (t.rank < 2 || u.rank != 1 || time + batch != 1 || time * batch != 0 || u.dim[0] != t.dim[batch])
+    if (t.rank < 2 || u.rank != 1 || (time | batch) != 1 || (time & batch) != 0 || u.dim[0] != t.dim[batch])
         return lvt_im_no(im, "its axes or lengths do not fit");
     lvt_type table = lvt_type_make(LVT_I32, 2, t.dim);
     lvt_value at = lvt_im_iota(im, table.rank, table.dim, (int)time);

@@ -95,7 +95,12 @@ lvt_value lvt_im_convolve(lvt_importer *im, lvt_value x, lvt_value k) {
         int spatial = t.rank - 2;
         int64_t more[2] = {0, 0}, want[4];
         int m = lvt_im_ints(im, "output_padding", 2, more), s = lvt_im_ints(im, "output_shape", 4, want);
-        if (m == -1 || s == -1 || (m >= 0 && m != spatial) || (s >= 0 && s != spatial && s != spatial + 2)) {
+        bool fit =
+            m != -1 && s != -1 && (m < 0 || m == spatial) && (s < 0 || s == spatial || s == spatial + 2);
+        for (int d = 0; d < spatial && fit; d++)
+            fit = more[d] >= 0 && more[d] <= 1 << 20 &&
+                  (s < 0 || (want[s - spatial + d] >= 1 && want[s - spatial + d] <= LVT_MAX_DIM));
+        if (!fit) {
             lvt_im_no(im, "its output padding or shape does not fit its input");
             return LVT_NONE;
         }

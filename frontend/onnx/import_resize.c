@@ -146,6 +146,11 @@ static bool fill_row(const resize *r, int64_t i, double *row) {
     return true;
 }
 
+/* Every element stays where it is. */
+static bool stays(const resize *r) {
+    return r->out == r->in && r->scale == 1 && r->start == 0 && r->end == 1;
+}
+
 static lvt_value resize_axis(lvt_importer *im, lvt_value x, int axis, const resize *r, double outside) {
     lvt_type t = lvt_im_type(im, x);
     double *m = zeros(im, r->out, r->in), *more = m ? zeros(im, r->out, 1) : NULL;
@@ -235,15 +240,11 @@ static bool resize_node(lvt_importer *im) {
         bool larger = !strcmp(policy, "not_smaller") ? ratio > common : ratio < common;
         common = k == 0 || larger ? ratio : common;
     }
+    resize each[LVT_MAX_RANK];
     /* Between convolutions channels are last: two of four dims are resized there. */
     bool image = t.rank == 4 && x != LVT_NONE;
-    for (int k = 0; k < n && image; k++)
-        image = axes[k] >= 2 || (z ? sizes[k] == (double)t.dim[axes[k]] : scales[k] == 1);
-    if (image)
-        x = lvt_build_transpose(&im->b, x, (int64_t[]){0, 2, 3, 1});
-    for (int k = 0; k < n && x != LVT_NONE; k++) {
-        int axis = (int)axes[k];
-        r.in = t.dim[axis];
+    for (int k = 0; k < n; k++) {
+        r.in = t.dim[axes[k]];
         r.scale = z ? sizes[k] / (double)r.in : scales[k];
         double out = z ? sizes[k] : floor(scales[k] * (double)r.in);
         if (z && strcmp(policy, "stretch")) {
@@ -255,9 +256,14 @@ static bool resize_node(lvt_importer *im) {
         r.out = (int64_t)out;
         r.start = regions ? roi[k] : 0;
         r.end = regions ? roi[k + n] : 1;
-        if (r.out == r.in && r.scale == 1 && !regions)
-            continue;
-        x = resize_axis(im, x, image ? axis - 1 : axis, &r, outside);
+        each[k] = r;
+        image = image && (axes[k] >= 2 || stays(&r));
+    }
+    if (image)
+        x = lvt_build_transpose(&im->b, x, (int64_t[]){0, 2, 3, 1});
+    for (int k = 0; k < n && x != LVT_NONE; k++) {
+        if (!stays(&each[k]))
+            x = resize_axis(im, x, (int)axes[k] - image, &each[k], outside);
     }
     return lvt_im_out(im, image ? lvt_build_transpose(&im->b, x, (int64_t[]){0, 3, 1, 2}) : x);
 }
