@@ -1,7 +1,7 @@
 /* One OpenMP team for everything: our kernels use it through lvt_parallel, oneDNN by itself.
  *
  * Invariant: which thread runs which chunk depends on (n, threads) alone. May not know: kernels. */
-#define _GNU_SOURCE /* sched_getaffinity, sched_setaffinity */
+#define _GNU_SOURCE /* sched_getaffinity, pthread_attr_setaffinity_np */
 #include "internal.h"
 
 #include <omp.h>
@@ -70,32 +70,41 @@ static void serve(queue *q, int number) {
         q->body(q->user, i, number);
 }
 
-/* Where the team's threads are bound to processors, the calling one is too, and a new thread would be bound
- * to the same one. */
-static void unbind(void) {
+/* Where the team's threads are bound to places, the calling one is too. A new thread would be bound to the
+ * same one, or left waiting behind it for milliseconds if it were just let go: each gets a place of its own,
+ * the `number`th after the calling thread's. */
+static void bind(pthread_attr_t *attr, int number) {
+    int places = omp_get_num_places(), here = omp_get_place_num(), ids[CPU_SETSIZE];
+    int place = places > 0 ? ((here > 0 ? here : 0) + number) % places : 0;
+    if (places <= 0 || omp_get_place_num_procs(place) > CPU_SETSIZE)
+        return;
     cpu_set_t set;
-    int ids[CPU_SETSIZE];
     CPU_ZERO(&set);
-    for (int place = 0; place < omp_get_num_places(); place++) {
-        if (omp_get_place_num_procs(place) > CPU_SETSIZE)
-            return;
-        omp_get_place_proc_ids(place, ids);
-        for (int i = 0; i < omp_get_place_num_procs(place); i++) {
-            if (ids[i] >= 0 && ids[i] < CPU_SETSIZE)
-                CPU_SET(ids[i], &set);
-        }
+    omp_get_place_proc_ids(place, ids);
+    for (int i = 0; i < omp_get_place_num_procs(place); i++) {
+        if (ids[i] >= 0 && ids[i] < CPU_SETSIZE)
+            CPU_SET(ids[i], &set);
     }
-    if (CPU_COUNT(&set) > 0)
-        (void)sched_setaffinity(0, sizeof set, &set); /* a wish */
+    (void)pthread_attr_setaffinity_np(attr, sizeof set, &set); /* a wish */
 }
 
 static void *work(void *user) {
     worker *w = user;
-    unbind();
     if (w->q->team)
         lvt_team(w->q->team);
     serve(w->q, w->number);
     return NULL;
+}
+
+/* False: there will be one thread less. */
+static bool start(worker *w) {
+    pthread_attr_t attr;
+    if (pthread_attr_init(&attr) != 0)
+        return false;
+    bind(&attr, w->number);
+    bool started = pthread_create(&w->thread, &attr, work, w) == 0;
+    pthread_attr_destroy(&attr);
+    return started;
 }
 
 void lvt_workers(int workers, int team, int64_t n, void (*body)(void *user, int64_t i, int worker),
@@ -106,7 +115,7 @@ void lvt_workers(int workers, int team, int64_t n, void (*body)(void *user, int6
     for (int t = 0; list && t < more; t++) { /* fewer do it as well */
         list[t].q = &q;
         list[t].number = t + 1;
-        list[t].started = pthread_create(&list[t].thread, NULL, work, &list[t]) == 0;
+        list[t].started = start(&list[t]);
     }
     serve(&q, 0);
     for (int t = 0; list && t < more; t++) {
