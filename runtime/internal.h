@@ -56,10 +56,10 @@ typedef struct lvt_session_entry {
     void **defaults; /* packed default values of inputs, NULL where there is none */
     uint32_t n_patches, n_out_copies, n_stores;
     lvt_step_time *times;
-    lvt_block kept;   /* results of the prologue, then what kernels make of steady operands */
-    size_t *kept_at;  /* one a step: where its kernel's part of `kept` begins */
-    bool made;        /* kernels and tables are there */
-    bool fresh;       /* `kept` holds what the states, as they are, give */
+    lvt_block kept;  /* results of the prologue, then what kernels make of steady operands */
+    size_t *kept_at; /* one a step: where its kernel's part of `kept` begins */
+    bool made;       /* kernels and tables are there */
+    bool fresh;      /* `kept` holds what the states, as they are, give */
 } lvt_session_entry;
 
 struct lvt_session {
@@ -102,15 +102,17 @@ void lvt_scatter_packed(const lvt_type *t, const int64_t *strides, const void *p
 /* ---- rng.c ------------------------------------------------------------------------------------------------
  */
 
-/* Initial value of a state: packed elements, a function of (seed, name, init, type) alone, the same on every
- * machine and for every number of threads. */
-void lvt_init_values(const lvt_state *state, uint64_t seed, int threads, void *packed);
+/* Initial values of n states, packed elements each: a function of (seed, name, init, type) alone, the same on
+ * every machine and for every number of threads. zeroed: the memory is, and is left alone where zeros belong.
+ */
+void lvt_init_values(const lvt_state *states, uint32_t n, uint64_t seed, int threads, bool zeroed,
+                     void *const *packed);
 
 /* ---- bundle.c ---------------------------------------------------------------------------------------------
  */
 
-/* Kernels that run in one parallel region; all is in `arena`, `kernels` is kept. *out is NULL when one of them does not consist of
- * chunks. False: out of memory. */
+/* Kernels that run in one parallel region; all is in `arena`, `kernels` is kept. *out is NULL when one of
+ * them does not consist of chunks. False: out of memory. */
 bool lvt_bundle_make(lvt_kernel **kernels, uint32_t n, int threads, lvt_arena *arena, lvt_bundle **out);
 size_t lvt_bundle_scratch(const lvt_bundle *b);
 /* What part of the bundle's work a kernel has: for profiles, since nobody can time it inside. */

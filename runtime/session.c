@@ -74,6 +74,20 @@ static lvt_status session_make(lvt_session *s, const lvt_session_options *option
     return status == LVT_OK ? lvt_session_make_entries(s, all, (int)s->n_entries, diag) : status;
 }
 
+/* States may have changed: what was made of them has to be made again. */
+static void states_changed(lvt_session *s) {
+    for (uint32_t i = 0; i < s->n_entries; i++)
+        s->entries[i].fresh = false;
+}
+
+static void reset(lvt_session *s, uint64_t seed, bool zeroed) {
+    const lvt_module *m = s->program->compiled->module;
+    double begin = lvt_seconds();
+    states_changed(s);
+    lvt_init_values(m->states, m->n_states, seed, s->threads, zeroed, s->states);
+    s->opening.state_seconds = lvt_seconds() - begin;
+}
+
 lvt_status lvt_session_new(lvt_program *p, const lvt_session_options *options, lvt_session **out,
                            lvt_diag *diag) {
     *out = NULL;
@@ -86,7 +100,7 @@ lvt_status lvt_session_new(lvt_program *p, const lvt_session_options *options, l
     s->threads = options && options->threads > 0 ? options->threads : p->threads;
     lvt_status status = session_make(s, options, diag);
     if (status == LVT_OK)
-        lvt_session_reset(s, options ? options->seed : 0);
+        reset(s, options ? options->seed : 0, true);
     if (status != LVT_OK) {
         lvt_session_free(s);
         return status;
@@ -110,21 +124,8 @@ void lvt_session_free(lvt_session *s) {
     free(s);
 }
 
-/* States may have changed: what was made of them has to be made again. */
-static void states_changed(lvt_session *s) {
-    for (uint32_t i = 0; i < s->n_entries; i++)
-        s->entries[i].fresh = false;
-}
-
 void lvt_session_reset(lvt_session *s, uint64_t seed) {
-    const lvt_module *m = s->program->compiled->module;
-    double begin = lvt_seconds();
-    int team = lvt_team(s->threads);
-    states_changed(s);
-    for (uint32_t i = 0; i < m->n_states; i++)
-        lvt_init_values(&m->states[i], seed, s->threads, s->states[i]);
-    lvt_team(team);
-    s->opening.state_seconds = lvt_seconds() - begin;
+    reset(s, seed, false);
 }
 
 const lvt_opening *lvt_session_opening(const lvt_session *s) {

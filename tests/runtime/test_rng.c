@@ -8,7 +8,7 @@ enum { N = 200001 };
 static float *values(const char *name, lvt_init init, uint64_t seed, int threads) {
     lvt_state s = {.name = name, .type = lvt_type_make(LVT_F32, 1, (const int64_t[]){N}), .init = init};
     float *v = malloc(N * sizeof *v);
-    lvt_init_values(&s, seed, threads, v);
+    lvt_init_values(&s, 1, seed, threads, false, (void *[]){v});
     return v;
 }
 
