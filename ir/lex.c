@@ -10,14 +10,22 @@
 #include <string.h>
 
 /* The C library's classes depend on the locale; a model's text must not. */
+enum { LETTER = 1, DIGIT = 2, PUNCT = 4 };
+static const unsigned char classes[256] = {
+    ['a' ... 'z'] = LETTER, ['A' ... 'Z'] = LETTER, ['_'] = LETTER, ['0' ... '9'] = DIGIT, ['('] = PUNCT,
+    [')'] = PUNCT,          ['['] = PUNCT,          [']'] = PUNCT,  ['{'] = PUNCT,         ['}'] = PUNCT,
+    [','] = PUNCT,          [':'] = PUNCT,          ['='] = PUNCT,  ['+'] = PUNCT,         ['-'] = PUNCT,
+    ['*'] = PUNCT,          ['/'] = PUNCT,          ['%'] = PUNCT,  ['@'] = PUNCT,         ['<'] = PUNCT,
+    ['>'] = PUNCT,          ['.'] = PUNCT};
+
 static bool is_letter(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+    return classes[(unsigned char)c] & LETTER;
 }
 static bool is_digit(char c) {
-    return c >= '0' && c <= '9';
+    return classes[(unsigned char)c] & DIGIT;
 }
 static bool is_word(char c) {
-    return is_letter(c) || is_digit(c);
+    return classes[(unsigned char)c] & (LETTER | DIGIT);
 }
 
 void lvt_lex_init(lvt_lexer *l, lvt_lex_mode mode, const char *file, const char *text, size_t length,
@@ -228,7 +236,7 @@ static lvt_status lex_punct(lvt_lexer *l, lvt_token *t) {
             l->p += 2;
             return LVT_OK;
         }
-    if (*p != '\0' && strchr("()[]{},:=+-*/%@<>.", *p)) {
+    if (classes[(unsigned char)*p] & PUNCT) {
         t->punct = *p;
         t->length = 1;
         l->p++;
@@ -319,10 +327,6 @@ lvt_status lvt_lex_next(lvt_lexer *l, lvt_token *t) {
         status = lex_punct(l, t);
     }
     return status;
-}
-
-bool lvt_token_is(const lvt_token *t, const char *name) {
-    return t->kind == LVT_TOK_NAME && t->length == strlen(name) && memcmp(t->text, name, t->length) == 0;
 }
 
 const char *lvt_token_text(const lvt_token *t, char buffer[LVT_TOKEN_TEXT]) {

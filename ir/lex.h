@@ -10,6 +10,8 @@
 #include "arena.h"
 #include "diag.h"
 
+#include <string.h>
+
 typedef enum lvt_lex_mode {
     LVT_LEX_IR,      /* `%12` and `@a.b.0` are tokens, line ends are not */
     LVT_LEX_LANGUAGE /* `%` and `@` are operators; a line end is a token unless `(` or `[` is open */
@@ -74,7 +76,10 @@ lvt_status lvt_lex_next(lvt_lexer *l, lvt_token *t);
 static inline lvt_pos lvt_token_pos(const lvt_lexer *l, const lvt_token *t) {
     return (lvt_pos){l->file, t->line, t->col};
 }
-bool lvt_token_is(const lvt_token *t, const char *name); /* a NAME with just this text */
+/* A NAME with just this text. */
+static inline bool lvt_token_is(const lvt_token *t, const char *name) {
+    return t->kind == LVT_TOK_NAME && t->length == strlen(name) && memcmp(t->text, name, t->length) == 0;
+}
 /* "'x', "'->'", "end of file": for messages; returns buffer. */
 enum { LVT_TOKEN_TEXT = 64 };
 const char *lvt_token_text(const lvt_token *t, char buffer[LVT_TOKEN_TEXT]);

@@ -19,25 +19,27 @@ typedef struct out {
     bool bare; /* no places, roles, names of values */
 } out;
 
-static void put_bytes(out *o, const char *bytes, size_t n) {
-    if (o->failed)
-        return;
-    if (o->capacity - o->n <= n) {
-        size_t wanted = o->capacity * 2 + n + 256;
-        char *bigger = realloc(o->bytes, wanted);
-        if (!bigger) {
-            o->failed = true;
-            return;
-        }
+/* Room for n bytes and a zero. */
+static bool grow(out *o, size_t n) {
+    size_t wanted = o->capacity * 2 + n + 256;
+    char *bigger = o->failed ? NULL : realloc(o->bytes, wanted);
+    o->failed |= !bigger;
+    if (bigger) {
         o->bytes = bigger;
         o->capacity = wanted;
     }
-    memcpy(o->bytes + o->n, bytes, n);
-    o->n += n;
-    o->bytes[o->n] = '\0';
+    return !o->failed;
 }
 
-static void put(out *o, const char *text) {
+static inline void put_bytes(out *o, const char *bytes, size_t n) {
+    if (o->capacity - o->n <= n && !grow(o, n))
+        return;
+    memcpy(o->bytes + o->n, bytes, n);
+    o->n += n;
+}
+
+/* Inlined the compiler knows the length of a literal; most of what is printed is a few bytes long. */
+static inline __attribute__((always_inline)) void put(out *o, const char *text) {
     put_bytes(o, text, strlen(text));
 }
 
@@ -391,14 +393,13 @@ static char *print(const lvt_module *m, const lvt_graph *g, bool bare, size_t *l
         put_entry(&o, g);
     uselocale(before);
     freelocale(c);
-    if (!o.bytes)
-        put_bytes(&o, "", 0); /* a module without states and entries has an empty meaning */
+    put_bytes(&o, "", 1); /* a module without states and entries has an empty meaning */
     if (o.failed) {
         free(o.bytes);
         return NULL;
     }
     if (length)
-        *length = o.n;
+        *length = o.n - 1;
     return o.bytes;
 }
 
