@@ -62,10 +62,12 @@ static void fill_input(const lvt_graph *g, const lvt_input *in, uint32_t index, 
     if (t->dtype == LVT_I32)
         limit = index_limit(g, in->value, 0);
     bool mask = strstr(in->name, "mask") != NULL;
+    uint32_t words[4];
     for (int64_t i = 0; i < n; i++) {
-        uint32_t words[4];
-        lvt_philox(seed, (uint32_t)i, 0, index, 0x6c7674u, words);
-        double unit = words[0] / 4294967296.0;
+        if (i % 4 == 0)
+            lvt_philox(seed, (uint32_t)(i / 4), 0, index, 0x6c7674u, words);
+        uint32_t word = words[i % 4];
+        double unit = word / 4294967296.0;
         switch ((lvt_dtype)t->dtype) {
         case LVT_F32: /* deviation 1, like a normalised image */
             ((float *)data)[i] = mask ? 1.0f : t->rank == 0 ? 0.01f : (float)((unit - 0.5) * 3.4641016);
@@ -79,11 +81,10 @@ static void fill_input(const lvt_graph *g, const lvt_input *in, uint32_t index, 
             break;
         }
         case LVT_I32:
-            ((int32_t *)data)[i] =
-                limit == ANY_INDEX ? (int32_t)(words[0] & 1) : (int32_t)(unit * (double)limit);
+            ((int32_t *)data)[i] = limit == ANY_INDEX ? (int32_t)(word & 1) : (int32_t)(unit * (double)limit);
             break;
         case LVT_U8:
-            ((uint8_t *)data)[i] = (uint8_t)words[0];
+            ((uint8_t *)data)[i] = (uint8_t)word;
             break;
         default:
             ((uint8_t *)data)[i] = 1;
