@@ -90,6 +90,7 @@ lvt_status lvt_program_new(lvt_compiled *compiled, const char *name, const lvt_p
 /* Maps zeroed memory, in large pages where the system grants them. bytes 0 gives an empty block. */
 bool lvt_block_map(lvt_block *b, size_t bytes);
 void lvt_block_unmap(lvt_block *b);
+void lvt_block_drop(lvt_block *b); /* gives its pages back: the block stays where it is, zeroed */
 /* True when strides are those of packed row-major elements (dims of size 1 do not matter). */
 bool lvt_strides_packed(const lvt_type *t, const int64_t *strides);
 /* Elements from the base to one past the last that the strides reach. */

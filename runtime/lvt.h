@@ -66,6 +66,9 @@ const void *lvt_session_output(const lvt_session *s, int entry, int output);
  * entry with updates, or lvt_session_reset. */
 void *lvt_session_state(lvt_session *s, uint32_t state);
 void lvt_session_reset(lvt_session *s, uint64_t seed); /* initial values again */
+/* Gives that memory of an entry back to the system until its next run, which makes the contents anew: for entries that seldom
+ * run. Its outputs are gone. */
+void lvt_session_release(lvt_session *s, int entry);
 
 /* Where the time of opening went: reading the program, making kernels (also those made since, in first runs), initial values. */
 typedef struct lvt_opening {

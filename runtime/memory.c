@@ -40,6 +40,11 @@ void lvt_block_unmap(lvt_block *b) {
     *b = (lvt_block){0};
 }
 
+void lvt_block_drop(lvt_block *b) {
+    if (b->base)
+        (void)madvise(b->base, b->bytes, MADV_DONTNEED);
+}
+
 void lvt_strides_of(const lvt_type *t, int64_t *strides) {
     int64_t step = 1;
     memset(strides, 0, LVT_MAX_RANK * sizeof *strides);

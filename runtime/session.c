@@ -242,6 +242,11 @@ void *lvt_session_state(lvt_session *s, uint32_t state) {
     return s->states[state];
 }
 
+void lvt_session_release(lvt_session *s, int entry) {
+    s->entries[entry].fresh = false;
+    lvt_block_drop(&s->entries[entry].kept);
+}
+
 void lvt_session_profile(lvt_session *s, bool on) {
     s->profile = on;
     for (uint32_t i = 0; i < s->n_entries && on; i++) {

@@ -257,8 +257,10 @@ lvt_status lvt_page_attention(FILE *f, const lvt_trainer *t, lvt_diag *diag) {
     if (n && status == LVT_OK)
         status = lvt_model_run(t->model, LVT_ENTRY_INSPECT, tensors, diag);
     free(x);
-    if (!n || status != LVT_OK)
+    if (!n || status != LVT_OK) {
+        lvt_session_release(m->session, b->index);
         return status;
+    }
     fprintf(f, "<section><h2>Attention</h2><p class='sub'>Where the position in the ring looks: the mean "
                "over heads, and below it the "
                "heads, each scaled to its largest weight. Test images of the first classes of tasks.</p><div "
@@ -292,5 +294,6 @@ lvt_status lvt_page_attention(FILE *f, const lvt_trainer *t, lvt_diag *diag) {
         fprintf(f, "</tr>\n");
     }
     fprintf(f, "</table></div></section>\n");
+    lvt_session_release(m->session, b->index); /* until the next task's page */
     return status;
 }

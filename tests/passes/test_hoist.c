@@ -1,5 +1,6 @@
 /* What depends on states alone runs once, and again whenever a state may have changed: after a run that
- * updates, after a reset, after somebody was given the pointer to write. In between it is not run. */
+ * updates, after a reset, after somebody was given the pointer to write, after its memory was given back. In
+ * between it is not run. */
 #include "ir/text.h"
 #include "passes/pass.h"
 #include "runtime/lvt.h"
@@ -111,7 +112,29 @@ static void runs_once(void **state) {
     lvt_diag_free(diag);
 }
 
+/* Memory that was given back reads as zeros until the next run has filled it again. */
+static void is_made_again(void **state) {
+    (void)state;
+    lvt_diag *diag = lvt_diag_new();
+    lvt_program *p = open_program(diag);
+    lvt_session *s = NULL;
+    assert_int_equal(lvt_session_new(p, &(lvt_session_options){.threads = 2, .seed = 3}, &s, diag), LVT_OK);
+    float *states[2] = {lvt_session_state(s, 0), lvt_session_state(s, 1)};
+    expect(s, states, diag);
+    const float *sum = lvt_session_output(s, 0, 1); /* of the prologue: lies in kept memory */
+    assert_true(sum[0] != 0);
+    lvt_session_release(s, 0);
+    for (int i = 0; i < 24; i++)
+        assert_true(sum[i] == 0);
+    expect(s, states, diag);
+    lvt_session_release(s, 1); /* keeps nothing */
+    lvt_session_free(s);
+    lvt_program_close(p);
+    lvt_diag_free(diag);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(follows_states), cmocka_unit_test(runs_once)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(follows_states), cmocka_unit_test(runs_once),
+                                       cmocka_unit_test(is_made_again)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
