@@ -3,6 +3,7 @@
  * Invariant: changes nothing but the report; of JSON and SVG the first entry of the module begins the
  * document, the last one ends it. May not know: how buffers were placed. */
 #include "buffers.h"
+#include "ir/xml.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -126,11 +127,9 @@ static void report_json(const reporter *r) {
 enum { WIDE = 1180, BAND = 370, LEFT = 70, TOP = 34, MAP_W = 700, MAP_H = 280, LIST = LEFT + MAP_W + 20 };
 
 static void svg_string(lvt_text *t, const char *s) {
+    char room[8];
     for (; s && *s; s++)
-        if (*s == '&' || *s == '<' || *s == '>')
-            lvt_text_add(t, "&#%d;", *s);
-        else if ((unsigned char)*s >= 0x20)
-            lvt_text_add(t, "%c", *s);
+        lvt_text_add(t, "%s", lvt_xml_byte(*s, room));
 }
 
 static void svg_place(lvt_text *t, const lvt_module *m, lvt_loc loc) {

@@ -5,6 +5,7 @@
  * Invariant: plain SVG 1.1 without scripts or fonts of its own; every mark has a <title> with its numbers.
  * May not know: how they were measured. */
 #include "cmd_profile.h"
+#include "ir/xml.h"
 
 #include <math.h>
 #include <string.h>
@@ -49,17 +50,6 @@ typedef struct canvas {
     circle circles[MAX_CIRCLES];
     int n_labels, n_circles;
 } canvas;
-
-static void escaped(FILE *f, const char *text, int most) {
-    for (int i = 0; *text && i < most; text++) {
-        if ((*text & 0xC0) != 0x80)
-            i++;
-        if (*text == '&' || *text == '<' || *text == '>')
-            fprintf(f, "&#%d;", *text);
-        else if ((unsigned char)*text >= ' ')
-            fputc(*text, f);
-    }
-}
 
 static double at_x(const canvas *c, double intensity) {
     return LEFT + (RIGHT - LEFT) * (log10(intensity) - c->x_low) / (c->x_high - c->x_low);
@@ -214,7 +204,7 @@ static void numbers(FILE *f, const lvt_profile_row *r) {
     lvt_bound bound;
     double limit = lvt_profile_limit(r, &bound);
     fprintf(f, "<title>");
-    escaped(f, r->name, 1000);
+    lvt_xml_write(f, r->name, 1000);
     fprintf(f,
             "\n%.3f ms, %u steps, %.3f GFLOP, %.2f MB, %.1f GFLOP/s, %.1f GB/s, bound by %s, %.0f%% of "
             "it</title>",
@@ -269,7 +259,7 @@ static void draw_list(FILE *f, const lvt_profile_row *lines, uint32_t n, double 
         if (r->line)
             fprintf(f, "%u", r->line);
         fprintf(f, "</tspan> ");
-        escaped(f, r->line ? r->text : "(no place)", CODE_CHARS);
+        lvt_xml_write(f, r->line ? r->text : "(no place)", CODE_CHARS);
         fprintf(f, "%s</text>", strlen(r->text) > CODE_CHARS ? "…" : "");
         fprintf(f, "<text class='n e' x='%d' y='%.1f'>%.2f ms, %s, %.0f%%</text></g>\n", LIST_END, y,
                 r->seconds * 1e3, lvt_bound_name(bound), r->seconds > 0 ? 100 * limit / r->seconds : 0);
@@ -319,7 +309,7 @@ void lvt_roofline_draw(FILE *f, const char *title, const lvt_limits *limits, con
         "<rect width='100%%' height='100%%' fill='#fff'/>\n",
         WIDTH, HEIGHT, WIDTH, HEIGHT);
     fprintf(f, "<text class='h' x='%d' y='34'>", LEFT);
-    escaped(f, title, 200);
+    lvt_xml_write(f, title, 200);
     fprintf(
         f,
         "</text>\n<text class='t' x='%d' y='52'>%.2f ms in kernels; a circle is the work of one family of "

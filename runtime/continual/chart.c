@@ -3,21 +3,13 @@
 #include "continual/metrics.h"
 #include "continual/report.h"
 #include "ir/file.h"
+#include "ir/xml.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { PANEL = 420, MARGIN = 56, TOP = 108, CURVES = 300 };
-
-static void escaped(FILE *f, const char *text) {
-    for (; *text; text++) {
-        if (*text == '&' || *text == '<' || *text == '>')
-            fprintf(f, "&#%d;", *text);
-        else if ((unsigned char)*text >= ' ')
-            fputc(*text, f);
-    }
-}
 
 static void heat_map(FILE *f, const lvt_accuracies *a, const double *m, const char *title, double left) {
     int n = a->tasks->n;
@@ -132,7 +124,7 @@ static void draw(const lvt_accuracies *a, const char *title, FILE *f) {
         "<rect width='100%%' height='100%%' fill='#fff'/>\n"
         "<text x='%d' y='30' style='font-size:17px;font-weight:600'>",
         width, height, width, height, MARGIN);
-    escaped(f, title);
+    lvt_xml_write(f, title, SIZE_MAX);
     fprintf(f, "</text>\n");
     if (a->learned) {
         fprintf(f, "<text x='%d' y='48' class='l'>", MARGIN);

@@ -1,6 +1,7 @@
 /* compare.svg: mean accuracy over tasks with 95% bands in both scenarios, and bars of the end. May not know:
  * files. */
 #include "continual/compare.h"
+#include "ir/xml.h"
 
 #include <math.h>
 #include <string.h>
@@ -10,15 +11,6 @@ enum { WIDTH = 940, LEFT = 52, PANEL = 390, HEIGHT = 230, TOP = 78, BAR = 24, GA
 static const char *const colours[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7",
                                       "#e69f00", "#56b4e9", "#444444", "#a05a2c"};
 enum { N_COLOURS = sizeof colours / sizeof *colours };
-
-static void escaped(FILE *f, const char *text) {
-    for (; *text; text++) {
-        if (*text == '&' || *text == '<' || *text == '>')
-            fprintf(f, "&#%d;", *text);
-        else if ((unsigned char)*text >= ' ')
-            fputc(*text, f);
-    }
-}
 
 static int metric(const char *name, int scenario) {
     int i = 0;
@@ -148,7 +140,7 @@ void lvt_comparison_svg(const lvt_comparison *c, FILE *f) {
         fprintf(f,
                 "<rect x='%d' y='%g' width='12' height='12' rx='2' fill='%s'/><text x='%d' y='%g' class='n'>",
                 LEFT - 24, top + g * BAR + 2, colours[g % N_COLOURS], LEFT - 6, top + g * BAR + 12);
-        escaped(f, c->labels[g]);
+        lvt_xml_write(f, c->labels[g], SIZE_MAX);
         fprintf(f, " <tspan class='t'>&#215;%d</tspan></text>\n", runs);
     }
     fprintf(f, "<text x='%d' y='%g' class='t'>at the end; whiskers and bands: 95%%</text>\n", LEFT - 24,

@@ -3,21 +3,13 @@
 #include "continual/metrics.h"
 #include "continual/report.h"
 #include "ir/file.h"
+#include "ir/xml.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
-
-void lvt_page_escaped(FILE *f, const char *text) {
-    for (; *text; text++) {
-        if (strchr("&<>\"'", *text))
-            fprintf(f, "&#%d;", *text);
-        else if ((unsigned char)*text >= ' ')
-            fputc(*text, f);
-    }
-}
 
 /* What is drawn says what it is (class='heat'), not how it looks. c0, c1, c2: lines of a chart; s0 to s7:
  * blocks of the network, in colours that differ for colour-blind eyes too (Okabe and Ito) and in their
@@ -89,7 +81,7 @@ static void metrics(FILE *f, const lvt_accuracies *a) {
         for (int s = 0; s < 4 && all[s]; s++)
             fprintf(f, "<td class='n'>%.2f</td>", 100 * lvt_metrics[i].value(all[s], n, a->learned));
         fprintf(f, "<td><code>");
-        lvt_page_escaped(f, lvt_metrics[i].formula);
+        lvt_xml_write(f, lvt_metrics[i].formula, SIZE_MAX);
         fprintf(f, "</code></td></tr>\n");
     }
     fprintf(f, "</table></div><p class='sub' style='margin:10px 0 0'>a[k][j]: accuracy on task j after "
@@ -110,10 +102,10 @@ static void tasks_table(FILE *f, const lvt_trainer *t) {
     for (int j = 0; j < k; j++) {
         fprintf(f, "<tr><td class='n'>%d</td><td>", j + 1);
         if (t->tasks.domains)
-            lvt_page_escaped(f, t->data->domain_names[j]);
+            lvt_xml_write(f, t->data->domain_names[j], SIZE_MAX);
         for (int i = t->tasks.first[j]; i < t->tasks.first[j + 1] && !t->tasks.domains; i++) {
             fprintf(f, "%s", i > t->tasks.first[j] ? ", " : "");
-            lvt_page_escaped(f, t->data->class_names[t->tasks.order[i]]);
+            lvt_xml_write(f, t->data->class_names[t->tasks.order[i]], SIZE_MAX);
         }
         fprintf(f, "</td><td class='n'>%.1f</td>", t->task_seconds[j]);
         const double *matrices[] = {t->class_il, t->task_il};
@@ -133,9 +125,9 @@ static void tasks_table(FILE *f, const lvt_trainer *t) {
 
 static void row(FILE *f, const char *name, const char *value) {
     fprintf(f, "<tr><td>");
-    lvt_page_escaped(f, name);
+    lvt_xml_write(f, name, SIZE_MAX);
     fprintf(f, "</td><td><code>");
-    lvt_page_escaped(f, value);
+    lvt_xml_write(f, value, SIZE_MAX);
     fprintf(f, "</code></td></tr>\n");
 }
 
@@ -213,9 +205,9 @@ lvt_status lvt_page_write(const lvt_trainer *t, const char *title, const char *p
     /* The empty icon keeps browsers from asking for one. */
     fprintf(f, "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'><meta name='viewport' "
                "content='width=device-width,initial-scale=1'><link rel='icon' href='data:,'><title>");
-    lvt_page_escaped(f, title);
+    lvt_xml_write(f, title, SIZE_MAX);
     fprintf(f, "</title><style>%s</style></head><body><main>\n<header><h1>", style);
-    lvt_page_escaped(f, title);
+    lvt_xml_write(f, title, SIZE_MAX);
     fprintf(f,
             "</h1><p class='sub'>%d of %d tasks learned; %s; %zu training, %zu validation and %zu test "
             "images</p></header>\n",

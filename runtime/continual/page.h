@@ -14,7 +14,6 @@
  * program has an entry inspect, what the network attends to in some test images; at least one task has been
  * learned. */
 lvt_status lvt_page_write(const lvt_trainer *t, const char *title, const char *path, lvt_diag *diag);
-void lvt_page_escaped(FILE *f, const char *text);
 
 /* page_panel.c: a small chart of lines. */
 typedef struct lvt_series {

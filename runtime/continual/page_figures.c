@@ -1,6 +1,7 @@
 /* Drawings of report.html of what was measured last: confusion, calibration. May not know: files, terminals.
  */
 #include "continual/page.h"
+#include "ir/xml.h"
 
 #include <math.h>
 #include <string.h>
@@ -24,7 +25,7 @@ void lvt_page_confusion(FILE *f, const lvt_tasks *tasks, int learned, const int3
             fprintf(f, "<text x='-6' y='%.1f' class='t' text-anchor='end'>", (r + 0.5) * cell + 4);
             char text[24];
             snprintf(text, sizeof text, "%.14s", names[label]);
-            lvt_page_escaped(f, text);
+            lvt_xml_write(f, text, SIZE_MAX);
             fprintf(f, "</text>");
         }
         for (int c = 0; c < seen; c++) {
@@ -37,9 +38,9 @@ void lvt_page_confusion(FILE *f, const lvt_tasks *tasks, int learned, const int3
                 f,
                 "<rect x='%.2f' y='%.2f' width='%.2f' height='%.2f' class='%s' fill-opacity='%.3f'><title>",
                 c * cell, r * cell, cell - (seen <= 40), cell - (seen <= 40), style, 0.08 + 0.92 * sqrt(v));
-            lvt_page_escaped(f, names[label]);
+            lvt_xml_write(f, names[label], SIZE_MAX);
             fprintf(f, " as ");
-            lvt_page_escaped(f, names[tasks->order[c]]);
+            lvt_xml_write(f, names[tasks->order[c]], SIZE_MAX);
             fprintf(f, ": %d of %.0f</title></rect>\n", count, sum);
             if (seen <= 12)
                 fprintf(f, "<text x='%.1f' y='%.1f' class='v%s' text-anchor='middle'>%d</text>",

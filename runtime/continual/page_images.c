@@ -1,5 +1,6 @@
 /* Pictures of report.html: what the memory holds, where the network looks. May not know: files, terminals. */
 #include "continual/page.h"
+#include "ir/xml.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -114,7 +115,7 @@ lvt_status lvt_page_memory(FILE *f, const lvt_trainer *t, lvt_diag *diag) {
         if (!count)
             continue;
         fprintf(f, "<div class='class'><p>");
-        lvt_page_escaped(f, t->data->class_names[label]);
+        lvt_xml_write(f, t->data->class_names[label], SIZE_MAX);
         if (!t->tasks.domains)
             fprintf(f, ", task %d", t->tasks.task_of[label] + 1);
         fprintf(f, ": %d</p>", count);
@@ -221,7 +222,7 @@ static void name_block(FILE *f, const lvt_trainer *t, int b, int maps) {
     snprintf(text, sizeof text, "block %d", b + 1);
     if (keys == maps && name)
         lvt_page_block_name(name, text, sizeof text);
-    lvt_page_escaped(f, text);
+    lvt_xml_write(f, text, SIZE_MAX);
 }
 
 /* The first test images of tasks that are evenly spaced over those learned. */
@@ -287,7 +288,7 @@ lvt_status lvt_page_attention(FILE *f, const lvt_trainer *t, lvt_diag *diag) {
         status = put_picture(f, &p, diag);
         free(p.pixels);
         fprintf(f, "'/></svg><p>");
-        lvt_page_escaped(f, d->class_names[label]);
+        lvt_xml_write(f, d->class_names[label], SIZE_MAX);
         fprintf(f, ", task %d</p></td>", lvt_task_of_image(&t->tasks, &d->test, images[i]) + 1);
         for (int k = 0; k < b->n_maps && status == LVT_OK; k++)
             status = draw_block(f, t, k, i, diag);

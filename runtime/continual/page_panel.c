@@ -1,5 +1,6 @@
 /* A small chart of lines for report.html. May not know: what its numbers are. */
 #include "continual/page.h"
+#include "ir/xml.h"
 
 #include <math.h>
 #include <string.h>
@@ -39,9 +40,9 @@ void lvt_page_panel(FILE *f, const lvt_panel *p, const lvt_series *series, int n
             "<figure class='panel' style='width:%dpx'><svg viewBox='0 0 %d %d' width='%d' height='%d' "
             "role='img'><title>",
             p->width, p->width, p->height, p->width, p->height);
-    lvt_page_escaped(f, p->title);
+    lvt_xml_write(f, p->title, SIZE_MAX);
     fprintf(f, "</title><text x='%d' y='15' class='h'>", LEFT);
-    lvt_page_escaped(f, p->title);
+    lvt_xml_write(f, p->title, SIZE_MAX);
     fprintf(f, "</text><g transform='translate(%d,%d)'>\n", LEFT, TOP);
     grid(f, p, width, height);
     double xs = p->x1 > p->x0 ? width / (p->x1 - p->x0) : 0,
@@ -82,7 +83,7 @@ void lvt_page_panel(FILE *f, const lvt_panel *p, const lvt_series *series, int n
             continue;
         fprintf(f, "<span><svg width='24' height='8'><line x2='24' y1='4' y2='4' class='%s'/></svg> ",
                 series[s].style);
-        lvt_page_escaped(f, series[s].name);
+        lvt_xml_write(f, series[s].name, SIZE_MAX);
         fprintf(f, "</span> ");
     }
     fprintf(f, legend ? "</figcaption></figure>\n" : "</figure>\n");
