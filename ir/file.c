@@ -12,6 +12,31 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { MOST = 1 << 30 }; /* bytes a call: Linux does no more than 2 GiB at once */
+
+static bool transfer(int fd, char *bytes, size_t n, bool out) {
+    while (n) {
+        size_t part = n > MOST ? MOST : n;
+        errno = 0;
+        ssize_t done = out ? write(fd, bytes, part) : read(fd, bytes, part);
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done <= 0)
+            return false;
+        bytes += done;
+        n -= (size_t)done;
+    }
+    return true;
+}
+
+bool lvt_fd_write(int fd, const void *bytes, size_t n) {
+    return transfer(fd, (char *)bytes, n, true);
+}
+
+bool lvt_fd_read(int fd, void *bytes, size_t n) {
+    return transfer(fd, bytes, n, false);
+}
+
 char *lvt_path_join(const char *dir, const char *name) {
     size_t n = strlen(dir), m = strlen(name);
     bool slash = n && dir[n - 1] != '/';
@@ -44,23 +69,17 @@ lvt_status lvt_file_read(const char *path, uint8_t **bytes, size_t *size, lvt_di
         close(fd);
         return lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "%s: cannot be read: not a regular file", path);
     }
-    size_t n = (size_t)st.st_size, done = 0;
+    size_t n = (size_t)st.st_size;
     uint8_t *buffer = malloc(n + 1);
     if (!buffer) {
         close(fd);
         return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "%s: not enough memory for %zu bytes", path, n);
     }
-    while (done < n) {
-        ssize_t got = read(fd, buffer + done, n - done);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0) {
-            const char *reason = got < 0 ? strerror(errno) : "it became shorter while it was read";
-            close(fd);
-            free(buffer);
-            return lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "%s: cannot be read: %s", path, reason);
-        }
-        done += (size_t)got;
+    if (!lvt_fd_read(fd, buffer, n)) {
+        const char *reason = errno ? strerror(errno) : "it became shorter while it was read";
+        close(fd);
+        free(buffer);
+        return lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "%s: cannot be read: %s", path, reason);
     }
     close(fd);
     buffer[n] = 0;
@@ -136,34 +155,4 @@ lvt_status lvt_file_write(const char *path, const void *bytes, size_t size, lvt_
     fwrite(bytes, 1, size,
            f.stream); /* a short write leaves the stream's error flag, which the end looks at */
     return lvt_atomic_end(&f, LVT_OK, diag);
-}
-
-/* ---- pieces of open files ---- */
-
-enum { MOST = 1 << 30 }; /* bytes a call: Linux does no more than 2 GiB at once */
-
-bool lvt_fd_write(int fd, const void *bytes, size_t n) {
-    for (const char *p = bytes; n;) {
-        ssize_t done = write(fd, p, n > MOST ? MOST : n);
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done <= 0)
-            return false;
-        p += done;
-        n -= (size_t)done;
-    }
-    return true;
-}
-
-bool lvt_fd_read(int fd, void *bytes, size_t n) {
-    for (char *p = bytes; n;) {
-        ssize_t done = read(fd, p, n > MOST ? MOST : n);
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done <= 0)
-            return false;
-        p += done;
-        n -= (size_t)done;
-    }
-    return true;
 }

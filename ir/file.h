@@ -14,7 +14,7 @@
 lvt_status lvt_file_read(const char *path, uint8_t **bytes, size_t *size, lvt_diag *diag);
 
 /* All n bytes to or from an open file or pipe, however many calls that takes. False: an error (errno says
- * which) or, for reading, the end came first. */
+ * which) or, where errno is 0, the end came first. */
 bool lvt_fd_write(int fd, const void *bytes, size_t n);
 bool lvt_fd_read(int fd, void *bytes, size_t n);
 
