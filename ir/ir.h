@@ -186,7 +186,8 @@ typedef enum lvt_init_kind {
     LVT_INIT_FILE
 } lvt_init_kind;
 typedef struct lvt_init { /* CONSTANT: a; NORMAL: mean a, deviation b; TRUNCATED at 2 deviations; UNIFORM: [a,
-                             b); FILE: values from a file, a and b are the halves of their hash (see weights.h) */
+                             b); FILE: values from a file, a and b are the halves of their hash (see
+                             weights.h) */
     uint8_t kind;
     double a, b;
 } lvt_init;
@@ -197,8 +198,8 @@ typedef struct lvt_state {
     lvt_init init;
     bool trainable; /* declared with `param` */
     lvt_loc loc;
-    const void *values; /* packed initial values, used instead of `init`, of the module; NULL: by init. Not part of
-                           the text: weights.h writes and reads them beside it */
+    const void *values; /* packed initial values, used instead of `init`, of the module; NULL: by init. Not
+                           part of the text: weights.h writes and reads them beside it */
 } lvt_state;
 
 typedef struct lvt_setting { /* a named parameter of the model and the value it was compiled with, as text */
@@ -206,7 +207,7 @@ typedef struct lvt_setting { /* a named parameter of the model and the value it 
 } lvt_setting;
 
 struct lvt_module {
-    lvt_arena *arena; /* owns everything below but what states' values are */
+    lvt_arena *arena;  /* owns everything below but what states' values are */
     lvt_arena *values; /* owns these; NULL: there are none */
     const char *name;
     lvt_source *sources;
@@ -269,6 +270,11 @@ typedef struct lvt_uses {
     uint32_t *offset, *users, *ends;
 } lvt_uses;
 bool lvt_graph_uses(const lvt_graph *g, lvt_arena *arena, lvt_uses *out);
+/* The node whose one operand is all that reads v; LVT_NONE when more does, or nothing. */
+static inline lvt_node_id lvt_only_user(const lvt_uses *uses, lvt_value v) {
+    uint32_t at = uses->offset[v];
+    return !uses->ends[v] && uses->offset[v + 1] == at + 1 ? uses->users[at] : LVT_NONE;
+}
 
 static inline const lvt_type *lvt_value_type(const lvt_graph *g, lvt_value v) {
     return &g->values[v].type;

@@ -41,10 +41,7 @@ static lvt_value channel_vector(const folder *f, lvt_value v, int64_t channels) 
         return LVT_NONE;
     if (lvt_is_splat(g, v, NULL))
         return v;
-    if (lvt_is_op(g, v, LVT_OP_broadcast))
-        v = lvt_value_node(g, v)->operands[0];
-    const lvt_type *t = &g->values[v].type;
-    return lvt_numel(t) == channels && t->rank && t->dim[t->rank - 1] == channels ? v : LVT_NONE;
+    return lvt_channel_vector(g, v, channels);
 }
 
 static bool is_affine(lvt_op op) {
@@ -81,9 +78,9 @@ static bool find_chain(const folder *f, lvt_node_id product, chain *c) {
     int last = 0;
     *c = (chain){.product = product};
     while (c->n < MOST) {
-        if (f->uses.ends[at] || f->uses.offset[at + 1] - f->uses.offset[at] != 1)
+        lvt_node_id user = lvt_only_user(&f->uses, at);
+        if (user == LVT_NONE)
             break;
-        lvt_node_id user = f->uses.users[f->uses.offset[at]];
         const lvt_node *n = &g->nodes[user];
         bool affine = step_vector(f, n, at, channels) != LVT_NONE;
         if (!affine && (n->op != LVT_OP_reshape || channels_of(g, n->result) != channels))

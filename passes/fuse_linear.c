@@ -31,8 +31,8 @@ static bool is_f32(const lvt_graph *g, lvt_value v) {
     return g->values[v].type.dtype == LVT_F32;
 }
 
-/* A convolution that oneDNN may run by Winograd, or we should, stays alone: pass choose then has the choice, and no way but
- * the standard one finishes results. */
+/* A convolution that oneDNN may run by Winograd, or we should, stays alone: pass choose then has the choice,
+ * and no way but the standard one finishes results. */
 static bool is_product(const lvt_pass *ctx, const lvt_graph *g, lvt_node_id id) {
     const lvt_node *n = &g->nodes[id];
     bool right = n->op == LVT_OP_matmul && g->values[n->result].type.rank == 2;
@@ -44,12 +44,7 @@ static bool is_product(const lvt_pass *ctx, const lvt_graph *g, lvt_node_id id) 
 
 /* The vector that v repeats along all but the last dim, whose `channels` elements it has. */
 static lvt_value bias_of(const lvt_graph *g, lvt_value v, int64_t channels) {
-    const lvt_type *t = &g->values[v].type;
-    if (!lvt_is_op(g, v, LVT_OP_broadcast) || t->dim[t->rank - 1] != channels)
-        return LVT_NONE;
-    lvt_value x = lvt_value_node(g, v)->operands[0];
-    const lvt_type *from = &g->values[x].type;
-    return lvt_numel(from) == channels && from->rank && from->dim[from->rank - 1] == channels ? x : LVT_NONE;
+    return lvt_is_op(g, v, LVT_OP_broadcast) ? lvt_channel_vector(g, v, channels) : LVT_NONE;
 }
 
 /* v lies packed in memory, as far as can be told before layout. */
@@ -130,12 +125,10 @@ static bool find_chain(const finder *f, lvt_node_id product, chain *c) {
     const char *why = NULL;
     *c = (chain){.product = product};
     while (!why) {
-        if (f->uses.ends[at]) {
-            why = "it is a result of the step";
-        } else if (f->uses.offset[at + 1] - f->uses.offset[at] != 1) {
-            why = "it has several readers";
+        lvt_node_id user = lvt_only_user(&f->uses, at);
+        if (user == LVT_NONE) {
+            why = f->uses.ends[at] ? "it is a result of the step" : "it has several readers";
         } else {
-            lvt_node_id user = f->uses.users[f->uses.offset[at]];
             if (g->nodes[user].op != LVT_OP_reshape)
                 why = take(f, c, user, at);
             at = g->nodes[user].result;
@@ -211,7 +204,7 @@ static void fuse(lvt_rewrite *r, const chain *c, lvt_value *map) {
 static void mark(const finder *f, const chain *c, uint32_t number) {
     lvt_node_id at = c->product;
     for (f->chain_of[at] = number; at != c->end; f->chain_of[at] = number)
-        at = f->uses.users[f->uses.offset[f->g->nodes[at].result]];
+        at = lvt_only_user(&f->uses, f->g->nodes[at].result);
 }
 
 lvt_graph *lvt_pass_fuse_linear(lvt_pass *ctx, const lvt_graph *in) {

@@ -72,6 +72,17 @@ bool lvt_is_splat(const lvt_graph *g, lvt_value v, double *x) {
     return true;
 }
 
+lvt_value lvt_channel_vector(const lvt_graph *g, lvt_value v, int64_t channels) {
+    const lvt_type *whole = &g->values[v].type;
+    if (lvt_is_op(g, v, LVT_OP_broadcast))
+        v = lvt_value_node(g, v)->operands[0];
+    const lvt_type *t = &g->values[v].type;
+    return t->rank && whole->dim[whole->rank - 1] == channels && t->dim[t->rank - 1] == channels &&
+                   lvt_numel(t) == channels
+               ? v
+               : LVT_NONE;
+}
+
 lvt_value lvt_shaped(lvt_builder *b, lvt_value x, const lvt_type *t) {
     if (x == LVT_NONE || lvt_shape_equal(&b->graph->values[x].type, t))
         return x;

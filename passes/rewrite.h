@@ -46,6 +46,9 @@ static inline bool lvt_is_view(const lvt_node *n) {
 lvt_value lvt_splat(lvt_builder *b, const lvt_type *t, double x);
 /* v is a constant of one value (of any shape): its value in *x. */
 bool lvt_is_splat(const lvt_graph *g, lvt_value v, double *x);
+/* The vector of so many channels that v repeats along all dims but the last; v itself where nothing is
+ * repeated; LVT_NONE when it is no such vector. */
+lvt_value lvt_channel_vector(const lvt_graph *g, lvt_value v, int64_t channels);
 /* x in that shape; x itself if it has it. */
 lvt_value lvt_shaped(lvt_builder *b, lvt_value x, const lvt_type *t);
 /* Bit k set: the reduction reduces dim k of its operand. */

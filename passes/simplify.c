@@ -17,8 +17,7 @@ static const lvt_type *type_of(const lvt_rewrite *r, lvt_value v) {
 
 /* The only user of operand k of n is n, so what it computes may change. */
 static bool single(const lvt_simplify *s, const lvt_node *n, uint32_t k) {
-    lvt_value v = n->operands[k];
-    return s->uses.offset[v + 1] - s->uses.offset[v] == 1 && !s->uses.ends[v];
+    return lvt_only_user(&s->uses, n->operands[k]) != LVT_NONE;
 }
 
 /* v is f(x, c) with f that op and c a splat: returns x. */
