@@ -195,8 +195,39 @@ static void by_measurement(void **state) {
     lvt_diag_free(diag);
 }
 
+/* lvt-run info about the program on a processor without AVX-512, whose oneDNN has no Winograd. Frees the
+ * program; the text holds until the next call. */
+static const char *info(lvt_compiled *c, lvt_diag *diag) {
+    static char said[8192];
+    char path[] = "/tmp/lvt-choose-XXXXXX", command[512];
+    int file = mkstemp(path);
+    assert_true(file >= 0);
+    close(file);
+    assert_int_equal(lvt_program_write(c, path, diag), LVT_OK);
+    lvt_compiled_free(c);
+    snprintf(command, sizeof command, "ONEDNN_MAX_CPU_ISA=AVX2 '%s/lvt-run' info %s", LVT_BINARY_DIR, path);
+    FILE *f = popen(command, "r");
+    assert_non_null(f);
+    said[fread(said, 1, sizeof said - 1, f)] = 0;
+    assert_int_equal(pclose(f), 0);
+    unlink(path);
+    return said;
+}
+
+/* A program chosen on one machine may ask for what another one lacks; only then info says so. */
+static void missing_is_said(void **state) {
+    (void)state;
+    lvt_diag *diag = lvt_diag_new();
+    const char *said = info(with(&(stopwatch){LVT_VARIANT_WINOGRAD, 0.5, 0, 0, 0}, false, diag), diag);
+    assert_non_null(strstr(said, "this machine has no kernel for winograd (at least one step)"));
+    said = info(with(&(stopwatch){LVT_VARIANT_OWN_WINOGRAD, 0.5, 0, 0, 0}, false, diag), diag);
+    assert_non_null(strstr(said, "own-winograd"));
+    assert_null(strstr(said, "has no kernel"));
+    lvt_diag_free(diag);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(by_rule), cmocka_unit_test(by_stopwatch),
-                                       cmocka_unit_test(by_measurement)};
+                                       cmocka_unit_test(by_measurement), cmocka_unit_test(missing_is_said)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
