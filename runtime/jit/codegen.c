@@ -48,7 +48,7 @@ lvt_status lvt_codegen_open(void **module, const lvt_codegen **codegen, char **w
     *module = load();
     if (!*module) {
         const char *reason = dlerror();
-        *why = say("it is a part of lvt's installation and cannot be loaded: %s", reason ? reason : "?");
+        *why = say("its library cannot be loaded: %s", reason ? reason : "?");
         return LVT_USER;
     }
     const lvt_codegen *c = dlsym(*module, LVT_CODEGEN_SYMBOL);
@@ -58,7 +58,7 @@ lvt_status lvt_codegen_open(void **module, const lvt_codegen **codegen, char **w
     }
     lvt_codegen_close(*module);
     *module = NULL;
-    *why = say("%s is of another release of lvt", LVT_CODEGEN_MODULE);
+    *why = say("its library, %s, is of another release of lvt", LVT_CODEGEN_MODULE);
     return LVT_USER;
 }
 

@@ -196,8 +196,8 @@ static lvt_status prepare(const lvt_jit *j, const lvt_kernel_request *r, lvt_jit
     lvt_status status = lvt_nest_make(&k->nest, r, &j->machine, k->arena);
     const lvt_nest *n = &k->nest;
     k->base.source = (lvt_source_code){n->key, LVT_SOURCE_NEST, n};
-    base->scratch_bytes = (size_t)n->s_chunks * n->partial_bytes +
-                          (size_t)base->threads * n->hoist_bytes * (size_t)n->n_hoist;
+    base->scratch_bytes =
+        (size_t)n->s_chunks * n->partial_bytes + (size_t)base->threads * n->hoist_bytes * (size_t)n->n_hoist;
     base->chunk = nest_chunk;
     base->rounds[0].n = n->k_chunks * n->s_chunks;
     base->rounds[0].cost = n->chunk_work;
@@ -275,6 +275,11 @@ static lvt_status compile_missing(lvt_jit *j, int threads, lvt_build_item *list,
     else if (status != LVT_OK)
         lvt_error(requests[0].diag, status, "E903", at, "the code generator failed: %s",
                   text && *text ? text : "no reason");
+    if (status == LVT_USER) /* codegen.h: nothing to load */
+        lvt_note(
+            requests[0].diag, LVT_NOWHERE,
+            "`cmake --install` puts it beside liblvt, in the folder lib: run lvt from there, or name that "
+            "folder in LD_LIBRARY_PATH");
     free(why);
     j->counts.compile_seconds = lvt_seconds() - begin;
     return status;

@@ -21,6 +21,14 @@ cd "$work"
 mkdir own && cp "$source/models/lvt-tiny.lvt" own/
 "$prefix/bin/lvtc" own/lvt-tiny.lvt -o own/tiny.lvtx
 
+# A program alone says where the rest of it is, and runs when it is told.
+mkdir alone && cp "$prefix/bin/lvt-run" alone/
+alone() { XDG_CACHE_HOME=$work/cache alone/lvt-run bench tiny.lvtx --steps 2 --threads 1 >alone.log 2>&1; }
+alone && { echo "there was no code generator to load"; exit 1; }
+grep -q 'error E903: .*liblvt-codegen' alone.log && grep -q 'name that folder in LD_LIBRARY_PATH' alone.log ||
+    { cat alone.log; exit 1; }
+LD_LIBRARY_PATH=$(dirname "$(find "$prefix" -name 'liblvt-codegen.so*')") alone || { cat alone.log; exit 1; }
+
 cp "$source/tests/install/user.c" .
 libdir=$(dirname "$(find "$prefix" -name 'liblvt.so')")
 export PKG_CONFIG_PATH=$libdir/pkgconfig LD_LIBRARY_PATH=$libdir
