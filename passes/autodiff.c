@@ -58,7 +58,7 @@ static bool mark(reverse *r, lvt_value loss, uint32_t n_variables, const lvt_val
             if (r->varies[n->operands[k]])
                 r->reached[n->operands[k]] = true;
         if (!def->grad) {
-            lvt_pass_fail(r->ctx, LVT_USER, "E421", n->loc, "%s has no gradient", def->name);
+            lvt_pass_fail(r->ctx, LVT_USER, "E401", n->loc, "%s has no gradient", def->name);
             ok = false;
         }
     }
@@ -117,9 +117,9 @@ static lvt_value no_dependence(reverse *r, const lvt_node *gradient, lvt_value v
     const char *name = r->g->values[variable].name;
     lvt_pos at = lvt_module_pos(r->g->module, gradient->loc);
     if (name)
-        lvt_warning(r->ctx->diag, "E422", at, "the loss does not depend on '%s': its gradient is zero", name);
+        lvt_warning(r->ctx->diag, "W402", at, "the loss does not depend on '%s': its gradient is zero", name);
     else
-        lvt_warning(r->ctx->diag, "E422", at, "the loss does not depend on this value: its gradient is zero");
+        lvt_warning(r->ctx->diag, "W402", at, "the loss does not depend on this value: its gradient is zero");
     if (!name)
         lvt_note(r->ctx->diag, lvt_module_pos(r->g->module, lvt_value_node(r->g, variable)->loc),
                  "the value comes from here");
