@@ -49,7 +49,7 @@ void lvt_memory_free(lvt_memory *m);
 static inline size_t lvt_memory_quota(size_t capacity, int seen, int k) {
     return capacity / (size_t)seen + ((size_t)k < capacity % (size_t)seen);
 }
-/* End of `task` (METHOD.md, section 3): new classes enter, old ones are cut to their new quota. LVT_NOMEM. */
+/* End of `task`: new classes enter, old ones are cut to their new quota. LVT_NOMEM. */
 lvt_status lvt_memory_update(lvt_memory *m, lvt_memory_policy policy, const lvt_tasks *tasks, int task,
                              const lvt_candidates *c, uint64_t seed, lvt_diag *diag);
 /* Draws `batch` places for a step: all different when the memory holds that many, else every image as often

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Starting values (METHOD.md, section 2) of coefficients that the program has no default for. */
+/* Starting values (models/README.md) of coefficients that the program has no default for. */
 static const struct {
     const char *name;
     double value;
