@@ -6,18 +6,19 @@
 #include "pass.h"
 #include "plan.h"
 
+#include "ir/clock.h"
 #include "ir/text.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 const lvt_pass_info lvt_pass_table[] = {
 #define LVT_PASS(name, function, purpose) {name, purpose, function},
 #include "passes.def"
     {0}};
 
-int lvt_pass_find(const char *name) {
+/* Index into the table, or -1. */
+static int find_pass(const char *name) {
     for (int i = 0; lvt_pass_table[i].name; i++)
         if (!strcmp(lvt_pass_table[i].name, name))
             return i;
@@ -100,12 +101,6 @@ static lvt_status dump(driver *d, const char *title) {
     return LVT_OK;
 }
 
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static uint32_t count_nodes(const lvt_module *m) {
     uint32_t n = 0;
     for (uint32_t i = 0; i < m->n_entries; i++)
@@ -118,7 +113,7 @@ static lvt_status run_passes(driver *d, int first, int last) {
     lvt_text_add(&d->times, "%-16s %9s %8s\n", "pass", "ms", "nodes");
     for (int p = first; p <= last && lvt_pass_table[p].name; p++) {
         const lvt_pass_info *info = &lvt_pass_table[p];
-        double start = now();
+        double start = lvt_seconds();
         lvt_status status = LVT_OK, worst = LVT_OK;
         for (uint32_t i = 0; i < d->module->n_entries; i++) {
             status = run_entry(d, info, i); /* every entry, to report the mistakes of all */
@@ -126,7 +121,7 @@ static lvt_status run_passes(driver *d, int first, int last) {
         }
         if (worst != LVT_OK)
             return worst;
-        lvt_text_add(&d->times, "%-16s %9.2f %8u\n", info->name, 1e3 * (now() - start),
+        lvt_text_add(&d->times, "%-16s %9.2f %8u\n", info->name, 1e3 * (lvt_seconds() - start),
                      count_nodes(d->module));
         bool wanted = o->dump_after && o->report &&
                       (!strcmp(o->dump_after, "all") || !strcmp(o->dump_after, info->name));
@@ -165,18 +160,18 @@ lvt_status lvt_compile(lvt_module *m, const lvt_compile_options *options, lvt_co
     while (lvt_pass_table[last + 1].name)
         last++;
     int end = last;
-    if (options->start_at && (first = lvt_pass_find(options->start_at)) < 0)
+    if (options->start_at && (first = find_pass(options->start_at)) < 0)
         return no_pass(&d, "--start-at", options->start_at);
-    if (options->stop_after && (last = lvt_pass_find(options->stop_after)) < 0)
+    if (options->stop_after && (last = find_pass(options->stop_after)) < 0)
         return no_pass(&d, "--stop-after", options->stop_after);
-    if (options->dump_after && strcmp(options->dump_after, "all") && lvt_pass_find(options->dump_after) < 0)
+    if (options->dump_after && strcmp(options->dump_after, "all") && find_pass(options->dump_after) < 0)
         return no_pass(&d, "--dump-after", options->dump_after);
     d.plans = lvt_arena_alloc(m->arena, (m->n_entries + 1u) * sizeof *d.plans);
     if (!d.plans)
         return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
     /* The passes from layout on build on each other's decisions, which the text does not hold: layout, given
      * a graph it has made itself, decides the same again. */
-    int layout = lvt_pass_find("layout");
+    int layout = find_pass("layout");
     lvt_status status = first > layout ? run_passes(&d, layout, first - 1) : LVT_OK;
     lvt_text_free(&d.times);
     if (status == LVT_OK)

@@ -2,6 +2,7 @@
 #include "cmd_console.h"
 #include "continual/metrics.h"
 #include "continual/record.h"
+#include "ir/clock.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -85,7 +86,7 @@ static void draw(lvt_console *c) {
     lvt_view *v = &c->view;
     const lvt_trainer *t = c->trainer;
     const lvt_progress *p = &c->progress;
-    double now = lvt_clock();
+    double now = lvt_seconds();
     char text[64], time[32];
     c->drawn = now;
     c->changed = false;
@@ -124,7 +125,7 @@ static void draw(lvt_console *c) {
 
 /* Ten times a second at most. */
 static void draw_changed(lvt_console *c) {
-    double now = lvt_clock();
+    double now = lvt_seconds();
     if (c->quiet || !c->view.live || !(c->progress.task || c->phase))
         return;
     if ((c->changed && now - c->drawn >= 0.1) || (c->phase && now - c->drawn >= 1) ||
@@ -150,7 +151,7 @@ static bool stop_asked(void *user) {
 
 /* A pipe or a file: a line every ten seconds. */
 static void print_progress(lvt_console *c, const lvt_progress *p) {
-    double now = lvt_clock();
+    double now = lvt_seconds();
     if (p->step != p->steps && now - c->printed < 10)
         return;
     c->printed = now;
@@ -168,7 +169,7 @@ static void print_progress(lvt_console *c, const lvt_progress *p) {
 
 static void begin_task(lvt_console *c, const lvt_progress *p) {
     const lvt_trainer *t = c->trainer;
-    c->task_began = lvt_clock();
+    c->task_began = lvt_seconds();
     c->task_first = p->step;
     c->steps_before = c->steps_all = 0;
     for (int k = 0; k < t->tasks.n; k++) {
@@ -213,7 +214,7 @@ static void show_progress(void *user, const lvt_progress *p) {
 static void show_phase(void *user, const char *what) {
     lvt_console *c = user;
     c->phase = what;
-    c->phase_began = lvt_clock();
+    c->phase_began = lvt_seconds();
     c->changed = true;
     draw_changed(c);
 }
@@ -237,7 +238,7 @@ void lvt_console_task(lvt_console *c) {
 
 void lvt_console_open(lvt_console *c) {
     lvt_view_open(&c->view, STDOUT_FILENO, c->plain);
-    c->began = lvt_clock();
+    c->began = lvt_seconds();
 }
 
 lvt_events lvt_console_events(lvt_console *c) {

@@ -4,6 +4,7 @@
  * run computes. */
 #include "cmd_sweep.h"
 #include "ir/file.h"
+#include "ir/clock.h"
 
 #include <errno.h>
 #include <math.h>
@@ -14,12 +15,6 @@
 #include <unistd.h>
 
 enum { MAX_ATTEMPTS = 3 }; /* of a run that a signal ended: no memory, most likely */
-
-double lvt_sweeping_clock(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 /* ---- what is left -----------------------------------------------------------------------------------------
  */
@@ -123,7 +118,7 @@ static void print(const lvt_sweeping *w, double seconds) {
 }
 
 static void show(lvt_sweeping *w) {
-    double now = lvt_sweeping_clock();
+    double now = lvt_seconds();
     if (w->quiet || w->only >= 0 || (now - w->shown < (w->view.live ? 1 : 60) && !lvt_view_resized(&w->view)))
         return;
     w->shown = now;
@@ -177,7 +172,7 @@ static lvt_status finish(lvt_sweeping *w, int k, int wait_status, lvt_diag *diag
     lvt_sweep_child child = w->children[k];
     lvt_sweep_status *s = &w->status[child.run];
     w->children[k] = w->children[--w->n_children];
-    s->seconds = child.before + lvt_sweeping_clock() - child.began;
+    s->seconds = child.before + lvt_seconds() - child.began;
     s->code = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);
     s->attempts += WIFSIGNALED(wait_status);
     bool again = w->stopping || s->code == 130 || (WIFSIGNALED(wait_status) && s->attempts < MAX_ATTEMPTS);
@@ -276,7 +271,7 @@ lvt_status lvt_sweeping_run(lvt_sweeping *w, lvt_diag *diag) {
     sigprocmask(SIG_BLOCK, &set, &before);
     lvt_status status = LVT_OK;
     bool asked = false, waiting = true;
-    w->shown = lvt_sweeping_clock();
+    w->shown = lvt_seconds();
     lvt_view_open(&w->view, STDOUT_FILENO, w->plain);
     while (w->n_children || (waiting && !w->stopping)) {
         lvt_status now = w->stopping ? LVT_OK : start_ready(w, &waiting, diag);

@@ -11,6 +11,7 @@
 #include "cmd_sweep.h"
 #include "continual/compare.h"
 #include "ir/file.h"
+#include "ir/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -230,8 +231,7 @@ lvt_status lvt_sweeping_start(lvt_sweeping *w, int i, bool *busy, lvt_diag *diag
             close(fd);
         if (status == LVT_OK) {
             w->status[i].state = LVT_SWEEP_RUNNING;
-            w->children[w->n_children++] =
-                (lvt_sweep_child){pid, i, lvt_sweeping_clock(), w->status[i].seconds};
+            w->children[w->n_children++] = (lvt_sweep_child){pid, i, lvt_seconds(), w->status[i].seconds};
         }
     }
     lvt_texts_free(&arguments);
@@ -244,13 +244,6 @@ lvt_status lvt_sweeping_start(lvt_sweeping *w, int i, bool *busy, lvt_diag *diag
 
 /* ---- the end ----------------------------------------------------------------------------------------------
  */
-
-static void csv_text(FILE *f, const char *text) {
-    fputc('"', f);
-    for (; *text; text++)
-        fprintf(f, *text == '"' ? "\"\"" : "%c", *text);
-    fputc('"', f);
-}
 
 /* What the search found, as a table and as search.csv. */
 static lvt_status report_search(const lvt_sweeping *w, lvt_diag *diag) {
@@ -279,9 +272,9 @@ static lvt_status report_search(const lvt_sweeping *w, lvt_diag *diag) {
             if (!isnan(score))
                 snprintf(value, sizeof value, "%.6f", score);
             if (tried) {
-                csv_text(f.stream, row->name);
+                lvt_csv_text(f.stream, row->name);
                 fputc(',', f.stream);
-                csv_text(f.stream, tried);
+                lvt_csv_text(f.stream, tried);
                 fprintf(f.stream, ",%s,%s,%s,%d\n", scenario, metric, value, c == row->chosen);
                 snprintf(value, sizeof value, "%.2f", 100 * score);
                 printf("  %8s  %s%s\n", isnan(score) ? "-" : value, tried,

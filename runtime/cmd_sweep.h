@@ -30,7 +30,6 @@ typedef struct lvt_sweeping {
     lvt_view view;
 } lvt_sweeping;
 
-double lvt_sweeping_clock(void);
 /* Starts run i, or goes on with it. *busy: another process still has its folder; try again later. */
 lvt_status lvt_sweeping_start(lvt_sweeping *w, int i, bool *busy, lvt_diag *diag);
 /* Works until nothing is left to do. LVT_INTERRUPT: asked to stop, all children have saved what they did.

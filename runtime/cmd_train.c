@@ -15,6 +15,7 @@
 #include "continual/report.h"
 #include "continual/run.h"
 #include "ir/file.h"
+#include "ir/clock.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -245,7 +246,7 @@ static lvt_status train(work *w, const char *program, const char *folder, bool r
                                     ? "a finished run: only the reports are written again"
                                 : t->at.global_step ? "from the last checkpoint"
                                                     : "from the beginning: there is no checkpoint yet");
-    double began = lvt_clock();
+    double began = lvt_seconds();
     lvt_console_open(c);
     status = lvt_trainer_run(t, diag);
     lvt_console_close(c);
@@ -266,7 +267,7 @@ static lvt_status train(work *w, const char *program, const char *folder, bool r
     lvt_accuracies a = accuracies(t);
     char *text = lvt_report_text(&a), time[32];
     printf("\n%s\ndone in %s, with at most %.0f MiB of memory", text ? text : "",
-           lvt_time_text(lvt_clock() - began, time), lvt_peak_memory() / (1 << 20));
+           lvt_time_text(lvt_seconds() - began, time), lvt_peak_memory() / (1 << 20));
     if (t->energy.n)
         printf(" and %.0f J (of the whole processor)", t->energy.joules);
     printf("; results are in %s\n", folder);

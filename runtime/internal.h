@@ -6,6 +6,7 @@
 #ifndef LVT_RUNTIME_INTERNAL_H
 #define LVT_RUNTIME_INTERNAL_H
 
+#include "ir/clock.h"
 #include "kernel.h"
 #include "lvt.h"
 
@@ -138,9 +139,6 @@ lvt_status lvt_session_bind(lvt_session *s, int entry, const void *const *inputs
 uint32_t lvt_session_run_step(lvt_session *s, int entry, uint32_t step);
 /* What kernels make of steady operands; between the prologue and the other steps. */
 void lvt_session_prepare(lvt_session *s, int entry);
-/* Copies outputs and stores states. */
-void lvt_session_finish(lvt_session *s, int entry);
 int lvt_processors(void); /* how many this process may use, at least 1 */
-double lvt_seconds(void); /* monotonic */
 
 #endif

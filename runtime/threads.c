@@ -8,7 +8,6 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <time.h>
 
 int lvt_processors(void) {
     int n =
@@ -21,12 +20,6 @@ int lvt_team(int threads) {
     if (old != threads)
         omp_set_num_threads(threads);
     return old;
-}
-
-double lvt_seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 void lvt_parallel(int threads, int64_t n, void (*body)(void *user, int64_t chunk, int thread), void *user) {

@@ -376,15 +376,20 @@ void lvt_comparison_text(const lvt_comparison *c, FILE *f) {
     }
 }
 
+void lvt_csv_text(FILE *f, const char *text) {
+    fputc('"', f);
+    for (; *text; text++)
+        fprintf(f, *text == '"' ? "\"\"" : "%c", *text);
+    fputc('"', f);
+}
+
 static void csv_row(const lvt_comparison *c, FILE *f, int g, const char *scenario, const char *name,
                     int what) {
     lvt_interval v = lvt_comparison_value(c, g, what, 0);
     if (!v.n)
         return;
-    fprintf(f, "\"");
-    for (const char *p = c->labels[g]; *p; p++)
-        fprintf(f, *p == '"' ? "\"\"" : "%c", *p);
-    fprintf(f, "\",%d,%s,%s,%.6f,", v.n, scenario, name, v.mean);
+    lvt_csv_text(f, c->labels[g]);
+    fprintf(f, ",%d,%s,%s,%.6f,", v.n, scenario, name, v.mean);
     if (!isnan(v.half))
         fprintf(f, "%.6f,%.6f", v.mean - v.half, v.mean + v.half);
     else

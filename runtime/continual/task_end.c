@@ -2,6 +2,7 @@
  * May not know: command lines, checkpoints. */
 #include "continual/metrics.h"
 #include "continual/trainer.h"
+#include "ir/clock.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -191,7 +192,7 @@ static lvt_status record_evaluation(lvt_trainer *t, int learned, lvt_diag *diag)
             cJSON_AddNumberToObject(o, lvt_metrics[i].name, lvt_metrics[i].value(matrices[s], n, learned));
     }
     cJSON_AddNumberToObject(r, "calibration_error", lvt_calibration_error(t->last.bins));
-    double now = lvt_clock();
+    double now = lvt_seconds();
     t->seconds += now - t->clock;
     t->clock = now;
     t->task_seconds[learned - 1] = t->seconds;

@@ -1,18 +1,12 @@
 /* The training loop. May not know: command lines, terminals, file formats. */
 #include "continual/trainer.h"
 #include "continual/checkpoint.h"
+#include "ir/clock.h"
 
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-double lvt_clock(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 void lvt_trainer_set(lvt_model *m, const char *name, double value) {
     int s = lvt_model_scalar(m, name);
@@ -98,7 +92,7 @@ static double steps_left(const lvt_trainer *t, uint64_t steps) {
 static lvt_status report(lvt_trainer *t, uint64_t steps, bool record, lvt_diag *diag) {
     const lvt_bound_entry *b =
         &t->model->entries[lvt_trainer_rehearses(t) ? LVT_ENTRY_TRAIN : LVT_ENTRY_TRAIN_NEW];
-    double now = lvt_clock(), here = now - t->started;
+    double now = lvt_seconds(), here = now - t->started;
     lvt_progress p = {
         .task = t->at.task + 1,
         .epoch = (int)((t->at.step - 1) / lvt_trainer_epoch_steps(t)) + 1,
@@ -149,7 +143,7 @@ static lvt_status train_task(lvt_trainer *t, lvt_diag *diag) {
     uint64_t steps = lvt_trainer_steps(t, t->at.task), log = (uint64_t)s->log_every,
              epoch = lvt_trainer_epoch_steps(t);
     double shown = 0;
-    t->clock = lvt_clock();
+    t->clock = lvt_seconds();
     while (t->at.step < steps && !lvt_early_done(t)) {
         lvt_status status = one_step(t, steps, diag);
         if (status == LVT_OK && t->best.states && (t->at.step % epoch == 0 || t->at.step == steps))
@@ -157,7 +151,7 @@ static lvt_status train_task(lvt_trainer *t, lvt_diag *diag) {
         if (status != LVT_OK)
             return status;
         bool last = t->at.step == steps || lvt_early_done(t), record = last || t->at.step % log == 0;
-        double now = lvt_clock();
+        double now = lvt_seconds();
         if (record || now - shown > 0.5) {
             shown = now;
             status = report(t, steps, record, diag);
@@ -175,7 +169,7 @@ static lvt_status train_task(lvt_trainer *t, lvt_diag *diag) {
 }
 
 lvt_status lvt_trainer_run(lvt_trainer *t, lvt_diag *diag) {
-    t->started = t->clock = lvt_clock();
+    t->started = t->clock = lvt_seconds();
     double before = t->energy.joules; /* of the run that is resumed */
     lvt_energy_open(&t->energy, LVT_POWERCAP);
     t->energy.joules = before;

@@ -1,4 +1,4 @@
-/* The training loop over a sequence of tasks (METHOD.md).
+/* The training loop over a sequence of tasks; models/README.md says what a step computes.
  *
  * Invariants: everything random follows from the seed and the position, so position, model state, memory and
  * the matrices are all that a checkpoint needs; a task's end (importance, memory, evaluation) happens
@@ -149,10 +149,5 @@ lvt_status lvt_trainer_record(lvt_trainer *t, cJSON *record, lvt_diag *diag);
 /* drift.c: appends how far keys and bias tables have moved since the ends of the previous and of the first
  * task, |now - then| / |then| each; nothing after the first task, or when the model has none. */
 lvt_status lvt_drift_record(lvt_trainer *t, int learned, lvt_diag *diag);
-/* Is it one of these: a state called *.key or *.bias_table? */
-bool lvt_drift_state(const lvt_state *s);
-/* mask[c] = 1 for the classes of tasks 0..task. */
-void lvt_task_mask(const lvt_tasks *tasks, int task, float *mask);
-double lvt_clock(void); /* seconds, monotonic */
 
 #endif
