@@ -54,7 +54,5 @@ lvt_graph *lvt_fuse_body(lvt_fuse *f, lvt_module *m, const lvt_node_id *nodes, u
                          uint32_t *n_externals);
 /* Results of these nodes that others need, as long as nothing has been copied; `outputs` has room for n. */
 uint32_t lvt_fuse_outputs(lvt_fuse *f, const lvt_node_id *nodes, uint32_t n, lvt_value *outputs);
-/* The group has this node, its own or a copy. */
-bool lvt_group_has(const lvt_group *g, lvt_node_id n);
 
 #endif

@@ -16,7 +16,8 @@ enum {
     TRIAL_MEMORY = 1 << 24 /* bytes of tried bodies before the scratch module is renewed */
 };
 
-bool lvt_group_has(const lvt_group *g, lvt_node_id n) {
+/* The group has this node, its own or a copy. */
+static bool has_node(const lvt_group *g, lvt_node_id n) {
     uint32_t low = 0, high = g->n;
     while (low < high) {
         uint32_t middle = (low + high) / 2;
@@ -262,7 +263,7 @@ static void cone_of(lvt_fuse *f, uint32_t a, lvt_value v, cone *c) {
                 known |= c->nodes[j] == p;
             if (known)
                 continue;
-            if (!lvt_group_has(&f->groups[a], p) || f->hard[s] || lvt_is_reduce(&g->nodes[p]))
+            if (!has_node(&f->groups[a], p) || f->hard[s] || lvt_is_reduce(&g->nodes[p]))
                 add_leaf(c, s);
             else if (c->n == MOST_COPIED)
                 c->fits = false;
@@ -274,9 +275,9 @@ static void cone_of(lvt_fuse *f, uint32_t a, lvt_value v, cone *c) {
 
 static bool reads(const lvt_fuse *f, const lvt_group *b, lvt_value v) {
     for (uint32_t i = f->offset[v]; i < f->offset[v + 1]; i++)
-        if (lvt_group_has(b, f->users[i]))
+        if (has_node(b, f->users[i]))
             return true;
-    return lvt_group_has(b, f->in->values[v].node);
+    return has_node(b, f->in->values[v].node);
 }
 
 /* Bytes that group b reads more (or, negative, less) when it computes the cone itself; computing much counts
@@ -322,7 +323,7 @@ static bool fits_in(lvt_fuse *f, uint32_t b, const cone *c) {
         lvt_value v = f->in->nodes[trial.nodes[i]].result;
         bool out = f->hard[v];
         for (uint32_t k = f->offset[v]; k < f->offset[v + 1] && !out; k++)
-            out = !lvt_group_has(&trial, f->users[k]);
+            out = !has_node(&trial, f->users[k]);
         if (out && lvt_fuse_home(f, trial.nodes[i]) == b)
             outputs[n_outputs++] = v;
     }
@@ -339,7 +340,7 @@ static bool copy_producer(lvt_fuse *f, lvt_node_id i, bool *copied) {
         return true;
     for (uint32_t k = f->offset[v]; k < f->offset[v + 1]; k++) {
         uint32_t b = lvt_fuse_home(f, f->users[k]);
-        bool known = b == a || !f->groups[b].fusable || lvt_group_has(&f->groups[b], i);
+        bool known = b == a || !f->groups[b].fusable || has_node(&f->groups[b], i);
         for (uint32_t j = 0; j < n_readers; j++)
             known |= readers[j] == b;
         if (!known && n_readers == MOST_READERS)

@@ -33,8 +33,8 @@ typedef struct lvt_measure {
     int threads;
 } lvt_measure;
 
-/* The memory report: a text of what holds the peak, the same and the bytes alive at every step as one JSON text, or a
- * drawing (SVG) of what lies where in the arena and when. */
+/* The memory report: a text of what holds the peak, the same and the bytes alive at every step as one JSON
+ * text, or a drawing (SVG) of what lies where in the arena and when. */
 typedef enum lvt_memory_form {
     LVT_MEMORY_NONE,
     LVT_MEMORY_TEXT,
@@ -131,6 +131,5 @@ typedef struct lvt_pass_info {
     lvt_pass_fn run;
 } lvt_pass_info;
 extern const lvt_pass_info lvt_pass_table[]; /* in order, ended by a row without name */
-int lvt_pass_find(const char *name);         /* index into the table, or -1 */
 
 #endif

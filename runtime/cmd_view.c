@@ -107,13 +107,14 @@ void lvt_view_line(lvt_view *v) {
     v->widths[v->n++] = 0;
 }
 
-int lvt_view_room(const lvt_view *v) {
+/* Columns left in the line. */
+static int room_left(const lvt_view *v) {
     /* The last column stays free: some terminals wrap when it is written. */
     return v->live && v->n && !v->full ? v->columns - 1 - v->widths[v->n - 1] : 0;
 }
 
 static void put(lvt_view *v, const char *sequence, const char *text) {
-    int room = lvt_view_room(v);
+    int room = room_left(v);
     size_t n = 0;
     int columns = 0;
     while (text[n] && columns < room) {

@@ -46,8 +46,6 @@ void lvt_view_bar(lvt_view *v, int width, double share);
 void lvt_view_spark(lvt_view *v, const double *values, int n);
 /* A number of at most 3 digits, 0..100, on a background from light to dark; two columns of space with it. */
 void lvt_view_cell(lvt_view *v, double percent);
-/* Columns left in the line. */
-int lvt_view_room(const lvt_view *v);
 void lvt_view_end(lvt_view *v);
 /* Takes the frame off the screen, for other output; the next one is drawn below that. */
 void lvt_view_clear(lvt_view *v);

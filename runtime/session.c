@@ -174,7 +174,8 @@ void lvt_session_prepare(lvt_session *s, int entry) {
     }
 }
 
-void lvt_session_finish(lvt_session *s, int entry) {
+/* Copies outputs and stores states. */
+static void finish(lvt_session *s, int entry) {
     lvt_session_entry *e = &s->entries[entry];
     for (uint32_t i = 0; i < e->n_out_copies;
          i++) { /* before the stores: an output may show a state's old value */
@@ -226,7 +227,7 @@ lvt_status lvt_session_run(lvt_session *s, int entry, const void *const *inputs,
         e->fresh = true;
     }
     run_steps(s, entry, e->plan->n_prologue, e->plan->n_steps);
-    lvt_session_finish(s, entry);
+    finish(s, entry);
     if (e->graph->n_updates)
         states_changed(s);
     lvt_team(team);

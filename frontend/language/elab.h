@@ -69,7 +69,7 @@ struct value {
     const char *const *names; /* TUPLE; NULL: no names */
 };
 
-typedef enum binding_kind { BIND_LOCAL, BIND_SETTING, BIND_CONSTANT, BIND_BLOCK } binding_kind;
+typedef enum binding_kind { BIND_LOCAL, BIND_SETTING, BIND_BLOCK } binding_kind;
 typedef struct binding {
     const char *name;
     value v;
@@ -154,7 +154,6 @@ value too_deep(frame *f, spot at);         /* E305, once */
 value out_of_memory(elab *e);              /* poison, and ends the compilation */
 void *room(elab *e, size_t bytes);         /* NULL: out of memory, noted */
 bool grow(elab *e, void *array, uint32_t *n, const void *element, size_t size);
-void chain(frame *f); /* notes: the calls that led here */
 lvt_loc loc_of(frame *f, spot at);
 binding *env_find(env *en, const char *name);       /* through parents and imports */
 binding *env_find_local(env *en, const char *name); /* up to the frame */
@@ -183,7 +182,6 @@ static inline bool is_list(value v) {
 static inline double number_of(value v) {
     return v.kind == VALUE_FLOAT ? v.f : (double)v.i;
 }
-bool value_equal(value a, value b);
 const char *value_text(elab *e, value v);     /* for messages and settings */
 const char *value_describe(elab *e, value v); /* "the number 3", "f32[2,3]", "a list" */
 value value_binary(frame *f, ast_op op, value a, value b, spot at);

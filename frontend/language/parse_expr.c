@@ -117,7 +117,7 @@ static ast_expr *node(parser *p, ast_expr_kind kind, const ast_token *t, ast_exp
 
 /* Comma-separated arguments up to `close`, newlines between them allowed (a brace may hide none, but a
  * forgotten bracket may leave some). */
-bool parse_args(parser *p, ast_arg **args, uint32_t *n, const char *close) {
+static bool parse_args(parser *p, ast_arg **args, uint32_t *n, const char *close) {
     while (!parser_at(p, close)) {
         ast_arg arg = {.line = p->t->line, .col = p->t->col};
         if ((p->t->kind == TOKEN_NAME || p->t->kind == TOKEN_KEYWORD) && p->t[1].kind == TOKEN_MARK &&

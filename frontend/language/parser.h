@@ -32,7 +32,6 @@ bool parser_enter(parser *p); /* one level deeper; false (and E112) when too dee
 
 ast_expr *parse_expr(parser *p);       /* no tuple; NULL after an error */
 ast_expr *parse_expr_tuple(parser *p); /* a, b makes a tuple */
-bool parse_args(parser *p, ast_arg **args, uint32_t *n, const char *close);
 ast_type *parse_type(parser *p);
 
 #endif

@@ -52,7 +52,7 @@ static bool reported(elab *e, uint32_t file, spot at) {
 }
 
 /* The calls that led to a frame, innermost first. */
-void chain(frame *f) {
+static void chain(frame *f) {
     lvt_module *m = f->e->m;
     const char *what = "called from here";
     int shown = 0;

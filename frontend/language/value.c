@@ -35,7 +35,7 @@ value value_list(elab *e, value_kind kind, const value *items, size_t n) {
     return (value){.kind = (uint8_t)kind, .n = (uint32_t)n, .items = copy};
 }
 
-bool value_equal(value a, value b) {
+static bool value_equal(value a, value b) {
     if (is_number(a) && is_number(b))
         return a.kind == VALUE_INT && b.kind == VALUE_INT ? a.i == b.i : number_of(a) == number_of(b);
     if (is_list(a) && is_list(b)) {
@@ -148,10 +148,9 @@ const char *value_text(elab *e, value v) {
 
 const char *value_describe(elab *e, value v) {
     static const char *const kinds[] = {
-        [VALUE_INT] = "the number ",      [VALUE_FLOAT] = "the number ", [VALUE_BOOL] = "",
-        [VALUE_DTYPE] = "the type ",      [VALUE_LIST] = "the list ",    [VALUE_BLOCK] = "the block ",
-        [VALUE_NET] = "the block ",
-        [VALUE_BUILTIN] = "the function "};
+        [VALUE_INT] = "the number ", [VALUE_FLOAT] = "the number ",    [VALUE_BOOL] = "",
+        [VALUE_DTYPE] = "the type ", [VALUE_LIST] = "the list ",       [VALUE_BLOCK] = "the block ",
+        [VALUE_NET] = "the block ",  [VALUE_BUILTIN] = "the function "};
     char type[LVT_TYPE_TEXT];
     const char *text = NULL;
     if (v.kind == VALUE_TENSOR && e->b.graph)

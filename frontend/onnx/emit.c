@@ -12,7 +12,7 @@ lvt_shape2 lvt_emit_shape(const lvt_emitter *e, lvt_value v) {
     return (lvt_shape2){*lvt_value_type(e->g, v), *lvt_value_type(e->h, v)};
 }
 
-bool lvt_shape2_equal(const lvt_shape2 *x, const lvt_shape2 *y) {
+static bool equal_shapes(const lvt_shape2 *x, const lvt_shape2 *y) {
     return lvt_shape_equal(&x->a, &y->a) && lvt_shape_equal(&x->b, &y->b);
 }
 
@@ -47,7 +47,8 @@ const char *lvt_emit_dims(lvt_emitter *e, const lvt_shape2 *s) {
     return lvt_onnx_node(&e->w, e->scope, "Concat", s->a.rank, parts);
 }
 
-const char *lvt_emit_target(lvt_emitter *e, const lvt_shape2 *s) {
+/* As target of Reshape: one dim that grows with the batch is -1. */
+static const char *reshape_target(lvt_emitter *e, const lvt_shape2 *s) {
     int64_t dims[LVT_MAX_RANK];
     int grow = 0;
     for (int i = 0; i < s->a.rank; i++) {
@@ -119,7 +120,7 @@ const char *lvt_emit_full(lvt_emitter *e, lvt_value v) {
     lvt_onnx_value *x = &e->values[v];
     lvt_shape2 whole = lvt_emit_shape(e, v);
     const char *name = lvt_emit_use(e, v);
-    if (!lvt_shape2_equal(&x->have, &whole)) {
+    if (!equal_shapes(&x->have, &whole)) {
         x->form[0] = lvt_emit2(e, "Expand", name, lvt_emit_dims(e, &whole));
         x->have = whole;
         x->known = NULL; /* the tensor's elements are more than those */
@@ -135,7 +136,7 @@ const char *lvt_emit_nchw(lvt_emitter *e, lvt_value v) {
             lvt_shape2 t = s;
             t.a.dim[1] = s.a.dim[3], t.a.dim[2] = s.a.dim[1], t.a.dim[3] = s.a.dim[2];
             t.b.dim[1] = s.b.dim[3], t.b.dim[2] = s.b.dim[1], t.b.dim[3] = s.b.dim[2];
-            x->form[1] = lvt_emit2(e, "Reshape", lvt_emit_full(e, v), lvt_emit_target(e, &t));
+            x->form[1] = lvt_emit2(e, "Reshape", lvt_emit_full(e, v), reshape_target(e, &t));
         } else {
             x->form[1] = lvt_emit_transpose(e, lvt_emit_full(e, v), 4, (int64_t[]){0, 3, 1, 2});
         }
@@ -158,7 +159,7 @@ static bool fold(lvt_emitter *e, const lvt_node *n) {
     for (uint32_t k = 0; k < n->n_operands; k++) {
         lvt_onnx_value *v = &e->values[n->operands[k]];
         lvt_shape2 whole = lvt_emit_shape(e, n->operands[k]);
-        if (!v->known || !lvt_shape2_equal(&v->have, &whole))
+        if (!v->known || !equal_shapes(&v->have, &whole))
             return false;
         in[k] = (lvt_tensor){whole.a, (double *)v->known};
         largest = lvt_numel(&whole.a) > largest ? lvt_numel(&whole.a) : largest;
@@ -247,7 +248,7 @@ static bool emit_reshape(lvt_emitter *e, const lvt_node *n) {
         return true;
     }
     const char *in = lvt_emit_full(e, n->operands[0]);
-    lvt_emit_set(e, n->result, lvt_emit2(e, "Reshape", in, lvt_emit_target(e, &s)));
+    lvt_emit_set(e, n->result, lvt_emit2(e, "Reshape", in, reshape_target(e, &s)));
     return true;
 }
 

@@ -39,7 +39,6 @@ typedef struct lvt_emitter {
     int64_t batch_a, batch_b;
     const char *batch; /* tensor i64[1]: the batch, or NULL until asked for */
     const char *batch_input;
-    int batch_axis_rank;
     const char *scope;
     const char *why; /* set by an emitter that cannot */
 } lvt_emitter;
@@ -49,7 +48,6 @@ typedef bool (*lvt_emit_fn)(lvt_emitter *e, const lvt_node *n);
 lvt_emit_fn lvt_onnx_emitter(const lvt_node *n, int opset);
 
 lvt_shape2 lvt_emit_shape(const lvt_emitter *e, lvt_value v);
-bool lvt_shape2_equal(const lvt_shape2 *x, const lvt_shape2 *y);
 bool lvt_shape2_fixed(const lvt_shape2 *x);
 
 const char *lvt_emit_use(lvt_emitter *e, lvt_value v);  /* any shape that broadcasts to the value's */
@@ -59,8 +57,6 @@ void lvt_emit_set(lvt_emitter *e, lvt_value v, const char *name);
 void lvt_emit_set_nchw(lvt_emitter *e, lvt_value v, const char *name);
 /* A tensor for dims (int64): constant, or made of the batch at run time. */
 const char *lvt_emit_dims(lvt_emitter *e, const lvt_shape2 *s);
-/* As target of Reshape: one dim that grows with the batch is -1. */
-const char *lvt_emit_target(lvt_emitter *e, const lvt_shape2 *s);
 const char *lvt_emit_number(lvt_emitter *e, lvt_dtype t, double x); /* rank 0 */
 const char *lvt_emit_doubles(lvt_emitter *e, const char *wanted, const lvt_type *t, const double *x);
 

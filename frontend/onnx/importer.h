@@ -11,7 +11,7 @@
 
 #include <onnx.pb-c.h>
 
-enum { LVT_IM_OUTPUTS = 16, LVT_IM_LIST = 4096 };
+enum { LVT_IM_OUTPUTS = 16 };
 
 typedef struct lvt_im_value {
     const char *name;

@@ -32,7 +32,7 @@ lvt_status lvt_want_rank(lvt_infer *c, uint32_t operand, int low, int high);
 lvt_status lvt_want_same_dtype(lvt_infer *c); /* all operands */
 /* Attribute `axis` of a tensor of that rank: 0..rank-1. */
 lvt_status lvt_want_axis(lvt_infer *c, int64_t axis, int rank);
-/* Result 0 from attributes `shape` and `dtype` (or the given type when dtype_attr is false). */
+/* Result 0 of that element type, in the shape of attribute `shape`. */
 lvt_status lvt_shape_attr(lvt_infer *c, lvt_dtype dtype);
 /* A list attribute for messages: "[1, 2]". */
 const char *lvt_ints_text(const lvt_attr *a, char *buffer, size_t size);
@@ -84,18 +84,12 @@ lvt_cost lvt_norm_cost(const lvt_node *n, const lvt_type *operands, const lvt_ty
 void lvt_gemm(int64_t m, int64_t n, int64_t k, const double *a, int64_t a_row, int64_t a_col, const double *b,
               int64_t b_row, double *c, int64_t c_row);
 
-/* Checks list lengths and ranges of stride, padding, dilation, groups, kernel. */
-lvt_status lvt_want_window(lvt_infer *c, lvt_window *w);
 /* Of a convolution or one of its gradients: the window, and two operands of four dims. */
 lvt_status lvt_want_conv(lvt_infer *c, lvt_window *w);
 /* An image of x along dim d (0 height, 1 width) gives a result of y. */
 lvt_status lvt_want_conv_size(lvt_infer *c, const lvt_window *w, int d, int64_t x, int64_t kernel, int64_t y);
 /* Size of the result along dim d (0 height, 1 width), 0 or less when the kernel does not fit. */
 int64_t lvt_window_out(const lvt_window *w, int d, int64_t size, int64_t kernel);
-/* The results ox in *low..*high-1 whose tap k along dim d lies inside 0..size-1; the first tap position is
- * ox * stride - padding + k * dilation. */
-void lvt_window_range(const lvt_window *w, int d, int64_t size, int64_t out, int64_t k, int64_t *low,
-                      int64_t *high);
 
 /* The three products of a convolution, tap by tap; x [B,H,W,C], w [O,C/groups,kh,kw], y [B,OH,OW,O]. The one
  * that is computed is written, the others are read. LVT_NOMEM when scratch runs out. */

@@ -75,7 +75,8 @@ static lvt_status check_list(lvt_infer *c, const char *name, unsigned lengths, i
     return LVT_OK;
 }
 
-lvt_status lvt_want_window(lvt_infer *c, lvt_window *w) {
+/* Checks list lengths and ranges of stride, padding, dilation, groups, kernel. */
+static lvt_status want_window(lvt_infer *c, lvt_window *w) {
     /* Bit n: a list of n numbers is right; an empty one is a default, which a kernel does not have. */
     LVT_TRY(check_list(c, "kernel", 6, 1));
     LVT_TRY(check_list(c, "stride", 7, 1));
@@ -88,7 +89,7 @@ lvt_status lvt_want_window(lvt_infer *c, lvt_window *w) {
 }
 
 lvt_status lvt_want_conv(lvt_infer *c, lvt_window *w) {
-    LVT_TRY(lvt_want_window(c, w));
+    LVT_TRY(want_window(c, w));
     LVT_TRY(lvt_want_float(c, 0));
     LVT_TRY(lvt_want_same_dtype(c));
     LVT_TRY(lvt_want_rank(c, 0, 4, 4));
@@ -108,8 +109,10 @@ int64_t lvt_window_out(const lvt_window *w, int d, int64_t size, int64_t kernel)
     return span < 0 ? 0 : span / w->stride[d] + 1;
 }
 
-void lvt_window_range(const lvt_window *w, int d, int64_t size, int64_t out, int64_t k, int64_t *low,
-                      int64_t *high) {
+/* The results ox in *low..*high-1 whose tap k along dim d lies inside 0..size-1; the first tap position is
+ * ox * stride - padding + k * dilation. */
+static void window_range(const lvt_window *w, int d, int64_t size, int64_t out, int64_t k, int64_t *low,
+                         int64_t *high) {
     int64_t first = k * w->dilation[d] - w->padding[d], s = w->stride[d];
     *low = first >= 0 ? 0 : (-first + s - 1) / s;
     *high = size - first <= 0 ? 0 : (size - first - 1) / s + 1;
@@ -126,8 +129,8 @@ static void run_tap(const lvt_conv *c, lvt_conv_what what, int64_t group, int64_
     const lvt_window *w = &c->window;
     const int64_t *x = c->x_type->dim, *y = c->y_type->dim;
     int64_t channels = x[3] / w->groups, outs = y[3] / w->groups, y0, y1, x0, x1;
-    lvt_window_range(w, 0, x[1], y[1], ky, &y0, &y1);
-    lvt_window_range(w, 1, x[2], y[2], kx, &x0, &x1);
+    window_range(w, 0, x[1], y[1], ky, &y0, &y1);
+    window_range(w, 1, x[2], y[2], kx, &x0, &x1);
     if (x0 == x1)
         return;
     for (int64_t image = 0; image < x[0]; image++)
@@ -200,7 +203,7 @@ lvt_cost lvt_pool_cost(const lvt_node *n, const lvt_type *operands, const lvt_ty
 
 lvt_status lvt_pool_infer(lvt_infer *c, lvt_type x, lvt_type *y) {
     lvt_window w;
-    LVT_TRY(lvt_want_window(c, &w));
+    LVT_TRY(want_window(c, &w));
     *y = x;
     for (int d = 0; d < 2; d++) {
         y->dim[1 + d] = lvt_window_out(&w, d, x.dim[1 + d], w.kernel[d]);

@@ -5,7 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-void lvt_task_mask(const lvt_tasks *tasks, int task, float *mask) {
+/* mask[c] = 1 for the classes of tasks 0..task. */
+static void task_mask(const lvt_tasks *tasks, int task, float *mask) {
     for (int c = 0; c < tasks->classes; c++)
         mask[c] = tasks->task_of[c] <= task ? 1 : 0;
 }
@@ -115,7 +116,7 @@ lvt_status lvt_trainer_begin_task(lvt_trainer *t, lvt_diag *diag) {
     if ((t->method->reach == LVT_REACH_MEMORY && !add_remembered(t)) ||
         !(t->order = malloc((t->n_index + 1) * sizeof *t->order)))
         return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
-    lvt_task_mask(&t->tasks, t->at.task, t->mask);
+    task_mask(&t->tasks, t->at.task, t->mask);
     return ask_teacher(t, diag);
 }
 
@@ -167,7 +168,7 @@ static void take_self(lvt_trainer *t) {
         for (size_t c = 0; c < classes; c++)
             t->zm[(size_t)i * classes + c] =
                 mix->share == 1 ? own[c] : mix->share * own[c] + (1 - mix->share) * other[c];
-        lvt_task_mask(&t->tasks, t->at.task - 1, t->zm_mask + (size_t)i * classes);
+        task_mask(&t->tasks, t->at.task - 1, t->zm_mask + (size_t)i * classes);
     }
 }
 
@@ -185,7 +186,7 @@ static void take_remembered(lvt_trainer *t) {
         lvt_augment_image(&t->augment, memory->images + k * pixels, words, t->xm + (size_t)i * pixels);
         t->ym[i] = memory->labels[k];
         memcpy(t->zm + (size_t)i * classes, memory->logits + k * classes, classes * sizeof *t->zm);
-        lvt_task_mask(&t->tasks, memory->tasks[k], t->zm_mask + (size_t)i * classes);
+        task_mask(&t->tasks, memory->tasks[k], t->zm_mask + (size_t)i * classes);
     }
 }
 

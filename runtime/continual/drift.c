@@ -12,7 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool lvt_drift_state(const lvt_state *s) {
+/* Is it a state called *.key or *.bias_table? */
+static bool drifts(const lvt_state *s) {
     static const char *const ends[] = {"key", "bias_table"};
     const char *dot = strrchr(s->name, '.'), *last = dot ? dot + 1 : s->name;
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
@@ -51,7 +52,7 @@ lvt_status lvt_drift_record(lvt_trainer *t, int learned, lvt_diag *diag) {
     const lvt_module *m = lvt_model_module(t->model);
     bool any = false;
     for (uint32_t s = 0; s < m->n_states; s++)
-        any = any || lvt_drift_state(&m->states[s]);
+        any = any || drifts(&m->states[s]);
     if (!any || learned < 2 || !t->metrics)
         return LVT_OK;
     lvt_safetensors first = {0}, before = {0};
@@ -64,7 +65,7 @@ lvt_status lvt_drift_record(lvt_trainer *t, int learned, lvt_diag *diag) {
         cJSON_AddNumberToObject(r, "after_task", learned);
         cJSON *list = cJSON_AddArrayToObject(r, "states");
         for (uint32_t s = 0; s < m->n_states; s++) {
-            if (!lvt_drift_state(&m->states[s]))
+            if (!drifts(&m->states[s]))
                 continue;
             const float *now = lvt_session_state(t->model->session, s);
             cJSON *o = cJSON_CreateObject();

@@ -47,8 +47,6 @@ void lvt_page_confusion(FILE *f, const lvt_tasks *tasks, int learned, const int3
 void lvt_page_calibration(FILE *f, const double *bins);
 
 /* page_images.c: pictures. */
-void lvt_page_data_uri(FILE *f, const char *type, const uint8_t *bytes,
-                       size_t n); /* "data:image/png;base64,..." */
 /* Remembered images by class, the first of each, with the probability of their class where that is the score.
  */
 lvt_status lvt_page_memory(FILE *f, const lvt_trainer *t, lvt_diag *diag);

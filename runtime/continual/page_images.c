@@ -18,7 +18,8 @@ static void base64(FILE *f, const uint8_t *bytes, size_t n) {
     }
 }
 
-void lvt_page_data_uri(FILE *f, const char *type, const uint8_t *bytes, size_t n) {
+/* "data:image/png;base64,..." */
+static void data_uri(FILE *f, const char *type, const uint8_t *bytes, size_t n) {
     fprintf(f, "data:image/%s;base64,", type);
     base64(f, bytes, n);
 }
@@ -35,7 +36,7 @@ static lvt_status put_picture(FILE *f, const lvt_picture *p, lvt_diag *diag) {
     lvt_status status = photograph ? lvt_picture_encode_jpeg(p, 88, &bytes, &size, diag)
                                    : lvt_picture_encode(p, &bytes, &size, diag);
     if (status == LVT_OK)
-        lvt_page_data_uri(f, photograph ? "jpeg" : "png", bytes, size);
+        data_uri(f, photograph ? "jpeg" : "png", bytes, size);
     free(bytes);
     return status;
 }
@@ -162,7 +163,7 @@ static lvt_status overlay(FILE *f, const lvt_trainer *t, int image, const double
                 "mean</title><use href='#a%d'/><image width='%d' height='%d' preserveAspectRatio='none' "
                 "class='map' href='",
                 w, h, size, size * h / w, high, sum > 0 ? high * rows * columns / sum : 0, image, w, h);
-        lvt_page_data_uri(f, "png", bytes, n);
+        data_uri(f, "png", bytes, n);
         fprintf(f, "'/><circle cx='%.2f' cy='%.2f' r='%.2f' stroke-width='%.2f' class='query'/></svg>",
                 query_x, query_y, w / 16., w / 50.);
     }

@@ -134,13 +134,15 @@ dnnl_status_t lvt_post_add(dnnl_post_ops_t list, lvt_md_ref added) {
 /* ---- calls ------------------------------------------------------------------------------------------------
  */
 
-lvt_at lvt_scratch_at(lvt_onednn_kernel *k, size_t bytes) {
+/* Room for `bytes` of scratch that no other part of the kernel uses. */
+static lvt_at scratch_at(lvt_onednn_kernel *k, size_t bytes) {
     lvt_at at = {LVT_AT_SCRATCH, 0, k->scratch};
     k->scratch += (bytes + 63) / 64 * 64;
     return at;
 }
 
-lvt_at lvt_kept_at(lvt_onednn_kernel *k, size_t bytes) {
+/* The same of kept memory. */
+static lvt_at kept_at(lvt_onednn_kernel *k, size_t bytes) {
     lvt_at at = {LVT_AT_KEPT, 0, k->kept};
     k->kept += (bytes + 63) / 64 * 64;
     return at;
@@ -151,7 +153,7 @@ bool lvt_at_steady(const lvt_kernel_request *r, lvt_at at) {
 }
 
 lvt_at lvt_packed_at(lvt_onednn_kernel *k, const lvt_kernel_request *r, lvt_at plain, size_t bytes) {
-    return lvt_at_steady(r, plain) ? lvt_kept_at(k, bytes) : lvt_scratch_at(k, bytes);
+    return lvt_at_steady(r, plain) ? kept_at(k, bytes) : scratch_at(k, bytes);
 }
 
 /* What oneDNN calls the implementation; "" when it does not say. */
@@ -193,7 +195,7 @@ static dnnl_status_t add_call(lvt_onednn_kernel *k, lvt_call *list, int *length,
         lvt_md_ref pad = dnnl_primitive_desc_query_md(pd, dnnl_query_scratchpad_md, 0);
         size_t bytes = pad ? dnnl_memory_desc_get_size(pad) : 0;
         if (status == dnnl_success && bytes)
-            status = add_memory(k, call, DNNL_ARG_SCRATCHPAD, pad, lvt_scratch_at(k, bytes));
+            status = add_memory(k, call, DNNL_ARG_SCRATCHPAD, pad, scratch_at(k, bytes));
     }
     return status;
 }

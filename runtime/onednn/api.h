@@ -85,10 +85,6 @@ typedef struct lvt_onednn_kernel {
     int n_pieces, max_pieces;
 } lvt_onednn_kernel;
 
-/* Room for `bytes` of scratch that no other part of the kernel uses. */
-lvt_at lvt_scratch_at(lvt_onednn_kernel *k, size_t bytes);
-/* The same of kept memory. */
-lvt_at lvt_kept_at(lvt_onednn_kernel *k, size_t bytes);
 /* Appends the primitive of pd with its arguments and its scratchpad; pd and descriptors stay the caller's. */
 dnnl_status_t lvt_call_add(lvt_onednn_kernel *k, dnnl_primitive_desc_t pd, int n, const int *arg,
                            const lvt_md_ref *md, const lvt_at *at);
