@@ -13,6 +13,13 @@ dnnl_data_type_t lvt_onednn_dtype(uint8_t dtype) {
     return types[dtype];
 }
 
+/* What oneDNN calls the implementation; "" when it does not say. */
+static const char *implementation(dnnl_primitive_desc_t pd) {
+    const char *info = NULL;
+    bool said = dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, (void *)&info) == dnnl_success;
+    return said && info ? info : "";
+}
+
 /* ---- versions ---------------------------------------------------------------------------------------------
  */
 
@@ -33,6 +40,35 @@ lvt_md lvt_md_any(int rank, const int64_t *dims, dnnl_data_type_t type) {
 void lvt_md_free(lvt_md md) {
     if (md)
         dnnl_memory_desc_destroy(md);
+}
+
+/* The transpose of oneDNN 3.7.2, and of later sources too, writes plain results as if they had no gaps. Then:
+ * the same layout without them, where it is to write first; else NULL. */
+static lvt_md without_gaps(dnnl_primitive_desc_t reorder, lvt_md_ref to) {
+    int rank = 0, blocks = 0;
+    const dnnl_dims_t *dims, *strides;
+    dnnl_data_type_t type;
+    if (!strstr(implementation(reorder), "brgemm_matmul_copy_reorder") ||
+        dnnl_memory_desc_query(to, dnnl_query_inner_nblks_s32, &blocks) != dnnl_success || blocks ||
+        dnnl_memory_desc_query(to, dnnl_query_ndims_s32, &rank) != dnnl_success ||
+        dnnl_memory_desc_query(to, dnnl_query_dims, &dims) != dnnl_success ||
+        dnnl_memory_desc_query(to, dnnl_query_strides, &strides) != dnnl_success ||
+        dnnl_memory_desc_query(to, dnnl_query_data_type, &type) != dnnl_success)
+        return NULL;
+    int64_t dense[DNNL_MAX_NDIMS], step = 1;
+    bool done[DNNL_MAX_NDIMS] = {false}, gaps = false;
+    for (int turn = 0; turn < rank; turn++) { /* by rising stride */
+        int next = -1;
+        for (int i = 0; i < rank; i++)
+            if (!done[i] && (next < 0 || (*strides)[i] < (*strides)[next] ||
+                             ((*strides)[i] == (*strides)[next] && (*dims)[i] < (*dims)[next])))
+                next = i;
+        done[next] = true;
+        gaps = gaps || ((*dims)[next] > 1 && (*strides)[next] != step);
+        dense[next] = step;
+        step *= (*dims)[next];
+    }
+    return gaps ? lvt_md_strided(rank, *dims, type, dense) : NULL;
 }
 
 dnnl_status_t lvt_post_activation(dnnl_post_ops_t list, dnnl_alg_kind_t kind, float alpha) {
@@ -87,6 +123,12 @@ lvt_md lvt_md_any(int rank, const int64_t *dims, dnnl_data_type_t type) {
 
 void lvt_md_free(lvt_md md) {
     free(md);
+}
+
+static lvt_md without_gaps(dnnl_primitive_desc_t reorder, lvt_md_ref to) {
+    (void)reorder;
+    (void)to;
+    return NULL;
 }
 
 dnnl_status_t lvt_post_activation(dnnl_post_ops_t list, dnnl_alg_kind_t kind, float alpha) {
@@ -156,13 +198,6 @@ lvt_at lvt_packed_at(lvt_onednn_kernel *k, const lvt_kernel_request *r, lvt_at p
     return lvt_at_steady(r, plain) ? kept_at(k, bytes) : scratch_at(k, bytes);
 }
 
-/* What oneDNN calls the implementation; "" when it does not say. */
-static const char *implementation(dnnl_primitive_desc_t pd) {
-    const char *info = NULL;
-    bool said = dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, (void *)&info) == dnnl_success;
-    return said && info ? info : "";
-}
-
 bool lvt_pd_is_winograd(dnnl_primitive_desc_t pd) {
     return strstr(implementation(pd), "wino") != NULL;
 }
@@ -220,8 +255,9 @@ dnnl_status_t lvt_piece_add(lvt_onednn_kernel *k, dnnl_primitive_desc_t pd, int 
     return status;
 }
 
-dnnl_status_t lvt_call_reorder(lvt_onednn_kernel *k, lvt_md_ref from, lvt_at from_at, lvt_md_ref to,
-                               lvt_at to_at) {
+/* steps: how many copies it may be. */
+static dnnl_status_t reorder(lvt_onednn_kernel *k, int steps, lvt_md_ref from, lvt_at from_at, lvt_md_ref to,
+                             lvt_at to_at) {
     dnnl_primitive_desc_t pd;
     dnnl_engine_t engine = k->context->engine;
     dnnl_status_t status =
@@ -229,12 +265,27 @@ dnnl_status_t lvt_call_reorder(lvt_onednn_kernel *k, lvt_md_ref from, lvt_at fro
     if (status != dnnl_success)
         return status;
     bool once = to_at.where == LVT_AT_KEPT;
-    status =
-        add_call(k, once ? k->prepared : k->calls, once ? &k->n_prepared : &k->n_calls,
-                 once ? LVT_MAX_PREPARED : LVT_MAX_CALLS, pd, 2, (const int[]){DNNL_ARG_FROM, DNNL_ARG_TO},
-                 (const lvt_md_ref[]){from, to}, (const lvt_at[]){from_at, to_at});
+    lvt_md between = without_gaps(pd, to);
+    if (between) {
+        size_t bytes = dnnl_memory_desc_get_size(between);
+        lvt_at at = once ? kept_at(k, bytes) : scratch_at(k, bytes);
+        status = steps < 2 ? dnnl_unimplemented : reorder(k, 1, from, from_at, between, at);
+        if (status == dnnl_success)
+            status = reorder(k, 1, between, at, to, to_at);
+        lvt_md_free(between);
+    } else {
+        status = add_call(k, once ? k->prepared : k->calls, once ? &k->n_prepared : &k->n_calls,
+                          once ? LVT_MAX_PREPARED : LVT_MAX_CALLS, pd, 2,
+                          (const int[]){DNNL_ARG_FROM, DNNL_ARG_TO}, (const lvt_md_ref[]){from, to},
+                          (const lvt_at[]){from_at, to_at});
+    }
     dnnl_primitive_desc_destroy(pd);
     return status;
+}
+
+dnnl_status_t lvt_call_reorder(lvt_onednn_kernel *k, lvt_md_ref from, lvt_at from_at, lvt_md_ref to,
+                               lvt_at to_at) {
+    return reorder(k, 2, from, from_at, to, to_at);
 }
 
 /* ---- the kernel -------------------------------------------------------------------------------------------

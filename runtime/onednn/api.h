@@ -65,7 +65,7 @@ typedef struct lvt_at {
     size_t offset;  /* bytes */
 } lvt_at;
 
-enum { LVT_MAX_ARGS = 5 + LVT_EPILOGUE_MOST, LVT_MAX_CALLS = 4, LVT_MAX_PREPARED = 2 };
+enum { LVT_MAX_ARGS = 5 + LVT_EPILOGUE_MOST, LVT_MAX_CALLS = 5, LVT_MAX_PREPARED = 3 };
 typedef struct lvt_call {
     dnnl_primitive_t primitive;
     dnnl_exec_arg_t args[LVT_MAX_ARGS];
