@@ -355,7 +355,10 @@ static void run_one(const char *folder, const char *name) {
         readable &= lvt_value_type(m->entries[0], m->entries[0]->outputs[i].value)->dtype != LVT_BF16;
     for (uint32_t i = 0; m && i < m->entries[0]->n_inputs; i++)
         readable &= lvt_value_type(m->entries[0], m->entries[0]->inputs[i].value)->dtype != LVT_BF16;
-    if (!strcmp(name, "test_adam_multiple")) { /* its data were made with another epsilon than its node has */
+    /* Made with another epsilon than the node has; of ONNX 1.17: sums that came round, where the standard
+     * says that they stop at the end of int8. */
+    if (!strcmp(name, "test_adam_multiple") ||
+        (!strncmp(name, "test_qlinearmatmul", 18) && strstr(name, "_int8_"))) {
         if (m)
             lvt_module_free(m);
         m = NULL;
