@@ -100,7 +100,7 @@ lvt_status lvt_evaluate_task(lvt_model *m, const lvt_augment *a, lvt_part part, 
     count c = {part.images, index, more, allowed, allowed + tasks->classes, tasks->classes, 0, 0};
     for (int k = 0; k < tasks->classes; k++) {
         c.own[k] = tasks->domains || tasks->task_of[k] == j;
-        c.seen[k] = c.own[k] || tasks->task_of[k] < learned;
+        c.seen[k] = c.own[k] || tasks->task_of[k] < (learned ? learned : j);
     }
     lvt_status status = lvt_predict_images(m, a, part.images, index, n, stop, count_one, &c, diag);
     *class_il = (double)c.right_class / n;

@@ -37,8 +37,10 @@ typedef struct lvt_evaluation {
 double lvt_calibration_error(const double *bins);
 
 /* Accuracy (0..1) on the images of task j in a part of the data when `learned` tasks have been learned.
- * class_il: among all classes learned so far and those of task j (which matter only before j is learned);
- * task_il: among those of task j. more: NULL, or gets what it holds added. */
+ * class_il: among all classes learned so far and those of task j (which matter only before j is learned); of
+ * the untrained network (learned 0) among those of the tasks up to j, as it is asked just before j is
+ * learned: forward transfer compares these two. task_il: among those of task j. more: NULL, or gets what it
+ * holds added. */
 lvt_status lvt_evaluate_task(lvt_model *m, const lvt_augment *a, lvt_part part, const lvt_tasks *tasks, int j,
                              int learned, const lvt_stop *stop, const lvt_evaluation *more, double *class_il,
                              double *task_il, lvt_diag *diag);

@@ -8,6 +8,21 @@ static void whole_run(void **state) {
     r.settings.fwt = true;
     open_run(&r, true);
     lvt_trainer *t = &r.trainer;
+    /* Before anything is learned a task is asked as it is just before its own turn: forward transfer compares
+     * the two. All logits are 0 yet, so the answer is the first class that may be one. */
+    for (int j = 0; j < 5; j++) {
+        double class_il, task_il, then_class_il, then_task_il;
+        lvt_part test = {&r.data->test, NULL, false};
+        assert_int_equal(lvt_evaluate_task(&r.model, &t->plain, test, &t->tasks, j, 0, NULL, NULL, &class_il,
+                                           &task_il, r.diag),
+                         LVT_OK);
+        assert_int_equal(lvt_evaluate_task(&r.model, &t->plain, test, &t->tasks, j, j, NULL, NULL,
+                                           &then_class_il, &then_task_il, r.diag),
+                         LVT_OK);
+        assert_float_equal(class_il, then_class_il, 0);
+        assert_float_equal(task_il, then_task_il, 0);
+        assert_true(j ? class_il == 0 && task_il > 0.4 : class_il == task_il);
+    }
     assert_int_equal(lvt_trainer_run(t, r.diag), LVT_OK);
     assert_int_equal(r.tasks_done, 5);
     assert_int_equal(t->at.task, 5);
