@@ -35,9 +35,9 @@ static bool print_json(const lvt_checkpoint_info *info, const accuracy *a, int n
     for (int j = 0; j < n; j++) {
         cJSON *r = cJSON_CreateObject();
         cJSON_AddNumberToObject(r, "task", j + 1);
-        cJSON_AddItemToObject(
-            r, "classes",
-            cJSON_CreateIntArray(info->tasks.order + lvt_task_begin(&info->tasks, j), lvt_task_size(&info->tasks, j)));
+        cJSON_AddItemToObject(r, "classes",
+                              cJSON_CreateIntArray(info->tasks.order + lvt_task_begin(&info->tasks, j),
+                                                   lvt_task_size(&info->tasks, j)));
         cJSON_AddNumberToObject(r, "class_il", a[j].class_il);
         cJSON_AddNumberToObject(r, "task_il", a[j].task_il);
         cJSON_AddItemToArray(list, r);
@@ -55,9 +55,32 @@ static bool print_json(const lvt_checkpoint_info *info, const accuracy *a, int n
     return text != NULL;
 }
 
+/* Tasks that are domains are found in the data; labels mean what the data say. */
+static lvt_status fits(const lvt_checkpoint_info *info, const lvt_dataset *d, lvt_diag *diag) {
+    if (info->tasks.domains && d->domains != info->tasks.n) {
+        lvt_status status =
+            lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "the checkpoint's tasks are %d domains, %s has %d",
+                      info->tasks.n, d->name, d->domains);
+        lvt_note(diag, LVT_NOWHERE, "give the --data that the run was trained on; settings.json has it");
+        return status;
+    }
+    for (int c = 0; c < d->classes; c++) {
+        if (strcmp(d->class_names[c], info->class_names[c])) {
+            lvt_warning(diag, NULL, LVT_NOWHERE,
+                        "class %d is \"%s\" in the data and was \"%s\" in training: labels may mean other "
+                        "things",
+                        c, d->class_names[c], info->class_names[c]);
+            break;
+        }
+    }
+    return LVT_OK;
+}
+
 static lvt_status evaluate(lvt_trained *t, const lvt_dataset *d, bool json, lvt_diag *diag) {
     const lvt_checkpoint_info *info = &t->info;
     lvt_status status = lvt_model_fits(&t->model, d, diag);
+    if (status == LVT_OK)
+        status = fits(info, d, diag);
     int n = lvt_checkpoint_learned(info);
     accuracy *a = calloc((size_t)n, sizeof *a);
     if (!a)
@@ -80,9 +103,8 @@ lvt_status lvt_cmd_eval(int argc, char **argv, lvt_diag *diag) {
     const lvt_option rows[] = {
         {"checkpoint", 'c', LVT_OPTION_TEXT, "FILE", "checkpoint of lvt-run train (needed)", &o.checkpoint, 0,
          0, NULL},
-        {"data", 'd', LVT_OPTION_TEXT, "KIND[:DIR]",
-         "the test images: cifar100:DIR, cifar10:DIR, idx:DIR,\nfolder:DIR or digits (needed)", &spec, 0, 0,
-         NULL},
+        {"data", 'd', LVT_OPTION_TEXT, "KIND[:DIR]", "the test images, as `lvt-run train` has them (needed)",
+         &spec, 0, 0, NULL},
         {"json", 'j', LVT_OPTION_FLAG, NULL, "print JSON", &json, 0, 0, NULL},
         {"resize", 0, LVT_OPTION_TEXT, "HxW", "scale the pictures of folder:DIR", &o.resize, 0, 0, NULL},
         {"threads", 't', LVT_OPTION_INT, "N", "0: all processors (0)", &o.threads, 0, 1024, NULL},

@@ -50,6 +50,10 @@ expect 0 "429     105" run data permuted:3:digits # three times 143 and 35
 expect 2 "permuted:5:digits" run train $PROGRAM --data permuted:1:digits $short --out no
 expect 1 "has domains already" run train $PROGRAM --data rotated:2:permuted:2:digits $short --out no
 expect 1 "has 3 domains, each a task: --tasks is 2" run train $PROGRAM --data permuted:3:digits --tasks 2 $short --out no
+expect 1 "has 3 domains, each a task: --tasks is 5" run train $PROGRAM --data permuted:3:digits --tasks 5 $short --out no
+for data in digits permuted:2:digits rotated:4:digits; do # domains are found in the data
+    expect 1 "the checkpoint's tasks are 3 domains" run eval $PROGRAM --checkpoint rotated/task-03.safetensors --data $data
+done
 expect 1 "do not apply" run train $PROGRAM --data permuted:3:digits --first-task 4 $short --out no
 expect 1 "smaller than the 30 classes of all domains" run train $PROGRAM --data permuted:3:digits --memory 20 $short --out no
 
