@@ -112,6 +112,15 @@ grep -q started expected.txt && fail "a finished sweep ran again"
 sed 's/^steps = 12/steps = 13/' small.sweep >other.sweep
 expect 1 "was started with other settings" run sweep other.sweep --out stopped
 
+# A run that was begun goes on with the threads it has, whatever --jobs is now.
+printf '%s\n' "model = lvt-tiny.lvt" "data = digits" "tasks = 2" "epochs = 40" "checkpoint-every = 1" >jobs.sweep
+"$BUILD/lvt-run" sweep jobs.sweep --threads 2 --quiet >/dev/null 2>&1 &
+child=$!
+while kill -0 $child 2>/dev/null && ! ls jobs/final/*/last.safetensors >/dev/null 2>&1; do sleep 0.01; done
+kill -9 $child 2>/dev/null || true
+wait $child 2>/dev/null || true
+run sweep jobs.sweep --threads 1 --jobs 2 --quiet >/dev/null || { cat jobs/logs/final/*; fail "another number of threads"; }
+
 # A run that fails does not stop the others, is told, and is tried again.
 sed 's/try lr = 0.05 0.1/try lr = 1e9 0.1/; s/^memory = 40/coef clip = 1e30\nmemory = 40/' small.sweep >diverging.sweep
 expect 1 "2 of 14 runs failed" run sweep diverging.sweep --out diverging
