@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_OPTIONS = 96, HELP_COLUMN = 26 };
+enum { HELP_COLUMN = 26 };
 
 static void print_help(const lvt_usage *u) {
     printf("Usage: %s\n\n%s\n\nOptions:\n", u->synopsis, u->about);
@@ -122,9 +122,9 @@ static lvt_status set_option(const lvt_option *o, const char *value, lvt_diag *d
 }
 
 static lvt_status unknown_option(const lvt_usage *u, const char *word, lvt_diag *diag) {
-    const char *names[MAX_OPTIONS + 1];
+    const char *names[LVT_MAX_OPTIONS + 1];
     size_t n = 0;
-    for (int i = 0; i < u->n_options && n < MAX_OPTIONS; i++) {
+    for (int i = 0; i < u->n_options && n < LVT_MAX_OPTIONS; i++) {
         if (u->options[i].name)
             names[n++] = u->options[i].name;
     }
@@ -143,12 +143,12 @@ static lvt_status unknown_option(const lvt_usage *u, const char *word, lvt_diag 
 lvt_status lvt_arguments_parse(const lvt_usage *u, int argc, char **argv, lvt_arguments *out,
                                lvt_diag *diag) {
     *out = (lvt_arguments){0};
-    struct option longs[MAX_OPTIONS + 2] = {0};
-    int row_of[MAX_OPTIONS + 2] = {0};
-    char shorts[2 * MAX_OPTIONS + 8] = ":h";
+    struct option longs[LVT_MAX_OPTIONS + 2] = {0};
+    int row_of[LVT_MAX_OPTIONS + 2] = {0};
+    char shorts[2 * LVT_MAX_OPTIONS + 8] = ":h";
     size_t n_shorts = 2;
     int n = 0;
-    for (int i = 0; i < u->n_options && n < MAX_OPTIONS; i++) {
+    for (int i = 0; i < u->n_options && i < LVT_MAX_OPTIONS; i++) {
         const lvt_option *o = &u->options[i];
         if (!o->name)
             continue;
@@ -197,6 +197,8 @@ lvt_status lvt_arguments_parse(const lvt_usage *u, int argc, char **argv, lvt_ar
             }
         }
         lvt_status status = o ? set_option(o, optarg, diag) : unknown_option(u, word, diag);
+        if (o)
+            out->given[o - u->options] = true;
         if (status != LVT_OK)
             return status;
     }

@@ -64,10 +64,13 @@ typedef struct lvt_usage {
     int min_arguments, max_arguments; /* of what is not an option; max < 0: any number */
 } lvt_usage;
 
+enum { LVT_MAX_OPTIONS = 96 };
+
 typedef struct lvt_arguments {
     int n;
-    char **values; /* the arguments that are not options, in order; points into argv */
-    bool done;     /* --help was given and answered: return LVT_OK at once */
+    char **values;               /* the arguments that are not options, in order; points into argv */
+    bool done;                   /* --help was given and answered: return LVT_OK at once */
+    bool given[LVT_MAX_OPTIONS]; /* by row of the table: the option was on the command line */
 } lvt_arguments;
 
 /* Parses argv by the table (getopt_long rules: "--name=value", "--name value", "-n value", "--" ends options;

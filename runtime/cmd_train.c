@@ -70,14 +70,13 @@ static bool same_list(const lvt_coefficients *a, const lvt_coefficients *b) {
 #define SAME_TEXT(a, b) same_text(a, b)
 #define SAME_LIST(a, b) same_list(&(a), &(b))
 
-/* With --resume: settings of the run; those given on the command line must be changeable or equal. */
-static lvt_status merge(const lvt_settings *given, lvt_settings *run, lvt_diag *diag) {
-    lvt_settings defaults;
-    lvt_settings_defaults(&defaults);
+/* With --resume: settings of the run; those given on the command line (`was_given`, a row of settings.def
+ * each) must be changeable or equal. */
+static lvt_status merge(const lvt_settings *given, const bool *was_given, lvt_settings *run, lvt_diag *diag) {
     lvt_status status = LVT_OK;
-#define LVT_HEADING(text)
+#define LVT_HEADING(text) was_given++;
 #define LVT_SETTING(kind, field, option, letter, argument, value, low, high, choices, changeable, help)      \
-    if (!SAME_##kind(given->field, defaults.field) && !SAME_##kind(given->field, run->field)) {              \
+    if (*was_given++ && !SAME_##kind(given->field, run->field)) {                                            \
         if (changeable)                                                                                      \
             run->field = given->field;                                                                       \
         else                                                                                                 \
@@ -152,13 +151,20 @@ typedef struct work { /* everything a run holds, freed in one place */
     lvt_trainer trainer;
     lvt_board board;
     lvt_console console;
+    const bool *given; /* settings that were on the command line: a row of settings.def each */
+    bool tasks_given;
 } work;
+
+static int sizes_in(const char *split) {
+    int n = 1;
+    for (; *split; split++)
+        n += *split == ',';
+    return n;
+}
 
 static lvt_status prepare(work *w, const char *program, bool resume, lvt_diag *diag) {
     lvt_dataset_options options;
     const lvt_settings *s = &w->settings;
-    lvt_settings defaults;
-    lvt_settings_defaults(&defaults);
     lvt_status status = lvt_parse_size(s->resize, &options, diag);
     lvt_program_options how = {
         .interpret = s->interpret, .threads = s->threads, .weights = s->weights, .map = s->map};
@@ -176,16 +182,20 @@ static lvt_status prepare(work *w, const char *program, bool resume, lvt_diag *d
         status = lvt_dataset_open(s->data, &options, &w->data, diag);
     if (status != LVT_OK)
         return status;
-    if (w->data->domains && w->settings.tasks == defaults.tasks) /* not said: what the data have */
-        w->settings.tasks = w->data->domains;
+    if (!resume && !w->tasks_given) { /* not said: what follows from the rest */
+        if (w->data->domains)
+            w->settings.tasks = w->data->domains;
+        else if (s->split)
+            w->settings.tasks = sizes_in(s->split);
+    }
     bool follower = w->ranks.all.rank > 0;
     w->console.trainer = &w->trainer;
     lvt_events events = lvt_console_events(&w->console);
     events.evaluated = follower ? NULL : after_task;
     status = lvt_trainer_init(&w->trainer, s, &w->model, w->data, w->run.folder, &events, diag);
     w->trainer.follower = follower;
-    if (status == LVT_OK && resume)
-        status = lvt_checkpoint_resume(&w->trainer, diag);
+    if (status == LVT_OK)
+        status = resume ? lvt_checkpoint_resume(&w->trainer, diag) : lvt_trainer_effects(&w->trainer, diag);
     return status;
 }
 
@@ -207,7 +217,7 @@ static lvt_status train(work *w, const char *program, const char *folder, bool r
         if (status == LVT_OK)
             status = lvt_run_read_settings(&w->run, &w->settings, &hash, &w->tree, diag);
         if (status == LVT_OK)
-            status = merge(&given, &w->settings, diag);
+            status = merge(&given, w->given, &w->settings, diag);
     } else if (!w->settings.data) {
         status = lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE, "--data is missing");
         lvt_note(diag, LVT_NOWHERE, "the kinds are\n%s", lvt_dataset_help());
@@ -310,6 +320,10 @@ lvt_status lvt_cmd_train(int argc, char **argv, lvt_diag *diag) {
     lvt_status status = lvt_arguments_parse(&usage, argc, argv, &arguments, diag);
     free(about);
     w.settings.coef.n = coef.n;
+    w.given = arguments.given + 4;
+    for (int i = 0; i < n; i++)
+        w.tasks_given =
+            w.tasks_given || (rows[i].name && !strcmp(rows[i].name, "tasks") && arguments.given[i]);
     if (status != LVT_OK || arguments.done)
         return status;
     if (!folder)

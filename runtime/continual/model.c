@@ -75,6 +75,10 @@ static lvt_status bind_scalar(lvt_model *m, lvt_bound_entry *b, const lvt_graph 
         scalar->has_default = true;
         scalar->default_value = in->default_value;
     }
+    for (uint32_t n = 0; n < g->n_nodes && !scalar->used; n++) {
+        for (int k = 0; k < g->nodes[n].n_operands; k++)
+            scalar->used = scalar->used || g->nodes[n].operands[k] == in->value;
+    }
     b->kind[i] = LVT_N_INPUTS;
     b->scalar[i] = (uint8_t)s;
     return LVT_OK;

@@ -55,6 +55,7 @@ typedef struct lvt_scalar {
     bool given;   /* else the program's default is used */
     bool has_default;
     double default_value;
+    bool used;         /* some entry computes with it */
     const char *entry; /* where it was seen first */
 } lvt_scalar;
 

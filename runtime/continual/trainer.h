@@ -104,6 +104,9 @@ struct lvt_trainer {
  * (also after an error). */
 lvt_status lvt_trainer_init(lvt_trainer *t, const lvt_settings *s, lvt_model *m, const lvt_dataset *d,
                             const char *folder, const lvt_events *events, lvt_diag *diag);
+/* For a run that begins: settings that would change nothing, or that contradict each other. LVT_USAGE says
+ * which and what to do. A run that is resumed keeps those it has. */
+lvt_status lvt_trainer_effects(const lvt_trainer *t, lvt_diag *diag);
 void lvt_trainer_free(lvt_trainer *t);
 /* From the position to the end. LVT_INTERRUPT: stopped on request, a checkpoint is written. LVT_IO: the last
  * checkpoint on the disk is whole. LVT_USER: a loss is not finite. */

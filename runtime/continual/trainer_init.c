@@ -177,6 +177,50 @@ static lvt_status hold_back(lvt_trainer *t, lvt_diag *diag) {
     return status;
 }
 
+static bool gives(const lvt_settings *s, const char *name) {
+    size_t n = strlen(name);
+    for (int i = 0; i < s->coef.n; i++) {
+        if (!strncmp(s->coef.items[i], name, n) && s->coef.items[i][n] == '=')
+            return true;
+    }
+    return false;
+}
+
+lvt_status lvt_trainer_effects(const lvt_trainer *t, lvt_diag *diag) {
+    const lvt_settings *s = t->settings;
+    const lvt_model *m = t->model;
+    int gamma = lvt_model_scalar(m, "gamma"), r = lvt_model_scalar(m, "r");
+    bool holds = gamma >= 0 && m->scalars[gamma].used, fades = r >= 0 && m->scalars[r].used;
+    lvt_settings usual;
+    lvt_settings_defaults(&usual);
+    const struct {
+        bool vain;
+        const char *text;
+    } rules[] = {
+        {s->policy != LVT_POLICY_AUTO && !s->memory,
+         "--memory-policy says which images --memory N keeps: give both or neither"},
+        {s->mix_part != usual.mix_part && s->mixup <= 0 && s->cutmix <= 0,
+         "--mix-part says how many images --mixup or --cutmix mixes: give one of them too"},
+        {s->lr > 0 && gives(s, "lr"), "--lr and --coef lr are the same: give one of them"},
+        {s->label_smoothing > 0 && gives(s, "smoothing"),
+         "--label-smoothing and --coef smoothing are the same: give one of them"},
+        {s->no_drift && gives(s, "gamma"), "--no-drift and --coef gamma contradict each other"},
+        {s->no_drift && !holds, "--no-drift: the program holds no parameters back (its gamma is not used)"},
+        {s->r_decay != usual.r_decay && !fades, "--r-decay: the loss of the program has no weight r"},
+    };
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
+        if (rules[i].vain)
+            return lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE, "%s", rules[i].text);
+    }
+    for (int i = 0; i < m->n_scalars; i++) {
+        if (!m->scalars[i].used && gives(s, m->scalars[i].name))
+            return lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE,
+                             "--coef %s: the program does not compute with it (method %s)",
+                             m->scalars[i].name, t->method->name);
+    }
+    return LVT_OK;
+}
+
 /* Room for what a teacher said about the images of any task. */
 static bool make_teacher(lvt_trainer *t) {
     for (int k = 0; k < t->tasks.n; k++) {

@@ -35,6 +35,8 @@ struct lvt_program {
     lvt_input inputs[5][20];
     lvt_output outputs[5][4];
     lvt_value_info values[5][24];
+    lvt_node nodes[5]; /* one each, which takes all inputs but `unused` */
+    lvt_value operands[5][20];
     lvt_module module;
     lvt_state states[N_STATES];
 };
@@ -57,11 +59,14 @@ struct lvt_session {
 /* The one session that is open: the driver does not hand it out. */
 static lvt_session *open_session;
 static bool without_train, soft; /* no entry train; inputs y2, mix and smoothing */
+static const char *unused;       /* an input that nothing is computed from; NULL: none */
 
 static inline void add_input(lvt_program *p, int e, const char *name, lvt_dtype dtype, int rank,
                              const int64_t *dims, bool has_default, double value) {
     lvt_graph *g = &p->graphs[e];
     p->values[e][g->n_values].type = lvt_type_make(dtype, rank, dims);
+    if (!unused || strcmp(unused, name))
+        p->operands[e][p->nodes[e].n_operands++] = g->n_values;
     p->inputs[e][g->n_inputs++] =
         (lvt_input){.name = name, .value = g->n_values++, .has_default = has_default, .default_value = value};
 }
@@ -95,7 +100,10 @@ lvt_status lvt_program_open(const char *path, const lvt_program_options *o, lvt_
                                    .name = names[e],
                                    .inputs = p->inputs[e],
                                    .outputs = p->outputs[e],
-                                   .values = p->values[e]};
+                                   .values = p->values[e],
+                                   .nodes = &p->nodes[e],
+                                   .n_nodes = 1};
+        p->nodes[e].operands = p->operands[e];
         int64_t n = e == LVT_ENTRY_PREDICT ? PREDICTED : BATCH;
         if (e == LVT_ENTRY_CONSOLIDATE)
             continue;

@@ -132,6 +132,50 @@ static void other_settings_differ(void **state) {
     free(reference);
 }
 
+/* Settings that would change nothing, and those that contradict each other. */
+static void without_effect(void **state) {
+    (void)state;
+    static const struct {
+        const char *words, *coef, *unused;
+        int memory, policy;
+        double lr, mix_part, r_decay;
+        bool no_drift;
+    } rows[] = {
+        {NULL, "beta=2", NULL, 50, 1, 0, 1, 0.5, false},
+        {NULL, NULL, NULL, 0, 0, 0.1, 1, 0.9, true},
+        {"--memory-policy", NULL, NULL, 0, 1, 0, 1, 0.9, false},
+        {"--mix-part", NULL, NULL, 50, 0, 0, 0.5, 0.9, false},
+        {"--lr", "lr=0.2", NULL, 50, 0, 0.1, 1, 0.9, false},
+        {"contradict", "gamma=1", NULL, 50, 0, 0, 1, 0.9, true},
+        {"--no-drift", NULL, "gamma", 50, 0, 0, 1, 0.9, true},
+        {"--r-decay", NULL, "r", 50, 0, 0, 1, 0.5, false},
+        {"--coef beta", "beta=2", "beta", 50, 0, 0, 1, 0.9, false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        run r;
+        defaults(&r);
+        unused = rows[i].unused;
+        r.settings.memory = rows[i].memory;
+        r.settings.policy = rows[i].policy;
+        r.settings.lr = rows[i].lr;
+        r.settings.mix_part = rows[i].mix_part;
+        r.settings.r_decay = rows[i].r_decay;
+        r.settings.no_drift = rows[i].no_drift;
+        if (rows[i].coef)
+            r.settings.coef.items[r.settings.coef.n++] = rows[i].coef;
+        open_run(&r, true);
+        lvt_status status = lvt_trainer_effects(&r.trainer, r.diag);
+        char *text = lvt_diag_text(r.diag);
+        assert_int_equal(status, rows[i].words ? LVT_USAGE : LVT_OK);
+        if (rows[i].words && !strstr(text, rows[i].words))
+            fail_msg("no \"%s\" in: %s", rows[i].words, text);
+        free(text);
+        unused = NULL;
+        close_run(&r);
+        remove_folder(&r);
+    }
+}
+
 static void no_memory_no_drift(void **state) {
     (void)state;
     run r;
@@ -431,6 +475,7 @@ int main(void) {
         cmocka_unit_test(whole_run),
         cmocka_unit_test(resume),
         cmocka_unit_test(other_settings_differ),
+        cmocka_unit_test(without_effect),
         cmocka_unit_test(no_memory_no_drift),
         cmocka_unit_test(refusals),
         cmocka_unit_test(validation),

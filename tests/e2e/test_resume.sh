@@ -13,6 +13,11 @@ same two1/$last two2/$last
 train $settings --seed 6 --out other >/dev/null
 differ whole/$last other/$last
 
+# Options of a run that is resumed are those it has, also where they are given as they usually are.
+expect 2 "--epochs differs" train --out again --resume --epochs 1
+expect 2 "--seed differs" train --out again --resume --seed 1
+train --out again --resume --epochs 3 --seed 5 --memory 20 --quiet >/dev/null
+
 # 20 steps are 10 steps, kill -9, 10 steps: killed as soon as the first checkpoint, of step 10, is there.
 train $settings --tasks 1 --memory 0 --steps 20 --out twenty >/dev/null
 "$BUILD/lvt-run" train $PROGRAM $settings --tasks 1 --memory 0 --steps 20 --out ten >/dev/null &

@@ -17,6 +17,9 @@ run train $PROGRAM --data digits --tasks 3 --first-task 6 $short --out first >/d
 for seed in 1 2; do run train $PROGRAM --data digits --tasks 2 --class-order seed --seed $seed $short --out seed$seed >/dev/null; done
 run train $PROGRAM --data digits --tasks 2 --class-order seed:2 --seed 1 $short --out seed3 >/dev/null
 [ "$(classes_of seed1 1)" != "$(classes_of seed2 1)" ] && [ "$(classes_of seed2 1)" = "$(classes_of seed3 1)" ] || fail "order by seed"
+run train $PROGRAM --data digits --split 7,2,1 $short --out sizes >/dev/null # as many tasks as sizes
+[ "$(classes_of sizes 3)" = "9" ] || fail "--split without --tasks"
+expect 1 "3 sizes with 10 classes for 5 tasks" run train $PROGRAM --data digits --tasks 5 --split 5,3,2 $short --out no
 expect 1 "3 sizes with 9 classes for 3 tasks" run train $PROGRAM --data digits --tasks 3 --split 5,3,1 $short --out no
 expect 2 "sizes of tasks such as" run train $PROGRAM --data digits --tasks 3 --split 5,x,2 $short --out no
 expect 2 "contradict" run train $PROGRAM --data digits --tasks 3 --split 5,3,2 --first-task 5 $short --out no

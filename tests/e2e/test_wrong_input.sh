@@ -17,6 +17,12 @@ expect 2 "neither natural" train $PROGRAM $ok --class-order backwards --out run
 expect 2 "no coefficient \"gama\"; did you mean gamma" train $PROGRAM $ok --coef gama=1 --out run
 expect 2 "is not NAME=NUMBER" train $PROGRAM $ok --coef gamma=x --out run
 
+# What would change nothing.
+expect 2 "--memory N" train $PROGRAM $ok --memory-policy herding --out run
+"$BUILD/lvtc" "$SOURCE/models/lvt-tiny.lvt" --set method=er -o er.lvtx
+expect 2 "--no-drift: the program holds no parameters back" train er.lvtx $ok --no-drift --out run
+expect 2 "--coef beta: the program does not compute with it (method er)" train er.lvtx $ok --coef beta=1 --out run
+
 expect 1 "none.lvtx" train none.lvtx $ok --out run
 head -c 5000 $PROGRAM >short.lvtx
 expect 1 "short.lvtx" train short.lvtx $ok --out run
