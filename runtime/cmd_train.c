@@ -118,9 +118,12 @@ static lvt_status write_reports(const lvt_trainer *t, lvt_diag *diag) {
     bool memory = true;
     for (int i = 0; i < N; i++)
         memory = (paths[i] = lvt_path_join(t->folder, names[i])) && memory;
-    if (asprintf(&title, "%s, method %s, on %s: %d task%s, memory %d, %d epoch%s, seed %llu",
+    char limit[48] = "";
+    if (s->steps)
+        snprintf(limit, sizeof limit, " (at most %d steps a task)", s->steps);
+    if (asprintf(&title, "%s, method %s, on %s: %d task%s, memory %d, %d epoch%s%s, seed %llu",
                  lvt_model_module(t->model)->name, t->method->name, t->data->name, t->tasks.n,
-                 t->tasks.n == 1 ? "" : "s", s->memory, s->epochs, s->epochs == 1 ? "" : "s",
+                 t->tasks.n == 1 ? "" : "s", s->memory, s->epochs, s->epochs == 1 ? "" : "s", limit,
                  (unsigned long long)s->seed) < 0)
         title = NULL;
     lvt_status status =
@@ -132,7 +135,7 @@ static lvt_status write_reports(const lvt_trainer *t, lvt_diag *diag) {
     if (status == LVT_OK)
         status = lvt_report_svg(&a, title, paths[2], diag);
     if (status == LVT_OK)
-        status = lvt_report_memory(&t->memory, t->data, paths[3], diag);
+        status = lvt_report_memory(&t->memory, &t->tasks, t->data, paths[3], diag);
     if (status == LVT_OK)
         status = lvt_page_write(t, title, paths[4], diag);
     for (int i = 0; i < N; i++)

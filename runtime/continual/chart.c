@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PANEL = 420, MARGIN = 56, TOP = 108, CURVES = 300 };
+/* NUMBERS: so many tasks at most have their accuracies written into the maps. */
+enum { PANEL = 420, MARGIN = 56, TOP = 108, CURVES = 300, NUMBERS = 20 };
 
 static void heat_map(FILE *f, const lvt_accuracies *a, const double *m, const char *title, double left) {
     int n = a->tasks->n;
@@ -23,12 +24,12 @@ static void heat_map(FILE *f, const lvt_accuracies *a, const double *m, const ch
         "<text transform='translate(14,%g) rotate(-90)' class='l' text-anchor='middle'>after task</text>\n",
         n * size / 2);
     for (int k = 1; k <= n; k++) {
-        if (n <= 25 || k % 5 == 0) {
+        if (n <= 25 || k % 5 == 0)
             fprintf(f, "<text x='%d' y='%g' class='t' text-anchor='end'>%d</text>\n", MARGIN - 8,
                     (k - 0.5) * size + 4, k);
+        if (n <= 16 || k % (n <= 25 ? 2 : 5) == 0) /* numbers side by side need more room */
             fprintf(f, "<text x='%g' y='%g' class='t' text-anchor='middle'>%d</text>\n",
                     MARGIN + (k - 0.5) * size, n * size + 18, k);
-        }
         for (int j = 0; j < n; j++) {
             double v = k <= a->learned ? m[k * n + j] : NAN;
             if (isnan(v))
@@ -38,11 +39,17 @@ static void heat_map(FILE *f, const lvt_accuracies *a, const double *m, const ch
                     "fill-opacity='%.3f'><title>task %d after task %d: %.2f%%</title></rect>\n",
                     MARGIN + j * size, (k - 1) * size, size - 1.5, size - 1.5, 0.06 + 0.94 * v, j + 1, k,
                     100 * v);
-            if (n <= 12)
-                fprintf(f, "<text x='%.2f' y='%.2f' class='v%s' text-anchor='middle'>%.0f</text>\n",
-                        MARGIN + (j + 0.5) * size - 0.75, (k - 0.5) * size + 3, v > 0.5 ? " w" : "", 100 * v);
+            if (n <= NUMBERS)
+                fprintf(f, "<text x='%.2f' y='%.2f' class='v%s' %stext-anchor='middle'>%.0f</text>\n",
+                        MARGIN + (j + 0.5) * size - 0.75, (k - 0.5) * size + 3, v > 0.5 ? " w" : "",
+                        n > 12 ? "style='font-size:8px' " : "", 100 * v);
         }
     }
+    for (int p = 0; p <= 100 && n > NUMBERS; p += 25) /* what the shades mean, in the empty corner */
+        fprintf(f,
+                "<rect x='%d' y='%d' width='14' height='14' rx='2' class='heat' fill-opacity='%.3f'/>"
+                "<text x='%d' y='%d' class='t' text-anchor='end'>%d%%</text>\n",
+                PANEL - 30, p * 18 / 25, 0.06 + 0.94 * p / 100, PANEL - 36, p * 18 / 25 + 11, p);
     fprintf(f, "</g>\n");
 }
 
@@ -105,7 +112,7 @@ void lvt_report_heat(const lvt_accuracies *a, int scenario, FILE *f) {
     fprintf(f,
             "<svg viewBox='0 0 %d %d' width='%d' height='%d' role='img' aria-label='accuracy, %s'>"
             "<g transform='translate(0,%d)'>\n",
-            PANEL, TOP - HEAD + PANEL - MARGIN + 12, PANEL, TOP - HEAD + PANEL - MARGIN + 12,
+            PANEL, TOP - HEAD + PANEL - MARGIN + 24, PANEL, TOP - HEAD + PANEL - MARGIN + 24,
             scenario ? "Task-IL" : "Class-IL", -HEAD);
     heat_map(f, a, scenario ? a->task_il : a->class_il, scenario ? "Task-IL" : "Class-IL", 0);
     fprintf(f, "</g></svg>\n");

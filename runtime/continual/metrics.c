@@ -95,6 +95,13 @@ const char *lvt_forgetting_name(int choice) {
     return names[choice];
 }
 
+const lvt_metric *lvt_forgetting_of(int choice) {
+    const lvt_metric *m = lvt_metrics;
+    while (strcmp(m->name, lvt_forgetting_name(choice)))
+        m++;
+    return m;
+}
+
 bool lvt_metric_is_forgetting(const char *name) {
     return !strncmp(name, "forgetting", 10);
 }

@@ -20,9 +20,10 @@ extern const lvt_metric lvt_metrics[LVT_N_METRICS];
 double lvt_metric_value(const char *name, const double *a, int n, int learned);
 /* Tools define forgetting in several ways, which all are measured; people are shown one of them, by the
  * setting
- * --forgetting (its choices are LVT_FORGETTINGS): the metric's name; whether row i of lvt_metrics is not
- * another forgetting. */
+ * --forgetting (its choices are LVT_FORGETTINGS): the metric's name; the metric; whether row i of lvt_metrics
+ * is not another forgetting. */
 const char *lvt_forgetting_name(int choice);
+const lvt_metric *lvt_forgetting_of(int choice);
 bool lvt_metric_is_forgetting(const char *name);
 bool lvt_metric_shown(int i, int forgetting);
 

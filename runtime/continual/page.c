@@ -23,17 +23,18 @@ static const char style[] =
     "--soft:#a3b2c2;--grid:#2b3644;--mark:#55657a;--heat:#6cb8f5;--on:#08131f;--c0:#6cb8f5;--c1:#f2a65a;--c2:#5cc8ba;"
     "--one:#5d7186;--right:#6cb8f5;--wrong:#ff9566;--field:#141b24}}\n"
     "*{box-sizing:border-box}body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--bg);margin:0}"
-    "main{max-width:980px;margin:0 auto;padding:32px 20px 60px}h1{font-size:24px;line-height:1.25;margin:0 0 6px}"
+    "main{max-width:980px;margin:0 auto;padding:32px 20px 60px}h1{font-size:24px;line-height:1.25;margin:0 0 6px;text-wrap:balance}"
     "h2{font-size:17px;margin:0 0 10px}h2:not(:first-child){margin-top:18px}"
     "section,.card{background:var(--card);border:1px solid var(--edge);border-radius:10px}"
     "section{padding:18px 22px;margin-top:18px}"
-    ".sub{color:var(--soft);margin:0 0 12px;font-size:14px}header .sub{margin:0}.sub.note{max-width:270px;font-size:12px}"
+    ".sub{color:var(--soft);margin:0 0 12px;font-size:14px}header .sub{margin:0}.sub.note{max-width:270px;font-size:12px}.wide .sub.note{max-width:530px;padding-left:96px}"
     ".cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:14px;margin-top:18px}"
     ".card{padding:12px 18px}.card b{display:block;font-size:27px;font-weight:650;line-height:1.3}"
     ".card span{color:var(--soft);font-size:13px}\n"
     ".scroll{overflow-x:auto}table{border-collapse:collapse;font-size:13px}"
     "td,th{text-align:left;padding:4px 18px 4px 0;border-bottom:1px solid var(--grid);vertical-align:top}"
-    "td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}th.n{min-width:64px}"
+    "td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}th.n{min-width:64px;white-space:nowrap}"
+    "td.names{min-width:190px}"
     "code{font-size:12px;color:var(--soft);overflow-wrap:anywhere}"
     "svg{max-width:100%;height:auto;vertical-align:top}.row{display:flex;gap:12px 20px;flex-wrap:wrap;align-items:flex-start}"
     ".row>*{max-width:100%}figure{margin:0}figcaption{font-size:12px;color:var(--soft);padding-left:60px;line-height:1.6}"
@@ -48,9 +49,9 @@ static const char style[] =
     ".s0,.s1,.s2,.s3,.s4,.s5,.s6,.s7{stroke-width:2}.s0{stroke:#2b83ba}.s1{stroke:#e69f00;stroke-dasharray:8 3}"
     ".s2{stroke:#009e73;stroke-dasharray:3 3}.s3{stroke:#cc79a7;stroke-dasharray:9 3 2 3}.s4{stroke:#56b4e9}"
     ".s5{stroke:#d55e00;stroke-dasharray:8 3}.s6{stroke:#8c8c8c;stroke-dasharray:3 3}.s7{stroke:#a8a03a;stroke-dasharray:9 3 2 3}\n"
-    ".classes{columns:2;column-gap:28px}.class{break-inside:avoid;margin:0 0 10px}.class p,.maps p{margin:0 0 3px;font-size:12px;"
-    "color:var(--soft)}.class svg svg{max-width:none}image{image-rendering:pixelated}.map{mix-blend-mode:multiply}"
-    ".query{fill:none;stroke:#ff6a45}.maps td,.maps th{padding:6px 14px 6px 0;border:0}"
+    ".classes{columns:var(--strip);column-gap:28px}.class{break-inside:avoid;margin:0 0 10px}.class p,.maps p{margin:0 0 3px;font-size:12px;"
+    "color:var(--soft)}.class svg svg{max-width:none}image{image-rendering:pixelated}.dim{opacity:.5}.map{mix-blend-mode:screen}"
+    ".query{fill:none;stroke:#fff}.maps td,.maps th{padding:6px 14px 6px 0;border:0}"
     ".maps th{font-weight:600;color:var(--soft);font-size:12px}.heads{display:grid;grid-template-columns:48px 48px;gap:4px 8px;"
     "margin-top:8px}.maps svg{isolation:isolate;max-width:none}.maps p{margin-top:4px;max-width:104px}\n"
     "@media(max-width:640px){main{padding:18px 10px 40px}section{padding:14px 12px}h1{font-size:20px}.classes{columns:1}"
@@ -100,7 +101,7 @@ static void tasks_table(FILE *f, const lvt_trainer *t) {
             t->tasks.domains ? "domain" : "classes");
     int n = t->tasks.n, k = t->at.task;
     for (int j = 0; j < k; j++) {
-        fprintf(f, "<tr><td class='n'>%d</td><td>", j + 1);
+        fprintf(f, "<tr><td class='n'>%d</td><td class='names'>", j + 1);
         if (t->tasks.domains)
             lvt_xml_write(f, t->data->domain_names[j], SIZE_MAX);
         for (int i = t->tasks.first[j]; i < t->tasks.first[j + 1] && !t->tasks.domains; i++) {
@@ -200,8 +201,13 @@ lvt_status lvt_page_write(const lvt_trainer *t, const char *title, const char *p
         return status;
     FILE *f = out.stream;
     int n = t->tasks.n, k = t->at.task;
-    lvt_accuracies a = {&t->tasks,   t->class_il, t->task_il, k, {t->validation[0], t->validation[1]},
-                        t->last.bins};
+    lvt_accuracies a = {&t->tasks,
+                        t->class_il,
+                        t->task_il,
+                        k,
+                        {t->validation[0], t->validation[1]},
+                        t->last.bins,
+                        t->settings->forgetting};
     /* The empty icon keeps browsers from asking for one. */
     fprintf(f, "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'><meta name='viewport' "
                "content='width=device-width,initial-scale=1'><link rel='icon' href='data:,'><title>");
@@ -213,10 +219,14 @@ lvt_status lvt_page_write(const lvt_trainer *t, const char *title, const char *p
             "images</p></header>\n",
             k, n, t->method->title, t->data->train.n - t->n_held, t->n_held, t->data->test.n);
     fprintf(f, "<div class='cards'>\n");
+    const lvt_metric *lost = lvt_forgetting_of(t->settings->forgetting);
+    char name[64];
     card(f, "average accuracy, Class-IL", 100 * lvt_metric_value("acc", t->class_il, n, k), "%");
     card(f, "average accuracy, Task-IL", 100 * lvt_metric_value("acc", t->task_il, n, k), "%");
-    card(f, "forgetting, Class-IL", 100 * lvt_metric_value("forgetting", t->class_il, n, k), "");
-    card(f, "forgetting, Task-IL", 100 * lvt_metric_value("forgetting", t->task_il, n, k), "");
+    snprintf(name, sizeof name, "%s, Class-IL", lost->title);
+    card(f, name, 100 * lost->value(t->class_il, n, k), "");
+    snprintf(name, sizeof name, "%s, Task-IL", lost->title);
+    card(f, name, 100 * lost->value(t->task_il, n, k), "");
     card(f, "expected calibration error", 100 * lvt_calibration_error(t->last.bins), "%");
     fprintf(f, "</div>\n<section><h2>Accuracy</h2>\n");
     lvt_page_accuracy(f, &a);
@@ -230,7 +240,7 @@ lvt_status lvt_page_write(const lvt_trainer *t, const char *title, const char *p
     lvt_page_drift(f, records, n);
     cJSON_Delete(records);
     status = lvt_page_attention(f, t, diag);
-    fprintf(f, "<section><div class='row'><div><h2>Confusion, Class-IL</h2>\n");
+    fprintf(f, "<section><div class='row'><div class='wide'><h2>Confusion, Class-IL</h2>\n");
     lvt_page_confusion(f, &t->tasks, k, t->last.confusion, t->data->class_names);
     fprintf(f, "</div><div><h2>Calibration</h2>\n");
     lvt_page_calibration(f, t->last.bins);

@@ -4,6 +4,7 @@
 #include "continual/page.h"
 #include "continual/record.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,7 @@ static double round_up(double v) {
 
 void lvt_page_accuracy(FILE *f, const lvt_accuracies *a) {
     int n = a->tasks->n, k = a->learned;
+    const lvt_metric *lost = lvt_forgetting_of(a->forgetting);
     fprintf(f, "<div class='row'>\n");
     lvt_report_heat(a, 0, f);
     lvt_report_heat(a, 1, f);
@@ -35,7 +37,7 @@ void lvt_page_accuracy(FILE *f, const lvt_accuracies *a) {
             x[i] = i + 1;
             for (int m = 0; m < 2; m++) {
                 all[(1 + m) * n + i] = lvt_metric_value("acc", matrices[m], n, i + 1);
-                double v = all[(3 + m) * n + i] = lvt_metric_value("forgetting", matrices[m], n, i + 1);
+                double v = all[(3 + m) * n + i] = lost->value(matrices[m], n, i + 1);
                 low = v < low ? v : low;
                 high = v > high ? v : high;
             }
@@ -59,8 +61,11 @@ void lvt_page_accuracy(FILE *f, const lvt_accuracies *a) {
         lvt_page_panel(f, &p, s, count);
         s[0] = (lvt_series){"Task-IL", "c1", k, x, all + 4 * n};
         s[1] = (lvt_series){"Class-IL", "c0", k, x, all + 3 * n};
-        p.title = "Forgetting as tasks are learned";
-        p.y1 = round_up(high);
+        char title[64];
+        snprintf(title, sizeof title, "%c%s as tasks are learned", toupper((unsigned char)*lost->title),
+                 lost->title + 1);
+        p.title = title;
+        p.y1 = round_up(fmax(high, -low)); /* so at most as many lines below 0 as above */
         p.y0 = -p.y1 / 4 * ceil(-low / (p.y1 / 4));
         if (k > 1)
             lvt_page_panel(f, &p, s, 2);

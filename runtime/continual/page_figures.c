@@ -11,7 +11,7 @@ void lvt_page_confusion(FILE *f, const lvt_tasks *tasks, int learned, const int3
     enum { SIDE = 420, LEFT = 96, TOP = 10 };
     int seen = lvt_tasks_seen(tasks, learned - 1);
     double cell = (double)SIDE / seen;
-    int label_every = seen <= 40 ? 1 : seen; /* more names would run into each other */
+    bool named = seen <= 40; /* more names would run into each other: tasks are numbered instead */
     fprintf(f,
             "<svg viewBox='0 0 %d %d' width='%d' height='%d' role='img'><g transform='translate(%d,%d)'>"
             "<rect width='%d' height='%d' class='field'/>\n",
@@ -21,11 +21,9 @@ void lvt_page_confusion(FILE *f, const lvt_tasks *tasks, int learned, const int3
         double sum = 0;
         for (int c = 0; c < tasks->classes; c++)
             sum += confusion[label * tasks->classes + c];
-        if (r % label_every == 0 && label_every == 1) {
+        if (named) {
             fprintf(f, "<text x='-6' y='%.1f' class='t' text-anchor='end'>", (r + 0.5) * cell + 4);
-            char text[24];
-            snprintf(text, sizeof text, "%.14s", names[label]);
-            lvt_xml_write(f, text, SIZE_MAX);
+            lvt_xml_write(f, names[label], 14);
             fprintf(f, "</text>");
         }
         for (int c = 0; c < seen; c++) {
@@ -37,7 +35,7 @@ void lvt_page_confusion(FILE *f, const lvt_tasks *tasks, int learned, const int3
             fprintf(
                 f,
                 "<rect x='%.2f' y='%.2f' width='%.2f' height='%.2f' class='%s' fill-opacity='%.3f'><title>",
-                c * cell, r * cell, cell - (seen <= 40), cell - (seen <= 40), style, 0.08 + 0.92 * sqrt(v));
+                c * cell, r * cell, cell - named, cell - named, style, 0.08 + 0.92 * sqrt(v));
             lvt_xml_write(f, names[label], SIZE_MAX);
             fprintf(f, " as ");
             lvt_xml_write(f, names[tasks->order[c]], SIZE_MAX);
@@ -51,10 +49,22 @@ void lvt_page_confusion(FILE *f, const lvt_tasks *tasks, int learned, const int3
         double at = tasks->first[k] * cell;
         fprintf(f, "<path d='M0 %.1fH%dM%.1f 0V%d' class='cut'/>", at, SIDE, at, SIDE);
     }
+    for (int k = 0; k < learned && !tasks->domains; k++) {
+        double middle = (tasks->first[k] + tasks->first[k + 1]) / 2. * cell;
+        if (learned > 25 && (k + 1) % 5)
+            continue;
+        if (!named)
+            fprintf(f, "<text x='-6' y='%.1f' class='t' text-anchor='end'>%s%d</text>", middle + 4,
+                    k ? "" : "task ", k + 1);
+        fprintf(f, "<text x='%.1f' y='%d' class='t' text-anchor='middle'>%s%d</text>", middle, SIDE + 16,
+                !k && learned <= 10 ? "task " : "", k + 1);
+    }
     fprintf(f,
-            "<text x='%d' y='%d' class='t' text-anchor='middle'>answer, in the order of learning (lines: "
-            "tasks)</text></g></svg>\n",
-            SIDE / 2, SIDE + 20);
+            "</g></svg>\n<p class='sub note'>Rows: what it is. Columns: the answer, in the %s.\n"
+            "<svg width='10' height='10'><rect width='10' height='10' class='right'/></svg> right, "
+            "<svg width='10' height='10'><rect width='10' height='10' class='wrong'/></svg> wrong; the "
+            "stronger, the larger the share of the row.</p>\n",
+            tasks->domains ? "same order" : "order of learning; lines part tasks");
 }
 
 void lvt_page_calibration(FILE *f, const double *bins) {

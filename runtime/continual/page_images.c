@@ -60,10 +60,12 @@ static lvt_status picture(const lvt_dataset *d, int width, lvt_picture *p, lvt_d
 /* ---- memory -----------------------------------------------------------------------------------------------
  */
 
+enum { CELL = 40, GAP = 4 };
+
 /* The images of a class side by side in one picture, which has one header for all. */
 static lvt_status strip(FILE *f, const lvt_trainer *t, const size_t *which, int n, bool probability,
                         lvt_diag *diag) {
-    enum { CELL = 40, GAP = 4, TEXT = 14 };
+    enum { TEXT = 14 };
     const lvt_memory *m = &t->memory;
     lvt_picture p;
     lvt_status status = picture(t->data, n * t->data->width, &p, diag);
@@ -104,7 +106,18 @@ lvt_status lvt_page_memory(FILE *f, const lvt_trainer *t, lvt_diag *diag) {
             probability
                 ? " Below an image: the probability that the classifier gave its class when it was stored."
                 : "");
-    fprintf(f, "<div class='classes'>\n");
+    int widest = 1; /* images of a class that are shown: as many columns as have room for that */
+    for (int k = 0; k < seen; k++) {
+        int count = 0;
+        for (size_t i = 0; i < m->n; i++)
+            count += m->labels[i] == t->tasks.order[k];
+        widest = count > widest ? count : widest;
+    }
+    widest = (widest < most ? widest : most) * (CELL + GAP);
+    fprintf(f, "<div class='classes' style='--strip:%dpx'>\n",
+            widest < 180   ? 180
+            : widest > 420 ? 420
+                           : widest);
     lvt_status status = LVT_OK;
     for (int k = 0; k < seen && status == LVT_OK; k++) {
         int label = t->tasks.order[k], count = 0, shown = 0;
@@ -137,12 +150,11 @@ static bool grid_of(const lvt_dataset *d, int64_t n, int *height, int *width) {
     return *height > 0 && (int64_t)*height * *width == n;
 }
 
-/* One map over the image: bright where the weight is large. Multiplying keeps what the network sees visible.
- */
+/* One map over the image, which is darkened: it glows where the weight is large, on dark pictures too. */
 static lvt_status overlay(FILE *f, const lvt_trainer *t, int image, const double *weights, int rows,
                           int columns, int size, double query_x, double query_y, lvt_diag *diag) {
-    enum { FAINT = 30 };
-    lvt_picture p = {rows, columns, 1, malloc((size_t)rows * (size_t)columns)};
+    static const uint8_t glow[3] = {255, 140, 30};
+    lvt_picture p = {rows, columns, 3, malloc(3 * (size_t)rows * (size_t)columns)};
     uint8_t *bytes = NULL;
     size_t n = 0;
     double high = 0, sum = 0;
@@ -152,17 +164,18 @@ static lvt_status overlay(FILE *f, const lvt_trainer *t, int image, const double
         high = fmax(high, weights[i]);
         sum += weights[i];
     }
-    for (int i = 0; i < rows * columns; i++)
-        p.pixels[i] = (uint8_t)(FAINT + (255 - FAINT) * (high > 0 ? weights[i] / high : 0));
+    for (int i = 0; i < 3 * rows * columns; i++)
+        p.pixels[i] = (uint8_t)(glow[i % 3] * (high > 0 ? weights[i / 3] / high : 0));
     lvt_status status = lvt_picture_encode(&p, &bytes, &n, diag);
     int w = t->data->width, h = t->data->height;
     if (status == LVT_OK) {
         fprintf(f,
                 "<svg viewBox='0 0 %d %d' width='%d' height='%d' role='img'><title>largest weight %.3f, %.1f "
                 "times the "
-                "mean</title><use href='#a%d'/><image width='%d' height='%d' preserveAspectRatio='none' "
+                "mean</title><rect width='%d' height='%d'/><use href='#a%d' class='dim'/><image width='%d' "
+                "height='%d' preserveAspectRatio='none' "
                 "class='map' href='",
-                w, h, size, size * h / w, high, sum > 0 ? high * rows * columns / sum : 0, image, w, h);
+                w, h, size, size * h / w, high, sum > 0 ? high * rows * columns / sum : 0, w, h, image, w, h);
         data_uri(f, "png", bytes, n);
         fprintf(f, "'/><circle cx='%.2f' cy='%.2f' r='%.2f' stroke-width='%.2f' class='query'/></svg>",
                 query_x, query_y, w / 16., w / 50.);
@@ -265,7 +278,8 @@ lvt_status lvt_page_attention(FILE *f, const lvt_trainer *t, lvt_diag *diag) {
     }
     fprintf(f, "<section><h2>Attention</h2><p class='sub'>Where the position in the ring looks: the mean "
                "over heads, and below it the "
-               "heads, each scaled to its largest weight. Test images of the first classes of tasks.</p><div "
+               "heads, each scaled to its largest weight: what glows has the most. Test images of the first "
+               "classes of tasks.</p><div "
                "class='scroll'><table "
                "class='maps'><tr><th>image</th>");
     for (int k = 0; k < b->n_maps; k++) {

@@ -108,9 +108,27 @@ lvt_status lvt_report_confusion(const lvt_accuracies *a, const int32_t *confusio
     return lvt_atomic_end(&f, LVT_OK, diag);
 }
 
-lvt_status lvt_report_memory(const lvt_memory *m, const lvt_dataset *d, const char *path, lvt_diag *diag) {
+/* Places of remembered images, class after class as they were learned: a reservoir has them in any order. */
+static size_t *by_class(const lvt_memory *m, const lvt_tasks *tasks) {
+    size_t *list = malloc(m->n * sizeof *list), n = 0;
+    for (int task = 0; list && task < tasks->n; task++) {
+        for (int k = 0; k < tasks->classes; k++) {
+            for (size_t i = 0; i < m->n; i++) {
+                if (m->tasks[i] == task && m->labels[i] == tasks->order[k])
+                    list[n++] = i;
+            }
+        }
+    }
+    return list;
+}
+
+lvt_status lvt_report_memory(const lvt_memory *m, const lvt_tasks *tasks, const lvt_dataset *d,
+                             const char *path, lvt_diag *diag) {
     if (!m->n)
         return LVT_OK;
+    size_t *places = by_class(m, tasks);
+    if (!places)
+        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "%s: out of memory", path);
     enum { GAP = 2, COLUMNS = 25, LEGIBLE = 32 };
     /* Small pictures are enlarged by a whole number, so that a person can see what is remembered. */
     int channels = d->channels == 3 ? 3 : 1;
@@ -121,13 +139,15 @@ lvt_status lvt_report_memory(const lvt_memory *m, const lvt_dataset *d, const ch
     for (int pass = 0; pass < 2; pass++) {
         int row = 0, column = 0;
         for (size_t i = 0; i < m->n; i++, column++) {
-            if (i && (column == COLUMNS || m->labels[i] != m->labels[i - 1])) {
+            size_t place = places[i], before = places[i ? i - 1 : 0];
+            if (i && (column == COLUMNS || m->labels[place] != m->labels[before] ||
+                      m->tasks[place] != m->tasks[before])) {
                 row++;
                 column = 0;
             }
             for (int y = 0; y < zoom * d->height && pass; y++) {
                 for (int x = 0; x < zoom * d->width; x++) {
-                    const uint8_t *from = m->images + i * m->image_bytes +
+                    const uint8_t *from = m->images + place * m->image_bytes +
                                           (size_t)(y / zoom * d->width + x / zoom) * (size_t)d->channels;
                     uint8_t *to = p.pixels + ((size_t)(row * cell_h + y) * (size_t)p.width +
                                               (size_t)(column * cell_w + x)) *
@@ -139,12 +159,15 @@ lvt_status lvt_report_memory(const lvt_memory *m, const lvt_dataset *d, const ch
         if (!pass) {
             p = (lvt_picture){(row + 1) * cell_h - GAP, COLUMNS * cell_w - GAP, channels, NULL};
             size_t bytes = (size_t)p.height * (size_t)p.width * (size_t)channels;
-            if (!(p.pixels = malloc(bytes)))
+            if (!(p.pixels = malloc(bytes))) {
+                free(places);
                 return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "%s: out of memory", path);
+            }
             memset(p.pixels, 255, bytes);
         }
     }
     lvt_status status = lvt_picture_write(&p, path, diag);
     free(p.pixels);
+    free(places);
     return status;
 }

@@ -35,8 +35,9 @@ lvt_status lvt_report_confusion(const lvt_accuracies *a, const int32_t *confusio
 void lvt_report_heat(const lvt_accuracies *a, int scenario, FILE *f);
 /* accuracy.svg: heat maps of both matrices, and accuracy over tasks. `title` is put above. */
 lvt_status lvt_report_svg(const lvt_accuracies *a, const char *title, const char *path, lvt_diag *diag);
-/* Contact sheet of the memory, one row a class (rows wrap), best first. Writes nothing when the memory is
- * empty. */
-lvt_status lvt_report_memory(const lvt_memory *m, const lvt_dataset *d, const char *path, lvt_diag *diag);
+/* Contact sheet of the memory, one row a class (with domains, of each domain; rows wrap), where there are
+ * quotas best first. Writes nothing when the memory is empty. */
+lvt_status lvt_report_memory(const lvt_memory *m, const lvt_tasks *tasks, const lvt_dataset *d,
+                             const char *path, lvt_diag *diag);
 
 #endif
