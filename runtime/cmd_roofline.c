@@ -64,7 +64,9 @@ static bool can_show(const lvt_profile_row *r) {
 }
 
 static void choose_range(canvas *c, const lvt_limits *limits, const lvt_profile_row *points, uint32_t n) {
-    double peak = limits->rate[LVT_BOUND_FMA], low = peak / 100, left = 0.25,
+    /* Slopes long enough for their names below the roof; no empty half. */
+    double peak = limits->rate[LVT_BOUND_FMA], low = peak / 8,
+           left = fmin(0.25, peak / limits->rate[LVT_BOUND_L2] / 4),
            right = 2 * peak / limits->rate[LVT_BOUND_MEMORY];
     double total = 0;
     for (uint32_t i = 0; i < n; i++)
