@@ -239,7 +239,8 @@ static lvt_status train(work *w, const char *program, const char *folder, bool r
                          program);
     w->settings.method = t->method->name; /* what it was compiled with, when it was not said */
     if (!resume && !t->follower)
-        status = lvt_run_write_settings(&w->run, &w->settings, p->module->name, p->hash, diag);
+        status = lvt_run_write_settings(&w->run, &w->settings, p->module->name, p->hash, w->data->fingerprint,
+                                        diag);
     if (status == LVT_OK && !t->follower)
         status = open_metrics(t, diag);
     if (status == LVT_OK && !t->follower)

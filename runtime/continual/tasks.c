@@ -174,18 +174,26 @@ bool lvt_task_images(const lvt_tasks *t, int first, int last, lvt_part part, uin
 
 bool lvt_validation_images(const lvt_images *images, int classes, double part, uint64_t seed, bool *out) {
     uint32_t *members = malloc((images->n + 1) * sizeof *members);
-    for (int c = 0; c < classes && members; c++) {
+    /* Views of one image go together: else what is measured has been learned in another domain. */
+    size_t all = images->views ? images->stored : images->n;
+    int domains = 1;
+    for (size_t i = 0; i < all && images->domains; i++)
+        domains = images->domains[i] + 1 > domains ? images->domains[i] + 1 : domains;
+    for (int kind = 0; kind < classes * domains && members; kind++) {
+        int c = kind % classes, domain = kind / classes;
         uint32_t n = 0;
-        for (size_t i = 0; i < images->n; i++) {
-            if (images->labels[i] == c)
+        for (size_t i = 0; i < all; i++) {
+            if (images->labels[i] == c && (!images->domains || images->domains[i] == domain))
                 members[n++] = (uint32_t)i;
         }
         uint32_t k = (uint32_t)(part * n + 0.5);
         k = k ? k : 1;
-        k = k < n ? k : n - 1;
-        lvt_shuffle(seed, LVT_RANDOM_VALIDATION, (uint32_t)c, 0, members, n, k);
-        for (uint32_t i = 0; i < k; i++)
-            out[members[i]] = true;
+        k = k < n ? k : n ? n - 1 : 0;
+        lvt_shuffle(seed, LVT_RANDOM_VALIDATION, (uint32_t)c, (uint32_t)domain, members, n, k);
+        for (uint32_t i = 0; i < k; i++) {
+            for (size_t view = members[i]; view < images->n; view += all)
+                out[view] = true;
+        }
     }
     free(members);
     return members != NULL;

@@ -50,8 +50,9 @@ typedef struct lvt_part {
 /* Indices of the images whose class belongs to tasks first..last, in their order. *out is malloc'ed (never
  * NULL on success); false when out of memory. */
 bool lvt_task_images(const lvt_tasks *t, int first, int last, lvt_part part, uint32_t **out, uint32_t *n);
-/* Chooses the validation images: out[i] is true for `part` (0..1) of the images of each class, by the seed;
- * at least one and at most all but one of a class. out has images->n entries, all false before. false: out of
+/* Chooses the validation images: out[i] is true for `part` (0..1) of the images of each class, with domains
+ * of each in every domain (the same images where domains are views of them), by the seed; at least one and at
+ * most all but one. out has images->n entries, all false before. false: out of
  * memory. */
 bool lvt_validation_images(const lvt_images *images, int classes, double part, uint64_t seed, bool *out);
 /* "3 7 12": the labels of a task, malloc'ed; NULL when out of memory. */

@@ -159,19 +159,22 @@ static lvt_status hold_back(lvt_trainer *t, lvt_diag *diag) {
     if (!t->held ||
         !lvt_validation_images(&t->data->train, t->data->classes, part, t->settings->seed, t->held))
         return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
-    int *left = calloc((size_t)t->data->classes, sizeof *left);
+    int classes = t->data->classes, kinds = classes * (t->data->domains ? t->data->domains : 1);
+    int *left = calloc((size_t)kinds, sizeof *left);
     if (!left)
         return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
-    for (size_t i = 0; i < t->data->train.n; i++) {
+    const lvt_images *all = &t->data->train;
+    for (size_t i = 0; i < all->n; i++) {
         t->n_held += t->held[i];
-        left[t->data->train.labels[i]] |= t->held[i] ? 1 : 2;
+        left[all->labels[i] + classes * (all->domains ? all->domains[i] : 0)] |= t->held[i] ? 1 : 2;
     }
     lvt_status status = LVT_OK;
-    for (int c = 0; c < t->data->classes && status == LVT_OK; c++) {
-        if (left[c] != 3)
+    for (int k = 0; k < kinds && status == LVT_OK; k++) {
+        if (left[k] != 3)
             status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
-                               "--validation: class %d (%s) has only one training image", c,
-                               t->data->class_names[c]);
+                               "--validation: class %d (%s) has only one training image%s%s", k % classes,
+                               t->data->class_names[k % classes], t->data->domains ? " in domain " : "",
+                               t->data->domains ? t->data->domain_names[k / classes] : "");
     }
     free(left);
     return status;

@@ -238,6 +238,38 @@ static void refusals(void **state) {
 
 /* Validation images: their share of every class, by the seed; no step sees one, none is remembered, and both
  * sets are measured. */
+/* What is kept back in one domain is kept back in all where domains are views of the same images: a network
+ * that has learned an image knows it turned, too. */
+static void validation_of_views(void **state) {
+    (void)state;
+    lvt_dataset *d;
+    assert_int_equal(lvt_dataset_open("rotated:3:digits", NULL, &d, NULL), LVT_OK);
+    bool *held = calloc(d->train.n, sizeof *held);
+    assert_true(lvt_validation_images(&d->train, d->classes, 0.1, 1, held));
+    size_t stored = d->train.stored, n = 0;
+    for (size_t i = 0; i < d->train.n; i++) {
+        assert_int_equal(held[i], held[i % stored]);
+        n += held[i];
+    }
+    assert_true(n > 3 * (stored / 10 - 10) && n < 3 * (stored / 10 + 10));
+    free(held);
+    /* Of domains with images of their own, a part of each. */
+    int32_t labels[40], domains[40];
+    bool flags[40] = {false};
+    for (int i = 0; i < 40; i++) {
+        labels[i] = i % 2;
+        domains[i] = i / 20;
+    }
+    lvt_images own = {.labels = labels, .domains = domains, .n = 40};
+    assert_true(lvt_validation_images(&own, 2, 0.2, 1, flags));
+    int counts[2][2] = {{0}};
+    for (int i = 0; i < 40; i++)
+        counts[domains[i]][labels[i]] += flags[i];
+    for (int k = 0; k < 4; k++)
+        assert_int_equal(counts[k / 2][k % 2], 2);
+    lvt_dataset_free(d);
+}
+
 static void validation(void **state) {
     (void)state;
     run r;
@@ -446,7 +478,7 @@ static void folders(void **state) {
 
     assert_int_equal(lvt_run_open(&a, path, false, d), LVT_OK);
     s.tasks = 3;
-    assert_int_equal(lvt_run_write_settings(&a, &s, "p", 0xfedcba9876543210u, d), LVT_OK);
+    assert_int_equal(lvt_run_write_settings(&a, &s, "p", 0xfedcba9876543210u, 7, d), LVT_OK);
     assert_int_equal(lvt_run_open(&b, path, true, d), LVT_USER);
     expect_words(d, "another lvt-run is training into this folder");
     lvt_run_close(&b);
@@ -479,6 +511,7 @@ int main(void) {
         cmocka_unit_test(no_memory_no_drift),
         cmocka_unit_test(refusals),
         cmocka_unit_test(validation),
+        cmocka_unit_test(validation_of_views),
         cmocka_unit_test(methods),
         cmocka_unit_test(wrong_checkpoints),
         cmocka_unit_test(no_room),
