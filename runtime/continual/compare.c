@@ -107,6 +107,13 @@ static bool same_program(const lvt_compared_run *a, const lvt_compared_run *b) {
                          cJSON_GetObjectItemCaseSensitive(b->settings, "program_hash"), true);
 }
 
+/* Where data lie does not matter, what they are does. Runs of before it was written down: true. */
+static bool same_data(const lvt_compared_run *a, const lvt_compared_run *b) {
+    const cJSON *x = cJSON_GetObjectItemCaseSensitive(a->settings, "data_fingerprint"),
+                *y = cJSON_GetObjectItemCaseSensitive(b->settings, "data_fingerprint");
+    return !x || !y || cJSON_Compare(x, y, true);
+}
+
 static bool same_experiment(const lvt_compared_run *a, const lvt_compared_run *b) {
     const cJSON *j;
     cJSON_ArrayForEach(j, settings_of(a)) {
@@ -117,7 +124,7 @@ static bool same_experiment(const lvt_compared_run *a, const lvt_compared_run *b
         if (!ignored(j->string) && !same_item(a, b, j->string))
             return false;
     }
-    return same_program(a, b);
+    return same_program(a, b) && same_data(a, b);
 }
 
 static const lvt_compared_run *first_of(const lvt_comparison *c, int group) {
@@ -165,8 +172,10 @@ static char *label_of(const lvt_comparison *c, int group) {
     }
     cJSON_ArrayForEach(j, settings_of(r)) {
         bool differs = c->n_groups == 1 && !strcmp(j->string, "method");
-        for (int g = 0; g < c->n_groups && !ignored(j->string); g++)
-            differs |= !same_item(r, first_of(c, g), j->string);
+        for (int g = 0; g < c->n_groups; g++)
+            differs |= !strcmp(j->string, "data")
+                           ? !same_data(r, first_of(c, g))
+                           : !ignored(j->string) && !same_item(r, first_of(c, g), j->string);
         if (!differs)
             continue;
         char *value = cJSON_PrintUnformatted(j);
@@ -285,12 +294,19 @@ lvt_interval lvt_interval_of(const double *values, int n) {
     return r;
 }
 
+/* Tasks that all runs of a group have learned. */
+static int common(const lvt_comparison *c, int group) {
+    int least = c->tasks;
+    for (int i = 0; i < c->n; i++)
+        least = c->runs[i].group == group && c->runs[i].learned < least ? c->runs[i].learned : least;
+    return least;
+}
+
 lvt_interval lvt_comparison_value(const lvt_comparison *c, int group, int what, int learned) {
     double *values = malloc((size_t)(c->n + 1) * sizeof *values);
-    int n = 0;
+    int n = 0, row = learned ? learned : common(c, group);
     for (int i = 0; i < c->n && values; i++) {
         const lvt_compared_run *r = &c->runs[i];
-        int row = learned ? learned : r->learned;
         if (r->group == group && row <= r->learned && !isnan(r->values[row * LVT_N_COMPARED + what]))
             values[n++] = r->values[row * LVT_N_COMPARED + what];
     }
@@ -370,9 +386,18 @@ void lvt_comparison_text(const lvt_comparison *c, FILE *f) {
                 i ? lvt_metrics[metric(lvt_forgetting_name(c->forgetting), 0)].formula
                   : lvt_metrics[metric("acc", 0)].formula);
     for (int i = 0; i < c->n; i++) {
-        if (c->runs[i].learned < c->runs[i].tasks)
-            fprintf(f, "%s is not finished: %d of %d tasks\n", c->runs[i].folder, c->runs[i].learned,
-                    c->runs[i].tasks);
+        const lvt_compared_run *r = &c->runs[i];
+        int runs = 0;
+        for (int k = 0; k < c->n; k++)
+            runs += c->runs[k].group == r->group;
+        if (r->learned < r->tasks)
+            fprintf(f, "%s is not finished: %d of %d tasks%s\n", r->folder, r->learned, r->tasks,
+                    runs > 1 ? "; numbers of its row are of what all its runs have learned" : "");
+        for (int k = 0; k < i; k++) {
+            if (c->runs[k].group == r->group && same_item(r, &c->runs[k], "seed"))
+                fprintf(f, "%s and %s have the same seed: the interval takes them for two\n",
+                        c->runs[k].folder, r->folder);
+        }
     }
 }
 

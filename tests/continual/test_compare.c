@@ -82,6 +82,36 @@ static void groups(void **state) {
     assert_null(strstr(text, "nan"));
     free(text);
     lvt_comparison_free(&c);
+    /* Runs of a group that are not equally far: what they have in common. */
+    char *uneven[] = {
+        folders[0],
+        write_run(base, "d", 1, 10, "{\"type\":\"metrics\",\"after_task\":1,\"class_il\":{\"acc\":0.7}}\n")};
+    assert_int_equal(lvt_comparison_read(&c, uneven, 2, NULL), LVT_OK);
+    assert_int_equal(c.n_groups, 1);
+    assert_float_equal(lvt_comparison_value(&c, 0, 0, 0).mean, 0.8, 1e-12);
+    f = open_memstream(&text, &size);
+    lvt_comparison_text(&c, f);
+    fclose(f);
+    assert_non_null(strstr(text, "of what all its runs have learned"));
+    assert_non_null(strstr(text, "have the same seed"));
+    free(text);
+    lvt_comparison_free(&c);
+    /* The place of the data does not matter, what they are does. */
+    for (int i = 0; i < 2; i++) {
+        char file[200], words[256];
+        snprintf(file, sizeof file, "%s/settings.json", uneven[i]);
+        snprintf(
+            words, sizeof words,
+            "{\"program\":\"p\",\"program_hash\":\"ab\",\"data_fingerprint\":\"%d\",\"settings\":{\"seed\":"
+            "\"1\",\"tasks\":2,\"data\":\"rotated:%d:digits\"}}",
+            i, i + 2);
+        assert_int_equal(lvt_file_write(file, words, strlen(words), NULL), LVT_OK);
+    }
+    assert_int_equal(lvt_comparison_read(&c, uneven, 2, NULL), LVT_OK);
+    assert_int_equal(c.n_groups, 2);
+    assert_string_equal(c.labels[1], "data rotated:3:digits");
+    lvt_comparison_free(&c);
+    free(uneven[1]);
     char *wrong[] = {base};
     assert_int_equal(lvt_comparison_read(&c, wrong, 1, NULL), LVT_USER);
     lvt_comparison_free(&c);
