@@ -46,7 +46,7 @@ static void draw_losses(const lvt_console *c, lvt_view *v) {
     }
 }
 
-/* Rows k of both matrices, the newest that fit; of more tasks than fit, the last columns. */
+/* Rows k of both matrices, the newest that fit; of more tasks than fit, the columns up to the newest. */
 static void draw_matrix(const lvt_console *c, lvt_view *v, int rows) {
     const lvt_trainer *t = c->trainer;
     enum { LABEL = 11, CELL = 4, MEAN = 8 };
@@ -59,12 +59,13 @@ static void draw_matrix(const lvt_console *c, lvt_view *v, int rows) {
     int both = v->columns > 2 * (LABEL + n * CELL + MEAN) ? 2 : 1;
     int columns = (v->columns / both - LABEL - MEAN - 1) / CELL;
     columns = columns < 1 ? 1 : columns > n ? n : columns;
+    int end = learned > columns ? learned : columns; /* of the columns */
     int shown = learned < rows - 2 ? learned : rows - 2;
     lvt_view_line(v);
     lvt_view_line(v);
     for (int s = 0; s < both; s++) {
         lvt_view_put(v, LVT_BOLD, "%-*s", LABEL, s ? "Task-IL" : "Class-IL");
-        for (int j = n - columns; j < n; j++)
+        for (int j = end - columns; j < end; j++)
             lvt_view_put(v, LVT_DIM, "%3d ", j + 1);
         lvt_view_put(v, LVT_DIM, "  mean%s", both == 1 ? "  Task-IL" : "  ");
     }
@@ -72,7 +73,7 @@ static void draw_matrix(const lvt_console *c, lvt_view *v, int rows) {
         lvt_view_line(v);
         for (int s = 0; s < both; s++) {
             lvt_view_put(v, LVT_DIM, "after %-*d", LABEL - 6, k);
-            for (int j = n - columns; j < n; j++)
+            for (int j = end - columns; j < end; j++)
                 lvt_view_cell(v, j < k ? 100 * matrices[s][k * n + j] : NAN);
             lvt_view_put(v, LVT_BOLD, "%6.1f%s", 100 * lvt_metric_value("acc", matrices[s], n, k),
                          both == 1 ? "" : "  ");
