@@ -67,7 +67,7 @@ static void choose_range(canvas *c, const lvt_limits *limits, const lvt_profile_
     /* Slopes long enough for their names below the roof; no empty half. */
     double peak = limits->rate[LVT_BOUND_FMA], low = peak / 8,
            left = fmin(0.25, peak / limits->rate[LVT_BOUND_L2] / 4),
-           right = 2 * peak / limits->rate[LVT_BOUND_MEMORY];
+           right = 2 * peak / limits->rate[LVT_BOUND_MEMORY], high = peak * 1.7;
     double total = 0;
     for (uint32_t i = 0; i < n; i++)
         total += points[i].seconds;
@@ -76,13 +76,14 @@ static void choose_range(canvas *c, const lvt_limits *limits, const lvt_profile_
         if (!can_show(r) || r->seconds < 0.0005 * total) /* specks do not stretch the axes */
             continue;
         low = fmin(low, r->flops / r->seconds);
+        high = fmax(high, 1.2 * r->flops / r->seconds); /* Winograd: flops are those of direct convolutions */
         left = fmin(left, r->flops / r->bytes);
         right = fmax(right, r->flops / r->bytes);
     }
     c->x_low = floor(log2(left * 0.8)) * log10(2);
     c->x_high = ceil(log2(right * 1.5)) * log10(2);
     c->y_low = log10(low * 0.7);
-    c->y_high = log10(peak * 1.7);
+    c->y_high = log10(high);
 }
 
 static void axes(const canvas *c) {
