@@ -6,6 +6,7 @@
 #include "cmd.h"
 
 #include <sys/prctl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,6 +88,7 @@ int main(int argc, char **argv) {
         setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=4194304", 0);
         execv("/proc/self/exe", argv); /* when it returns, there is no /proc: go on as we are */
     }
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error to tell, not an end without a word */
     prctl(PR_SET_NAME, "lvt-run"); /* after starting again through /proc/self/exe, ps would say "exe" */
     lvt_diag *diag = lvt_diag_new();
     if (!diag) {
