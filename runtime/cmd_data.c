@@ -164,7 +164,7 @@ lvt_status lvt_cmd_data(int argc, char **argv, lvt_diag *diag) {
         {"sheet", 0, LVT_OPTION_TEXT, "FILE.png", "draw a sheet of training images, one row a class", &path,
          0, 0, NULL},
         {"columns", 0, LVT_OPTION_INT, "N", "images a class on it (20)", &columns, 1, 200, NULL},
-        {"resize", 0, LVT_OPTION_TEXT, "HxW", "scale the pictures of folder:DIR", &resize, 0, 0, NULL},
+        {"resize", 0, LVT_OPTION_TEXT, "HxW", "scale the images to one size", &resize, 0, 0, NULL},
         {"augmented", 0, LVT_OPTION_FLAG, NULL,
          "below each image of the sheet, what training makes of it; with\nthe options of `lvt-run train`:",
          &augmented, 0, 0, NULL},

@@ -106,7 +106,7 @@ lvt_status lvt_cmd_eval(int argc, char **argv, lvt_diag *diag) {
         {"data", 'd', LVT_OPTION_TEXT, "KIND[:DIR]", "the test images, as `lvt-run train` has them (needed)",
          &spec, 0, 0, NULL},
         {"json", 'j', LVT_OPTION_FLAG, NULL, "print JSON", &json, 0, 0, NULL},
-        {"resize", 0, LVT_OPTION_TEXT, "HxW", "scale the pictures of folder:DIR", &o.resize, 0, 0, NULL},
+        {"resize", 0, LVT_OPTION_TEXT, "HxW", "scale the images to one size", &o.resize, 0, 0, NULL},
         {"threads", 't', LVT_OPTION_INT, "N", "0: all processors (0)", &o.threads, 0, 1024, NULL},
         {"interpret", 0, LVT_OPTION_FLAG, NULL, "run on the reference interpreter: slow", &o.interpret, 0, 0,
          NULL},
@@ -137,6 +137,7 @@ lvt_status lvt_cmd_eval(int argc, char **argv, lvt_diag *diag) {
         status = lvt_trained_open(&trained, arguments.values[0], &o, diag);
     if (status != LVT_OK)
         return status;
+    size.channels = trained.model.channels;
     status = lvt_dataset_open(spec, &size, &d, diag);
     if (status == LVT_OK)
         status = evaluate(&trained, d, json, diag);

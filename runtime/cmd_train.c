@@ -181,6 +181,7 @@ static lvt_status prepare(work *w, const char *program, bool resume, lvt_diag *d
         status = lvt_model_open(&w->model, program, &how, s->seed, true, diag);
     if (status == LVT_OK)
         status = lvt_model_connect(&w->model, w->ranks.all.ranks ? &w->ranks.all : NULL, diag);
+    options.channels = w->model.channels;
     if (status == LVT_OK)
         status = lvt_dataset_open(s->data, &options, &w->data, diag);
     if (status != LVT_OK)

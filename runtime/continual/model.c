@@ -303,8 +303,7 @@ lvt_status lvt_model_fits(const lvt_model *m, const lvt_dataset *d, lvt_diag *di
         lvt_status status =
             lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "the images are %dx%dx%d, the model takes %dx%dx%d",
                       d->height, d->width, d->channels, m->height, m->width, m->channels);
-        lvt_note(diag, LVT_NOWHERE,
-                 "height x width x channels; use another model, or --resize for folder:DIR");
+        lvt_note(diag, LVT_NOWHERE, "height x width x channels; use another model, or --resize HxW");
         return status;
     }
     if (m->classes != d->classes) {

@@ -1,6 +1,7 @@
 /* Data sets: the table of readers, and what all of them share (statistics, checks, names).
  * Invariant: a data set that is handed out has passed `finish`. May not know: any file format. */
 #include "data/dataset.h"
+#include "data/image.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -53,6 +54,57 @@ bool lvt_images_grow(const lvt_dataset *d, lvt_images *images, size_t n) {
         return false;
     images->labels = labels;
     return true;
+}
+
+bool lvt_images_colour(const lvt_dataset *d, lvt_images *images) {
+    size_t n = images->n * (size_t)d->height * (size_t)d->width;
+    uint8_t *pixels = malloc(6 * n + 3 * (size_t)d->height * (size_t)d->width + 1);
+    if (!pixels)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        memset(pixels + 3 * i, images->pixels[i], 3);
+    free(images->pixels);
+    images->pixels = pixels;
+    return true;
+}
+
+/* Images of a reader that knows nothing of options: scaled, then grey ones as colour. */
+static lvt_status adapt(lvt_dataset *d, const lvt_dataset_options *o, lvt_diag *diag) {
+    int height = o->resize_height ? o->resize_height : d->height,
+        width = o->resize_width ? o->resize_width : d->width;
+    lvt_images *parts[] = {&d->train, &d->test};
+    bool scaled = height != d->height || width != d->width;
+    size_t from = lvt_image_bytes(d), to = (size_t)height * (size_t)width * (size_t)d->channels;
+    for (int part = 0; part < 2 && scaled; part++) {
+        uint8_t *pixels = malloc(parts[part]->n * to + 1);
+        lvt_status status = pixels ? LVT_OK : lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+        for (size_t i = 0; i < parts[part]->n && status == LVT_OK; i++) {
+            lvt_picture p = {d->height, d->width, d->channels, malloc(from + 1)};
+            if (p.pixels)
+                memcpy(p.pixels, parts[part]->pixels + i * from, from);
+            status = p.pixels ? lvt_picture_resize(&p, height, width, diag)
+                              : lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+            if (status == LVT_OK)
+                memcpy(pixels + i * to, p.pixels, to);
+            free(p.pixels);
+        }
+        if (status != LVT_OK) {
+            free(pixels);
+            return status;
+        }
+        free(parts[part]->pixels);
+        parts[part]->pixels = pixels;
+    }
+    if (scaled)
+        d->crop = (int)((int64_t)d->crop * height / d->height);
+    d->height = height;
+    d->width = width;
+    if (o->channels == 3 && d->channels == 1) {
+        if (!lvt_images_colour(d, &d->train) || !lvt_images_colour(d, &d->test))
+            return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+        d->channels = 3;
+    }
+    return LVT_OK;
 }
 
 const uint8_t *lvt_image_at(const lvt_images *images, size_t bytes, size_t i, uint8_t *scratch) {
@@ -209,7 +261,10 @@ lvt_status lvt_dataset_open(const char *spec, const lvt_dataset_options *options
         return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "%s: out of memory", spec);
     }
     static const lvt_dataset_options none;
-    lvt_status status = r->read(d, colon ? colon + 1 : NULL, options ? options : &none, diag);
+    options = options ? options : &none;
+    lvt_status status = r->read(d, colon ? colon + 1 : NULL, options, diag);
+    if (status == LVT_OK && !d->train.views) /* of views what they are of was adapted */
+        status = adapt(d, options, diag);
     if (status == LVT_OK)
         status = finish(d, spec, diag);
     if (status != LVT_OK) {

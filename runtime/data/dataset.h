@@ -47,7 +47,9 @@ typedef struct lvt_dataset {
 } lvt_dataset;
 
 typedef struct lvt_dataset_options {
-    int resize_height, resize_width; /* folder: scale every picture to this size; 0: all must have one size */
+    int resize_height, resize_width; /* scale every image to this size; 0: as they are, all of one size */
+    int channels;                    /* what the model takes: grey pictures become colour for 3, pictures in
+                                        files grey for 1; 0: colour where any picture is */
 } lvt_dataset_options;
 
 /* Opens "READER" or "READER:FOLDER" (lvt_dataset_help lists the readers). *out is NULL on error and belongs
@@ -81,6 +83,9 @@ lvt_status lvt_read_folder(lvt_dataset *d, const char *dir, const lvt_dataset_op
 lvt_status lvt_read_domains(lvt_dataset *d, const char *dir, const lvt_dataset_options *o, lvt_diag *diag);
 lvt_status lvt_read_permuted(lvt_dataset *d, const char *dir, const lvt_dataset_options *o, lvt_diag *diag);
 lvt_status lvt_read_rotated(lvt_dataset *d, const char *dir, const lvt_dataset_options *o, lvt_diag *diag);
+/* Grey images as colour, with room for as many more (three equal channels; d->channels is the caller's);
+ * false when out of memory (what was there stays). */
+bool lvt_images_colour(const lvt_dataset *d, lvt_images *images);
 /* Makes room for n more images; false when out of memory (what was there stays). */
 bool lvt_images_grow(const lvt_dataset *d, lvt_images *images, size_t n);
 

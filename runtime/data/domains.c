@@ -198,8 +198,9 @@ static int visible(const struct dirent *e) {
     return e->d_name[0] != '.';
 }
 
+/* mixed: set where some domains are grey and others in colour. */
 static lvt_status add_folder(lvt_dataset *d, const char *path, const char *name, const lvt_dataset_options *o,
-                             lvt_diag *diag) {
+                             bool *mixed, lvt_diag *diag) {
     lvt_dataset *inner = NULL;
     char *spec = malloc(strlen(path) + 8);
     if (!spec)
@@ -218,6 +219,7 @@ static lvt_status add_folder(lvt_dataset *d, const char *path, const char *name,
                            path, d->domain_names[0]);
     else if (ok &&
              (d->height != inner->height || d->width != inner->width || d->channels != inner->channels)) {
+        *mixed = d->channels != inner->channels && !o->channels;
         status =
             lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
                       "%s: pictures of %dx%dx%d, those of domain %s have %dx%dx%d", path, inner->height,
@@ -230,7 +232,8 @@ static lvt_status add_folder(lvt_dataset *d, const char *path, const char *name,
     return status == LVT_OK && !ok ? no_memory(diag) : status;
 }
 
-lvt_status lvt_read_domains(lvt_dataset *d, const char *dir, const lvt_dataset_options *o, lvt_diag *diag) {
+static lvt_status read_all(lvt_dataset *d, const char *dir, const lvt_dataset_options *o, bool *mixed,
+                           lvt_diag *diag) {
     struct dirent **entries = NULL;
     int n = scandir(dir, &entries, visible, by_bytes);
     if (n < 0)
@@ -242,7 +245,7 @@ lvt_status lvt_read_domains(lvt_dataset *d, const char *dir, const lvt_dataset_o
         if (!path)
             status = no_memory(diag);
         else if (status == LVT_OK && stat(path, &st) == 0 && S_ISDIR(st.st_mode))
-            status = add_folder(d, path, entries[i]->d_name, o, diag);
+            status = add_folder(d, path, entries[i]->d_name, o, mixed, diag);
         free(path);
         free(entries[i]);
     }
@@ -251,4 +254,24 @@ lvt_status lvt_read_domains(lvt_dataset *d, const char *dir, const lvt_dataset_o
         status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
                            "%s: two folders at least are needed, one a domain (DIR/DOMAIN/CLASS/*.png)", dir);
     return status;
+}
+
+lvt_status lvt_read_domains(lvt_dataset *d, const char *dir, const lvt_dataset_options *o, lvt_diag *diag) {
+    lvt_diag *words = lvt_diag_new();
+    lvt_dataset *trial = words ? calloc(1, sizeof *trial) : NULL;
+    lvt_dataset_options options = *o;
+    bool mixed = false, read = trial && read_all(trial, dir, o, &mixed, words) == LVT_OK;
+    lvt_diag_free(words);
+    if (!trial)
+        return no_memory(diag);
+    if (read) {
+        trial->name = d->name;
+        *d = *trial;
+        free(trial);
+        return LVT_OK;
+    }
+    lvt_dataset_free(trial);
+    if (mixed) /* all in colour then; else again for its words */
+        options.channels = 3;
+    return read_all(d, dir, &options, &mixed, diag);
 }

@@ -1,5 +1,5 @@
-/* Reader of folders of pictures: DIR/train/CLASS/FILE and DIR/test/CLASS/FILE, or DIR/CLASS/FILE with a split
- * made here.
+/* Reader of folders of pictures: DIR/train/CLASS/FILE and DIR/test/CLASS/FILE (or val instead of test), or
+ * DIR/CLASS/FILE with a split made here.
  *
  * Invariants: classes and files are taken in the byte order of their names, so the data set does not depend
  * on the file system; without a test folder every fifth file of a class is a test image. May not know: how
@@ -58,14 +58,24 @@ static lvt_status list(const char *dir, bool folders, names *out, lvt_diag *diag
 typedef struct reading {
     lvt_dataset *d;
     const lvt_dataset_options *options;
-    char *first;       /* the picture that set size and channels */
+    char *first;       /* the picture that set the size */
     const char *inner; /* folder below a class's that holds its pictures; NULL: none */
 } reading;
 
 static lvt_status add(reading *r, lvt_images *images, const char *path, int label, lvt_diag *diag) {
     lvt_dataset *d = r->d;
     lvt_picture p;
-    lvt_status status = lvt_picture_read(path, d->channels, &p, diag);
+    lvt_status status = lvt_picture_read(path, r->options->channels, &p, diag);
+    if (status == LVT_OK && r->first && p.channels < d->channels) { /* a grey picture among colour ones */
+        free(p.pixels);
+        status = lvt_picture_read(path, d->channels, &p, diag);
+    }
+    if (status == LVT_OK && r->first && p.channels > d->channels) { /* the first that is not grey */
+        if (lvt_images_colour(d, &d->train) && lvt_images_colour(d, &d->test))
+            d->channels = p.channels;
+        else
+            status = lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "%s: out of memory", path);
+    }
     if (status == LVT_OK && r->options->resize_height)
         status = lvt_picture_resize(&p, r->options->resize_height, r->options->resize_width, diag);
     if (status == LVT_OK && !r->first) {
@@ -185,14 +195,25 @@ lvt_status lvt_read_folder(lvt_dataset *d, const char *dir, const lvt_dataset_op
     }
     r.inner = lvt_path_exists(annotations) && lvt_path_exists(train) ? "images" : NULL;
     free(annotations);
+    if (!r.inner && !lvt_path_exists(test)) { /* as ImageNet has it */
+        char *val = lvt_path_join(dir, "val");
+        if (val && lvt_path_exists(train) && lvt_path_exists(val)) {
+            free(test);
+            test = val;
+        } else {
+            free(val);
+        }
+    }
     bool split = lvt_path_exists(train) && lvt_path_exists(test) && !r.inner;
     const char *base = split || r.inner ? train : dir;
     names classes = {0}, tested = {0};
     lvt_status status = list(base, true, &classes, diag);
     if (status == LVT_OK && classes.n < 2)
         status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s: %s", base,
-                           classes.n ? "only one class folder in it; two at least are needed"
-                                     : "no class folders in it (DIR/CLASS/*.png or DIR/train/CLASS/*.png)");
+                           classes.n && !split && lvt_path_exists(train)
+                               ? "there is train/ but neither test/ nor val/ beside it"
+                           : classes.n ? "only one class folder in it; two at least are needed"
+                                       : "no class folders in it (DIR/CLASS/*.png or DIR/train/CLASS/*.png)");
     if (status == LVT_OK && split)
         status = list(test, true, &tested, diag);
     for (int c = 0; c < tested.n && status == LVT_OK; c++) {

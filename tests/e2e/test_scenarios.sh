@@ -63,20 +63,24 @@ expect 1 "smaller than the 30 classes of all domains" run train $PROGRAM --data 
 # ---- pictures -----------------------------------------------------------------------------------------------------------
 python3 - <<'END'
 import os, struct, zlib
-def png(path, value): # 8x8 grey
+def png(path, value, channels=1): # 8x8
     os.makedirs(os.path.dirname(path), exist_ok=True)
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-    rows = b"".join(b"\0" + bytes((value + x * y) % 256 for x in range(8)) for y in range(8))
-    open(path, "wb").write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">2I5B", 8, 8, 8, 0, 0, 0, 0)) +
+    rows = b"".join(b"\0" + bytes((value + x * y) % 256 for x in range(8) for c in range(channels)) for y in range(8))
+    open(path, "wb").write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">2I5B", 8, 8, 8, channels - 1, 0, 0, 0)) +
                            chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
 for c in range(2):
     for i in range(10):
         png(f"split_data/train/c{c}/{i}.png", 100 * c + i)
         png(f"tiny/train/n{c}/images/n{c}_{i}.png", 100 * c + i)
+        png(f"mixed/train/c{c}/{i}.png", 100 * c + i, 3 if c and i > 3 else 1) # grey before colour, val instead of test
+        for d in ("grey", "colour"):
+            png(f"shades/{d}/c{c}/{i}.png", 100 * c + i, 3 if d == "colour" else 1)
         for d in ("photo", "sketch"): # one layout each
             png(f"rooms/{d}/" + ("train/" if d == "sketch" else "") + f"c{c}/{i}.png", 100 * c + i + 30 * (d == "photo"))
     for i in range(3):
+        png(f"mixed/val/c{c}/{i}.png", 100 * c + i)
         png(f"split_data/test/c{c}/{i}.png", 100 * c + i)
         png(f"rooms/sketch/test/c{c}/{i}.png", 100 * c + i)
 open("tiny/train/n0/n0_boxes.txt", "w").write("n0_0.png\t0\t0\t7\t7\n")
@@ -95,6 +99,17 @@ for data in folder:split_data folder:tiny; do
 done
 run train two.lvtx --data domains:rooms $short --memory 8 --out rooms-run >rooms.txt
 [ "$(classes_of rooms-run 2)" = "0 1" ] && grep -q "sketch" rooms-run/report.html || fail "folders as domains"
+# Colour where any picture is, or as the model takes them; val for test; any data can be scaled.
+expect 0 "20 training and 6 test images, 8x8x3" run data folder:mixed
+expect 0 "8x8x3" run data domains:shades
+expect 0 "16x12x1" run data rotated:2:digits --resize 16x12
+run train two.lvtx --data folder:mixed --tasks 2 $short --out run-mixed >/dev/null
+run train two.lvtx --data domains:shades $short --out run-shades >/dev/null
+"$BUILD/lvtc" "$SOURCE/models/lvt-s.lvt" --set classes=10 --set width=4 --set batch=8 --set predict_batch=8 -o colour.lvtx
+run train colour.lvtx --data digits --resize 32x32 --tasks 2 --steps 1 --threads 1 --quiet --out run-colour >/dev/null
+run eval colour.lvtx --data digits --resize 32x32 --checkpoint run-colour/task-02.safetensors >/dev/null
+mkdir -p alone/train/c0 alone/train/c1
+expect 1 "neither test/ nor val/ beside it" run data folder:alone
 printf 'val_9.png\tn7\t0\t0\n' >>tiny/val/val_annotations.txt
 expect 1 "val_annotations.txt:7: error: there is no class n7" run data folder:tiny
 mv rooms/photo/c0 rooms/photo/c9
