@@ -150,6 +150,11 @@ static bool named(const lvt_comparison *c, int group) {
     return name != NULL;
 }
 
+/* An option that was not given: the others say that they have it. */
+static bool says_nothing(const cJSON *value) {
+    return cJSON_IsNull(value) || cJSON_IsFalse(value) || (cJSON_IsArray(value) && !value->child);
+}
+
 /* What it was called; else "er, memory 100": program and settings in which some group differs from another.
  */
 static char *label_of(const lvt_comparison *c, int group) {
@@ -176,7 +181,7 @@ static char *label_of(const lvt_comparison *c, int group) {
             differs |= !strcmp(j->string, "data")
                            ? !same_data(r, first_of(c, g))
                            : !ignored(j->string) && !same_item(r, first_of(c, g), j->string);
-        if (!differs)
+        if (!differs || says_nothing(j))
             continue;
         char *value = cJSON_PrintUnformatted(j);
         if (!strcmp(j->string, "method") && cJSON_IsString(j))
@@ -187,6 +192,11 @@ static char *label_of(const lvt_comparison *c, int group) {
                     : value           ? value
                                       : "?");
         cJSON_free(value);
+        any = true;
+    }
+    const cJSON *method = cJSON_GetObjectItemCaseSensitive(settings_of(r), "method");
+    if (!any && cJSON_IsString(method)) {
+        fprintf(f, "%s", method->valuestring);
         any = true;
     }
     /* Programs of one name that were compiled with other settings. */

@@ -76,8 +76,9 @@ static void curves(const lvt_comparison *c, FILE *f, int scenario, double left) 
     fprintf(f, "</g>\n");
 }
 
+/* row: from one experiment to the next; name: what of it a name of its own line takes. */
 static void bars(const lvt_comparison *c, FILE *f, int what, const char *title, double left, double top,
-                 double width) {
+                 double width, double row, double name) {
     double low = 0, high = 0.01;
     for (int g = 0; g < c->n_groups; g++) {
         lvt_interval v = lvt_comparison_value(c, g, what, 0);
@@ -95,7 +96,7 @@ static void bars(const lvt_comparison *c, FILE *f, int what, const char *title, 
         lvt_interval v = lvt_comparison_value(c, g, what, 0);
         if (!v.n)
             continue;
-        double y = g * BAR, x = zero + v.mean * scale, end = x;
+        double y = g * row + name, x = zero + v.mean * scale, end = x;
         fprintf(f, "<rect x='%.1f' y='%.1f' width='%.1f' height='%d' rx='2' fill='%s' opacity='.85'/>\n",
                 fmin(zero, x), y, fmax(fabs(x - zero), 1), BAR - 8, colours[g % N_COLOURS]);
         if (!isnan(v.half)) {
@@ -112,17 +113,20 @@ static void bars(const lvt_comparison *c, FILE *f, int what, const char *title, 
             fprintf(f, " &#177;%.1f", 100 * v.half);
         fprintf(f, "</text>\n");
     }
-    fprintf(f, "<line x1='%.1f' x2='%.1f' y1='-2' y2='%d' stroke='#9aa5b1'/>\n</g>\n", zero, zero,
-            c->n_groups * BAR - 6);
+    for (int g = 0; g < c->n_groups; g++) /* the axis, but not through a name */
+        fprintf(f, "<path d='M%.1f %.1fv%d' stroke='#9aa5b1'/>\n", zero, g * row + name - 4, BAR);
+    fprintf(f, "</g>\n");
 }
 
 void lvt_comparison_svg(const lvt_comparison *c, FILE *f) {
-    double top = TOP + HEIGHT + 96, block = c->n_groups * BAR;
-    double height = top + block + 30;
+    enum { BESIDE = 38, MOST = 136 }; /* letters of a name that has room beside bars; on a line of its own */
     size_t longest = 0;
     for (int g = 0; g < c->n_groups; g++)
         longest = strlen(c->labels[g]) > longest ? strlen(c->labels[g]) : longest;
-    double names = fmin(fmax(60 + 6.2 * (double)longest, 120), 300),
+    bool above = longest > BESIDE;
+    double name = above ? 20 : 0, row = BAR + name, top = TOP + HEIGHT + 96;
+    double height = top + c->n_groups * row + 30;
+    double names = above ? 0 : fmax(60 + 6.2 * (double)longest, 120),
            column = (WIDTH - 24 - names - LEFT) / 3.;
     fprintf(f,
             "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 %d %g' width='%d' height='%g'>\n"
@@ -139,15 +143,16 @@ void lvt_comparison_svg(const lvt_comparison *c, FILE *f) {
             runs += c->runs[i].group == g;
         fprintf(f,
                 "<rect x='%d' y='%g' width='12' height='12' rx='2' fill='%s'/><text x='%d' y='%g' class='n'>",
-                LEFT - 24, top + g * BAR + 2, colours[g % N_COLOURS], LEFT - 6, top + g * BAR + 12);
-        lvt_xml_write(f, c->labels[g], SIZE_MAX);
-        fprintf(f, " <tspan class='t'>&#215;%d</tspan></text>\n", runs);
+                LEFT - 24, top + g * row + 2, colours[g % N_COLOURS], LEFT - 6, top + g * row + 12);
+        lvt_xml_write(f, c->labels[g], MOST);
+        fprintf(f, "%s <tspan class='t'>&#215;%d</tspan></text>\n",
+                strlen(c->labels[g]) > MOST ? "&#8230;" : "", runs);
     }
     fprintf(f, "<text x='%d' y='%g' class='t'>at the end; whiskers and bands: 95%%</text>\n", LEFT - 24,
             top - 28);
-    bars(c, f, metric("acc", 0), "Class-IL, accuracy %", LEFT + names, top, column);
+    bars(c, f, metric("acc", 0), "Class-IL, accuracy %", LEFT + names, top, column, row, name);
     bars(c, f, metric(lvt_forgetting_name(c->forgetting), 0), "Class-IL, forgetting", LEFT + names + column,
-         top, column);
-    bars(c, f, metric("acc", 1), "Task-IL, accuracy %", LEFT + names + 2 * column, top, column);
+         top, column, row, name);
+    bars(c, f, metric("acc", 1), "Task-IL, accuracy %", LEFT + names + 2 * column, top, column, row, name);
     fprintf(f, "</svg>\n");
 }

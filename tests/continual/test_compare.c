@@ -111,6 +111,39 @@ static void groups(void **state) {
     assert_int_equal(c.n_groups, 2);
     assert_string_equal(c.labels[1], "data rotated:3:digits");
     lvt_comparison_free(&c);
+    /* Names longer than the place beside bars are above them; what was not given is not told. */
+    for (int i = 0; i < 2; i++) {
+        char file[200], words[400];
+        snprintf(file, sizeof file, "%s/settings.json", uneven[i]);
+        snprintf(words, sizeof words,
+                 "{\"program\":\"p\",\"program_hash\":\"ab\",\"settings\":{\"seed\":\"1\",\"tasks\":2,"
+                 "\"method\":\"er\",\"split\":%s,\"fwt\":%s,\"coef\":%s}}",
+                 i ? "\"1,2,3,4,5,6,7,8,9,10,11,12,13\"" : "null", i ? "true" : "false",
+                 i ? "[\"a=1\"]" : "[]");
+        assert_int_equal(lvt_file_write(file, words, strlen(words), NULL), LVT_OK);
+    }
+    assert_int_equal(lvt_comparison_read(&c, uneven, 2, NULL), LVT_OK);
+    assert_string_equal(c.labels[0], "er");
+    assert_string_equal(c.labels[1], "split 1,2,3,4,5,6,7,8,9,10,11,12,13, fwt true, coef [\"a=1\"]");
+    f = open_memstream(&text, &size);
+    lvt_comparison_svg(&c, f);
+    fclose(f);
+    char *name = strstr(text, ">split 1,2,3"), *first_bar = strstr(text, "opacity='.85'");
+    assert_true(name && first_bar);
+    double name_y = 0, bars_y = 0;
+    while (name > text && strncmp(name, " y='", 4))
+        name--;
+    char *group = first_bar;
+    while (group > text && strncmp(group, "<g transform='translate(", 24))
+        group--;
+    assert_int_equal(sscanf(name, " y='%lf'", &name_y) + sscanf(strchr(group, ','), ",%lf", &bars_y), 2);
+    double second = 0; /* the bar of the second experiment is below its name */
+    assert_non_null(strstr(first_bar + 1, "opacity='.85'"));
+    char *bar = strstr(first_bar + 1, "<rect");
+    assert_int_equal(sscanf(strstr(bar, " y='"), " y='%lf'", &second), 1);
+    assert_true(bars_y + second > name_y);
+    free(text);
+    lvt_comparison_free(&c);
     free(uneven[1]);
     char *wrong[] = {base};
     assert_int_equal(lvt_comparison_read(&c, wrong, 1, NULL), LVT_USER);
