@@ -26,6 +26,20 @@ for a in "${!remembers[@]}"; do
     done
 done
 
+# A method is a block and a line of learn_by (and a row of method.def, without which the driver refuses it).
+mkdir models
+cp "$SOURCE"/models/*.lvt models
+sed -i -e '/^    if method == "er" {/a\    if method == "own" { t = own(now, y, old, ym, mask) }' models/methods.lvt
+cat >>models/methods.lvt <<'END'
+block own(now, y, old, ym, mask) {
+    let new = masked_cross_entropy(now, y, mask)
+    return loss = new + 2.0 * masked_cross_entropy(old, ym, mask), loss_new = new
+}
+END
+"$BUILD/lvtc" models/lvt-tiny.lvt --set method=own -o own.lvtx
+expect 1 "no such method" train own.lvtx $settings --memory 20 --out own
+expect 1 "no such method" "$BUILD/lvtc" models/lvt-tiny.lvt --set method=another -o another.lvtx
+
 # Stopped in the middle of a task by a step limit is not a kill, but what a teacher said must come back from the file.
 "$BUILD/lvt-run" train lwf.lvtx $settings --out stopped >/dev/null &
 child=$!
