@@ -26,6 +26,22 @@ for a in "${!remembers[@]}"; do
     done
 done
 
+# A class that icarl remembers no image of is never its answer.
+train icarl.lvtx --data digits --tasks 2 --epochs 12 --seed 3 --threads 1 --quiet --memory 10 --memory-policy reservoir --out few >/dev/null
+python3 - <<'END'
+import csv, json, struct
+data = open("few/task-02.safetensors", "rb").read()
+n, = struct.unpack("<Q", data[:8])
+begin, end = json.loads(data[8:8 + n])["lvt:memory.labels"]["data_offsets"]
+labels = set(struct.unpack(f"<{(end - begin) // 4}i", data[8 + n + begin:8 + n + end]))
+rows = list(csv.reader(open("few/confusion.csv")))
+absent = [c for c in range(10) if c not in labels]
+assert absent, "all classes are remembered"
+for c in absent:
+    column = rows[0].index(str(c))
+    assert all(row[column] == "0" for row in rows[1:]), f"class {c} is answered without exemplars"
+END
+
 # A method is a block and a line of learn_by (and a row of method.def, without which the driver refuses it).
 mkdir models
 cp "$SOURCE"/models/*.lvt models
