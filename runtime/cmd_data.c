@@ -102,7 +102,8 @@ static bool draw_augmented(const sheet *s, const lvt_picture *p, const size_t *c
     return ok;
 }
 
-/* Each class with its first `columns` training images. */
+/* Each class with its first `columns` training images; with domains as many of each as have room, side by
+ * side. */
 static lvt_status write_sheet(const sheet *s, const char *path, lvt_diag *diag) {
     const lvt_dataset *d = s->d;
     int channels = d->channels == 3 ? 3 : 1, zoom = zoom_of(d);
@@ -117,9 +118,10 @@ static lvt_status write_sheet(const sheet *s, const char *path, lvt_diag *diag) 
     bool ok = chosen && shown && scratch && (p.pixels = malloc(bytes));
     if (ok)
         memset(p.pixels, 255, bytes);
+    int kinds = d->domains && d->domains < columns ? d->domains : 1, each = columns / kinds;
     for (size_t i = 0; i < d->train.n && ok; i++) {
-        int class = d->train.labels[i];
-        if (shown[class] == columns)
+        int class = d->train.labels[i], domain = kinds > 1 ? d->train.domains[i] : 0;
+        if (shown[class] == (domain + 1) * each) /* images of a domain follow those of the one before */
             continue;
         chosen[class * columns + shown[class]] = i + 1;
         draw(s, &p, class * s->rows_a_class, shown[class]++,
