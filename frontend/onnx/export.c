@@ -384,16 +384,40 @@ static const char *numbers(lvt_emitter *e, const double *x, int n) {
     return lvt_onnx_text(&e->w, "[%s]", list);
 }
 
-static size_t metadata(lvt_emitter *e, const lvt_graph *g, const lvt_onnx_options *o,
-                       const lvt_onnx_pictures *p, lvt_onnx_meta *meta, size_t most) {
+/* The entry's inputs that its outputs do not hang on, so that its graph goes without them, as a JSON list;
+ * NULL: none. */
+static const char *left_out(lvt_emitter *e) {
+    const char *list = NULL;
+    for (uint32_t i = 0; i < e->g->n_inputs; i++) {
+        const lvt_input *in = &e->g->inputs[i];
+        const char *tensor = e->values[in->value].form[0];
+        bool there = false;
+        for (size_t k = 0; tensor && k < e->w.graph.n_input && !there; k++)
+            there = !strcmp(e->w.graph.input[k]->name, tensor);
+        for (size_t k = 0; tensor && e->inference && k < e->inference->n_input && !there; k++)
+            there = !strcmp(e->inference->input[k]->name, tensor);
+        if (!there)
+            list = lvt_onnx_text(&e->w, "%s%s\"%s\"", list ? list : "", list ? "," : "", in->name);
+    }
+    return list ? lvt_onnx_text(&e->w, "[%s]", list) : NULL;
+}
+
+/* step: of --training-info, or NULL. */
+static size_t metadata(lvt_emitter *e, lvt_emitter *step, const lvt_graph *g, const lvt_onnx_options *o,
+                       const lvt_onnx_pictures *p, lvt_onnx_meta *meta) {
     const lvt_module *m = g->module;
+    const char *unused = left_out(e), *step_unused = step ? left_out(step) : NULL;
     size_t n = 0;
     meta[n++] = (lvt_onnx_meta){"lvt.model", m->name};
     meta[n++] = (lvt_onnx_meta){"lvt.entry", g->name};
-    if (o->training_info)
+    if (unused)
+        meta[n++] = (lvt_onnx_meta){"lvt.unused_inputs", unused};
+    if (step)
         meta[n++] = (lvt_onnx_meta){"lvt.training_entry", o->entry};
+    if (step_unused)
+        meta[n++] = (lvt_onnx_meta){"lvt.training_unused_inputs", step_unused};
     meta[n++] = (lvt_onnx_meta){"lvt.version", o->version};
-    for (uint32_t s = 0; s < m->n_settings && n < most - 7; s++)
+    for (uint32_t s = 0; s < m->n_settings; s++)
         meta[n++] = (lvt_onnx_meta){lvt_onnx_text(&e->w, "lvt.setting.%s", m->settings[s].name),
                                     m->settings[s].value};
     if (p->channels) {
@@ -513,11 +537,15 @@ static lvt_status export_model(lvt_emitter *e, const lvt_module *m, const lvt_mo
                          "--training-info wants an entry that updates states, and %s that updates none: "
                          "%s does not fit",
                          o->inference, g->n_updates ? g->name : step->name);
-    size_t most = m->n_settings + 12;
+    const lvt_graph *made = training ? step : g;
+    if (!made->n_outputs && !made->n_updates)
+        return lvt_error(diag, LVT_USER, NULL, lvt_module_pos(m, made->loc),
+                         "there is nothing to export: entry %s returns nothing and updates nothing",
+                         made->name);
     lvt_onnx_begin(&e->w, e->arena, o->opset, name);
     e->states = training ? LVT_ONNX_INITIALIZERS : g->n_updates ? LVT_ONNX_INPUTS : LVT_ONNX_CONSTANTS;
     e->state_names = lvt_onnx_alloc(&e->w, (m->n_states + 1u) * sizeof *e->state_names);
-    lvt_onnx_meta *meta = lvt_onnx_alloc(&e->w, most * sizeof *meta), *none, *updates = NULL;
+    lvt_onnx_meta *meta = lvt_onnx_alloc(&e->w, (m->n_settings + 14) * sizeof *meta), *none, *updates = NULL;
     if (e->w.no_memory)
         return LVT_NOMEM;
     lvt_onnx_pictures pictures;
@@ -533,11 +561,8 @@ static lvt_status export_model(lvt_emitter *e, const lvt_module *m, const lvt_mo
         status = export_entry(e, g, h, o, &none, diag);
     lvt_emitter s = {.arena = e->arena, .states = e->states, .state_names = e->state_names};
     lvt_onnx_writer initial;
-    lvt_onnx_file file = {.path = o->path,
-                          .producer_version = o->version,
-                          .external_bytes = o->external_bytes,
-                          .meta = meta,
-                          .n_meta = metadata(e, g, o, &pictures, meta, most)};
+    lvt_onnx_file file = {
+        .path = o->path, .producer_version = o->version, .external_bytes = o->external_bytes, .meta = meta};
     if (status == LVT_OK && training) {
         forget_dropped(e, m->n_states);
         s.inference = &e->w.graph;
@@ -555,9 +580,12 @@ static lvt_status export_model(lvt_emitter *e, const lvt_module *m, const lvt_mo
             file.initials =
                 lvt_onnx_initialization(&initial, &s.w, m, s.state_names, o->seed, &file.n_initials);
     }
+    if (status != LVT_OK)
+        return status;
+    file.n_meta = metadata(e, training ? &s : NULL, g, o, &pictures, meta);
     file.doc = lvt_onnx_text(&e->w, "Entry %s of %s. Images are [batch, height, width, channels].", g->name,
                              m->name);
-    return status == LVT_OK ? lvt_onnx_write(&e->w, &file, diag) : status;
+    return lvt_onnx_write(&e->w, &file, diag);
 }
 
 lvt_status lvt_onnx_export(const lvt_module *m, const lvt_module *other, const lvt_onnx_options *o,

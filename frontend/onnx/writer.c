@@ -334,13 +334,15 @@ void lvt_onnx_clean(lvt_onnx_writer *w) {
     w->no_memory |= used.no_memory;
     if (w->no_memory)
         return;
-    for (size_t i = 0; i < g->n_input; i++)
-        if (!lvt_onnx_taken(&used, g->input[i]->name))
-            lvt_onnx_name(&used, g->input[i]->name);
     g->node += kept; /* the last ones were kept, in order */
     g->n_node -= kept;
     w->cap_nodes = 0;
     size_t n = 0;
+    for (size_t i = 0; i < g->n_input; i++)
+        if (lvt_onnx_taken(&used, g->input[i]->name))
+            g->input[n++] = g->input[i];
+    g->n_input = n;
+    n = 0;
     for (size_t i = 0; i < g->n_initializer; i++)
         if (lvt_onnx_taken(&used, g->initializer[i]->name))
             g->initializer[n++] = g->initializer[i];

@@ -69,7 +69,7 @@ void lvt_onnx_port(lvt_onnx_writer *w, lvt_onnx_port_kind kind, const char *name
 /* Makes `name` (new) a name for what `tensor` holds: by renaming its node's result where that is possible,
  * else by a node Identity. */
 void lvt_onnx_alias(lvt_onnx_writer *w, const char *name, const char *tensor);
-/* Drops nodes and constants that nothing uses (constants that are inputs too stay). */
+/* Drops nodes, constants and inputs that no output needs. */
 void lvt_onnx_clean(lvt_onnx_writer *w);
 
 int lvt_onnx_type(lvt_dtype t); /* number of TensorProto.DataType */

@@ -41,6 +41,34 @@ done
 compare lvt-tiny importance 2 1e-4 1e-3
 compare lvt-s train 3 1e-3 1e-3
 compare lvt-s train 3 1e-3 1e-3 --training-info
+# Every entry of every method of the table: nothing dangles, and what an entry does not use is not in its graph. An
+# entry that does nothing (a method that measures no importance) is no model.
+nothing=0 made=()
+for method in $("$PYTHON" -c 'import lvtonnx, sys; print(*lvtonnx.methods(sys.argv[1]))' "$SOURCE"); do
+    for entry in train_new train importance consolidate inspect predict info; do
+        kind=(--entry "$entry")
+        [ "$entry" != info ] || kind=(--training-info)
+        file=$method-$entry.onnx
+        if "$BUILD/lvtc" "$SOURCE/models/lvt-tiny.lvt" --set method="$method" --emit=onnx "${kind[@]}" -o "$file" 2>said.txt; then
+            made+=("$file")
+        else
+            grep -q "nothing to export: entry \(importance\|consolidate\)" said.txt || { cat said.txt; exit 1; }
+            nothing=$((nothing + 1))
+        fi
+    done
+done
+[ "$nothing" -lt 20 ] && [ ${#made[@]} -ge 50 ] || { echo "$nothing entries do nothing, ${#made[@]} were exported"; exit 1; }
+"$PYTHON" "$here/lvtonnx.py" "${made[@]}" >tidy.txt || { cat tidy.txt; exit 1; }
+"$PYTHON" - <<'P'
+import json, onnx
+for name, unused in (("er-train", ["zm", "zm_mask", "beta", "r", "gamma"]), ("lwf-train", ["xm", "ym", "alpha", "r", "gamma"])):
+    m = onnx.load(name + ".onnx")
+    meta = {p.key: p.value for p in m.metadata_props}
+    assert json.loads(meta["lvt.unused_inputs"]) == unused, meta
+    assert not {i.name for i in m.graph.input} & set(unused)
+meta = {p.key: p.value for p in onnx.load("er-info.onnx").metadata_props}
+assert "zm" in json.loads(meta["lvt.training_unused_inputs"]) and "lvt.unused_inputs" not in meta, meta
+P
 # An entry that updates what it does not read.
 "$BUILD/lvtc" "$SOURCE/models/lvt-tiny.lvt" --emit=onnx --entry consolidate --training-info -o consolidate.onnx
 "$PYTHON" "$here/lvtonnx.py" consolidate.onnx
