@@ -54,38 +54,65 @@ bool lvt_path_exists(const char *path) {
     return stat(path, &st) == 0;
 }
 
-lvt_status lvt_file_read(const char *path, uint8_t **bytes, size_t *size, lvt_diag *diag) {
-    *bytes = NULL;
-    *size = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    struct stat st;
-    if (fd < 0 || fstat(fd, &st) != 0) {
-        int reason = errno;
-        if (fd >= 0)
-            close(fd);
-        return lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "%s: cannot be read: %s", path, strerror(reason));
-    }
-    if (!S_ISREG(st.st_mode)) {
+/* A regular file; a pipe or a device is not waited for. -1: reported. */
+static int open_plain(const char *path, struct stat *st, lvt_diag *diag) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    bool ok = fd >= 0 && fstat(fd, st) == 0;
+    if (ok && S_ISREG(st->st_mode))
+        return fd;
+    lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "%s: cannot be read: %s", path,
+              ok ? "not a regular file" : strerror(errno));
+    if (fd >= 0)
         close(fd);
-        return lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "%s: cannot be read: not a regular file", path);
-    }
-    size_t n = (size_t)st.st_size;
+    return -1;
+}
+
+static lvt_status read_from(const char *path, int fd, size_t n, uint8_t **bytes, lvt_diag *diag) {
     uint8_t *buffer = malloc(n + 1);
-    if (!buffer) {
-        close(fd);
+    if (!buffer)
         return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "%s: not enough memory for %zu bytes", path, n);
-    }
     if (!lvt_fd_read(fd, buffer, n)) {
         const char *reason = errno ? strerror(errno) : "it became shorter while it was read";
-        close(fd);
         free(buffer);
         return lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "%s: cannot be read: %s", path, reason);
     }
-    close(fd);
     buffer[n] = 0;
     *bytes = buffer;
-    *size = n;
     return LVT_OK;
+}
+
+lvt_status lvt_file_read(const char *path, uint8_t **bytes, size_t *size, lvt_diag *diag) {
+    struct stat st;
+    *bytes = NULL;
+    *size = 0;
+    int fd = open_plain(path, &st, diag);
+    if (fd < 0)
+        return LVT_IO;
+    lvt_status status = read_from(path, fd, (size_t)st.st_size, bytes, diag);
+    if (status == LVT_OK)
+        *size = (size_t)st.st_size;
+    close(fd);
+    return status;
+}
+
+lvt_status lvt_file_read_part(const char *path, uint64_t offset, size_t n, uint8_t **bytes, lvt_diag *diag) {
+    struct stat st;
+    *bytes = NULL;
+    int fd = open_plain(path, &st, diag);
+    if (fd < 0)
+        return LVT_IO;
+    uint64_t size = (uint64_t)st.st_size;
+    lvt_status status = LVT_OK;
+    if (offset > size || n > size - offset)
+        status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
+                           "%s: it has %llu bytes, but %zu are wanted from %llu on", path,
+                           (unsigned long long)size, n, (unsigned long long)offset);
+    else if (lseek(fd, (off_t)offset, SEEK_SET) < 0)
+        status = lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "%s: cannot be read: %s", path, strerror(errno));
+    else
+        status = read_from(path, fd, n, bytes, diag);
+    close(fd);
+    return status;
 }
 
 static void forget(lvt_atomic_file *f) {

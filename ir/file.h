@@ -13,6 +13,10 @@
  * NULL on error. Errors: LVT_IO (with the reason), LVT_NOMEM. */
 lvt_status lvt_file_read(const char *path, uint8_t **bytes, size_t *size, lvt_diag *diag);
 
+/* n bytes from `offset` on, likewise. LVT_USER: the file is shorter, which is found before memory is taken.
+ */
+lvt_status lvt_file_read_part(const char *path, uint64_t offset, size_t n, uint8_t **bytes, lvt_diag *diag);
+
 /* All n bytes to or from an open file or pipe, however many calls that takes. False: an error (errno says
  * which) or, where errno is 0, the end came first. */
 bool lvt_fd_write(int fd, const void *bytes, size_t n);

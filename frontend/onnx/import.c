@@ -97,7 +97,7 @@ static lvt_status check_operators(lvt_importer *im) {
         bool first = true;
         if (((standard(domain) || !strcmp(domain, TRAINING)) && lvt_im_find(op)) || !wanted(im, n))
             continue;
-        for (size_t k = 0; k < g->n_node && i < 10000; k++) {
+        for (size_t k = 0; k < g->n_node && i < 10000 && first; k++) {
             bool same = g->node[k]->op_type && !strcmp(g->node[k]->op_type, op) && wanted(im, g->node[k]);
             times += same;
             first &= !(same && k < i);
@@ -256,50 +256,53 @@ static void what_builder_says(lvt_importer *im) {
 
 /* Operators whose attributes were others before operator set 6. */
 static bool other_before_6(const char *op) {
-    static const char *const names[] = {"BatchNormalization", "Cast", "Concat", "Dropout", "GlobalLpPool",
-                                        "LpPool",             "Pad",  "Split",  "Tile",    "Upsample"};
+    static const char *const names[] = {"BatchNormalization",
+                                        "Cast",
+                                        "Concat",
+                                        "Dropout",
+                                        "GlobalLpPool",
+                                        "LpPool",
+                                        "Pad",
+                                        "Split",
+                                        "Tile",
+                                        "Upsample"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (!strcmp(op, names[i]))
             return true;
     return false;
 }
 
-static lvt_status build_node(lvt_importer *im, size_t index) {
+/* Whether something before the node makes all its inputs; *poisoned: of one that could not be made. */
+static bool has_inputs(lvt_importer *im, size_t index, bool *poisoned) {
     const Onnx__NodeProto *n = im->n;
-    const lvt_im_row *row = lvt_im_find(n->op_type);
-    lvt_pos at = place(im, index);
-    const char *name = n->name ? n->name : "";
-    bool poisoned = false;
+    bool all = true;
+    *poisoned = false;
     for (size_t i = 0; i < n->n_input; i++) {
         if (!n->input[i] || !*n->input[i])
             continue;
         const lvt_im_value *v = lvt_im_slot(im, n->input[i]);
-        if (!v->name || (v->value == LVT_NONE && !v->tensor && !v->failed))
-            return lvt_error(im->diag, LVT_USER, NULL, at,
-                             "node '%s' (%s): nothing before it makes its input '%s'", name, n->op_type,
-                             n->input[i]);
-        poisoned |= v->failed;
+        *poisoned |= v->failed;
+        if (v->name && (v->value != LVT_NONE || v->tensor || v->failed))
+            continue;
+        all = false;
+        lvt_error(im->diag, LVT_USER, NULL, place(im, index),
+                  "node '%s' (%s): nothing before it makes its input '%s'", n->name ? n->name : "",
+                  n->op_type, n->input[i]);
     }
-    for (int k = 0; k < LVT_IM_OUTPUTS; k++)
-        im->out[k] = LVT_NONE;
-    im->why[0] = 0;
-    size_t errors = lvt_diag_errors(im->diag);
-    if (!row)
-        return lvt_error(im->diag, LVT_USER, NULL, at, "operator %s is not supported", n->op_type);
-    if (im->opset < 6 && other_before_6(n->op_type))
-        lvt_im_no(im, "its form of operator set %d is not supported", im->opset);
-    bool ok = !poisoned && !im->why[0] && row->build(im);
-    what_builder_says(im);
-    if (!ok && !poisoned && (im->why[0] || lvt_diag_errors(im->diag) == errors))
-        lvt_error(im->diag, im->g->no_memory ? LVT_NOMEM : LVT_USER, NULL, at, "node '%s' (%s): %s", name,
-                  n->op_type, im->why[0] ? im->why : "it cannot be built");
+    return all;
+}
+
+/* The values of a node's outputs; after a mistake they are poison, and what uses them is silent. */
+static lvt_status name_outputs(lvt_importer *im, size_t index, bool ok) {
+    const Onnx__NodeProto *n = im->n;
     for (size_t k = 0; k < n->n_output; k++) {
         if (!n->output[k] || !*n->output[k])
             continue;
         lvt_im_value *v = lvt_im_slot(im, n->output[k]);
         if (v->name && (v->value != LVT_NONE || v->tensor || v->failed))
-            return lvt_error(im->diag, LVT_USER, NULL, at, "node '%s' (%s): there is a tensor '%s' already",
-                             name, n->op_type, n->output[k]);
+            return lvt_error(im->diag, LVT_USER, NULL, place(im, index),
+                             "node '%s' (%s): there is a tensor '%s' already", n->name ? n->name : "",
+                             n->op_type, n->output[k]);
         lvt_value value = ok && k < LVT_IM_OUTPUTS ? im->out[k] : LVT_NONE;
         *v = (lvt_im_value){.name = n->output[k],
                             .value = value == LVT_NONE ? LVT_NONE : fold(im, value, 64),
@@ -307,7 +310,30 @@ static lvt_status build_node(lvt_importer *im, size_t index) {
                             .wanted = v->wanted};
         v->failed = v->value == LVT_NONE;
     }
-    return ok || poisoned ? LVT_OK : LVT_USER;
+    return LVT_OK;
+}
+
+static lvt_status build_node(lvt_importer *im, size_t index) {
+    const Onnx__NodeProto *n = im->n;
+    const lvt_im_row *row = lvt_im_find(n->op_type);
+    size_t errors = lvt_diag_errors(im->diag);
+    bool poisoned, whole = has_inputs(im, index, &poisoned);
+    for (int k = 0; k < LVT_IM_OUTPUTS; k++)
+        im->out[k] = LVT_NONE;
+    im->why[0] = 0;
+    if (!row)
+        return lvt_error(im->diag, LVT_USER, NULL, place(im, index), "operator %s is not supported",
+                         n->op_type);
+    if (im->opset < 6 && other_before_6(n->op_type))
+        lvt_im_no(im, "its form of operator set %d is not supported", im->opset);
+    bool ok = whole && !poisoned && !im->why[0] && row->build(im);
+    what_builder_says(im);
+    if (!ok && whole && !poisoned && (im->why[0] || lvt_diag_errors(im->diag) == errors))
+        lvt_error(im->diag, im->g->no_memory ? LVT_NOMEM : LVT_USER, NULL, place(im, index),
+                  "node '%s' (%s): %s", n->name ? n->name : "", n->op_type,
+                  im->why[0] ? im->why : "it cannot be built");
+    lvt_status status = name_outputs(im, index, ok);
+    return im->g->no_memory ? LVT_NOMEM : ok || (whole && poisoned) ? status : LVT_USER;
 }
 
 static lvt_status import_graph(lvt_importer *im, lvt_value *results) {
@@ -325,12 +351,17 @@ static lvt_status import_graph(lvt_importer *im, lvt_value *results) {
     for (size_t i = 0; i < im->file->n_inputs && status != LVT_NOMEM; i++)
         if ((one = add_input(im, i)) != LVT_OK)
             status = one;
-    for (size_t i = 0; i < g->n_node && status == LVT_OK; i++) {
+    /* All that is not supported is said at once, but for what hangs on inputs that are not there. */
+    size_t tries = status == LVT_OK ? 20 : 0;
+    for (size_t i = 0; i < g->n_node && tries && status != LVT_NOMEM; i++) {
         im->n = g->node[i];
         if (!wanted(im, im->n))
             continue;
         im->b.loc = lvt_module_loc(im->m, source, (uint32_t)i + 1, 0, here);
-        status = build_node(im, i);
+        if ((one = build_node(im, i)) != LVT_OK) {
+            status = one;
+            tries--;
+        }
     }
     for (size_t i = 0; i < n_outputs(im) && status == LVT_OK; i++) {
         const char *name = output_name(im, i);

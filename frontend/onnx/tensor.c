@@ -2,10 +2,10 @@
 #include "frontend/onnx/importer.h"
 #include "ir/file.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* protobuf-c unpacks by recursion without a limit, so the nesting is measured first. */
 static bool varint(const uint8_t **p, const uint8_t *end, uint64_t *out) {
@@ -131,10 +131,10 @@ static double *refuse(lvt_diag *diag, const Onnx__TensorProto *t, const char *wh
     return NULL;
 }
 
-/* The bytes of a tensor outside the file: a plain file in the model's folder, reached by names alone. *owned
- * is to be freed. */
-static const uint8_t *external(const Onnx__TensorProto *t, const char *folder, size_t want, uint8_t **owned,
-                               lvt_diag *diag) {
+/* The bytes of a tensor outside the file, malloc'ed: of a plain file in the model's folder, reached by names
+ * alone. NULL: reported. */
+static uint8_t *external(const Onnx__TensorProto *t, const char *folder, size_t want, lvt_diag *diag) {
+    static const char outside[] = "its external data is not in the model's folder";
     const char *location = NULL;
     unsigned long long offset = 0, length = want;
     for (size_t i = 0; i < t->n_external_data; i++) {
@@ -142,36 +142,36 @@ static const uint8_t *external(const Onnx__TensorProto *t, const char *folder, s
         char *end = NULL;
         if (!key || !value)
             continue;
+        errno = 0;
         if (!strcmp(key, "location"))
             location = value;
         else if (!strcmp(key, "offset"))
             offset = strtoull(value, &end, 10);
         else if (!strcmp(key, "length"))
             length = strtoull(value, &end, 10);
-        if (end && (*end || end == value || *value == '-'))
+        if (end && (*end || end == value || errno || strchr(value, '-')))
             return (void *)refuse(diag, t, "offset or length of its external data is no number");
     }
     if (!folder || !location || !*location || *location == '/' || strchr(location, '\\'))
-        return (void *)refuse(diag, t, "its external data is not in the model's folder");
+        return (void *)refuse(diag, t, outside);
     for (const char *c = location; c; c = strchr(c, '/') ? strchr(c, '/') + 1 : NULL)
         if (!strncmp(c, "..", 2) && (c[2] == 0 || c[2] == '/'))
-            return (void *)refuse(diag, t, "its external data is not in the model's folder");
+            return (void *)refuse(diag, t, outside);
+    if (length != want)
+        return (void *)refuse(diag, t, "its external data is shorter or longer than its shape says");
     char *path = lvt_path_join(folder, location), *real = path ? realpath(path, NULL) : NULL;
     char *root = realpath(folder, NULL);
-    size_t n = root ? strlen(root) : 0, size = 0;
+    size_t n = root ? strlen(root) : 0;
     bool inside = real && root && !strncmp(real, root, n) && (real[n] == '/' || (n && root[n - 1] == '/'));
+    uint8_t *bytes = NULL;
     if (path && real && !inside)
-        refuse(diag, t, "its external data is not in the model's folder"); /* a link that leads out of it */
-    else if (path)
-        lvt_file_read(path, owned, &size, diag);
+        refuse(diag, t, outside); /* a link that leads out of it */
+    else if (path && lvt_file_read_part(real ? real : path, offset, want, &bytes, diag) != LVT_OK)
+        lvt_note(diag, LVT_NOWHERE, "values of tensor '%s' are looked for there", t->name ? t->name : "");
     free(path);
     free(real);
     free(root);
-    if (!*owned)
-        return NULL;
-    if (length != want || offset > size || want > size - offset)
-        return (void *)refuse(diag, t, "its external data is shorter or longer than its shape says");
-    return *owned + offset;
+    return bytes;
 }
 
 double *lvt_onnx_read_tensor(lvt_arena *arena, const Onnx__TensorProto *t, const char *folder, lvt_type *type,
@@ -192,10 +192,8 @@ double *lvt_onnx_read_tensor(lvt_arena *arena, const Onnx__TensorProto *t, const
     uint8_t *owned = NULL;
     const uint8_t *raw = t->has_raw_data ? t->raw_data.data : NULL;
     bool outside = t->has_data_location && t->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL;
-    if (outside && !(raw = external(t, folder, want, &owned, diag))) {
-        free(owned);
+    if (outside && !(raw = owned = external(t, folder, want, diag)))
         return NULL;
-    }
     size_t have =
         outside                                         ? (size_t)n
         : t->has_raw_data                               ? (t->raw_data.len == want ? (size_t)n : 0)

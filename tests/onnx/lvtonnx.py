@@ -1,7 +1,7 @@
 """What the checks of exported models share: safetensors, tidiness, and running a model with what lvt-run computed.
 
 usage: lvtonnx.py MODEL.onnx... [--inputs FILE --outputs FILE] [--states FILE] [--tolerance T] [--state-tolerance T]
-                  [--state-median T] [--batch-free]
+                  [--batch-free]
 
 Checks the model with onnx.checker (full) and for tidiness (see tidy); with --inputs and --outputs, as `lvt-run step`
 saves them (steps first), runs every step in onnxruntime and compares: the largest difference divided by max(1, largest
@@ -199,6 +199,32 @@ def check(path):
     return text
 
 
+def compare(path, inputs, outputs, states=None, tolerance=0.0, state_tolerance=0.0, state_median=float("inf"),
+            batch_free=False):
+    """The model on every step of what lvt-run saved. Returns a line about it."""
+    text, model, feeds, expected = check(path), Model(path), read(inputs), read(outputs)
+    steps, worst = len(next(iter(feeds.values()))), 0.0
+    if batch_free:
+        assert model.session.get_inputs()[0].shape[0] == "batch", model.session.get_inputs()[0].shape
+    for step in range(steps):
+        feed = {k: v[step, ...] for k, v in feeds.items()}
+        got = model.run(feed)
+        assert set(got) == set(expected), (set(got), set(expected))
+        worst = max([worst] + [difference(got[k], v[step, ...]) for k, v in expected.items()])
+        if batch_free:  # a part of the batch alone gives the same rows
+            part = model.run({k: v[:5] for k, v in feed.items()})
+            worst = max([worst] + [difference(v, got[k][:5]) for k, v in part.items()])
+    text += f"; {steps} step(s): {len(expected)} outputs differ by {worst:.2e}"
+    if states:
+        wanted = read(states)
+        assert model.states and set(model.states) <= set(wanted), set(model.states) - set(wanted)
+        drift = [difference(v, wanted[k]) for k, v in model.states.items()]
+        text += f", {len(drift)} states by {max(drift):.2e}, median {np.median(drift):.1e}"
+        assert max(drift) <= state_tolerance and np.median(drift) <= state_median, f"{path}: {text}"
+    assert worst <= tolerance, f"{path}: {text}"
+    return text
+
+
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("models", nargs="+")
@@ -206,36 +232,11 @@ def main():
         p.add_argument("--" + name)
     p.add_argument("--tolerance", type=float, default=0.0)
     p.add_argument("--state-tolerance", type=float, default=0.0)
-    p.add_argument("--state-median", type=float, default=float("inf"), help="half of the states differ by less")
     p.add_argument("--batch-free", action="store_true")
     a = p.parse_args()
-    texts = {m: check(m) for m in a.models}
-    if not a.outputs:
-        print(*(f"{m}: {text}" for m, text in texts.items()), sep="\n")
-        return
-    (path, text), = texts.items()
-    model, feeds, expected = Model(path), read(a.inputs), read(a.outputs)
-    steps, worst = len(next(iter(feeds.values()))), 0.0
-    if a.batch_free:
-        assert model.session.get_inputs()[0].shape[0] == "batch", model.session.get_inputs()[0].shape
-    for step in range(steps):
-        feed = {k: v[step, ...] for k, v in feeds.items()}
-        got = model.run(feed)
-        assert set(got) == set(expected), (set(got), set(expected))
-        worst = max([worst] + [difference(got[k], v[step, ...]) for k, v in expected.items()])
-        if a.batch_free:  # a part of the batch alone gives the same rows
-            part = model.run({k: v[:5] for k, v in feed.items()})
-            worst = max([worst] + [difference(v, got[k][:5]) for k, v in part.items()])
-    drift, median, names = 0.0, 0.0, set()
-    if a.states:
-        states = read(a.states)
-        names = set(model.states)
-        assert names and names <= set(states), names - set(states)
-        differences = [difference(v, states[k]) for k, v in model.states.items()]
-        drift, median = max(differences), float(np.median(differences))
-    print(f"{path}: {text}; {steps} step(s): {len(expected)} outputs differ by {worst:.2e}"
-          + (f", {len(names)} states by {drift:.2e}" if names else ""))
-    assert worst <= a.tolerance and drift <= a.state_tolerance and median <= a.state_median, (worst, drift, median)
+    for path in a.models:
+        print(f"{path}: " + (compare(path, a.inputs, a.outputs, a.states, a.tolerance, a.state_tolerance,
+                                     batch_free=a.batch_free) if a.outputs else check(path)), flush=True)
 
 
 if __name__ == "__main__":

@@ -56,4 +56,95 @@ expect 1 "operator Unique is not supported (2 node(s), the first is 'first')" "$
 grep -qF "operator NonMaxSuppression is not supported (1 node(s), the first is 'second')" out.txt
 head -c 1000 lvt-tiny.onnx >cut.onnx
 expect 1 "not an ONNX model" "$BUILD/lvtc" cut.onnx -o no.lvtx
+# Hostile files: each is refused with a reason, at once, and nothing outside the folder is opened.
+mkfifo pipe.data
+mkdir folder.data
+ln -s /dev/zero zero.data
+head -c 64 /dev/zero >short.data
+ln -s short.data inner.data
+"$PYTHON" - <<'P'
+import onnx
+from onnx import helper, TensorProto
+def info(name, shape, kind=TensorProto.FLOAT):
+    return helper.make_tensor_value_info(name, kind, shape)
+def save(name, nodes, inputs, outputs, initializer=(), functions=(), opset=17):
+    model = helper.make_model(helper.make_graph(nodes, "g", inputs, outputs, initializer), functions=functions,
+                              opset_imports=[helper.make_opsetid("", opset), helper.make_opsetid("own", 1)])
+    open(name + ".onnx", "wb").write(model.SerializeToString())
+def outside(name, dims=(4, 4), kind=TensorProto.FLOAT, **keys):
+    t = TensorProto(name="w", data_type=kind, dims=dims, data_location=TensorProto.EXTERNAL)
+    for k, v in keys.items():
+        t.external_data.add(key=k, value=str(v))
+    save(name, [helper.make_node("MatMul", ["x", "w"], ["y"])], [info("x", [2, 4])], [info("y", [2, 4])], [t])
+outside("fine", location="short.data", offset=0, length=64)
+outside("fine_link", location="inner.data")
+outside("gone", location="gone.data")
+outside("pipe", location="pipe.data")
+outside("folder", location="folder.data")
+outside("zero", location="zero.data")
+outside("nowhere", location="")
+outside("inside_out", location="folder.data/../../short.data")
+outside("past", location="short.data", offset=65)
+outside("past_too", location="short.data", offset=60, length=64)
+outside("wrap", location="short.data", offset=2**64 - 32, length=64)
+outside("beyond", location="short.data", offset=2**70)
+outside("minus", location="short.data", offset=-4)
+outside("minus_too", location="short.data", offset=" -4")
+outside("other", location="short.data", length=2**64 - 1)
+outside("claim", dims=(2**29,), location="short.data")
+outside("huge", dims=(2**62, 4), location="short.data")
+outside("negative", dims=(-4, -4), location="short.data")
+outside("text", kind=TensorProto.STRING, location="short.data")
+def add(a, b, c, **more):
+    return helper.make_node("Add", [a, b], [c], **more)
+x, y = info("x", [2, 3]), info("y", [2, 3])
+save("claim_raw", [add("x", "w", "y")], [x], [y], [TensorProto(name="w", data_type=1, dims=[2**29], raw_data=b"1234")])
+save("claim_fill", [helper.make_node("ConstantOfShape", ["n"], ["w"]), add("w", "w", "y")], [x], [y],
+     [TensorProto(name="n", data_type=7, dims=[2], int64_data=[2**31 - 1, 2**31 - 1])])
+save("claim_input", [add("x", "x", "y")], [info("x", [2**40, 2**40])], [y])
+save("cycle", [add("y", "x", "a"), add("a", "x", "y")], [x], [y])
+save("self", [add("y", "x", "y")], [x], [y])
+save("twice", [add("x", "x", "y"), add("x", "x", "y")], [x], [y])
+save("same", [add("x", "x", "y")], [x, x], [y])
+save("unknown_type", [add("x", "x", "y")], [info("x", [2, 3], 99)], [y])
+call = helper.make_node("f", ["x"], ["y"], domain="own")
+save("function", [call], [x], [y], functions=[helper.make_function("own", "f", ["x"], ["y"], [call],
+     [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)])])
+deep = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "deep", [], [y])
+for _ in range(12):
+    deep = helper.make_graph([helper.make_node("If", ["x"], ["y"], then_branch=deep, else_branch=deep)], "deep", [], [y])
+save("deep", list(deep.node), [x], [y])
+# Three mistakes of three kinds: said at once; what hangs on them is silent.
+save("three", [helper.make_node("Cast", ["x"], ["a"], name="one", to=8), add("a", "x", "b", name="behind"),
+               helper.make_node("MatMul", ["x", "x"], ["c"], name="two"), add("b", "c", "d", name="behind_too"),
+               helper.make_node("Softmax", ["x"], ["e"], name="three", axis=7), add("d", "e", "y", name="end")], [x], [y])
+P
+for name in fine fine_link; do "$BUILD/lvtc" $name.onnx -o yes.lvtx; done
+refused() { # WORDS NAME...
+    local words=$1 name
+    shift
+    for name in "$@"; do expect 1 "$words" timeout 60 "$BUILD/lvtc" "$name.onnx" -o no.lvtx; done
+}
+refused "No such file" gone
+refused "not a regular file" pipe folder
+refused "not in the model's folder" zero nowhere inside_out
+refused "it has 64 bytes, but 64 are wanted from" past past_too
+refused "is no number" beyond minus minus_too
+refused "64 are wanted from 18446744073709551584 on" wrap
+refused "shorter or longer than its shape says" other
+refused "it has 64 bytes, but 2147483648 are wanted from 0 on" claim
+refused "it is empty or too large" huge negative
+refused "element type is not known" text
+refused "not as much data as its shape says" claim_raw
+refused "node '' (ConstantOfShape)" claim_fill
+refused "the size of dimension 0" claim_input
+refused "nothing before it makes its input 'y'" cycle self
+refused "there is a tensor 'y' already" twice
+refused "two tensors are called 'x'" same
+refused "element type or rank is not supported" unknown_type
+refused "operator own.f is not supported" function
+refused "nests too deep" deep
+refused "node 'one' (Cast)" three
+grep -qF "node 'two' (MatMul)" out.txt && grep -qF "node 'three' (Softmax)" out.txt && ! grep -q "behind\|end'" out.txt ||
+    { cat out.txt; exit 1; }
 [ ! -e no.lvtx ] || { echo "something was compiled"; exit 1; }
