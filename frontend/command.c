@@ -30,6 +30,7 @@ typedef struct row {
     uint64_t least, most;
     const char *wants;                                    /* the value in words */
     bool (*take)(lvt_lvtc_command *c, const char *value); /* false: it is not what the option wants */
+    bool exporting;                                       /* goes with --emit=onnx only */
 } row;
 
 static bool ends_with(const char *s, const char *tail) {
@@ -50,6 +51,7 @@ static bool take_emit(lvt_lvtc_command *c, const char *value) {
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (!strcmp(names[i], value)) {
             c->emit = (lvt_lvtc_emit)i;
+            c->emit_given = true;
             return true;
         }
     }
@@ -97,14 +99,14 @@ static const row rows[] = {
     {"weights", TEXT, AT(weights)},
     {"map", TEXT, AT(map)},
     {"entry", TEXT, AT(entry)},
-    {"training-info", FLAG, AT(training_info)},
-    {"with-preprocessing", FLAG, AT(preprocessing)},
-    {"mean", TEXT, AT(mean)},
-    {"deviation", TEXT, AT(deviation)},
-    {"seed", NUMBER, AT(seed), 0, UINT64_MAX, "a whole number"},
-    {"opset", NUMBER, AT(opset), LVT_ONNX_MIN_OPSET, LVT_ONNX_MAX_OPSET, "13 to 21"},
-    {"fixed-batch", FLAG, AT(fixed_batch)},
-    {"external-data", NUMBER, AT(external), 0, LLONG_MAX, "a number of bytes"},
+    {"training-info", FLAG, AT(training_info), .exporting = true},
+    {"with-preprocessing", FLAG, AT(preprocessing), .exporting = true},
+    {"mean", TEXT, AT(mean), .exporting = true},
+    {"deviation", TEXT, AT(deviation), .exporting = true},
+    {"seed", NUMBER, AT(seed), 0, UINT64_MAX, "a whole number", .exporting = true},
+    {"opset", NUMBER, AT(opset), LVT_ONNX_MIN_OPSET, LVT_ONNX_MAX_OPSET, "13 to 21", .exporting = true},
+    {"fixed-batch", FLAG, AT(fixed_batch), .exporting = true},
+    {"external-data", NUMBER, AT(external), 0, LLONG_MAX, "a number of bytes", .exporting = true},
     {"freeze", FLAG, AT(freeze)},
     {"ranks", NUMBER, AT(ranks), 1, LVT_MAX_RANKS, "a number of processes"},
     {"split", TEXT, AT(compile.split)},
@@ -186,6 +188,15 @@ static lvt_status finish(lvt_lvtc_command *c, int n, char **files, lvt_diag *dia
     if (c->threads && !c->tune)
         return usage(diag, "--threads says with how many threads --tune measures");
     c->input = files[0];
+    if (!c->emit_given && c->output && ends_with(c->output, ".onnx"))
+        c->emit = LVT_EMIT_ONNX; /* nobody wants a program of that name */
+    if (c->exporting && c->emit != LVT_EMIT_ONNX)
+        return lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE, "--%s goes with --emit=onnx", c->exporting);
+    if (c->external != UINT64_MAX && c->output && !strcmp(c->output, "-"))
+        return usage(diag, "--external-data wants a file with -o: tensors go beside it");
+    if (c->freeze && !ends_with(c->input, ".onnx"))
+        return lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE,
+                         "--freeze goes with an ONNX file, and '%s' is none", c->input);
     c->source = ends_with(c->input, ".onnx")                           ? LVT_SOURCE_ONNX
                 : c->compile.start_at || ends_with(c->input, ".lvtir") ? LVT_SOURCE_IR
                                                                        : LVT_SOURCE_MODEL;
@@ -223,6 +234,8 @@ lvt_status lvt_lvtc_parse(lvt_lvtc_command *c, int argc, char **argv, lvt_diag *
         else if (!take(c, &rows[index], optarg))
             return lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE, "--%s wants %s, not '%s'", rows[index].name,
                              rows[index].wants, optarg);
+        else if (rows[index].exporting)
+            c->exporting = rows[index].name;
         if (c->action != LVT_LVTC_COMPILE)
             return LVT_OK;
     }

@@ -23,6 +23,8 @@ typedef enum lvt_lvtc_source { LVT_SOURCE_MODEL, LVT_SOURCE_IR, LVT_SOURCE_ONNX 
 typedef struct lvt_lvtc_command {
     lvt_lvtc_action action; /* anything but LVT_LVTC_COMPILE: nothing else was looked at */
     lvt_lvtc_emit emit;
+    bool emit_given;
+    const char *exporting;      /* the last option that says something of an exported model alone, or NULL */
     lvt_lvtc_source source;     /* what the input is */
     const char *input, *output; /* output NULL: a name that follows from the input */
     const char *models;         /* folder of imports; NULL: beside the program */

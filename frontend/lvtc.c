@@ -201,13 +201,16 @@ static lvt_status emit_onnx(const lvt_lvtc_command *c, lvt_diag *diag) {
     lvt_module *m = NULL, *other = NULL;
     lvt_safetensors weights = {0};
     char *name = c->output ? NULL : default_output(c->input, ".onnx");
+    bool std = c->output && !strcmp(c->output, "-");
     lvt_status status = load_unfused(c, &m, diag);
     if (status == LVT_OK)
         status = load_other_batch(c, m, &other, diag);
     if (status == LVT_OK && c->weights && !c->map)
         status = lvt_safetensors_read(c->weights, &weights, diag);
     lvt_onnx_options options = {.entry = exported_entry(c),
-                                .path = c->output ? c->output : name,
+                                .path = std         ? "/dev/stdout"
+                                        : c->output ? c->output
+                                                    : name,
                                 .version = LVT_VERSION,
                                 .opset = (int)c->opset,
                                 .seed = c->seed,
@@ -291,6 +294,9 @@ static lvt_status run(session *s) {
         const char *path = c->output ? c->output : name;
         if (!path)
             status = lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+        else if (!strcmp(path, "-"))
+            status = lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE,
+                               "a program goes into a file, not to standard output");
         else
             status = lvt_weights_write(m, path, diag);
         if (status == LVT_OK)

@@ -122,13 +122,19 @@ static void forget(lvt_atomic_file *f) {
 }
 
 lvt_status lvt_atomic_begin(lvt_atomic_file *f, const char *path, lvt_diag *diag) {
-    *f = (lvt_atomic_file){.path = strdup(path)};
-    if (!f->path || asprintf(&f->temporary, "%s.tmp", path) < 0) {
+    struct stat st;
+    bool there = stat(path, &st) == 0, plain = !there || S_ISREG(st.st_mode) || S_ISDIR(st.st_mode);
+    /* A link stays one; a device or a pipe is written to, nothing takes its place. */
+    *f = (lvt_atomic_file){.path = there && plain ? realpath(path, NULL) : strdup(path)};
+    if (f->path && !plain) {
+        f->stream = fopen(path, "wbe");
+    } else if (!f->path || asprintf(&f->temporary, "%s.tmp", f->path) < 0) {
         f->temporary = NULL;
         forget(f);
         return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    } else {
+        f->stream = fopen(f->temporary, "wbe");
     }
-    f->stream = fopen(f->temporary, "wbe");
     if (!f->stream) {
         int reason = errno;
         forget(f);
@@ -157,18 +163,19 @@ static void sync_folder_of(const char *path) {
 
 lvt_status lvt_atomic_end(lvt_atomic_file *f, lvt_status status, lvt_diag *diag) {
     int reason = 0;
-    if (status == LVT_OK && (ferror(f->stream) || fflush(f->stream) != 0 || fsync(fileno(f->stream)) != 0))
+    if (status == LVT_OK &&
+        (ferror(f->stream) || fflush(f->stream) != 0 || (f->temporary && fsync(fileno(f->stream)) != 0)))
         reason = errno ? errno : EIO;
     if (fclose(f->stream) != 0 && status == LVT_OK && !reason)
         reason = errno;
-    if (status == LVT_OK && !reason && rename(f->temporary, f->path) != 0)
+    if (status == LVT_OK && !reason && f->temporary && rename(f->temporary, f->path) != 0)
         reason = errno;
     if (reason)
         status = lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "%s: cannot be written: %s", f->path,
                            strerror(reason));
-    if (status != LVT_OK)
+    if (f->temporary && status != LVT_OK)
         unlink(f->temporary);
-    else
+    else if (f->temporary)
         sync_folder_of(f->path);
     forget(f);
     return status;

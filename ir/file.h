@@ -26,7 +26,7 @@ bool lvt_fd_read(int fd, void *bytes, size_t n);
 char *lvt_path_join(const char *dir, const char *name);
 bool lvt_path_exists(const char *path);
 
-/* A file being written under a temporary name beside its own. */
+/* A file being written under a temporary name beside its own; a device or a pipe is written to as it is. */
 typedef struct lvt_atomic_file {
     FILE *stream;
     char *path, *temporary;

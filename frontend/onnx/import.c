@@ -14,7 +14,7 @@ static lvt_value fold(lvt_importer *im, lvt_value v, int depth) {
     if (n.op == LVT_OP_constant)
         return v;
     if (n.n_results != 1 || n.n_operands > 8 || depth <= 0 || lvt_numel(&type) > 1 << 20 ||
-        n.op == LVT_OP_input || n.op == LVT_OP_state)
+        n.op == LVT_OP_input || n.op == LVT_OP_state || lvt_op_of(&n)->kind == LVT_KIND_META)
         return v;
     for (uint32_t k = 0; k < n.n_operands; k++) {
         lvt_value c = fold(im, n.operands[k], depth - 1);
@@ -41,8 +41,14 @@ static bool standard(const char *domain) {
     return !domain || !*domain || !strcmp(domain, "ai.onnx");
 }
 
-static lvt_pos place(const lvt_importer *im, size_t node) {
-    return im->use->at.file ? im->use->at : (lvt_pos){im->file->name, (uint32_t)node + 1, 0};
+/* The row of the node's operator; NULL: it is not known. */
+static const lvt_im_row *known(const Onnx__NodeProto *n) {
+    bool ours = standard(n->domain) || !strcmp(n->domain, TRAINING);
+    return ours && n->op_type ? lvt_im_find(n->op_type) : NULL;
+}
+
+static lvt_pos place(const lvt_importer *im) {
+    return im->use->at.file ? im->use->at : (lvt_pos){im->file->name, (uint32_t)im->index + 1, 0};
 }
 
 /* Whether an output needs this node. */
@@ -68,12 +74,39 @@ static size_t n_outputs(const lvt_importer *im) {
     return im->use->n_outputs ? im->use->n_outputs : lvt_onnx_outputs(im->file);
 }
 
+/* How many names a graph brings, those inside its nodes' attributes included. */
+static size_t count_names(const Onnx__GraphProto *g) {
+    size_t names = g->n_input + g->n_initializer + g->n_output;
+    for (size_t i = 0; i < g->n_node; i++) {
+        const Onnx__NodeProto *n = g->node[i];
+        names += n->n_output + n->n_input + 1;
+        for (size_t a = 0; a < n->n_attribute; a++)
+            names += n->attribute[a]->g ? count_names(n->attribute[a]->g) : 0;
+    }
+    return names;
+}
+
+/* What a node reads: its inputs, and what is named inside its attributes. */
+static void want_inputs(lvt_importer *im, const Onnx__NodeProto *n) {
+    for (size_t k = 0; k < n->n_input; k++)
+        want(im, n->input[k]);
+    for (size_t a = 0; a < n->n_attribute; a++) {
+        const Onnx__AttributeProto *attr = n->attribute[a];
+        for (size_t i = 0; attr->g && i < attr->g->n_node; i++)
+            want_inputs(im, attr->g->node[i]);
+        for (size_t i = 0; attr->g && i < attr->g->n_output; i++)
+            want(im, attr->g->output[i]->name);
+        if (attr->name && !strcmp(attr->name, "y") && attr->has_s && n->op_type &&
+            !strcmp(n->op_type, "Gradient"))
+            want(im,
+                 lvt_arena_strndup(im->arena, attr->s.len ? (const char *)attr->s.data : "", attr->s.len));
+    }
+}
+
 /* Marks what outputs need; in a file whose nodes are not in order something is left out, and missed later. */
 static bool mark(lvt_importer *im) {
     const Onnx__GraphProto *g = im->file->graph;
-    size_t names = g->n_input + g->n_initializer + n_outputs(im);
-    for (size_t i = 0; i < g->n_node; i++)
-        names += g->node[i]->n_output + g->node[i]->n_input;
+    size_t names = count_names(g) + n_outputs(im);
     for (im->cap_values = 64; im->cap_values < 2 * names + 2;)
         im->cap_values *= 2;
     if (!(im->values = lvt_arena_alloc(im->arena, im->cap_values * sizeof *im->values)))
@@ -81,8 +114,8 @@ static bool mark(lvt_importer *im) {
     for (size_t i = 0; i < n_outputs(im); i++)
         want(im, output_name(im, i));
     for (size_t i = g->n_node; i-- > 0;)
-        for (size_t k = 0; k < g->node[i]->n_input && wanted(im, g->node[i]); k++)
-            want(im, g->node[i]->input[k]);
+        if (wanted(im, g->node[i]))
+            want_inputs(im, g->node[i]);
     return true;
 }
 
@@ -95,15 +128,16 @@ static lvt_status check_operators(lvt_importer *im) {
         const char *op = n->op_type ? n->op_type : "", *domain = n->domain ? n->domain : "";
         size_t times = 0;
         bool first = true;
-        if (((standard(domain) || !strcmp(domain, TRAINING)) && lvt_im_find(op)) || !wanted(im, n))
+        if (known(n) || !wanted(im, n))
             continue;
         for (size_t k = 0; k < g->n_node && i < 10000 && first; k++) {
             bool same = g->node[k]->op_type && !strcmp(g->node[k]->op_type, op) && wanted(im, g->node[k]);
             times += same;
             first &= !(same && k < i);
         }
+        im->index = i;
         if (first)
-            status = lvt_error(im->diag, LVT_USER, NULL, place(im, i),
+            status = lvt_error(im->diag, LVT_USER, NULL, place(im),
                                "operator %s%s%s is not supported (%zu node(s), the first is '%s')", domain,
                                standard(domain) ? "" : ".", op, times, n->name ? n->name : "");
     }
@@ -273,7 +307,7 @@ static bool other_before_6(const char *op) {
 }
 
 /* Whether something before the node makes all its inputs; *poisoned: of one that could not be made. */
-static bool has_inputs(lvt_importer *im, size_t index, bool *poisoned) {
+static bool has_inputs(lvt_importer *im, bool *poisoned) {
     const Onnx__NodeProto *n = im->n;
     bool all = true;
     *poisoned = false;
@@ -282,10 +316,10 @@ static bool has_inputs(lvt_importer *im, size_t index, bool *poisoned) {
             continue;
         const lvt_im_value *v = lvt_im_slot(im, n->input[i]);
         *poisoned |= v->failed;
-        if (v->name && (v->value != LVT_NONE || v->tensor || v->failed))
+        if (v->name && (v->value != LVT_NONE || v->tensor || v->failed || v->empty))
             continue;
         all = false;
-        lvt_error(im->diag, LVT_USER, NULL, place(im, index),
+        lvt_error(im->diag, LVT_USER, NULL, place(im),
                   "node '%s' (%s): nothing before it makes its input '%s'", n->name ? n->name : "",
                   n->op_type, n->input[i]);
     }
@@ -293,14 +327,14 @@ static bool has_inputs(lvt_importer *im, size_t index, bool *poisoned) {
 }
 
 /* The values of a node's outputs; after a mistake they are poison, and what uses them is silent. */
-static lvt_status name_outputs(lvt_importer *im, size_t index, bool ok) {
+static lvt_status name_outputs(lvt_importer *im, bool ok) {
     const Onnx__NodeProto *n = im->n;
     for (size_t k = 0; k < n->n_output; k++) {
         if (!n->output[k] || !*n->output[k])
             continue;
         lvt_im_value *v = lvt_im_slot(im, n->output[k]);
-        if (v->name && (v->value != LVT_NONE || v->tensor || v->failed))
-            return lvt_error(im->diag, LVT_USER, NULL, place(im, index),
+        if (v->name && (v->value != LVT_NONE || v->tensor || v->failed || v->empty))
+            return lvt_error(im->diag, LVT_USER, NULL, place(im),
                              "node '%s' (%s): there is a tensor '%s' already", n->name ? n->name : "",
                              n->op_type, n->output[k]);
         lvt_value value = ok && k < LVT_IM_OUTPUTS ? im->out[k] : LVT_NONE;
@@ -308,31 +342,37 @@ static lvt_status name_outputs(lvt_importer *im, size_t index, bool ok) {
                             .value = value == LVT_NONE ? LVT_NONE : fold(im, value, 64),
                             .weight = LVT_NONE,
                             .wanted = v->wanted};
-        v->failed = v->value == LVT_NONE;
+        v->empty = ok && !k && im->nothing;
+        v->failed = v->value == LVT_NONE && !v->empty;
     }
     return LVT_OK;
 }
 
-static lvt_status build_node(lvt_importer *im, size_t index) {
-    const Onnx__NodeProto *n = im->n;
-    const lvt_im_row *row = lvt_im_find(n->op_type);
+lvt_status lvt_im_node(lvt_importer *im, const Onnx__NodeProto *n) {
+    const lvt_im_row *row = known(n);
     size_t errors = lvt_diag_errors(im->diag);
-    bool poisoned, whole = has_inputs(im, index, &poisoned);
+    im->n = n;
+    bool poisoned, whole = has_inputs(im, &poisoned);
     for (int k = 0; k < LVT_IM_OUTPUTS; k++)
         im->out[k] = LVT_NONE;
     im->why[0] = 0;
+    im->nothing = false;
+    im->empty = NULL;
     if (!row)
-        return lvt_error(im->diag, LVT_USER, NULL, place(im, index), "operator %s is not supported",
-                         n->op_type);
+        return lvt_error(im->diag, LVT_USER, NULL, place(im),
+                         "operator %s is not supported (node '%s', inside another)",
+                         n->op_type ? n->op_type : "", n->name ? n->name : "");
     if (im->opset < 6 && other_before_6(n->op_type))
         lvt_im_no(im, "its form of operator set %d is not supported", im->opset);
     bool ok = whole && !poisoned && !im->why[0] && row->build(im);
+    if (im->empty && whole && !poisoned)
+        ok = lvt_im_no(im, "its input '%s' is empty", im->empty);
     what_builder_says(im);
     if (!ok && whole && !poisoned && (im->why[0] || lvt_diag_errors(im->diag) == errors))
-        lvt_error(im->diag, im->g->no_memory ? LVT_NOMEM : LVT_USER, NULL, place(im, index),
-                  "node '%s' (%s): %s", n->name ? n->name : "", n->op_type,
-                  im->why[0] ? im->why : "it cannot be built");
-    lvt_status status = name_outputs(im, index, ok);
+        lvt_error(im->diag, im->g->no_memory ? LVT_NOMEM : LVT_USER, NULL, place(im), "node '%s' (%s): %s",
+                  n->name ? n->name : "", n->op_type, im->why[0] ? im->why : "it cannot be built");
+    im->n = n;
+    lvt_status status = name_outputs(im, ok);
     return im->g->no_memory ? LVT_NOMEM : ok || (whole && poisoned) ? status : LVT_USER;
 }
 
@@ -354,26 +394,21 @@ static lvt_status import_graph(lvt_importer *im, lvt_value *results) {
     /* All that is not supported is said at once, but for what hangs on inputs that are not there. */
     size_t tries = status == LVT_OK ? 20 : 0;
     for (size_t i = 0; i < g->n_node && tries && status != LVT_NOMEM; i++) {
-        im->n = g->node[i];
-        if (!wanted(im, im->n))
+        if (!wanted(im, g->node[i]))
             continue;
+        im->index = i;
         im->b.loc = lvt_module_loc(im->m, source, (uint32_t)i + 1, 0, here);
-        if ((one = build_node(im, i)) != LVT_OK) {
+        if ((one = lvt_im_node(im, g->node[i])) != LVT_OK) {
             status = one;
             tries--;
         }
     }
     for (size_t i = 0; i < n_outputs(im) && status == LVT_OK; i++) {
         const char *name = output_name(im, i);
-        Onnx__NodeProto identity;
-        onnx__node_proto__init(&identity);
-        identity.input = (char **)&name;
-        identity.n_input = 1;
-        im->n = &identity;
         const lvt_im_value *slot = *name ? lvt_im_slot(im, name) : NULL;
         if (!slot || (slot->value == LVT_NONE && !slot->tensor && !slot->failed))
             return lvt_error(im->diag, LVT_USER, NULL, im->use->at, "no node makes output '%s'", name);
-        results[i] = lvt_im_in(im, 0);
+        results[i] = lvt_im_named(im, name);
         if (im->use->images && lvt_im_type(im, results[i]).rank == 4)
             results[i] = lvt_build_transpose(&im->b, results[i], (int64_t[]){0, 2, 3, 1});
         if (results[i] == LVT_NONE)

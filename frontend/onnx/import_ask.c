@@ -17,9 +17,9 @@ bool lvt_im_no(lvt_importer *im, const char *format, ...) {
 }
 
 const lvt_im_row *lvt_im_find(const char *op) {
-    static const lvt_im_row *const tables[] = {lvt_im_math,  lvt_im_shapes,   lvt_im_indices, lvt_im_nets,
-                                               lvt_im_pools, lvt_im_matrices, lvt_im_losses,  lvt_im_sums,
-                                               lvt_im_grids, lvt_im_quantised};
+    static const lvt_im_row *const tables[] = {lvt_im_math,  lvt_im_shapes,    lvt_im_indices, lvt_im_nets,
+                                               lvt_im_pools, lvt_im_matrices,  lvt_im_losses,  lvt_im_sums,
+                                               lvt_im_grids, lvt_im_quantised, lvt_im_flows};
     for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
         for (const lvt_im_row *r = tables[t]; r->op; r++)
             if (!strcmp(r->op, op))
@@ -111,10 +111,30 @@ static lvt_value materialise(lvt_importer *im, lvt_im_value *v, bool trainable) 
     return im->use->state(im->use->user, v->name, &w->type, w->init, w->packed, trainable);
 }
 
-static lvt_value in(lvt_importer *im, size_t i, bool trainable) {
-    lvt_im_value *v = input(im, i);
+static bool has_nothing(const lvt_im_value *v) {
+    bool empty = v->empty;
+    for (size_t i = 0; v->tensor && i < v->tensor->n_dims; i++)
+        empty |= v->tensor->dims[i] == 0;
+    return empty;
+}
+
+bool lvt_im_is_empty(const lvt_importer *im, size_t i) {
+    const lvt_im_value *v = input(im, i);
+    return v && has_nothing(v);
+}
+
+bool lvt_im_out_empty(lvt_importer *im) {
+    im->nothing = true;
+    return true;
+}
+
+static lvt_value value_of(lvt_importer *im, lvt_im_value *v, bool trainable) {
     if (!v)
         return LVT_NONE;
+    if (has_nothing(v)) {
+        im->empty = v->name;
+        return LVT_NONE;
+    }
     if (v->value == LVT_NONE && v->tensor && !v->failed) {
         v->value = materialise(im, v, trainable);
         v->failed = v->value == LVT_NONE;
@@ -123,11 +143,16 @@ static lvt_value in(lvt_importer *im, size_t i, bool trainable) {
 }
 
 lvt_value lvt_im_in(lvt_importer *im, size_t i) {
-    return in(im, i, true);
+    return value_of(im, input(im, i), true);
 }
 
 lvt_value lvt_im_statistic(lvt_importer *im, size_t i) {
-    return in(im, i, false);
+    return value_of(im, input(im, i), false);
+}
+
+lvt_value lvt_im_named(lvt_importer *im, const char *name) {
+    lvt_im_value *v = *name ? lvt_im_slot(im, name) : NULL;
+    return v && v->name ? value_of(im, v, true) : LVT_NONE;
 }
 
 lvt_type lvt_im_type(const lvt_importer *im, lvt_value v) {
@@ -189,7 +214,7 @@ int lvt_im_numbers(lvt_importer *im, size_t i, int most, double *out) {
         lvt_im_no(im, "input %zu is missing", i);
         return -1;
     }
-    if (v->tensor && v->tensor->n_dims == 1 && v->tensor->dims[0] == 0)
+    if (has_nothing(v))
         return 0;
     if (v->tensor) {
         x = lvt_onnx_read_tensor(im->arena, v->tensor, im->folder, &type, im->diag);

@@ -312,6 +312,49 @@ static lvt_status import_step(entry *main, lvt_module *m, const lvt_onnx_import 
     return status;
 }
 
+/* Adds the names of symbolic dims of inputs; room for all. */
+static size_t find_symbols(const Onnx__GraphProto *g, const char **names, size_t n) {
+    for (size_t i = 0; i < g->n_input; i++) {
+        const Onnx__TypeProto *t = g->input[i]->type;
+        bool tensor = t && t->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE;
+        const Onnx__TensorShapeProto *s = tensor ? t->tensor_type->shape : NULL;
+        for (size_t d = 0; s && d < s->n_dim; d++)
+            if (s->dim[d]->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM) {
+                if (names)
+                    names[n] = s->dim[d]->dim_param;
+                n++;
+            }
+    }
+    return n;
+}
+
+/* Settings are sizes of dims that the file has. */
+static lvt_status check_settings(const lvt_onnx_file *f, const lvt_onnx_import *options, lvt_diag *diag) {
+    const Onnx__GraphProto *step = f->model->n_training_info ? f->model->training_info[0]->algorithm : NULL;
+    size_t n = find_symbols(f->graph, NULL, step ? find_symbols(step, NULL, 0) : 0);
+    const char **names = calloc(n + 1, sizeof *names);
+    lvt_status status = names ? LVT_OK : no_memory(diag);
+    if (names)
+        find_symbols(f->graph, names, step ? find_symbols(step, names, 0) : 0);
+    for (size_t i = 0; i < options->n_settings && names; i++) {
+        const char *setting = options->settings[i];
+        char *name = strndup(setting, strcspn(setting, "="));
+        bool found = false;
+        for (size_t k = 0; k < n && name; k++)
+            found |= !strcmp(names[k], name);
+        const char *near = name && !found ? lvt_nearest(name, names, n) : NULL;
+        if (!name)
+            status = no_memory(diag);
+        else if (!found)
+            status =
+                lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s: no input has a dimension '%s'%s%s%s",
+                          f->name, name, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+        free(name);
+    }
+    free(names);
+    return status;
+}
+
 static lvt_status whole(lvt_onnx_file *f, const lvt_onnx_import *options, lvt_module **out, lvt_diag *diag) {
     const char *name = meta(f, "lvt.model", f->graph->name);
     const Onnx__ModelProto *model = f->model;
@@ -321,7 +364,7 @@ static lvt_status whole(lvt_onnx_file *f, const lvt_onnx_import *options, lvt_mo
     lvt_module *m = lvt_module_new(name && *name ? name : "model");
     bool ok = m && (options->freeze ||
                     (training ? read_bindings(&main, model->training_info[0]) : find_plain_step(&main)));
-    lvt_status status = ok ? LVT_OK : no_memory(diag);
+    lvt_status status = ok ? check_settings(f, options, diag) : no_memory(diag);
     if (status == LVT_OK && training && model->n_training_info > 1)
         status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
                            "%s: it has %zu training steps, one is possible", f->name, model->n_training_info);

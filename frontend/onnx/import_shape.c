@@ -148,13 +148,18 @@ static bool tile(lvt_importer *im) {
 }
 
 static bool concat(lvt_importer *im) {
-    size_t n = im->n->n_input;
-    lvt_value *parts = lvt_arena_alloc(im->arena, (n + 1) * sizeof *parts);
-    int axis = lvt_im_axis(im, 0, lvt_im_type(im, lvt_im_in(im, 0)).rank);
-    if (!parts || !n || axis < 0)
+    size_t n = 0, all = im->n->n_input;
+    lvt_value *parts = lvt_arena_alloc(im->arena, (all + 1) * sizeof *parts);
+    for (size_t i = 0; parts && i < all; i++)
+        if (!lvt_im_is_empty(im, i))
+            parts[n++] = lvt_im_in(im, i);
+    if (!parts || !all)
         return false;
-    for (size_t i = 0; i < n; i++)
-        parts[i] = lvt_im_in(im, i);
+    if (!n)
+        return lvt_im_out_empty(im);
+    int axis = lvt_im_axis(im, 0, lvt_im_type(im, parts[0]).rank);
+    if (axis < 0)
+        return false;
     return lvt_im_out(im, n == 1 ? parts[0] : lvt_build_concat(&im->b, (uint32_t)n, parts, axis));
 }
 
@@ -167,10 +172,10 @@ static bool split(lvt_importer *im) {
         return axis < 0 || n == -1 ? false : lvt_im_no(im, "its sizes do not fit its outputs");
     int64_t each = (t.dim[axis] + outputs - 1) / outputs;
     for (int64_t k = 0; k < outputs; k++) {
-        int64_t end = at + (n >= 0 ? sizes[k] : each);
-        end = n < 0 && end > t.dim[axis] ? t.dim[axis] : end;
-        if (end <= at || end > t.dim[axis])
+        int64_t rest = t.dim[axis] - at, size = n >= 0 ? sizes[k] : each < rest ? each : rest;
+        if (size < 1 || size > rest)
             return lvt_im_no(im, "an output would be empty or too large");
+        int64_t end = at + size;
         if ((im->out[k] = lvt_build_slice(&im->b, x, axis, at, end)) == LVT_NONE)
             return false;
         at = end;
@@ -201,7 +206,7 @@ static bool slice(lvt_importer *im) {
         begin = begin < 0 ? (step > 0 ? 0 : from[k] < -d ? 0 : low) : begin > high ? high : begin;
         end = end < low ? low : end > d ? d : end;
         if (step > 0 ? begin >= end : begin <= end)
-            return lvt_im_no(im, "its result is empty");
+            return lvt_im_out_empty(im);
         if (step > 0) {
             lvt_named_attr at[] = {{"axis", lvt_attr_int(axis)},
                                    {"begin", lvt_attr_int(begin)},
@@ -277,6 +282,9 @@ static bool constant(lvt_importer *im) {
     const Onnx__AttributeProto *a = im->n->n_attribute == 1 ? im->n->attribute[0] : NULL;
     if (!a || !a->name)
         return lvt_im_no(im, "it has no value");
+    for (size_t i = 0; a->t && i < a->t->n_dims; i++)
+        if (a->t->dims[i] == 0)
+            return lvt_im_out_empty(im);
     if (a->t && !strcmp(a->name, "value"))
         return lvt_im_out(im, lvt_im_tensor_value(im, a->t));
     size_t n = a->n_floats ? a->n_floats : a->n_ints;
@@ -299,8 +307,11 @@ static bool constant_of_shape(lvt_importer *im) {
     const Onnx__AttributeProto *a = lvt_im_attr(im, "value");
     lvt_value x = a && a->t ? lvt_im_tensor_value(im, a->t) : lvt_build_scalar(&im->b, LVT_F32, 0);
     for (int i = 0; i < n; i++)
-        if (dims[i] < 1 || dims[i] > LVT_MAX_DIM)
-            return lvt_im_no(im, "its result is empty or too large");
+        if (dims[i] < 0 || dims[i] > LVT_MAX_DIM)
+            return lvt_im_no(im, "its result is too large");
+    for (int i = 0; i < n; i++)
+        if (!dims[i])
+            return lvt_im_out_empty(im);
     return n < 0
                ? false
                : lvt_im_out(im, lvt_build_broadcast(&im->b, lvt_build_reshape(&im->b, x, 0, NULL), n, dims));

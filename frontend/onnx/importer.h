@@ -11,7 +11,7 @@
 
 #include <onnx.pb-c.h>
 
-enum { LVT_IM_OUTPUTS = 16 };
+enum { LVT_IM_OUTPUTS = 64 };
 
 typedef struct lvt_im_value {
     const char *name;
@@ -19,6 +19,7 @@ typedef struct lvt_im_value {
     const Onnx__TensorProto *tensor; /* of the file, or NULL */
     uint32_t weight;                 /* number of the initialiser: becomes a state when it is a float */
     bool failed;
+    bool empty;  /* it has no elements: there is no value, but Concat and lists of numbers take it */
     bool wanted; /* some output needs it */
 } lvt_im_value;
 
@@ -57,7 +58,10 @@ typedef struct lvt_importer {
     size_t cap_values;
     /* of the node at hand */
     const Onnx__NodeProto *n;
+    size_t index; /* of the node of the file's graph that it is, or in which it is */
     lvt_value out[LVT_IM_OUTPUTS];
+    bool nothing;      /* its only result is empty */
+    const char *empty; /* an input without elements that was asked for as a value, or NULL */
     char why[400];
 } lvt_importer;
 
@@ -70,10 +74,16 @@ typedef struct lvt_im_row {
 } lvt_im_row;
 /* Ended by a row without name. */
 extern const lvt_im_row lvt_im_math[], lvt_im_shapes[], lvt_im_indices[], lvt_im_nets[], lvt_im_pools[],
-    lvt_im_matrices[], lvt_im_losses[], lvt_im_sums[], lvt_im_grids[], lvt_im_quantised[];
+    lvt_im_matrices[], lvt_im_losses[], lvt_im_sums[], lvt_im_grids[], lvt_im_quantised[], lvt_im_flows[];
 const lvt_im_row *lvt_im_find(const char *op);
 /* The entry of the table for that name; its `name` is NULL when there is none. */
 lvt_im_value *lvt_im_slot(lvt_importer *im, const char *name);
+
+/* Builds a node of im->index, which may be one inside its attributes; leaves im->n, out and why changed. An
+ * error is reported, and the node's outputs are poison. */
+lvt_status lvt_im_node(lvt_importer *im, const Onnx__NodeProto *n);
+/* The value of a tensor by name; LVT_NONE: there is none before this node, or it could not be made. */
+lvt_value lvt_im_named(lvt_importer *im, const char *name);
 
 bool lvt_im_no(lvt_importer *im, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int lvt_im_code(const lvt_importer *im);
@@ -82,6 +92,8 @@ lvt_value lvt_im_in(lvt_importer *im, size_t i);        /* LVT_NONE: not given, 
 lvt_value lvt_im_statistic(lvt_importer *im, size_t i); /* as lvt_im_in; an initialiser that is not trained */
 lvt_type lvt_im_type(const lvt_importer *im, lvt_value v); /* a scalar for LVT_NONE */
 bool lvt_im_out(lvt_importer *im, lvt_value v);            /* the only result; false for LVT_NONE */
+bool lvt_im_out_empty(lvt_importer *im);                   /* the only result, without elements */
+bool lvt_im_is_empty(const lvt_importer *im, size_t i);    /* input i is given, without elements */
 
 int64_t lvt_im_int(const lvt_importer *im, const char *name, int64_t or);
 double lvt_im_float(const lvt_importer *im, const char *name, double or);

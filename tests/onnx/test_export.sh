@@ -194,6 +194,16 @@ expect 2 "go together" "${tiny[@]}" --with-preprocessing --mean 0.5
 expect 2 "above 0" "${tiny[@]}" --with-preprocessing --mean 0.5 --deviation=-1
 expect 1 "stem.conv_bn.0.conv.weight is" "$BUILD/lvtc" "$SOURCE/models/lvt-s.lvt" --emit=onnx \
     --weights run/task-05.safetensors -o no.onnx
+# What --emit=onnx and its options mean; a device is written to, not replaced.
+"$BUILD/lvtc" "$SOURCE/models/lvt-tiny.lvt" -o named.onnx
+"$BUILD/lvtc" "$SOURCE/models/lvt-tiny.lvt" --emit=onnx -o - | cmp named.onnx -
+"$BUILD/lvtc" "$SOURCE/models/lvt-tiny.lvt" --emit=onnx -o /dev/stdout | cmp named.onnx -
+expect 1 "No space left on device" "$BUILD/lvtc" "$SOURCE/models/lvt-tiny.lvt" --emit=onnx -o /dev/full
+[ -c /dev/full ] || { echo "/dev/full was replaced"; exit 1; }
+expect 1 "tensors go beside it" "${tiny[@]}" -o - --external-data 1000
+expect 2 "a program goes into a file" "$BUILD/lvtc" "$SOURCE/models/lvt-tiny.lvt" -o -
+expect 2 "--opset goes with --emit=onnx" "$BUILD/lvtc" "$SOURCE/models/lvt-tiny.lvt" --opset 17 -o no.lvtx
+expect 2 "--freeze goes with an ONNX file" "$BUILD/lvtc" "$SOURCE/models/lvt-tiny.lvt" --freeze -o no.lvtx
 back=(-o no.lvtx --set batch=32)
 expect 1 "is 'nobody', which is no output" "$BUILD/lvtc" nobody.onnx "${back[@]}"
 expect 1 "its update 'loss' is f32[]" "$BUILD/lvtc" loss.onnx "${back[@]}"

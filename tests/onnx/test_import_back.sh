@@ -29,6 +29,7 @@ back frozen --freeze
 back weights
 [ -s weights.safetensors ] || { echo "no weights were written"; exit 1; }
 expect 1 '--set batch=SIZE' "$BUILD/lvtc" lvt-tiny.onnx -o no.lvtx
+expect 1 "no input has a dimension 'bach'; did you mean 'batch'?" "$BUILD/lvtc" lvt-tiny.onnx --set bach=3 -o no.lvtx
 # External data stays in the model's folder, whatever its name says; operators are reported all at once.
 mkdir inner
 cp lvt-tiny.onnx.data secret.data
@@ -114,12 +115,29 @@ deep = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "deep", [
 for _ in range(12):
     deep = helper.make_graph([helper.make_node("If", ["x"], ["y"], then_branch=deep, else_branch=deep)], "deep", [], [y])
 save("deep", list(deep.node), [x], [y])
+# A tensor without elements, as rolling by nothing makes it, is no part of a concatenation; nothing else takes it.
+three = TensorProto(name="three", data_type=7, dims=[1], int64_data=[3])
+one = TensorProto(name="one", data_type=7, dims=[1], int64_data=[1])
+cut = helper.make_node("Slice", ["x", "three", "three", "one"], ["nothing"])
+save("fine_roll", [cut, helper.make_node("Concat", ["nothing", "x"], ["y"], axis=1)], [x], [y], [three, one])
+save("nothing", [cut, helper.make_node("Relu", ["nothing"], ["y"])], [x], [y], [three, one])
+# A branch that is known while importing; its operators are checked like others.
+def choose(name, op, **more):
+    then = helper.make_graph([helper.make_node(op, ["x"], ["inner"])], "then", [], [y])
+    then.output[0].name = "inner"
+    other = helper.make_graph([helper.make_node("Unique", ["x"], ["other"])], "else", [], [info("other", [2, 3])])
+    save(name, [helper.make_node("If", ["true"], ["y"], then_branch=then, else_branch=other)], [x], [y],
+         [TensorProto(name="true", data_type=9, dims=[], int32_data=[1])])
+choose("fine_branch", "Relu")
+choose("bad_branch", "NonMaxSuppression")
+save("open_branch", [helper.make_node("If", ["c"], ["y"], then_branch=helper.make_graph([], "a", [], [x]),
+     else_branch=helper.make_graph([], "b", [], [x]))], [x, info("c", [], TensorProto.BOOL)], [y])
 # Three mistakes of three kinds: said at once; what hangs on them is silent.
 save("three", [helper.make_node("Cast", ["x"], ["a"], name="one", to=8), add("a", "x", "b", name="behind"),
                helper.make_node("MatMul", ["x", "x"], ["c"], name="two"), add("b", "c", "d", name="behind_too"),
                helper.make_node("Softmax", ["x"], ["e"], name="three", axis=7), add("d", "e", "y", name="end")], [x], [y])
 P
-for name in fine fine_link; do "$BUILD/lvtc" $name.onnx -o yes.lvtx; done
+for name in fine fine_link fine_roll fine_branch; do "$BUILD/lvtc" $name.onnx -o yes.lvtx; done
 refused() { # WORDS NAME...
     local words=$1 name
     shift
@@ -144,6 +162,9 @@ refused "two tensors are called 'x'" same
 refused "element type or rank is not supported" unknown_type
 refused "operator own.f is not supported" function
 refused "nests too deep" deep
+refused "its input 'nothing' is empty" nothing
+refused "operator NonMaxSuppression is not supported (node '', inside another)" bad_branch
+refused "node '' (If): input 0 is not known while importing" open_branch
 refused "node 'one' (Cast)" three
 grep -qF "node 'two' (MatMul)" out.txt && grep -qF "node 'three' (Softmax)" out.txt && ! grep -q "behind\|end'" out.txt ||
     { cat out.txt; exit 1; }
