@@ -2,11 +2,15 @@
 compared with what lvt computed from it.
 
 usage: resnet.py export OUT.onnx WIDTH CHANNELS SIZE CLASSES [small]
+       resnet.py pretrain OUT.onnx WIDTH CIFAR100_FOLDER FIRST STEPS
        resnet.py predict NET.pt RECORD TOLERANCE
        resnet.py step NET.pt RECORD START LR TOLERANCE
 small: the front for small images, a 3x3 convolution and no pooling. RECORD.in, .out, .states: what `lvt-run step` saved;
-START: the states before."""
+START: the states before. pretrain: the small front, trained STEPS steps on the classes of CIFAR-100 from FIRST on;
+OUT.onnx and, with the values it began with, fresh-OUT.onnx."""
+import inspect
 import json
+import os
 import sys
 
 import torch
@@ -74,8 +78,43 @@ def differ(what, a, b, tolerance):
     return error
 
 
+def write(net, path, channels, size):
+    # PRESERVE keeps the norms as nodes of their own; EVAL, and the newer exporter, would fold them into the convolutions.
+    old = {"dynamo": False} if "dynamo" in inspect.signature(torch.onnx.export).parameters else {}
+    torch.onnx.export(net.eval(), torch.zeros(2, channels, size, size), path, input_names=["image"],
+                      output_names=["logits"], dynamic_axes={"image": {0: "batch"}, "logits": {0: "batch"}},
+                      training=torch.onnx.TrainingMode.PRESERVE, opset_version=14, do_constant_folding=False, **old)
+
+
+def pretrain(path, width, folder, first, steps):
+    raw = torch.frombuffer(bytearray(open(f"{folder}/train.bin", "rb").read()), dtype=torch.uint8).reshape(-1, 3074)
+    raw = raw[raw[:, 1] >= first]
+    x, y = raw[:, 2:].reshape(-1, 3, 32, 32), raw[:, 1].long() - first
+    mean, deviation = (t.reshape(1, 3, 1, 1) for t in ((x / 255).mean((0, 2, 3)), (x / 255).std((0, 2, 3))))
+    net = ResNet18(width, 3, 100 - first, True)
+    write(net, os.path.join(os.path.dirname(path), "fresh-" + os.path.basename(path)), 3, 32)
+    net.train()
+    optimizer = torch.optim.SGD(net.parameters(), 0.1, momentum=0.9, weight_decay=5e-4)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    order, right = torch.randperm(len(x)), 0
+    for step in range(steps):
+        chosen = order[torch.arange(step * 64, step * 64 + 64) % len(x)]
+        images = (x[chosen] / 255 - mean) / deviation
+        logits = net(images.flip(3) if step % 2 else images)
+        loss = nn.functional.cross_entropy(logits, y[chosen])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        right += (logits.argmax(1) == y[chosen]).sum().item() if step >= steps - 50 else 0
+    print(f"{steps} steps on {100 - first} classes: {100 * right / 3200:.1f}% of the last 3200 images right")
+    write(net, path, 3, 32)
+
+
 def main():
     torch.manual_seed(1)
+    if sys.argv[1] == "pretrain":
+        return pretrain(sys.argv[2], int(sys.argv[3]), sys.argv[4], int(sys.argv[5]), int(sys.argv[6]))
     if sys.argv[1] == "export":
         path = sys.argv[2]
         width, channels, size, classes = map(int, sys.argv[3:7])
@@ -88,12 +127,8 @@ def main():
                 nn.init.normal_(m.bias, 0, 0.1)
                 m.running_mean.normal_(0, 0.1)
                 m.running_var.uniform_(0.5, 1.5)
-        net.eval()
         torch.save({"shape": shape, "state": net.state_dict()}, path[:-5] + ".pt")
-        # PRESERVE keeps the norms as nodes of their own; EVAL would fold them into the convolutions.
-        torch.onnx.export(net, torch.zeros(2, channels, size, size), path, input_names=["image"],
-                          output_names=["logits"], dynamic_axes={"image": {0: "batch"}, "logits": {0: "batch"}},
-                          training=torch.onnx.TrainingMode.PRESERVE, opset_version=14, do_constant_folding=False)
+        write(net, path, channels, size)
         return
     saved, tolerance = torch.load(sys.argv[2]), float(sys.argv[-1])
     inputs, outputs, states = (read(f"{sys.argv[3]}.{kind}") for kind in ("in", "out", "states"))

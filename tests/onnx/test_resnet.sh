@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # A ResNet-18 of PyTorch imported into a model file: its results, one training step, fine-tuning by the driver; weights
 # of PyTorch's names through a map; and what is said about mistakes.
-# usage: test_resnet.sh SOURCE_FOLDER BUILD_FOLDER
+# usage: test_resnet.sh SOURCE_FOLDER BUILD_FOLDER; LVT_TORCH_PYTHON: another Python that has PyTorch
 set -euo pipefail
 SOURCE=$1 BUILD=$2
 here=$SOURCE/tests/onnx
-/usr/bin/python3 -c 'import torch' 2>/dev/null || { echo "PyTorch is not installed"; exit 77; }
-py() { /usr/bin/python3 -W ignore "$@"; }
+PYTHON=${LVT_TORCH_PYTHON:-/usr/bin/python3}
+"$PYTHON" -c 'import torch' 2>/dev/null || { echo "PyTorch is not installed"; exit 77; }
+py() { "$PYTHON" -W ignore "$@"; }
 WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT
 cd "$WORK"
@@ -136,8 +137,9 @@ model() { # IMPORT CALL
     printf 'import "nn.lvt"\n%s\nmodel m(batch = 2) {\n    training entry train(x: f32[batch, 4, 4, 3], step: i32[2]) {\n        return y = %s\n    }\n}\n' "$1" "$2" >m.lvt
 }
 py - <<'P'
-import torch
+import inspect, torch
 from torch import nn
+old = {"dynamo": False} if "dynamo" in inspect.signature(torch.onnx.export).parameters else {} # as resnet.py
 class Net(nn.Module):
     def __init__(self):
         super().__init__()
@@ -145,11 +147,11 @@ class Net(nn.Module):
     def forward(self, x):
         return self.drop(torch.relu(self.bn(self.conv(x))))
 torch.onnx.export(Net().train(), torch.zeros(2, 3, 4, 4), "drop.onnx", input_names=["x"], output_names=["y"],
-                  training=torch.onnx.TrainingMode.TRAINING, opset_version=14)
+                  training=torch.onnx.TrainingMode.TRAINING, opset_version=14, **old)
 class Odd(nn.Module):
     def forward(self, x):
         return torch.unique(x).sum() + torch.randn_like(x)
-torch.onnx.export(Odd(), torch.zeros(2, 3, 4, 4), "odd.onnx", opset_version=14)
+torch.onnx.export(Odd(), torch.zeros(2, 3, 4, 4), "odd.onnx", opset_version=14, **old)
 P
 model 'import "odd.onnx" as odd' 'odd(x)'
 expect 1 "m.lvt:2:8: error: operator Unique is not supported (1 node(s), the first is" "$BUILD/lvtc" m.lvt
