@@ -328,7 +328,7 @@ static size_t find_symbols(const Onnx__GraphProto *g, const char **names, size_t
     return n;
 }
 
-/* Settings are sizes of dims that the file has. */
+/* Settings are sizes of dims; a file that has none of that name may still be of the right size. */
 static lvt_status check_settings(const lvt_onnx_file *f, const lvt_onnx_import *options, lvt_diag *diag) {
     const Onnx__GraphProto *step = f->model->n_training_info ? f->model->training_info[0]->algorithm : NULL;
     size_t n = find_symbols(f->graph, NULL, step ? find_symbols(step, NULL, 0) : 0);
@@ -346,9 +346,8 @@ static lvt_status check_settings(const lvt_onnx_file *f, const lvt_onnx_import *
         if (!name)
             status = no_memory(diag);
         else if (!found)
-            status =
-                lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s: no input has a dimension '%s'%s%s%s",
-                          f->name, name, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+            lvt_warning(diag, NULL, LVT_NOWHERE, "%s: no input has a dimension '%s'%s%s%s", f->name, name,
+                        near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
         free(name);
     }
     free(names);

@@ -1,8 +1,9 @@
 """The long form of test_export.sh: exported models in onnxruntime on CIFAR-100, and every operator set.
-usage: check_models.py BUILD_FOLDER SOURCE_FOLDER CIFAR100_FOLDER WORK_FOLDER [PART...]
+usage: check_models.py BUILD_FOLDER SOURCE_FOLDER CIFAR100_FOLDER WORK_FOLDER [PART|MODEL]...
 
 Parts: predict (all 10,000 test images, three models), train (10 steps of lvt-s on real batches, plain and as
-training_info, and imported again), methods (a few steps of each method and optimiser), opsets (13 to 21, three models, three kinds of files)."""
+training_info, and imported again), methods (a few steps of each method and optimiser on lvt-tiny), opsets (13 to 21, three models, three
+kinds of files). Models named, such as lvt-s: only these."""
 import os
 import subprocess
 import sys
@@ -13,9 +14,10 @@ import numpy as np
 import lvtonnx
 
 BUILD, SOURCE, CIFAR, WORK = sys.argv[1:5]
-PARTS = sys.argv[5:] or ["predict", "train", "methods", "opsets"]
 OPSETS = range(13, 22)
-MODELS = ("lvt-tiny", "lvt-s", "lvt")
+ALL = ("lvt-tiny", "lvt-s", "lvt")
+MODELS = [m for m in ALL if m in sys.argv[5:]] or ALL
+PARTS = [p for p in sys.argv[5:] if p not in ALL] or ["predict", "train", "methods", "opsets"]
 
 
 def run(*command):
