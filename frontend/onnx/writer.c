@@ -4,7 +4,6 @@
 #include "ir/file.h"
 #include "ir/interp.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -413,9 +412,6 @@ static int64_t ir_version(int opset) {
 
 lvt_status lvt_onnx_write(lvt_onnx_writer *w, const lvt_onnx_file *file, lvt_diag *diag) {
     lvt_status status = LVT_OK;
-    if (file->external_bytes >= 0 && !strcmp(file->path, "-"))
-        return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
-                         "--external-data wants a file with -o: tensors go beside it");
     if (file->external_bytes >= 0)
         status = write_external(w, file, diag);
     Onnx__ModelProto model;
@@ -460,10 +456,7 @@ lvt_status lvt_onnx_write(lvt_onnx_writer *w, const lvt_onnx_file *file, lvt_dia
     if (!bytes)
         return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "%s: out of memory", file->path);
     onnx__model_proto__pack(&model, bytes);
-    if (strcmp(file->path, "-"))
-        status = lvt_file_write(file->path, bytes, size, diag);
-    else if (fwrite(bytes, 1, size, stdout) != size || fflush(stdout))
-        status = lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "standard output: %s", strerror(errno));
+    status = lvt_file_write(file->path, bytes, size, diag);
     free(bytes);
     return status;
 }

@@ -200,7 +200,7 @@ expect 1 "stem.conv_bn.0.conv.weight is" "$BUILD/lvtc" "$SOURCE/models/lvt-s.lvt
 "$BUILD/lvtc" "$SOURCE/models/lvt-tiny.lvt" --emit=onnx -o /dev/stdout | cmp named.onnx -
 expect 1 "No space left on device" "$BUILD/lvtc" "$SOURCE/models/lvt-tiny.lvt" --emit=onnx -o /dev/full
 [ -c /dev/full ] || { echo "/dev/full was replaced"; exit 1; }
-expect 1 "tensors go beside it" "${tiny[@]}" -o - --external-data 1000
+expect 2 "tensors go beside it" "${tiny[@]}" -o - --external-data 1000
 expect 2 "a program goes into a file" "$BUILD/lvtc" "$SOURCE/models/lvt-tiny.lvt" -o -
 expect 2 "--opset goes with --emit=onnx" "$BUILD/lvtc" "$SOURCE/models/lvt-tiny.lvt" --opset 17 -o no.lvtx
 expect 2 "--freeze goes with an ONNX file" "$BUILD/lvtc" "$SOURCE/models/lvt-tiny.lvt" --freeze -o no.lvtx
