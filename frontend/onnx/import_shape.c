@@ -270,7 +270,6 @@ static bool cast(lvt_importer *im) {
         return lvt_im_out(im, lvt_build_cast(&im->b, x, (lvt_dtype)lvt_im_type(im, lvt_im_in(im, 1)).dtype));
     bool narrow = to == ONNX__TENSOR_PROTO__DATA_TYPE__INT8 || to == ONNX__TENSOR_PROTO__DATA_TYPE__INT16 ||
                   to == ONNX__TENSOR_PROTO__DATA_TYPE__UINT16 ||
-                  to == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16 ||
                   to == ONNX__TENSOR_PROTO__DATA_TYPE__UINT32 || to == ONNX__TENSOR_PROTO__DATA_TYPE__UINT64;
     int dtype = to > 0 && to < 100 ? lvt_onnx_dtype((int)to) : -1;
     if (dtype < 0 || narrow) /* rounding or wrapping to a type that is not here */

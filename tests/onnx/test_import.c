@@ -455,7 +455,7 @@ static void run_folder(const char *kind, int least) {
 
 static void test_node(void **state) {
     (void)state;
-    run_folder("node", 786);
+    run_folder("node", 790);
 }
 static void test_simple(void **state) {
     (void)state;
