@@ -421,7 +421,8 @@ static int by_name(const void *a, const void *b) {
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static void run_folder(const char *kind, int least) {
+/* Of `all` tests, as many as Debian 12 has, at least `least` pass; other data are only not wrong. */
+static void run_folder(const char *kind, int all, int least) {
     char path[300];
     char *list[2000];
     int n = 0;
@@ -450,24 +451,24 @@ static void run_folder(const char *kind, int least) {
            gradients, corners, gradients_wrong);
     assert_int_equal(wrong, 0);
     assert_int_equal(gradients_wrong, 0);
-    assert_true(passed >= least);
+    assert_true(passed >= (n == all ? least : 1));
 }
 
 static void test_node(void **state) {
     (void)state;
-    run_folder("node", 790);
+    run_folder("node", 932, 797);
 }
 static void test_simple(void **state) {
     (void)state;
-    run_folder("simple", 9);
+    run_folder("simple", 23, 9);
 }
 static void test_operator(void **state) {
     (void)state;
-    run_folder("pytorch-operator", 35);
+    run_folder("pytorch-operator", 35, 35);
 }
 static void test_converted(void **state) {
     (void)state;
-    run_folder("pytorch-converted", 81);
+    run_folder("pytorch-converted", 82, 81);
 }
 
 static lvt_value a_state(void *user, const char *name, const lvt_type *type, lvt_init init,
