@@ -1,4 +1,4 @@
-# Two commands, each complete by itself on a fresh Debian 12 (the packages it lacks are installed through apt-get):
+# Two commands, each complete by itself on a fresh Debian 12 or 13 (the packages it lacks are installed through apt-get):
 #   make demo   builds lvt and lets a small vision transformer learn ten kinds of digits, two at a time
 #   make test   builds everything and runs all tests
 # Everything else is CMake: see CMakePresets.json.
