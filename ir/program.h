@@ -35,6 +35,7 @@ typedef enum lvt_variant {
     LVT_VARIANT_SPLIT,    /* of products: rows divided among threads, a primitive each */
     LVT_VARIANT_PACKED,   /* of products: the second matrix copied to the primitive's own layout */
     LVT_VARIANT_OWN_WINOGRAD, /* F(4x4, 3x3), strides of 2 by phases, on images as they lie (runtime/winograd) */
+    LVT_VARIANT_OWN_PRODUCT,  /* the second matrix copied to panels, on Winograd's vector code */
     LVT_N_VARIANTS
 } lvt_variant;
 const char *lvt_variant_name(lvt_variant v);

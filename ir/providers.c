@@ -166,11 +166,14 @@ static const way ways[] = {
 };
 
 const char *lvt_variant_name(lvt_variant v) {
-    static const char *const names[] = {
-        [LVT_VARIANT_STANDARD] = "standard", [LVT_VARIANT_WINOGRAD] = "winograd",
-        [LVT_VARIANT_BLOCKED] = "blocked",   [LVT_VARIANT_WHOLE] = "whole",
-        [LVT_VARIANT_SPLIT] = "split",       [LVT_VARIANT_PACKED] = "packed",
-        [LVT_VARIANT_OWN_WINOGRAD] = "own-winograd"};
+    static const char *const names[] = {[LVT_VARIANT_STANDARD] = "standard",
+                                        [LVT_VARIANT_WINOGRAD] = "winograd",
+                                        [LVT_VARIANT_BLOCKED] = "blocked",
+                                        [LVT_VARIANT_WHOLE] = "whole",
+                                        [LVT_VARIANT_SPLIT] = "split",
+                                        [LVT_VARIANT_PACKED] = "packed",
+                                        [LVT_VARIANT_OWN_WINOGRAD] = "own-winograd",
+                                        [LVT_VARIANT_OWN_PRODUCT] = "own-product"};
     return (unsigned)v < LVT_N_VARIANTS ? names[v] : "?";
 }
 

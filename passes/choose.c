@@ -99,9 +99,29 @@ bool lvt_rule_wants_winograd(const lvt_pass *ctx, const lvt_graph *g, lvt_node_i
     return !ctx->exact && gain >= MARGIN;
 }
 
+/* Many rows times few transposed columns, as all layers multiply with their weights: copying the second
+ * matrix to panels is nothing then, and the product takes 4% to 9% less time than oneDNN's. Without the
+ * transposition it takes 0 to 3% less, or more. Where the second matrix is steady, oneDNN has it packed. */
+static bool wants_own_product(const lvt_graph *g, const lvt_node *n, const bool *steady) {
+    enum { ROWS = 1024, COLUMNS = 128, LEAST_INNER = 64, MOST_INNER = 2048 };
+    if (n->op != LVT_OP_matmul || lvt_attr_get(n, "transpose_a")->i || !lvt_attr_get(n, "transpose_b")->i ||
+        (steady[n->operands[1]] && !g->n_updates))
+        return false;
+    const lvt_type *a = &g->values[n->operands[0]].type, *b = &g->values[n->operands[1]].type;
+    const lvt_type *y = &g->values[n->result].type;
+    int64_t inner = a->dim[a->rank - 1], columns = y->dim[y->rank - 1];
+    return b->rank == 2 && inner >= LEAST_INNER && inner <= MOST_INNER && columns % COLUMNS == 0 &&
+           lvt_numel(y) / columns >= ROWS;
+}
+
 /* Fills why, where there was a choice. */
-static lvt_variant by_rule(lvt_pass *ctx, const lvt_graph *g, const lvt_step *s, char *why, size_t size) {
+static lvt_variant by_rule(lvt_pass *ctx, const lvt_graph *g, const lvt_step *s, const bool *steady,
+                           char *why, size_t size) {
     double gain;
+    if (wants_own_product(g, &g->nodes[s->node], steady)) {
+        snprintf(why, size, "many rows times few columns, transposed");
+        return LVT_VARIANT_OWN_PRODUCT;
+    }
     lvt_variant best = best_winograd(g, s->node, (lvt_family)s->family, &gain);
     why[0] = 0;
     if (best == LVT_VARIANT_STANDARD)
@@ -177,7 +197,7 @@ lvt_graph *lvt_pass_choose(lvt_pass *ctx, const lvt_graph *in) {
         if (ctx->measure)
             status = by_measurement(ctx, in, s, steady, why, sizeof why);
         else
-            s->variant = (uint8_t)by_rule(ctx, in, s, why, sizeof why);
+            s->variant = (uint8_t)by_rule(ctx, in, s, steady, why, sizeof why);
         if (status != LVT_OK) {
             ctx->status = status;
             return lvt_diag_errors(ctx->diag) ? NULL : lvt_pass_nomem(ctx);

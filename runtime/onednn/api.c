@@ -291,16 +291,21 @@ dnnl_status_t lvt_call_reorder(lvt_onednn_kernel *k, lvt_md_ref from, lvt_at fro
 /* ---- the kernel -------------------------------------------------------------------------------------------
  */
 
+static void *place(const lvt_onednn_kernel *k, const lvt_at *at, void *const *operands, void *const *results,
+                   void *scratch) {
+    char *base = at->where == LVT_AT_OPERAND  ? operands[at->index]
+                 : at->where == LVT_AT_RESULT ? results[at->index]
+                 : at->where == LVT_AT_KEPT   ? k->kept_base
+                                              : scratch;
+    return base + at->offset;
+}
+
 static void run_calls(lvt_onednn_kernel *k, lvt_call *calls, int n, void *const *operands,
                       void *const *results, void *scratch) {
     for (int i = 0; i < n; i++) {
         lvt_call *call = &calls[i];
         for (int a = 0; a < call->n; a++) {
-            const lvt_at *at = &call->at[a];
-            void *p = at->where == LVT_AT_OPERAND  ? (char *)operands[at->index] + at->offset
-                      : at->where == LVT_AT_RESULT ? (char *)results[at->index] + at->offset
-                      : at->where == LVT_AT_KEPT   ? (char *)k->kept_base + at->offset
-                                                   : (char *)scratch + at->offset;
+            void *p = place(k, &call->at[a], operands, results, scratch);
             if (p != call->last[a]) { /* only inputs move from run to run */
                 dnnl_memory_set_data_handle(call->args[a].memory, p);
                 call->last[a] = p;
@@ -328,6 +333,10 @@ static void kernel_run(lvt_kernel *base, void *const *operands, void *const *res
     run_calls(k, k->calls, k->n_calls, operands, results, scratch);
     if (k->n_pieces)
         lvt_parallel(k->n_pieces, k->n_pieces, run_piece, &(team_run){k, operands, results, scratch});
+    if (k->own.m)
+        lvt_product_run(&k->own, place(k, &k->own_at[0], operands, results, scratch),
+                        place(k, &k->own_at[1], operands, results, scratch),
+                        place(k, &k->own_at[2], operands, results, scratch), scratch);
 }
 
 static void kernel_prepare(lvt_kernel *base, void *const *operands, void *scratch, void *kept) {

@@ -8,6 +8,7 @@
 
 #include "kernel.h"
 #include "ir/epilogue.h"
+#include "winograd/product.h"
 
 #include <oneapi/dnnl/dnnl.h>
 
@@ -83,6 +84,8 @@ typedef struct lvt_onednn_kernel {
     void *kept_base;      /* once prepared */
     lvt_call *pieces;     /* primitives of one thread each, run by the team after the calls */
     int n_pieces, max_pieces;
+    lvt_product own; /* instead of all these where it has rows: not oneDNN's */
+    lvt_at own_at[3];
 } lvt_onednn_kernel;
 
 /* Appends the primitive of pd with its arguments and its scratchpad; pd and descriptors stay the caller's. */

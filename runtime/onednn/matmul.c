@@ -321,6 +321,22 @@ static dnnl_status_t split(lvt_onednn_kernel *k, const product *whole, int threa
     return status;
 }
 
+/* Without oneDNN; false: it does not fit. */
+static bool own_product(lvt_onednn_kernel *k, const product *p, int threads) {
+    const matrix *a = &p->x[A], *b = &p->x[B], *y = &p->x[Y];
+    k->own = (lvt_product){p->m, p->n, p->k, a->row, b->row, b->col, y->row, threads};
+    bool fits = p->n_batch == 0 && a->col == 1 && y->col == 1 && lvt_product_fits(&k->own);
+    for (int i = 0; i < N_MATRICES; i++) {
+        fits = fits && p->x[i].type == dnnl_f32;
+        k->own_at[i] = p->x[i].at;
+    }
+    if (!fits)
+        k->own.m = 0;
+    else
+        k->scratch = lvt_product_scratch(&k->own);
+    return fits;
+}
+
 dnnl_status_t lvt_onednn_matmul(lvt_onednn_kernel *k, const lvt_kernel_request *r, lvt_tail *t) {
     const lvt_node *node = t->form.product;
     bool flip_a = lvt_attr_get(node, "transpose_a")->i, flip_b = lvt_attr_get(node, "transpose_b")->i;
@@ -343,7 +359,12 @@ dnnl_status_t lvt_onednn_matmul(lvt_onednn_kernel *k, const lvt_kernel_request *
         transpose(&p);
     tidy_strides(&p);
     dnnl_status_t status;
-    bool steady = lvt_at_steady(r, p.x[B].at), usual = !t->form.n && splits(&p, r->threads) && !steady;
+    bool steady = lvt_at_steady(r, p.x[B].at);
+    if (r->variant == LVT_VARIANT_OWN_PRODUCT && !t->form.n && !steady && own_product(k, &p, r->threads)) {
+        k->base.variant = LVT_VARIANT_OWN_PRODUCT;
+        return dnnl_success;
+    }
+    bool usual = !t->form.n && splits(&p, r->threads) && !steady;
     if (r->variant == LVT_VARIANT_SPLIT ? !t->form.n && can_split(&p, r->threads)
                                         : usual && r->variant == LVT_VARIANT_STANDARD) {
         status = split(k, &p, r->threads);

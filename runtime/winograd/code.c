@@ -5,6 +5,8 @@
  * peak. May not know: images, blocks. */
 #include "winograd.h"
 
+enum { LINE_FLOATS = 16 }; /* of the caches */
+
 #if defined(__x86_64__)
 
 #pragma GCC push_options
@@ -12,10 +14,14 @@
 #define NAME(x) x##_16
 #define LANES 16
 #define REGS 4
+#define ZIP_LOW 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define ZIP_HIGH 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
 #include "vectors.inc"
 #undef NAME
 #undef LANES
 #undef REGS
+#undef ZIP_LOW
+#undef ZIP_HIGH
 #pragma GCC pop_options
 
 #pragma GCC push_options
@@ -23,10 +29,14 @@
 #define NAME(x) x##_8
 #define LANES 8
 #define REGS 2
+#define ZIP_LOW 0, 8, 1, 9, 2, 10, 3, 11
+#define ZIP_HIGH 4, 12, 5, 13, 6, 14, 7, 15
 #include "vectors.inc"
 #undef NAME
 #undef LANES
 #undef REGS
+#undef ZIP_LOW
+#undef ZIP_HIGH
 #pragma GCC pop_options
 
 #endif
@@ -34,6 +44,8 @@
 #define NAME(x) x##_4
 #define LANES 4
 #define REGS 2
+#define ZIP_LOW 0, 4, 1, 5
+#define ZIP_HIGH 2, 6, 3, 7
 #include "vectors.inc"
 
 const lvt_wino_code *lvt_wino_code_host(void) {

@@ -42,7 +42,7 @@ static void run_matmul(fixture *f, int ra, const int64_t *da, int rb, const int6
     lvt_value a = input(&b, ra, da), w = input(&b, rb, db), y = lvt_build_matmul(&b, a, w, ta, tb);
     assert_int_not_equal(y, LVT_NONE);
     static const lvt_variant variants[] = {LVT_VARIANT_STANDARD, LVT_VARIANT_WHOLE, LVT_VARIANT_SPLIT,
-                                           LVT_VARIANT_PACKED};
+                                           LVT_VARIANT_PACKED, LVT_VARIANT_OWN_PRODUCT};
     for (size_t i = 0; i < sizeof variants / sizeof *variants; i++)
         compare_variant(f->c, &f->r, g, g->values[y].node, variants[i], packed, relative);
     lvt_module_free(m);
@@ -91,6 +91,8 @@ static void matmul_of_models(void **state) {
         {2, 2, {131, 333}, {131, 77}, true, false},
         {2, 2, {333, 131}, {131, 77}, false, false}, /* rows that can be divided */
         {2, 2, {257, 40}, {129, 40}, false, true},
+        {2, 2, {257, 40}, {128, 40}, false, true}, /* columns of panels */
+        {3, 2, {4, 63, 33}, {33, 208}, false, false},
         {3, 3, {1, 128, 150}, {1, 128, 1}, true, false},
         {4, 3, {3, 4, 64, 32}, {4, 64, 32}, false, true},     /* queries times the external key */
         {4, 4, {3, 4, 64, 64}, {3, 4, 64, 64}, false, false}, /* attention times values */
