@@ -9,8 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* NUMBERS: so many tasks at most have their accuracies written into the maps. */
-enum { PANEL = 420, MARGIN = 56, TOP = 108, CURVES = 300, NUMBERS = 20 };
+/* NUMBERS: so many tasks at most have their accuracies written into the maps. WHOLE: so
+ * many letters of a title have room at its usual size. */
+enum { PANEL = 420, MARGIN = 56, TOP = 108, CURVES = 300, NUMBERS = 20, WHOLE = 80 };
 
 static void heat_map(FILE *f, const lvt_accuracies *a, const double *m, const char *title, double left) {
     int n = a->tasks->n;
@@ -129,8 +130,8 @@ static void draw(const lvt_accuracies *a, const char *title, FILE *f) {
         ".c0{stroke:#0b4a86;stroke-width:2.5;stroke-linejoin:round}"
         ".c1{stroke:#d9822b;stroke-width:2.5;stroke-linejoin:round}.one{stroke:#9fb3c8;opacity:.7}</style>\n"
         "<rect width='100%%' height='100%%' fill='#fff'/>\n"
-        "<text x='%d' y='30' style='font-size:17px;font-weight:600'>",
-        width, height, width, height, MARGIN);
+        "<text x='%d' y='30' style='font-size:%.1fpx;font-weight:600'>",
+        width, height, width, height, MARGIN, fmin(17, 17. * WHOLE / (double)(strlen(title) + 1)));
     lvt_xml_write(f, title, SIZE_MAX);
     fprintf(f, "</text>\n");
     if (a->learned) {
