@@ -50,8 +50,8 @@ static void draw_losses(const lvt_console *c, lvt_view *v) {
 static void draw_matrix(const lvt_console *c, lvt_view *v, int rows) {
     const lvt_trainer *t = c->trainer;
     enum { LABEL = 11, CELL = 4, MEAN = 8 };
-    int n = t->tasks.n, learned = c->progress.task - 1;
-    while (learned < n && !isnan(t->class_il[(learned + 1) * n + learned])) /* the task is evaluated */
+    int n = t->tasks.n, learned = 0;
+    while (learned < n && !isnan(t->class_il[(learned + 1) * n + learned])) /* so many tasks are evaluated */
         learned++;
     if (!learned || rows < 3)
         return;

@@ -35,7 +35,8 @@ def frame(p, *words):
         assert text.count(word) == 1, f"{text.count(word)} times {word!r}:\n{text}"
 
 # Everything is there; Ctrl-C stops, takes it away and leaves what was printed.
-p = train("--epochs", "20").until("task 2/5 learned").until("after 2").until("▁")
+# (--fwt: drawn before there is a task, too.)
+p = train("--epochs", "20", "--fwt").until("task 2/5 learned").until("after 2").until("▁")
 frame(p, "run   ", "task 3/5  ", "memory   ", "images/s", "Class-IL     1   2   3   4   5   mean  Task-IL ", "total  ", "distill  ")
 assert p.screen.wraps == 0 and p.screen.colours > 0 and "█" in p.screen.text() and "▁" in p.screen.text(), p.screen.text()
 in_order(p.kill(signal.SIGINT).end())
