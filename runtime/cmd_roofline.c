@@ -28,7 +28,7 @@ static const struct {
     const char *name, *fill, *dark;
 } families[LVT_N_FAMILIES] = {
     [LVT_FAMILY_NONE] = {"", "#888888", "#555555"},
-    [LVT_FAMILY_ONEDNN] = {"products and convolutions (oneDNN)", "#1f7a8c", "#155462"},
+    [LVT_FAMILY_ONEDNN] = {"products and convolutions", "#1f7a8c", "#155462"},
     [LVT_FAMILY_JIT] = {"fused pointwise work and reductions (JIT)", "#e07a1f", "#a85510"},
     [LVT_FAMILY_INTERP] = {"interpreter", "#8e3b76", "#642852"},
 };
