@@ -147,11 +147,9 @@ static bool arguments_of(const lvt_sweeping *w, int i, bool resume, lvt_texts *o
     lvt_texts_add(out, "--data=%s", s->data ? s->data : text_of(row, "data"));
     lvt_texts_add(out, "--out=%s", ok ? folder : "");
     const char *threads = text_of(row, "threads");
-    if (resume) /* with as many as it began with, for the same bits */
-        ;
-    else if (w->threads || !threads)
+    if (!resume && (w->threads || !threads))
         lvt_texts_add(out, "--threads=%d", w->threads ? w->threads : w->threads_each);
-    else
+    else if (!resume) /* which goes on with as many as it began with, for the same bits */
         lvt_texts_add(out, "--threads=%s", threads);
     lvt_texts_add(out, "--quiet");
     if (resume)

@@ -306,8 +306,9 @@ lvt_status lvt_cmd_train(int argc, char **argv, lvt_diag *diag) {
         {"plain", 0, LVT_OPTION_FLAG, NULL, "lines instead of a view that is redrawn, on a terminal too",
          &w.console.plain, 0, 0, NULL},
     };
+    enum { OWN_ROWS = 4 }; /* those above; the settings follow */
     lvt_option_list coef;
-    int n = 4 + lvt_cmd_settings(&w.settings, &coef, rows + 4);
+    int n = OWN_ROWS + lvt_cmd_settings(&w.settings, &coef, rows + OWN_ROWS);
     char *about = NULL;
     if (asprintf(&about,
                  "Trains a model on the classes of a data set, task after task, and measures after each task "
@@ -325,7 +326,7 @@ lvt_status lvt_cmd_train(int argc, char **argv, lvt_diag *diag) {
     lvt_status status = lvt_arguments_parse(&usage, argc, argv, &arguments, diag);
     free(about);
     w.settings.coef.n = coef.n;
-    w.given = arguments.given + 4;
+    w.given = arguments.given + OWN_ROWS;
     for (int i = 0; i < n; i++)
         w.tasks_given =
             w.tasks_given || (rows[i].name && !strcmp(rows[i].name, "tasks") && arguments.given[i]);

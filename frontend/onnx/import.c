@@ -316,7 +316,7 @@ static bool has_inputs(lvt_importer *im, bool *poisoned) {
             continue;
         const lvt_im_value *v = lvt_im_slot(im, n->input[i]);
         *poisoned |= v->failed;
-        if (v->name && (v->value != LVT_NONE || v->tensor || v->failed || v->empty))
+        if (lvt_im_made(v))
             continue;
         all = false;
         lvt_error(im->diag, LVT_USER, NULL, place(im),
@@ -333,7 +333,7 @@ static lvt_status name_outputs(lvt_importer *im, bool ok) {
         if (!n->output[k] || !*n->output[k])
             continue;
         lvt_im_value *v = lvt_im_slot(im, n->output[k]);
-        if (v->name && (v->value != LVT_NONE || v->tensor || v->failed || v->empty))
+        if (lvt_im_made(v))
             return lvt_error(im->diag, LVT_USER, NULL, place(im),
                              "node '%s' (%s): there is a tensor '%s' already", n->name ? n->name : "",
                              n->op_type, n->output[k]);
@@ -406,7 +406,7 @@ static lvt_status import_graph(lvt_importer *im, lvt_value *results) {
     for (size_t i = 0; i < n_outputs(im) && status == LVT_OK; i++) {
         const char *name = output_name(im, i);
         const lvt_im_value *slot = *name ? lvt_im_slot(im, name) : NULL;
-        if (!slot || (slot->value == LVT_NONE && !slot->tensor && !slot->failed))
+        if (!slot || !lvt_im_made(slot))
             return lvt_error(im->diag, LVT_USER, NULL, im->use->at, "no node makes output '%s'", name);
         results[i] = lvt_im_named(im, name);
         if (im->use->images && lvt_im_type(im, results[i]).rank == 4)

@@ -21,7 +21,7 @@ static bool branch(lvt_importer *im) {
     for (size_t i = 0; i < g->n_initializer && ok; i++) {
         const char *of = g->initializer[i]->name ? g->initializer[i]->name : "";
         lvt_im_value *v = lvt_im_slot(im, of);
-        if (!*of || (v->name && (v->value != LVT_NONE || v->tensor || v->failed)))
+        if (!*of || lvt_im_made(v))
             return lvt_im_no(im, "a tensor of its %s is called '%s'", name, of);
         *v = (lvt_im_value){
             .name = of, .value = LVT_NONE, .tensor = g->initializer[i], .weight = LVT_NONE, .wanted = true};

@@ -42,6 +42,11 @@ struct lvt_onnx_file {
  * default. False: out of memory. */
 bool lvt_onnx_find_inputs(lvt_onnx_file *f);
 
+/* It can be read: there is a value or will be, there is nothing in it, or its mistake was reported. */
+static inline bool lvt_im_made(const lvt_im_value *v) {
+    return v->name && (v->value != LVT_NONE || v->tensor || v->failed || v->empty);
+}
+
 typedef struct lvt_importer {
     lvt_onnx_file *file;
     const lvt_onnx_use *use;

@@ -328,11 +328,8 @@ lvt_interval lvt_comparison_value(const lvt_comparison *c, int group, int what, 
 /* ---- table and CSV ----------------------------------------------------------------------------------------
  */
 
-static int metric(const char *name, int scenario) {
-    int i = 0;
-    while (strcmp(lvt_metrics[i].name, name))
-        i++;
-    return scenario * LVT_N_METRICS + i;
+int lvt_compared(const char *name, int scenario) {
+    return scenario * LVT_N_METRICS + (int)(lvt_metric_of(name) - lvt_metrics);
 }
 
 static int interval_text(lvt_interval v, double scale, char text[48]) {
@@ -345,11 +342,11 @@ void lvt_comparison_text(const lvt_comparison *c, FILE *f) {
         const char *head;
         int what;
         double scale;
-    } columns[] = {{"Class-IL", metric("acc", 0), 100},
-                   {"forgetting", metric(lvt_forgetting_name(c->forgetting), 0), 100},
-                   {"Task-IL", metric("acc", 1), 100},
-                   {"forgetting", metric(lvt_forgetting_name(c->forgetting), 1), 100},
-                   {"validation", metric("acc", 2), 100},
+    } columns[] = {{"Class-IL", lvt_compared("acc", 0), 100},
+                   {"forgetting", lvt_compared(lvt_forgetting_name(c->forgetting), 0), 100},
+                   {"Task-IL", lvt_compared("acc", 1), 100},
+                   {"forgetting", lvt_compared(lvt_forgetting_name(c->forgetting), 1), 100},
+                   {"validation", lvt_compared("acc", 2), 100},
                    {"calibr. error", LVT_COMPARED_ECE, 100},
                    {"seconds", LVT_COMPARED_SECONDS, 1},
                    {"MiB", LVT_COMPARED_MEMORY, 1. / (1 << 20)},
@@ -389,12 +386,10 @@ void lvt_comparison_text(const lvt_comparison *c, FILE *f) {
         }
     }
     fprintf(f, "\n\nMean over runs +- half of its 95%% interval (Student's t), per cent.\n");
-    for (int i = 0; i < 3; i += 2)
-        fprintf(f, "%s: %s\n",
-                i ? lvt_metrics[metric(lvt_forgetting_name(c->forgetting), 0)].title
-                  : lvt_metrics[metric("acc", 0)].title,
-                i ? lvt_metrics[metric(lvt_forgetting_name(c->forgetting), 0)].formula
-                  : lvt_metrics[metric("acc", 0)].formula);
+    for (int i = 0; i < 2; i++) {
+        const lvt_metric *m = lvt_metric_of(i ? lvt_forgetting_name(c->forgetting) : "acc");
+        fprintf(f, "%s: %s\n", m->title, m->formula);
+    }
     for (int i = 0; i < c->n; i++) {
         const lvt_compared_run *r = &c->runs[i];
         int runs = 0;

@@ -49,6 +49,8 @@ lvt_status lvt_comparison_folders(char **folders, int n, lvt_texts *out, lvt_dia
  * measured yet), LVT_IO, LVT_NOMEM. Freed by lvt_comparison_free (also after an error). */
 lvt_status lvt_comparison_read(lvt_comparison *c, char **folders, int n, lvt_diag *diag);
 void lvt_comparison_free(lvt_comparison *c);
+/* The place in a run's row of the metric of that name in a scenario (lvt_compared_scenarios). */
+int lvt_compared(const char *name, int scenario);
 /* Of one group after `learned` tasks; 0: after as many as all its runs have learned. */
 lvt_interval lvt_comparison_value(const lvt_comparison *c, int group, int what, int learned);
 lvt_interval lvt_interval_of(const double *values, int n);

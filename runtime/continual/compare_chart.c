@@ -12,13 +12,6 @@ static const char *const colours[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7"
                                       "#e69f00", "#56b4e9", "#444444", "#a05a2c"};
 enum { N_COLOURS = sizeof colours / sizeof *colours };
 
-static int metric(const char *name, int scenario) {
-    int i = 0;
-    while (strcmp(lvt_metrics[i].name, name))
-        i++;
-    return scenario * LVT_N_METRICS + i;
-}
-
 static double x_of(const lvt_comparison *c, int k) {
     return c->tasks > 1 ? (k - 1) * (double)PANEL / (c->tasks - 1) : PANEL / 2.;
 }
@@ -42,7 +35,7 @@ static void curves(const lvt_comparison *c, FILE *f, int scenario, double left) 
     }
     fprintf(f, "<text x='%d' y='%d' class='t' text-anchor='middle'>after task</text>\n", PANEL / 2,
             HEIGHT + 36);
-    int what = metric("acc", scenario);
+    int what = lvt_compared("acc", scenario);
     for (int pass = 0; pass < 2; pass++) { /* bands below all lines */
         for (int g = 0; g < c->n_groups; g++) {
             const char *colour = colours[g % N_COLOURS];
@@ -150,9 +143,10 @@ void lvt_comparison_svg(const lvt_comparison *c, FILE *f) {
     }
     fprintf(f, "<text x='%d' y='%g' class='t'>at the end; whiskers and bands: 95%%</text>\n", LEFT - 24,
             top - 28);
-    bars(c, f, metric("acc", 0), "Class-IL, accuracy %", LEFT + names, top, column, row, name);
-    bars(c, f, metric(lvt_forgetting_name(c->forgetting), 0), "Class-IL, forgetting", LEFT + names + column,
-         top, column, row, name);
-    bars(c, f, metric("acc", 1), "Task-IL, accuracy %", LEFT + names + 2 * column, top, column, row, name);
+    bars(c, f, lvt_compared("acc", 0), "Class-IL, accuracy %", LEFT + names, top, column, row, name);
+    bars(c, f, lvt_compared(lvt_forgetting_name(c->forgetting), 0), "Class-IL, forgetting",
+         LEFT + names + column, top, column, row, name);
+    bars(c, f, lvt_compared("acc", 1), "Task-IL, accuracy %", LEFT + names + 2 * column, top, column, row,
+         name);
     fprintf(f, "</svg>\n");
 }

@@ -95,11 +95,12 @@ const char *lvt_forgetting_name(int choice) {
     return names[choice];
 }
 
-const lvt_metric *lvt_forgetting_of(int choice) {
-    const lvt_metric *m = lvt_metrics;
-    while (strcmp(m->name, lvt_forgetting_name(choice)))
-        m++;
-    return m;
+const lvt_metric *lvt_metric_of(const char *name) {
+    for (int i = 0; i < LVT_N_METRICS; i++) {
+        if (!strcmp(lvt_metrics[i].name, name))
+            return &lvt_metrics[i];
+    }
+    return NULL;
 }
 
 bool lvt_metric_is_forgetting(const char *name) {
@@ -112,9 +113,6 @@ bool lvt_metric_shown(int i, int forgetting) {
 }
 
 double lvt_metric_value(const char *name, const double *a, int n, int learned) {
-    for (int i = 0; i < LVT_N_METRICS; i++) {
-        if (!strcmp(lvt_metrics[i].name, name))
-            return lvt_metrics[i].value(a, n, learned);
-    }
-    return NAN;
+    const lvt_metric *m = lvt_metric_of(name);
+    return m ? m->value(a, n, learned) : NAN;
 }

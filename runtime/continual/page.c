@@ -219,7 +219,7 @@ lvt_status lvt_page_write(const lvt_trainer *t, const char *title, const char *p
             "images</p></header>\n",
             k, n, t->method->title, t->data->train.n - t->n_held, t->n_held, t->data->test.n);
     fprintf(f, "<div class='cards'>\n");
-    const lvt_metric *lost = lvt_forgetting_of(t->settings->forgetting);
+    const lvt_metric *lost = lvt_metric_of(lvt_forgetting_name(t->settings->forgetting));
     char name[64];
     card(f, "average accuracy, Class-IL", 100 * lvt_metric_value("acc", t->class_il, n, k), "%");
     card(f, "average accuracy, Task-IL", 100 * lvt_metric_value("acc", t->task_il, n, k), "%");

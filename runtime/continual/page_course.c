@@ -22,7 +22,7 @@ static double round_up(double v) {
 
 void lvt_page_accuracy(FILE *f, const lvt_accuracies *a) {
     int n = a->tasks->n, k = a->learned;
-    const lvt_metric *lost = lvt_forgetting_of(a->forgetting);
+    const lvt_metric *lost = lvt_metric_of(lvt_forgetting_name(a->forgetting));
     fprintf(f, "<div class='row'>\n");
     lvt_report_heat(a, 0, f);
     lvt_report_heat(a, 1, f);

@@ -21,7 +21,8 @@ static const char text[] =
     "%4 = conv2d_grad_input(%3, %1) {padding = [1], height = 16, width = 16} : f32[8,16,16,64] "
     "%5 = conv2d_grad_weight(%3, %4) {padding = [1], kernel = [3, 3]} : f32[64,64,3,3] "
     "%6 = reshape(%4) {shape = [1024, 128]} : f32[1024,128] "
-    "%7 = matmul(%6, %6) {transpose_a = true} : f32[128,128] %8 = matmul(%6, %7) {transpose_b = true} : f32[1024,128] "
+    "%7 = matmul(%6, %6) {transpose_a = true} : f32[128,128] %8 = matmul(%6, %7) {transpose_b = true} : "
+    "f32[1024,128] "
     "input \"x\" = %0 return \"dw\" = %5 return \"z\" = %8 }";
 enum { CONVS = 4, PRODUCTS = 2, IMAGE = 8 * 16 * 16 * 64 };
 
