@@ -126,7 +126,7 @@ static bool set_state(void *u, lvt_value of, lvt_value x) {
 }
 
 typedef struct call_options {
-    value training, step, groups, images, any_size;
+    value training, step, groups, images, any_size, tied;
 } call_options;
 
 /* Arguments by position are inputs; by name inputs or options. */
@@ -136,11 +136,8 @@ static bool bind(frame *f, const net *n, const argument *args, uint32_t n_args, 
     const struct {
         const char *name;
         value *to;
-    } rows[] = {{"training", &o->training},
-                {"step", &o->step},
-                {"groups", &o->groups},
-                {"images", &o->images},
-                {"any_size", &o->any_size}};
+    } rows[] = {{"training", &o->training}, {"step", &o->step},         {"groups", &o->groups},
+                {"images", &o->images},     {"any_size", &o->any_size}, {"tied", &o->tied}};
     enum { N_ROWS = sizeof rows / sizeof *rows };
     const char *names[MOST_INPUTS + N_ROWS];
     size_t n_inputs = lvt_onnx_inputs(n->onnx), next = 0;
@@ -184,11 +181,12 @@ static bool bind(frame *f, const net *n, const argument *args, uint32_t n_args, 
             return false;
         }
     if (o->training.kind == VALUE_BOOL && o->images.kind == VALUE_BOOL && o->any_size.kind == VALUE_BOOL &&
-        (o->step.kind == VALUE_NONE || o->step.kind == VALUE_TENSOR) &&
+        o->tied.kind == VALUE_BOOL && (o->step.kind == VALUE_NONE || o->step.kind == VALUE_TENSOR) &&
         (o->groups.kind == VALUE_NONE || is_list(o->groups)))
         return true;
     fail(f, at, "E224",
-         "%s: training, images and any_size are true or false, step is a tensor, groups a list of numbers",
+         "%s: training, images, any_size and tied are true or false, step is a tensor, groups a list of "
+         "numbers",
          n->name);
     return false;
 }
@@ -205,6 +203,7 @@ value call_net(frame *f, const net *n, const argument *args, uint32_t n_args, co
                       {.kind = VALUE_NONE},
                       {.kind = VALUE_NONE},
                       value_bool(true),
+                      value_bool(false),
                       value_bool(false)};
     if (!bind(f, n, args, n_args, inputs, &o, at))
         return poison;
@@ -242,6 +241,7 @@ value call_net(frame *f, const net *n, const argument *args, uint32_t n_args, co
                         .inputs = in,
                         .images = o.images.i,
                         .any_size = o.any_size.i,
+                        .tied = o.tied.i,
                         .form = o.training.i ? LVT_ONNX_TRAINING : LVT_ONNX_INFERENCE,
                         .step = o.step.kind == VALUE_TENSOR ? o.step.tensor.v : LVT_NONE,
                         .streams = &e->streams,

@@ -65,12 +65,12 @@ static void want(lvt_importer *im, const char *name) {
         *v = (lvt_im_value){.name = name, .value = LVT_NONE, .weight = LVT_NONE, .wanted = true};
 }
 
-static const char *output_name(const lvt_importer *im, size_t i) {
+const char *lvt_im_output_name(const lvt_importer *im, size_t i) {
     const char *name = im->use->n_outputs ? im->use->outputs[i] : lvt_onnx_output(im->file, i);
     return name ? name : "";
 }
 
-static size_t n_outputs(const lvt_importer *im) {
+size_t lvt_im_n_outputs(const lvt_importer *im) {
     return im->use->n_outputs ? im->use->n_outputs : lvt_onnx_outputs(im->file);
 }
 
@@ -106,13 +106,13 @@ static void want_inputs(lvt_importer *im, const Onnx__NodeProto *n) {
 /* Marks what outputs need; in a file whose nodes are not in order something is left out, and missed later. */
 static bool mark(lvt_importer *im) {
     const Onnx__GraphProto *g = im->file->graph;
-    size_t names = count_names(g) + n_outputs(im);
+    size_t names = count_names(g) + lvt_im_n_outputs(im);
     for (im->cap_values = 64; im->cap_values < 2 * names + 2;)
         im->cap_values *= 2;
     if (!(im->values = lvt_arena_alloc(im->arena, im->cap_values * sizeof *im->values)))
         return false;
-    for (size_t i = 0; i < n_outputs(im); i++)
-        want(im, output_name(im, i));
+    for (size_t i = 0; i < lvt_im_n_outputs(im); i++)
+        want(im, lvt_im_output_name(im, i));
     for (size_t i = g->n_node; i-- > 0;)
         if (wanted(im, g->node[i]))
             want_inputs(im, g->node[i]);
@@ -157,8 +157,8 @@ static lvt_status check_outputs(lvt_importer *im) {
         for (size_t k = 0; k < g->node[i]->n_output; k++)
             names[n++] = g->node[i]->output[k] ? g->node[i]->output[k] : "";
     lvt_status status = LVT_OK;
-    for (size_t o = 0; o < n_outputs(im) && im->use->n_outputs; o++) {
-        const char *name = output_name(im, o);
+    for (size_t o = 0; o < lvt_im_n_outputs(im) && im->use->n_outputs; o++) {
+        const char *name = lvt_im_output_name(im, o);
         bool found = false;
         for (size_t i = 0; i < n; i++)
             found |= !strcmp(names[i], name);
@@ -393,18 +393,25 @@ static lvt_status import_graph(lvt_importer *im, lvt_value *results) {
             status = one;
     /* All that is not supported is said at once, but for what hangs on inputs that are not there. */
     size_t tries = status == LVT_OK ? 20 : 0;
-    for (size_t i = 0; i < g->n_node && tries && status != LVT_NOMEM; i++) {
+    im->tied = im->use->tied || im->use->step_of_file;
+    for (size_t i = 0; i < g->n_node && !im->tied; i++) /* where names were kept the rest is one indeed */
+        im->tied = lvt_im_renamed(im, g->node[i]) != NULL;
+    for (size_t i = 0; i < g->n_node && tries && status != LVT_NOMEM; lvt_im_count_uses(im, g->node[i++])) {
+        const lvt_im_value *same = lvt_im_renamed(im, g->node[i]);
         if (!wanted(im, g->node[i]))
             continue;
         im->index = i;
         im->b.loc = lvt_module_loc(im->m, source, (uint32_t)i + 1, 0, here);
-        if ((one = lvt_im_node(im, g->node[i])) != LVT_OK) {
+        one =
+            same ? add_name(im, g->node[i]->output[0], LVT_NONE, same->weight) : lvt_im_node(im, g->node[i]);
+        if (one != LVT_OK) {
             status = one;
             tries--;
         }
     }
-    for (size_t i = 0; i < n_outputs(im) && status == LVT_OK; i++) {
-        const char *name = output_name(im, i);
+    lvt_im_tell_copies(im);
+    for (size_t i = 0; i < lvt_im_n_outputs(im) && status == LVT_OK; i++) {
+        const char *name = lvt_im_output_name(im, i);
         const lvt_im_value *slot = *name ? lvt_im_slot(im, name) : NULL;
         if (!slot || !lvt_im_made(slot))
             return lvt_error(im->diag, LVT_USER, NULL, im->use->at, "no node makes output '%s'", name);

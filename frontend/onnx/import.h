@@ -71,7 +71,9 @@ typedef struct lvt_onnx_use {
     uint32_t *streams;     /* its next stream of random numbers */
     const int64_t *groups; /* rows of the batch that norms see as batches of their own; NULL: all together */
     int n_groups;
-    bool scalars; /* initialisers of rank 0 are asked for by `state` too, not constants */
+    bool tied;         /* an initialiser is one state, also where all its elements are equal */
+    bool step_of_file; /* the file is a training step: initialisers of rank 0 are asked for by `state` too,
+                        * and each is one state */
     /* A state of the graph for an initialiser. LVT_NONE: an error, which it has reported. */
     lvt_value (*state)(void *user, const char *name, const lvt_type *type, lvt_init init, const void *values,
                        bool trainable);

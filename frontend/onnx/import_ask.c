@@ -1,7 +1,6 @@
 /* What builders of imported operators ask: inputs, attributes, numbers. May not know: files, single
  * operators. */
 #include "frontend/onnx/importer.h"
-#include "ir/weights.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -92,25 +91,6 @@ lvt_value lvt_im_tensor_value(lvt_importer *im, const Onnx__TensorProto *t) {
     return x ? lvt_im_constant(im, &type, x) : LVT_NONE;
 }
 
-/* A float initialiser becomes a state, others are constants. Scalars are no weights but settings of the
- * network. */
-static lvt_value materialise(lvt_importer *im, lvt_im_value *v, bool trainable) {
-    lvt_onnx_weight *w = v->weight != LVT_NONE ? &im->file->weights[v->weight] : NULL;
-    bool state =
-        w && !im->options->freeze && (v->tensor->n_dims > 0 || im->use->scalars) && v->tensor->has_data_type;
-    int dtype = state ? lvt_onnx_dtype(v->tensor->data_type) : -1;
-    if (!state || dtype < 0 || !lvt_dtype_is_float((lvt_dtype)dtype))
-        return lvt_im_tensor_value(im, v->tensor);
-    if (!w->packed) {
-        double *x = lvt_onnx_read_tensor(im->arena, v->tensor, im->folder, &w->type, im->diag);
-        if (!x || !(w->packed = lvt_module_values(im->m, lvt_type_bytes(&w->type))))
-            return LVT_NONE;
-        lvt_tensor_store(&(lvt_tensor){w->type, x}, w->packed);
-        w->init = lvt_weights_init(w->packed, lvt_type_bytes(&w->type));
-    }
-    return im->use->state(im->use->user, v->name, &w->type, w->init, w->packed, trainable);
-}
-
 static bool has_nothing(const lvt_im_value *v) {
     bool empty = v->empty;
     for (size_t i = 0; v->tensor && i < v->tensor->n_dims; i++)
@@ -136,18 +116,23 @@ static lvt_value value_of(lvt_importer *im, lvt_im_value *v, bool trainable) {
         return LVT_NONE;
     }
     if (v->value == LVT_NONE && v->tensor && !v->failed) {
-        v->value = materialise(im, v, trainable);
+        v->value = lvt_im_materialise(im, v, trainable);
         v->failed = v->value == LVT_NONE;
     }
     return v->value;
 }
 
+static lvt_im_value *own_input(lvt_importer *im, size_t i) {
+    lvt_im_value *v = input(im, i);
+    return v ? lvt_im_of_its_own(im, i, v) : NULL;
+}
+
 lvt_value lvt_im_in(lvt_importer *im, size_t i) {
-    return value_of(im, input(im, i), true);
+    return value_of(im, own_input(im, i), true);
 }
 
 lvt_value lvt_im_statistic(lvt_importer *im, size_t i) {
-    return value_of(im, input(im, i), false);
+    return value_of(im, own_input(im, i), false);
 }
 
 lvt_value lvt_im_named(lvt_importer *im, const char *name) {

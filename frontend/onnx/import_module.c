@@ -152,7 +152,7 @@ static lvt_status build(entry *e, lvt_module *m, const char *name, const lvt_onn
         lvt_onnx_use use = {.module = m,
                             .builder = &e->b,
                             .options = options,
-                            .scalars = e->step,
+                            .step_of_file = e->step,
                             .state = state,
                             .user = e,
                             .step = LVT_NONE};

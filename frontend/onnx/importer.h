@@ -18,6 +18,7 @@ typedef struct lvt_im_value {
     lvt_value value;                 /* LVT_NONE until asked for, or for ever when its node failed */
     const Onnx__TensorProto *tensor; /* of the file, or NULL */
     uint32_t weight;                 /* number of the initialiser: becomes a state when it is a float */
+    uint32_t uses;                   /* of a tensor of the file, by the nodes before the one at hand */
     bool failed;
     bool empty;  /* it has no elements: there is no value, but Concat and lists of numbers take it */
     bool wanted; /* some output needs it */
@@ -27,6 +28,7 @@ typedef struct lvt_onnx_weight { /* what is known of an initialiser that was use
     lvt_type type;
     lvt_init init;
     void *packed; /* of the module; NULL: not used yet */
+    bool uniform; /* all its elements are equal, and it has more than one */
 } lvt_onnx_weight;
 
 struct lvt_onnx_file {
@@ -37,6 +39,7 @@ struct lvt_onnx_file {
     lvt_onnx_weight *weights; /* one an initialiser */
     const Onnx__ValueInfoProto **inputs;
     size_t n_inputs;
+    bool told; /* that initialisers were copied */
 };
 /* Fills f->inputs and makes room for f->weights: inputs that are initialisers too are taken as these by
  * default. False: out of memory. */
@@ -61,6 +64,9 @@ typedef struct lvt_importer {
     lvt_diag *aside;      /* what the builder says of the node at hand */
     lvt_im_value *values; /* hash table by name */
     size_t cap_values;
+    bool tied;                /* uses of one initialiser are one state, whatever it holds */
+    uint32_t n_copies;        /* states beside those of the initialisers' names */
+    const char *first_copied; /* the initialiser */
     /* of the node at hand */
     const Onnx__NodeProto *n;
     size_t index; /* of the node of the file's graph that it is, or in which it is */
@@ -83,6 +89,24 @@ extern const lvt_im_row lvt_im_math[], lvt_im_shapes[], lvt_im_indices[], lvt_im
 const lvt_im_row *lvt_im_find(const char *op);
 /* The entry of the table for that name; its `name` is NULL when there is none. */
 lvt_im_value *lvt_im_slot(lvt_importer *im, const char *name);
+
+/* Names of the outputs that are asked for: those of the file, or of the use. */
+size_t lvt_im_n_outputs(const lvt_importer *im);
+const char *lvt_im_output_name(const lvt_importer *im, size_t i);
+
+/* A float initialiser becomes a state of the slot's name, other tensors of the file are constants. LVT_NONE:
+ * reported. */
+lvt_value lvt_im_materialise(lvt_importer *im, const lvt_im_value *v, bool trainable);
+/* The initialiser that the node gives another name, if it is such an Identity of PyTorch's: its result is an
+ * initialiser too, equal but not the same. Else NULL. */
+const lvt_im_value *lvt_im_renamed(lvt_importer *im, const Onnx__NodeProto *n);
+/* After a node of the file, also one that is left out. */
+void lvt_im_count_uses(lvt_importer *im, const Onnx__NodeProto *n);
+/* What input i of the node at hand, tensor v, stands for: an initialiser with all elements equal is one of
+ * its own for each input that it is, but for the first. NULL: the reason is in im->why. */
+lvt_im_value *lvt_im_of_its_own(lvt_importer *im, size_t i, lvt_im_value *v);
+/* Warns of initialisers that became several, once a file. */
+void lvt_im_tell_copies(lvt_importer *im);
 
 /* Builds a node of im->index, which may be one inside its attributes; leaves im->n, out and why changed. An
  * error is reported, and the node's outputs are poison. */

@@ -92,11 +92,6 @@ def pretrain(path, width, folder, first, steps):
     x, y = raw[:, 2:].reshape(-1, 3, 32, 32), raw[:, 1].long() - first
     mean, deviation = (t.reshape(1, 3, 1, 1) for t in ((x / 255).mean((0, 2, 3)), (x / 255).std((0, 2, 3))))
     net = ResNet18(width, 3, 100 - first, True)
-    # PyTorch's exporter writes equal tensors once, and what is one tensor in a file is one parameter when imported.
-    for m in net.modules():
-        if isinstance(m, nn.BatchNorm2d):
-            for t, value in (m.weight, 1), (m.bias, 0), (m.running_mean, 0), (m.running_var, 1):
-                nn.init.normal_(t, value, 1e-3)
     write(net, os.path.join(os.path.dirname(path), "fresh-" + os.path.basename(path)), 3, 32)
     net.train()
     optimizer = torch.optim.SGD(net.parameters(), 0.1, momentum=0.9, weight_decay=5e-4)

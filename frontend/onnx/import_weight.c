@@ -1,0 +1,104 @@
+/* Initialisers as states: which of them are one, which are several. Exporters write equal tensors once, and
+ * of a network that was not trained yet many are equal: zero biases, the scales and statistics of norms.
+ * PyTorch's older exporter leaves an Identity with the name that the tensor had; the newer one leaves
+ * nothing. May not know: files, operators but Identity. */
+#include "frontend/onnx/importer.h"
+#include "ir/weights.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Scalars are no weights but settings of the network. */
+static bool is_state(const lvt_importer *im, const lvt_im_value *v) {
+    const Onnx__TensorProto *t = v->weight != LVT_NONE ? v->tensor : NULL;
+    int dtype = t && t->has_data_type ? lvt_onnx_dtype(t->data_type) : -1;
+    return dtype >= 0 && lvt_dtype_is_float((lvt_dtype)dtype) && !im->options->freeze &&
+           (t->n_dims > 0 || im->use->step_of_file);
+}
+
+/* NULL: it cannot be read, which is reported. */
+static lvt_onnx_weight *read_weight(lvt_importer *im, const lvt_im_value *v) {
+    lvt_onnx_weight *w = &im->file->weights[v->weight];
+    if (w->packed)
+        return w;
+    double *x = lvt_onnx_read_tensor(im->arena, v->tensor, im->folder, &w->type, im->diag);
+    if (!x || !(w->packed = lvt_module_values(im->m, lvt_type_bytes(&w->type))))
+        return NULL;
+    int64_t n = lvt_numel(&w->type);
+    w->uniform = n > 1;
+    for (int64_t i = 1; i < n; i++)
+        w->uniform &= x[i] == x[0];
+    lvt_tensor_store(&(lvt_tensor){w->type, x}, w->packed);
+    w->init = lvt_weights_init(w->packed, lvt_type_bytes(&w->type));
+    return w;
+}
+
+lvt_value lvt_im_materialise(lvt_importer *im, const lvt_im_value *v, bool trainable) {
+    if (!is_state(im, v))
+        return lvt_im_tensor_value(im, v->tensor);
+    const lvt_onnx_weight *w = read_weight(im, v);
+    return w ? im->use->state(im->use->user, v->name, &w->type, w->init, w->packed, trainable) : LVT_NONE;
+}
+
+/* What a step updates has one name; what was asked for is the initialiser itself. */
+const lvt_im_value *lvt_im_renamed(lvt_importer *im, const Onnx__NodeProto *n) {
+    const char *by = im->file->model->producer_name;
+    if (im->use->step_of_file || strcmp(n->op_type ? n->op_type : "", "Identity") || n->n_input != 1 ||
+        n->n_output != 1 || !n->input[0] || strcmp(by ? by : "", "pytorch"))
+        return NULL;
+    for (size_t i = 0; i < lvt_im_n_outputs(im); i++)
+        if (!strcmp(lvt_im_output_name(im, i), n->output[0]))
+            return NULL;
+    const lvt_im_value *v = lvt_im_slot(im, n->input[0]);
+    return v->name && is_state(im, v) ? v : NULL;
+}
+
+static uint32_t uses_among(const Onnx__NodeProto *n, const char *name, size_t inputs) {
+    uint32_t uses = 0;
+    for (size_t k = 0; k < inputs; k++)
+        uses += n->input[k] && !strcmp(n->input[k], name);
+    return uses;
+}
+
+/* Nodes that are not built count too, so that names do not hang on what outputs need. */
+void lvt_im_count_uses(lvt_importer *im, const Onnx__NodeProto *n) {
+    for (size_t k = 0; k < n->n_input && !lvt_im_renamed(im, n); k++) {
+        lvt_im_value *v = n->input[k] && *n->input[k] ? lvt_im_slot(im, n->input[k]) : NULL;
+        if (v && v->name)
+            v->uses++;
+    }
+}
+
+lvt_im_value *lvt_im_of_its_own(lvt_importer *im, size_t i, lvt_im_value *v) {
+    const Onnx__NodeProto *n = im->n;
+    bool inside = n != im->file->graph->node[im->index]; /* a branch of If: it has no uses of its own */
+    if (im->tied || inside || !v->name || !is_state(im, v))
+        return v;
+    uint32_t before = v->uses + uses_among(n, v->name, i);
+    const lvt_onnx_weight *w = before ? read_weight(im, v) : NULL;
+    if (!w || !w->uniform)
+        return v;
+    char *name = lvt_arena_printf(im->arena, "%s.%u", v->name, before + 1);
+    lvt_im_value *own = name ? lvt_im_slot(im, name) : v;
+    if (!own->name) {
+        *own = (lvt_im_value){.name = name, .value = LVT_NONE, .tensor = v->tensor, .weight = v->weight};
+        im->first_copied = im->n_copies++ ? im->first_copied : v->name;
+    } else if (own->weight != v->weight) {
+        lvt_im_no(im, "its input '%s' needs a name of its own, and there is a tensor '%s' already", v->name,
+                  name);
+        return NULL;
+    }
+    return own;
+}
+
+void lvt_im_tell_copies(lvt_importer *im) {
+    if (!im->n_copies || im->file->told || im->use->form == LVT_ONNX_AS_IS)
+        return;
+    im->file->told = true;
+    lvt_warning(im->diag, NULL, im->use->at,
+                "%s has initialisers with all elements equal that are used more than once, the first is "
+                "'%s': exporters "
+                "write equal tensors once, so each use becomes a parameter of its own (%u more)",
+                im->file->name, im->first_copied, im->n_copies);
+    lvt_note(im->diag, LVT_NOWHERE, "say `tied = true` in the call if they are meant to be one");
+}
