@@ -137,6 +137,18 @@ static void draw_changed(lvt_console *c) {
 /* ---- events -----------------------------------------------------------------------------------------------
  */
 
+/* As print_progress, while a task ends. */
+static void print_phase(lvt_console *c) {
+    double now = lvt_seconds();
+    if (c->quiet || c->view.live || !c->phase || now - c->printed < 10)
+        return;
+    c->printed = now;
+    char time[32];
+    printf("task %d/%d  %s ... %s\n", c->progress.task, c->trainer->tasks.n, c->phase,
+           lvt_time_text(now - c->phase_began, time));
+    fflush(stdout);
+}
+
 static bool stop_asked(void *user) {
     lvt_console *c = user;
     struct signalfd_siginfo info;
@@ -147,6 +159,7 @@ static bool stop_asked(void *user) {
     if (with)
         with->all_reduce(with->user, LVT_REDUCE_MAX, &stopped, 1);
     draw_changed(c);
+    print_phase(c);
     return c->stopped = stopped > 0;
 }
 
@@ -199,14 +212,15 @@ static void show_progress(void *user, const lvt_progress *p) {
     lvt_console *c = user;
     if (c->quiet)
         return;
+    c->phase = NULL;
     if (!c->view.live) {
         print_progress(c, p);
+        c->progress = *p;
         return;
     }
     if (p->task != c->progress.task)
         begin_task(c, p);
     c->progress = *p;
-    c->phase = NULL;
     c->changed = true;
     remember_losses(c, p);
     draw_changed(c);
