@@ -326,7 +326,7 @@ static lvt_status read_plan(file *f, lvt_graph *g, lvt_plan *plan) {
         uint64_t family = take(s, 2), variant = take(s, 1), joined = take(s, 1);
         if (family >= LVT_N_FAMILIES || variant >= LVT_N_VARIANTS || joined > 1)
             return DAMAGED(f, "E606", "the plan of entry %s has a step of an unknown %s", g->name,
-                           family >= LVT_N_FAMILIES     ? "family"
+                           family >= LVT_N_FAMILIES    ? "family"
                            : variant >= LVT_N_VARIANTS ? "variant"
                                                        : "kind");
         plan->steps[i].family = (uint8_t)family;

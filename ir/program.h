@@ -17,7 +17,7 @@ typedef enum lvt_family {
     LVT_FAMILY_ONEDNN,
     LVT_FAMILY_JIT,
     LVT_FAMILY_COLLECTIVE, /* what several processes do together */
-    LVT_FAMILY_INTERP, /* the reference interpreter: slow, always possible */
+    LVT_FAMILY_INTERP,     /* the reference interpreter: slow, always possible */
     LVT_N_FAMILIES
 } lvt_family;
 const char *lvt_family_name(lvt_family f);
@@ -27,14 +27,15 @@ lvt_family lvt_family_for(const lvt_graph *g, lvt_node_id n, const char **why);
 
 /* How a family runs a step, where it has several ways: rows of variants.def. */
 typedef enum lvt_variant {
-    LVT_VARIANT_STANDARD, /* of convolutions: direct, on images as they lie. Of products: split where the
-                             first matrix is transposed and large; steady matrices packed */
-    LVT_VARIANT_WINOGRAD, /* F(4x4, 3x3), on images copied to blocks of channels */
-    LVT_VARIANT_BLOCKED,  /* direct, on images copied to blocks of channels */
-    LVT_VARIANT_WHOLE,    /* of products: one primitive for all threads */
-    LVT_VARIANT_SPLIT,    /* of products: rows divided among threads, a primitive each */
-    LVT_VARIANT_PACKED,   /* of products: the second matrix copied to the primitive's own layout */
-    LVT_VARIANT_OWN_WINOGRAD, /* F(4x4, 3x3), strides of 2 by phases, on images as they lie (runtime/winograd) */
+    LVT_VARIANT_STANDARD,     /* of convolutions: direct, on images as they lie. Of products: split where the
+                                 first matrix is transposed and large; steady matrices packed */
+    LVT_VARIANT_WINOGRAD,     /* F(4x4, 3x3), on images copied to blocks of channels */
+    LVT_VARIANT_BLOCKED,      /* direct, on images copied to blocks of channels */
+    LVT_VARIANT_WHOLE,        /* of products: one primitive for all threads */
+    LVT_VARIANT_SPLIT,        /* of products: rows divided among threads, a primitive each */
+    LVT_VARIANT_PACKED,       /* of products: the second matrix copied to the primitive's own layout */
+    LVT_VARIANT_OWN_WINOGRAD, /* F(4x4, 3x3), strides of 2 by phases, on images as they lie (runtime/winograd)
+                               */
     LVT_VARIANT_OWN_PRODUCT,  /* the second matrix copied to panels, on Winograd's vector code */
     LVT_N_VARIANTS
 } lvt_variant;
@@ -59,8 +60,8 @@ typedef struct lvt_place {
     int64_t strides[LVT_MAX_RANK]; /* in elements, one a dim of the value's type; 0 where it is broadcast */
 } lvt_place;
 
-/* One piece of work, in order. Steps that are `joined` to the one before form a bundle with it: none depends on another,
- * so they may run in any order, or all at once on the threads of one team. */
+/* One piece of work, in order. Steps that are `joined` to the one before form a bundle with it: none depends
+ * on another, so they may run in any order, or all at once on the threads of one team. */
 typedef struct lvt_step {
     lvt_node_id node;
     uint8_t family, variant;
@@ -87,8 +88,8 @@ typedef struct lvt_plan { /* of one entry */
     uint32_t tuned; /* threads of the team that the variants of steps were measured with; 0: chosen by rule */
 } lvt_plan;
 
-/* First and last step of the bundle that step `s` belongs to; alone, it is both. What is not a step (n_steps, "after all") stays
- * what it is. */
+/* First and last step of the bundle that step `s` belongs to; alone, it is both. What is not a step (n_steps,
+ * "after all") stays what it is. */
 static inline uint32_t lvt_bundle_first(const lvt_plan *p, uint32_t s) {
     while (s && s < p->n_steps && p->steps[s].joined)
         s--;
@@ -119,8 +120,8 @@ lvt_status lvt_program_seal(lvt_compiled *p, lvt_diag *diag);
  *   - Of other nodes, input, state and constant lie at the start of their own memory, row-major (a constant
  * of one value may have any strides); a view's place follows from its operand's (strides of size-1 dims are
  * free); the rest is dead. What is nowhere is not read.
- *   - Of a bundle, no step reads what another one writes, the old value of a state included, and all that its steps read or write is
- * needed until all of them are done. It lies in the prologue or after it.
+ *   - Of a bundle, no step reads what another one writes, the old value of a state included, and all that its
+ * steps read or write is needed until all of them are done. It lies in the prologue or after it.
  *   - The first n_prologue steps, in an entry without updates only, read nothing but states, constants and
  * each other's results. These lie in the kept memory, which nobody else writes, and never share it.
  *   - Outputs, updates and stores read after the last step. An update of a state is a store, or its value

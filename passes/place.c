@@ -130,7 +130,8 @@ bool lvt_reads_strides(const lvt_graph *g, lvt_node_id n, uint32_t k, const int6
         const lvt_node *product = lvt_epilogue_product(node->body);
         if (!product)
             return true;
-        return k < 2 && product->op == LVT_OP_matmul ? matrix_strides(t, strides) : lvt_strides_equal(t, dense, strides);
+        return k < 2 && product->op == LVT_OP_matmul ? matrix_strides(t, strides)
+                                                     : lvt_strides_equal(t, dense, strides);
     }
     case LVT_OP_attention:
     case LVT_OP_attention_grad: /* rows of vectors; of logsumexp one number at a time */

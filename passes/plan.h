@@ -30,7 +30,8 @@ lvt_value *lvt_plan_roots(const lvt_graph *g, lvt_arena *arena);
 
 /* steady[v]: the value is the same at every run while no state changes. */
 void lvt_find_steady(const lvt_graph *g, bool *steady);
-/* choose.c: whether its rule would run the convolution by Winograd; false for all other nodes and with --exact. */
+/* choose.c: whether its rule would run the convolution by Winograd; false for all other nodes and with
+ * --exact. */
 bool lvt_rule_wants_winograd(const lvt_pass *ctx, const lvt_graph *g, lvt_node_id id);
 
 /* The plan as comment lines of IR text, for dumps and golden tests. Prints what is there so far. */

@@ -30,10 +30,11 @@ lvt_status lvt_trained_open(lvt_trained *t, const char *program, const lvt_train
     if (status == LVT_OK)
         status = lvt_checkpoint_info_read(&file, o->checkpoint, &t->info, diag);
     if (status == LVT_OK)
-        status = lvt_model_open( /* all its states are in the checkpoint */
-            &t->model, program,
-            &(lvt_program_options){.threads = o->threads, .interpret = o->interpret, .no_weights = true}, 0,
-            false, diag);
+        status = lvt_model_open(/* all its states are in the checkpoint */
+                                &t->model, program,
+                                &(lvt_program_options){
+                                    .threads = o->threads, .interpret = o->interpret, .no_weights = true},
+                                0, false, diag);
     if (status == LVT_OK)
         status = lvt_checkpoint_load_model(&t->model, &file, &t->info, o->checkpoint, diag);
     if (status == LVT_OK)

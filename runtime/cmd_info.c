@@ -203,7 +203,8 @@ lvt_status lvt_cmd_info(int argc, char **argv, lvt_diag *diag) {
         return status;
     lvt_program *p;
     /* No kernels are made here, so none of their machinery is started. */
-    status = lvt_program_open(arguments.values[0], &(lvt_program_options){.interpret = true, .no_weights = true}, &p, diag);
+    status = lvt_program_open(arguments.values[0],
+                              &(lvt_program_options){.interpret = true, .no_weights = true}, &p, diag);
     if (status != LVT_OK)
         return status;
     if (json)

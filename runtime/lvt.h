@@ -7,8 +7,8 @@
  *     lvt_session_run(s, train, inputs, d);
  *     const float *loss = lvt_session_output(s, train, 0);
  *
- * Invariants: no globals, no output, no exit; a run allocates nothing and takes no lock; a program is read-only and
- * may be shared by sessions, a session belongs to one thread at a time. */
+ * Invariants: no globals, no output, no exit; a run allocates nothing and takes no lock; a program is
+ * read-only and may be shared by sessions, a session belongs to one thread at a time. */
 #ifndef LVT_H
 #define LVT_H
 
@@ -23,19 +23,23 @@ typedef struct lvt_session lvt_session;
 
 const char *lvt_version(void); /* "0.1.0" */
 
-/* ---- programs --------------------------------------------------------------------------------------------- */
+/* ---- programs ---------------------------------------------------------------------------------------------
+ */
 typedef struct lvt_program_options {
     const char *cache; /* folder for machine code; NULL: the user's cache folder; "": no cache */
     bool interpret;    /* run every step on the reference interpreter */
     int threads;       /* of sessions that do not say; 0: all processors */
-    /* Compile machine code in a process made by fork, which takes LLVM's memory (80 MB) with it when it is done. For
-     * programs that do not mind a child process and have no other threads running while they make a session. */
+    /* Compile machine code in a process made by fork, which takes LLVM's memory (80 MB) with it when it is
+     * done. For programs that do not mind a child process and have no other threads running while they make a
+     * session. */
     bool compile_apart;
-    bool no_weights; /* initial values that lie in a file beside the program are not read: states start as zeros there */
-    const char *weights, *map; /* a safetensors file that states start from (and a map from its names to theirs, see
-                                  ir/weights.h), or NULL */
+    bool no_weights; /* initial values that lie in a file beside the program are not read: states start as
+                        zeros there */
+    const char *weights, *map; /* a safetensors file that states start from (and a map from its names to
+                                  theirs, see ir/weights.h), or NULL */
 } lvt_program_options;
-lvt_status lvt_program_open(const char *path, const lvt_program_options *options, lvt_program **out, lvt_diag *diag);
+lvt_status lvt_program_open(const char *path, const lvt_program_options *options, lvt_program **out,
+                            lvt_diag *diag);
 void lvt_program_close(lvt_program *p);
 const lvt_compiled *lvt_program_compiled(const lvt_program *p); /* everything that is known about it */
 int lvt_entry_find(const lvt_program *p, const char *name);     /* -1: no such entry */
@@ -44,63 +48,73 @@ int lvt_entry_output(const lvt_program *p, int entry, const char *name); /* -1 *
 /* Flops and bytes of one run, as the ops count them. */
 void lvt_entry_cost(const lvt_program *p, int entry, double *flops, double *bytes);
 
-/* ---- sessions --------------------------------------------------------------------------------------------- */
+/* ---- sessions ---------------------------------------------------------------------------------------------
+ */
 typedef struct lvt_session_options {
     int threads;   /* 0: as many as the program's options say */
     uint64_t seed; /* of the initial values of parameters */
-    /* Which entries get their kernels at once, compiled together; others get them in their first run, which then can fail
-     * for that. NULL: all of them at once. */
+    /* Which entries get their kernels at once, compiled together; others get them in their first run, which
+     * then can fail for that. NULL: all of them at once. */
     const int *entries;
     int n_entries;
 } lvt_session_options;
-lvt_status lvt_session_new(lvt_program *p, const lvt_session_options *options, lvt_session **out, lvt_diag *diag);
+lvt_status lvt_session_new(lvt_program *p, const lvt_session_options *options, lvt_session **out,
+                           lvt_diag *diag);
 void lvt_session_free(lvt_session *s);
 /* One step of an entry. inputs[i]: packed row-major elements of input i's type; NULL takes the default value.
  * They are read during the call only. */
 lvt_status lvt_session_run(lvt_session *s, int entry, const void *const *inputs, lvt_diag *diag);
-/* Packed elements of output i of the last run (NULL: there was none and the entry is not made yet); valid until the next run of any entry. */
+/* Packed elements of output i of the last run (NULL: there was none and the entry is not made yet); valid
+ * until the next run of any entry. */
 const void *lvt_session_output(const lvt_session *s, int entry, int output);
-/* State by index in the module: packed row-major elements, to read or to write before the next run of any entry. Whoever writes after
- * a run asks for the pointer again, though it is the same: entries without updates keep what they make of states alone (folded
- * norms, packed weights) from run to run. They make it anew in their first run after a call of this function, a run of an
- * entry with updates, or lvt_session_reset. */
+/* State by index in the module: packed row-major elements, to read or to write before the next run of any
+ * entry. Whoever writes after a run asks for the pointer again, though it is the same: entries without
+ * updates keep what they make of states alone (folded norms, packed weights) from run to run. They make it
+ * anew in their first run after a call of this function, a run of an entry with updates, or
+ * lvt_session_reset. */
 void *lvt_session_state(lvt_session *s, uint32_t state);
 void lvt_session_reset(lvt_session *s, uint64_t seed); /* initial values again */
-/* Gives that memory of an entry back to the system until its next run, which makes the contents anew: for entries that seldom
- * run. Its outputs are gone. */
+/* Gives that memory of an entry back to the system until its next run, which makes the contents anew: for
+ * entries that seldom run. Its outputs are gone. */
 void lvt_session_release(lvt_session *s, int entry);
 
-/* Where the time of opening went: reading the program, making kernels (also those made since, in first runs), initial values. */
+/* Where the time of opening went: reading the program, making kernels (also those made since, in first runs),
+ * initial values. */
 typedef struct lvt_opening {
     double read_seconds, onednn_seconds, state_seconds;
-    double code_seconds, compile_seconds; /* of generated kernels in all; of it, compiling those that were in no cache */
+    double code_seconds,
+        compile_seconds; /* of generated kernels in all; of it, compiling those that were in no cache */
     uint32_t onednn_kernels, code_kernels;
     uint32_t compiled, cached; /* pieces of code; kernels share them */
 } lvt_opening;
 const lvt_opening *lvt_session_opening(const lvt_session *s);
 
-/* How the threads of a team wait for each other is read by the OpenMP library before main. This sets it in the environment as
- * is best for a process that uses `threads` of the processors (0: all) and returns true: the program should start itself again. False:
- * the environment has made a choice already. */
+/* How the threads of a team wait for each other is read by the OpenMP library before main. This sets it in
+ * the environment as is best for a process that uses `threads` of the processors (0: all) and returns true:
+ * the program should start itself again. False: the environment has made a choice already. */
 bool lvt_choose_waiting(int threads);
 
-/* ---- tuning ------------------------------------------------------------------------------------------------
- * For a compiler: how long a step takes in each of its variants, on this machine, on made-up operands. Equal
+/* ---- tuning
+ * ------------------------------------------------------------------------------------------------ For a
+ * compiler: how long a step takes in each of its variants, on this machine, on made-up operands. Equal
  * questions are measured once and then get the same answer. A tuner belongs to one thread at a time. */
 typedef struct lvt_tuner lvt_tuner;
 lvt_status lvt_tuner_new(int threads, lvt_tuner **out, lvt_diag *diag); /* threads 0: all processors */
 void lvt_tuner_free(lvt_tuner *t);
 int lvt_tuner_threads(const lvt_tuner *t);
 size_t lvt_tuner_measured(const lvt_tuner *t); /* different questions so far */
-/* Of a step of family onednn. plan: its graph, steps and the strides of places, which need not be anywhere yet. steady: one an
- * operand, the same at every run. variants: bit v stands for variant v. seconds, LVT_N_VARIANTS of them: the median of several
- * runs; below 0 where it was not asked for or this machine has no kernel of that variant. */
-lvt_status lvt_tuner_measure(lvt_tuner *t, const lvt_plan *plan, uint32_t step, const bool *steady, unsigned variants,
-                             double *seconds, lvt_diag *diag);
-/* Whether this machine's library runs a step of family onednn in the variant that the plan says, and not in the standard one. */
+/* Of a step of family onednn. plan: its graph, steps and the strides of places, which need not be anywhere
+ * yet. steady: one an operand, the same at every run. variants: bit v stands for variant v. seconds,
+ * LVT_N_VARIANTS of them: the median of several runs; below 0 where it was not asked for or this machine has
+ * no kernel of that variant. */
+lvt_status lvt_tuner_measure(lvt_tuner *t, const lvt_plan *plan, uint32_t step, const bool *steady,
+                             unsigned variants, double *seconds, lvt_diag *diag);
+/* Whether this machine's library runs a step of family onednn in the variant that the plan says, and not in
+ * the standard one. */
 lvt_status lvt_tuner_has(lvt_tuner *t, const lvt_plan *plan, uint32_t step, bool *has, lvt_diag *diag);
 
-/* ---- several processes ------------------------------------------------------------------------------------ */
+/* ---- several processes ------------------------------------------------------------------------------------
+ */
 
 /* How a program that `lvtc --ranks` made for several processes meets the others. */
 typedef enum lvt_reduce { LVT_REDUCE_SUM, LVT_REDUCE_MEAN, LVT_REDUCE_MAX } lvt_reduce;
@@ -110,20 +124,23 @@ typedef struct lvt_collective {
     void (*all_reduce)(void *user, lvt_reduce reduce, float *data, int64_t n);
     void *user;
 } lvt_collective;
-/* From now on the session's all_reduce steps use it; it must outlive the session. NULL: the others are taken to have the
- * same values. Every process then makes the same runs in the same order. */
+/* From now on the session's all_reduce steps use it; it must outlive the session. NULL: the others are taken
+ * to have the same values. Every process then makes the same runs in the same order. */
 void lvt_session_connect(lvt_session *s, const lvt_collective *with);
 
-/* ---- profiles --------------------------------------------------------------------------------------------- */
+/* ---- profiles ---------------------------------------------------------------------------------------------
+ */
 typedef struct lvt_step_time {
     double seconds; /* total over runs */
     uint64_t runs;
 } lvt_step_time;
-/* Switches timing of single steps on or off (steps that run together in one region share its time by their work); times[n_steps of the entry] is the session's, or NULL when off. */
+/* Switches timing of single steps on or off (steps that run together in one region share its time by their
+ * work); times[n_steps of the entry] is the session's, or NULL when off. */
 void lvt_session_profile(lvt_session *s, bool on);
 const lvt_step_time *lvt_session_times(const lvt_session *s, int entry);
-/* Runs the entry by kernels and by the interpreter in f32 on the same inputs and state and reports the first step that differs by more
- * than the tolerance of its op, with its source line. The state is left as it was. */
+/* Runs the entry by kernels and by the interpreter in f32 on the same inputs and state and reports the first
+ * step that differs by more than the tolerance of its op, with its source line. The state is left as it was.
+ */
 lvt_status lvt_session_check(lvt_session *s, int entry, const void *const *inputs, lvt_diag *diag);
 
 #pragma GCC visibility pop

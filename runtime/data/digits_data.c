@@ -1,8 +1,8 @@
-/* The pixels of the embedded digits; generated, one image a line: 64 letters 'a' (0) to 'q' (16), row by row, then the
- * digit. Read through digits.c. May not know: anything.
+/* The pixels of the embedded digits; generated, one image a line: 64 letters 'a' (0) to 'q' (16), row by row,
+ * then the digit. Read through digits.c. May not know: anything.
  *
- * "Optical Recognition of Handwritten Digits", test part, by E. Alpaydin and C. Kaynak (1998), UCI Machine Learning
- * Repository, https://doi.org/10.24432/C50P49, licensed under CC BY 4.0
+ * "Optical Recognition of Handwritten Digits", test part, by E. Alpaydin and C. Kaynak (1998), UCI Machine
+ * Learning Repository, https://doi.org/10.24432/C50P49, licensed under CC BY 4.0
  * (https://creativecommons.org/licenses/by/4.0/). Changed: written in letters; the values are the same. */
 #include "data/digits_data.h"
 

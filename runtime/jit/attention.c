@@ -117,8 +117,8 @@ static void attention_run(lvt_kernel *base, void *const *operands, void *const *
     run_state r = {k, operands, results, scratch};
     lvt_parallel(k->base.base.threads, k->a.heads * k->a.chunks, run_chunk, &r);
     if (k->a.backward)
-        lvt_parallel(k->a.heads * k->a.chunks >= CHUNKS ? k->base.base.threads : 1, 2 * k->a.heads, run_combine,
-                     &r);
+        lvt_parallel(k->a.heads * k->a.chunks >= CHUNKS ? k->base.base.threads : 1, 2 * k->a.heads,
+                     run_combine, &r);
 }
 
 static void attention_free(lvt_kernel *base) {
@@ -217,7 +217,8 @@ lvt_status lvt_attention_make(const lvt_kernel_request *r, const lvt_machine *m,
     k->base.base.free = attention_free;
     k->base.base.threads = r->threads < 1 ? 1 : r->threads;
     k->base.base.scratch_bytes =
-        (partials_floats(a) + (size_t)k->base.base.threads * (size_t)a->area[LVT_ATT_N_AREAS]) * sizeof(float);
+        (partials_floats(a) + (size_t)k->base.base.threads * (size_t)a->area[LVT_ATT_N_AREAS]) *
+        sizeof(float);
     k->base.source = (lvt_source_code){a->key, LVT_SOURCE_ATTENTION, a};
     if (!make_key(a, m->width))
         return lvt_error(r->diag, LVT_INTERNAL, "E901", r->at, "attention: the key of its code is too long");

@@ -86,7 +86,8 @@ static void split(void **state) {
                {2, 0, "groups", LVT_USER, "no superclasses"}};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         lvt_diag *diag = lvt_diag_new();
-        assert_int_equal(lvt_tasks_make(&d, bad[i].n, bad[i].first, NULL, bad[i].order, 1, &t, diag), bad[i].status);
+        assert_int_equal(lvt_tasks_make(&d, bad[i].n, bad[i].first, NULL, bad[i].order, 1, &t, diag),
+                         bad[i].status);
         char *text = lvt_diag_text(diag);
         if (!strstr(text, bad[i].words))
             fail_msg("\"%s\" is not in %s", bad[i].words, text);

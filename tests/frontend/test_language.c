@@ -64,7 +64,8 @@ static void test_blocks(void **unused) {
     (void)unused;
     EXPECT("block f(a, b = 2) { return a * b }", "", "f(3) + f(b = 5, a = 1) + f(1, 1)", 12);
     EXPECT("block f(a) { return a, a + 1 }", "let p, q = f(1)\np, q = f(q)", "p * 10 + q", 23);
-    EXPECT("block f(a) { return first = a,\n  second = a + 1 }", "let p,\n q = [1,\n 2]", "f(1).second * 10 + q", 22);
+    EXPECT("block f(a) { return first = a,\n  second = a + 1 }", "let p,\n q = [1,\n 2]",
+           "f(1).second * 10 + q", 22);
     EXPECT("block f(a) { return first = a, second = a + 1 }", "let t = f(1)", "t.second * 10 + t.first", 21);
     EXPECT("block f(a) { if a > 1 { return 1 }\n return 2 }", "", "f(1) * 10 + f(2)", 21);
     EXPECT("block f(a) { repeat 5 as i { if i == a { return i } } }", "", "f(3)", 3);

@@ -16,7 +16,7 @@ static const struct model {
     int64_t least, most; /* parameters */
     int64_t height, channels;
 } models[] = {
-    {"models/lvt.lvt", 8880000, 8930000, 32, 3}, /* METHOD: the paper's 8.9M */
+    {"models/lvt.lvt", 8880000, 8930000, 32, 3},   /* METHOD: the paper's 8.9M */
     {"models/levit.lvt", 8844040, 8844040, 32, 3}, /* the PyTorch program of tests/bench has as many */
     {"models/lvt-s.lvt", 6000000, 7000000, 32, 3},
     {"models/lvt-tiny.lvt", 20000, 99999, 8, 1},

@@ -1,5 +1,5 @@
-/* A user's program: opens a compiled program, makes a session, runs a training step and a prediction. Built by
- * test_install.sh against the installed library. May not know: anything but the installed headers. */
+/* A user's program: opens a compiled program, makes a session, runs a training step and a prediction. Built
+ * by test_install.sh against the installed library. May not know: anything but the installed headers. */
 #include <lvt.h>
 
 #include <math.h>

@@ -306,12 +306,13 @@ static void compile(parity_case *c, lvt_compiled **compiled, lvt_diag *diag) {
     snprintf(model, sizeof model, LVT_SOURCE_DIR "/%s", c->model);
     snprintf(models, sizeof models, LVT_SOURCE_DIR "/models");
     expect_ok(lvt_compile_file(model, c->settings, c->n_settings, models, &c->module, diag), diag);
-    /* Without Winograd, whose rounding errors are three times those of plain sums: then two of the inputs of relu in
-     * lvt-gradients lie on the other side of 0, and 30 gradients, those of all that comes before them, differ by up to
-     * 0.0086. Traced: in the f64 reference these two are 3.4e-7 (stem.layer.0.block2, element 107072 of [4,64,32,32]) and
-     * 1.6e-6 (stem.layer.1.block2, 62195 of [4,128,16,16]), the nearest to 0 of their layers, where rounding errors of f32
-     * are about 1e-6. With only these two masks turned PyTorch in f64 has the norms of those gradients that the kernels
-     * have, within 7e-6 (layer.0.block2.conv2.bn.bias, the worst: 3.6594838 and 3.6594841, without 3.6589281). */
+    /* Without Winograd, whose rounding errors are three times those of plain sums: then two of the inputs of
+     * relu in lvt-gradients lie on the other side of 0, and 30 gradients, those of all that comes before
+     * them, differ by up to 0.0086. Traced: in the f64 reference these two are 3.4e-7 (stem.layer.0.block2,
+     * element 107072 of [4,64,32,32]) and 1.6e-6 (stem.layer.1.block2, 62195 of [4,128,16,16]), the nearest
+     * to 0 of their layers, where rounding errors of f32 are about 1e-6. With only these two masks turned
+     * PyTorch in f64 has the norms of those gradients that the kernels have, within 7e-6
+     * (layer.0.block2.conv2.bn.bias, the worst: 3.6594838 and 3.6594841, without 3.6589281). */
     lvt_compile_options options = {.exact = true, .stop_after = c->f32 ? NULL : "autodiff"};
     expect_ok(lvt_compile(c->module, &options, compiled, diag), diag);
     if (*compiled)

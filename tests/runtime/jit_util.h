@@ -136,8 +136,9 @@ static inline double end_read(end *e, int64_t i) {
 }
 
 /* unread: see kernel.h */
-static inline lvt_kernel *make_kernel_for(lvt_jit *jit, const lvt_graph *g, lvt_node_id node, end *in, end *out,
-                                          const bool *unread, int threads, lvt_diag *diag, const char *what) {
+static inline lvt_kernel *make_kernel_for(lvt_jit *jit, const lvt_graph *g, lvt_node_id node, end *in,
+                                          end *out, const bool *unread, int threads, lvt_diag *diag,
+                                          const char *what) {
     const lvt_node *n = &g->nodes[node];
     lvt_view operands[MAX_ENDS], results[MAX_ENDS];
     for (uint32_t k = 0; k < n->n_operands; k++)
