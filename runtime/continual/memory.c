@@ -12,7 +12,8 @@ lvt_status lvt_memory_init(lvt_memory *m, size_t capacity, const lvt_dataset *d,
     m->tasks = calloc(capacity + 1, sizeof *m->tasks);
     m->logits = calloc(capacity + 1, sizeof *m->logits * (size_t)m->classes);
     m->scores = calloc(capacity + 1, sizeof *m->scores);
-    if (m->images && m->labels && m->tasks && m->logits && m->scores)
+    m->unanswered = calloc(capacity + 1, sizeof *m->unanswered);
+    if (m->images && m->labels && m->tasks && m->logits && m->scores && m->unanswered)
         return LVT_OK;
     lvt_memory_free(m);
     return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "not enough memory to remember %zu images",
@@ -25,6 +26,7 @@ void lvt_memory_free(lvt_memory *m) {
     free(m->tasks);
     free(m->logits);
     free(m->scores);
+    free(m->unanswered);
     *m = (lvt_memory){0};
 }
 
@@ -44,8 +46,11 @@ static void put_item(lvt_memory *m, size_t to, const lvt_candidates *c, uint32_t
     const uint8_t *image = lvt_image_at(c->images, m->image_bytes, c->index[i], here);
     if (image != here)
         memcpy(here, image, m->image_bytes);
-    memcpy(m->logits + to * (size_t)m->classes, c->logits + (size_t)i * (size_t)m->classes,
-           (size_t)m->classes * sizeof *m->logits);
+    if (c->logits)
+        memcpy(m->logits + to * (size_t)m->classes, c->logits + (size_t)i * (size_t)m->classes,
+               (size_t)m->classes * sizeof *m->logits);
+    else
+        m->unanswered[to] = i;
     m->labels[to] = c->images->labels[c->index[i]];
     m->tasks[to] = task;
     m->scores[to] = score;
@@ -202,20 +207,38 @@ static lvt_status update_reservoir(lvt_memory *m, int task, const lvt_candidates
         else
             place = (uint64_t)(((unsigned __int128)(((uint64_t)words[0] << 32) | words[1]) * seen) >> 64);
         if (place < m->capacity)
-            put_item(m, (size_t)place, c, stream[i], task, c->confidence[stream[i]]);
+            put_item(m, (size_t)place, c, stream[i], task, c->confidence ? c->confidence[stream[i]] : 0);
     }
     free(stream);
     return LVT_OK;
 }
 
+static const struct {
+    void (*score)(const ranking *); /* NULL: no quotas */
+    bool asks, shows_confidence;    /* scores are confidences */
+} rows[] = {[LVT_POLICY_confidence] = {score_confidence, true, true},
+            [LVT_POLICY_random] = {score_random, false, false},
+            [LVT_POLICY_herding] = {score_herding, true, false},
+            [LVT_POLICY_reservoir] = {NULL, false, true}};
+
+bool lvt_memory_asks(lvt_memory_policy policy) {
+    return rows[policy].asks;
+}
+
 lvt_status lvt_memory_update(lvt_memory *m, lvt_memory_policy policy, const lvt_tasks *tasks, int task,
                              const lvt_candidates *c, uint64_t seed, lvt_diag *diag) {
-    static void (*const scores[])(const ranking *) = {[LVT_POLICY_confidence] = score_confidence,
-                                                      [LVT_POLICY_random] = score_random,
-                                                      [LVT_POLICY_herding] = score_herding,
-                                                      [LVT_POLICY_reservoir] = NULL};
-    return scores[policy] ? update_with_quotas(m, scores[policy], tasks, task, c, seed, diag)
-                          : update_reservoir(m, task, c, seed, diag);
+    for (size_t i = 0; i < m->capacity; i++)
+        m->unanswered[i] = UINT32_MAX;
+    return rows[policy].score ? update_with_quotas(m, rows[policy].score, tasks, task, c, seed, diag)
+                              : update_reservoir(m, task, c, seed, diag);
+}
+
+void lvt_memory_fill(lvt_memory *m, lvt_memory_policy policy, size_t place, float confidence,
+                     const float *logits) {
+    memcpy(m->logits + place * (size_t)m->classes, logits, (size_t)m->classes * sizeof *logits);
+    if (rows[policy].shows_confidence)
+        m->scores[place] = confidence;
+    m->unanswered[place] = UINT32_MAX;
 }
 
 void lvt_memory_draw(const lvt_memory *m, uint64_t seed, uint64_t step, uint32_t batch, uint32_t *scratch,

@@ -15,6 +15,7 @@ typedef struct lvt_memory {
     int32_t *labels, *tasks; /* n; the task an image was stored after */
     float *logits, *scores;  /* n x classes (of the accumulation classifier, when it was stored), n */
     uint64_t seen;           /* images that reservoir sampling has been offered */
+    uint32_t *unanswered; /* n: number of the candidate whose answers are to be filled in; else UINT32_MAX */
 } lvt_memory;
 
 /* What a finished task offers: all its training images, un-augmented. */
@@ -23,8 +24,9 @@ typedef struct lvt_candidates {
     const uint32_t *index; /* n: place in `images` */
     const lvt_images *images;
     const float *confidence; /* n: the injection classifier's probability of the true class */
-    const float *logits;     /* n x classes: the accumulation classifier's */
-    const float *features;   /* n x n_features: what herding goes by; NULL: logits */
+    const float *logits; /* n x classes: the accumulation classifier's; NULL with confidence: they are filled
+                          * in, of what is kept alone, where the policy does not ask */
+    const float *features; /* n x n_features: what herding goes by; NULL: logits */
     size_t n_features;
 } lvt_candidates;
 
@@ -49,9 +51,15 @@ void lvt_memory_free(lvt_memory *m);
 static inline size_t lvt_memory_quota(size_t capacity, int seen, int k) {
     return capacity / (size_t)seen + ((size_t)k < capacity % (size_t)seen);
 }
+/* Whether the policy chooses by what the network answers. */
+bool lvt_memory_asks(lvt_memory_policy policy);
 /* End of `task`: new classes enter, old ones are cut to their new quota. LVT_NOMEM. */
 lvt_status lvt_memory_update(lvt_memory *m, lvt_memory_policy policy, const lvt_tasks *tasks, int task,
                              const lvt_candidates *c, uint64_t seed, lvt_diag *diag);
+/* Answers of the network for an image that lvt_memory_update kept without: confidence, logits of m->classes.
+ */
+void lvt_memory_fill(lvt_memory *m, lvt_memory_policy policy, size_t place, float confidence,
+                     const float *logits);
 /* Draws `batch` places for a step: all different when the memory holds that many, else every image as often
  * as the others (give or take one). m->n > 0. scratch has m->n entries. */
 void lvt_memory_draw(const lvt_memory *m, uint64_t seed, uint64_t step, uint32_t batch, uint32_t *scratch,

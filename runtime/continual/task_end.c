@@ -84,6 +84,8 @@ static lvt_status measure(lvt_trainer *t, lvt_measured what, lvt_diag *diag) {
 
 typedef struct scoring {
     const lvt_trainer *t;
+    const uint32_t *index; /* of the images asked about */
+    uint32_t n;
     float *confidence, *logits, *features;
 } scoring;
 
@@ -91,7 +93,7 @@ typedef struct scoring {
 static void score_one(void *user, uint32_t i, const float *logits, const float *injection) {
     scoring *s = user;
     const lvt_trainer *t = s->t;
-    int label = t->data->train.labels[t->index[i]];
+    int label = t->data->train.labels[s->index[i]];
     double sum = 0;
     for (int c = 0; c < t->tasks.classes; c++) {
         if (t->mask[c] > 0)
@@ -110,26 +112,68 @@ static void score_one(void *user, uint32_t i, const float *logits, const float *
         s->features[i * n + d] = squares > 0 ? (float)(f[d] / sqrt(squares)) : 0;
 }
 
+/* What the network says of s->index; of features only where it has them. */
+static lvt_status ask(scoring *s, lvt_diag *diag) {
+    lvt_trainer *t = (lvt_trainer *)s->t;
+    s->confidence = malloc((s->n + 1) * sizeof(float));
+    s->logits = malloc(((size_t)s->n * (size_t)t->tasks.classes + 1) * sizeof(float));
+    s->features = malloc(((size_t)s->n * (size_t)t->model->n_features + 1) * sizeof(float));
+    lvt_stop stop = stop_of(t);
+    return s->confidence && s->logits && s->features
+               ? lvt_predict_images(t->model, &t->plain, &t->data->train, s->index, s->n, &stop, score_one, s,
+                                    diag)
+               : lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+}
+
+static lvt_status choose(lvt_trainer *t, const scoring *s, lvt_diag *diag) {
+    size_t n = (size_t)t->model->n_features;
+    lvt_candidates c = {.n = t->n_own,
+                        .index = t->index,
+                        .images = &t->data->train,
+                        .confidence = s->confidence,
+                        .logits = s->logits,
+                        .features = n ? s->features : NULL,
+                        .n_features = n};
+    return lvt_memory_update(&t->memory, t->policy, &t->tasks, t->at.task, &c, t->settings->seed, diag);
+}
+
+/* Chosen first, asked about then: a hundredth of the images. */
+static lvt_status remember_blindly(lvt_trainer *t, scoring *s, lvt_diag *diag) {
+    lvt_memory *m = &t->memory;
+    uint32_t *index = malloc((m->capacity + 1) * sizeof *index);
+    size_t *place = malloc((m->capacity + 1) * sizeof *place);
+    lvt_status status =
+        index && place ? choose(t, s, diag) : lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    for (size_t i = 0; i < m->n && status == LVT_OK; i++)
+        if (m->unanswered[i] != UINT32_MAX) {
+            place[s->n] = i;
+            index[s->n++] = t->index[m->unanswered[i]];
+        }
+    s->index = index;
+    if (status == LVT_OK)
+        status = ask(s, diag);
+    for (uint32_t k = 0; k < s->n && status == LVT_OK; k++)
+        lvt_memory_fill(m, t->policy, place[k], s->confidence[k],
+                        s->logits + (size_t)k * (size_t)t->tasks.classes);
+    free(index);
+    free(place);
+    return status;
+}
+
 static lvt_status remember(lvt_trainer *t, lvt_diag *diag) {
     if (!t->memory.capacity)
         return LVT_OK;
     phase(t, "choosing images to remember");
-    scoring s = {t, malloc((t->n_index + 1) * sizeof(float)),
-                 malloc(((size_t)t->n_index * (size_t)t->tasks.classes + 1) * sizeof(float)),
-                 malloc(((size_t)t->n_index * (size_t)t->model->n_features + 1) * sizeof(float))};
-    lvt_status status = LVT_NOMEM;
-    if (s.confidence && s.logits && s.features) {
-        lvt_stop stop = stop_of(t);
-        status = lvt_predict_images(t->model, &t->plain, &t->data->train, t->index, t->n_own, &stop,
-                                    score_one, &s, diag);
+    scoring s = {.t = t};
+    lvt_status status;
+    if (lvt_memory_asks(t->policy)) {
+        s.index = t->index;
+        s.n = t->n_own;
+        status = ask(&s, diag);
+        if (status == LVT_OK)
+            status = choose(t, &s, diag);
     } else {
-        lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
-    }
-    if (status == LVT_OK) {
-        size_t n = (size_t)t->model->n_features;
-        lvt_candidates c = {
-            t->n_own, t->index, &t->data->train, s.confidence, s.logits, n ? s.features : NULL, n};
-        status = lvt_memory_update(&t->memory, t->policy, &t->tasks, t->at.task, &c, t->settings->seed, diag);
+        status = remember_blindly(t, &s, diag);
     }
     free(s.confidence);
     free(s.logits);

@@ -195,6 +195,52 @@ static void confidence(void **state) {
     free_data(&d);
 }
 
+/* Policies that do not ask: chosen first and answered then gives what answers beforehand give. */
+static void answered_later(void **state) {
+    (void)state;
+    lvt_dataset d;
+    make_data(&d, 6, 30);
+    lvt_tasks t;
+    assert_int_equal(lvt_tasks_make(&d, 3, 0, NULL, "5,3,1,0,2,4", 1, &t, NULL), LVT_OK);
+    for (lvt_memory_policy policy = 0; policy < LVT_N_POLICIES; policy++) {
+        if (lvt_memory_asks(policy))
+            continue;
+        lvt_memory now, later;
+        assert_int_equal(lvt_memory_init(&now, 22, &d, NULL), LVT_OK);
+        assert_int_equal(lvt_memory_init(&later, 22, &d, NULL), LVT_OK);
+        for (int task = 0; task < 3; task++) {
+            size_t filled = 0;
+            offer o;
+            run(&now, &d, &t, policy, task);
+            make_offer(&o, &d, &t, task);
+            const float *confidence = o.confidence, *logits = o.logits;
+            o.c.confidence = o.c.logits = NULL;
+            assert_int_equal(lvt_memory_update(&later, policy, &t, task, &o.c, 5, NULL), LVT_OK);
+            for (size_t i = 0; i < later.n; i++) {
+                uint32_t k = later.unanswered[i];
+                assert_int_equal(k != UINT32_MAX, later.tasks[i] == task);
+                if (k == UINT32_MAX)
+                    continue;
+                lvt_memory_fill(&later, policy, i, confidence[k], logits + (size_t)k * 6);
+                assert_true(later.unanswered[i] == UINT32_MAX);
+                filled++;
+            }
+            assert_true(filled > 0 && filled < o.c.n);
+            free_offer(&o);
+            assert_int_equal(later.n, now.n);
+            assert_memory_equal(later.images, now.images, now.n * now.image_bytes);
+            assert_memory_equal(later.labels, now.labels, now.n * sizeof *now.labels);
+            assert_memory_equal(later.tasks, now.tasks, now.n * sizeof *now.tasks);
+            assert_memory_equal(later.logits, now.logits, now.n * 6 * sizeof *now.logits);
+            assert_memory_equal(later.scores, now.scores, now.n * sizeof *now.scores);
+        }
+        lvt_memory_free(&now);
+        lvt_memory_free(&later);
+    }
+    lvt_tasks_free(&t);
+    free_data(&d);
+}
+
 /* Classes with fewer images than their quota: all enter, nothing else does, and nothing is invented. */
 static void few_images(void **state) {
     (void)state;
@@ -310,13 +356,10 @@ static void random_and_herding(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(split),
-        cmocka_unit_test(quota),
-        cmocka_unit_test(confidence),
-        cmocka_unit_test(few_images),
-        cmocka_unit_test(draws),
-        cmocka_unit_test(reservoir),
-        cmocka_unit_test(random_and_herding),
+        cmocka_unit_test(split),      cmocka_unit_test(quota),
+        cmocka_unit_test(confidence), cmocka_unit_test(answered_later),
+        cmocka_unit_test(few_images), cmocka_unit_test(draws),
+        cmocka_unit_test(reservoir),  cmocka_unit_test(random_and_herding),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
