@@ -56,28 +56,29 @@ static void draw_matrix(const lvt_console *c, lvt_view *v, int rows) {
     if (!learned || rows < 3)
         return;
     const double *matrices[] = {t->class_il, t->task_il};
-    int both = v->columns > 2 * (LABEL + n * CELL + MEAN) ? 2 : 1;
-    int columns = (v->columns / both - LABEL - MEAN - 1) / CELL;
+    int scenarios = lvt_scenarios(&t->tasks); /* in maps beside each other, or the second as a mean alone */
+    int maps = v->columns > 2 * (LABEL + n * CELL + MEAN) ? scenarios : 1;
+    int columns = (v->columns / maps - LABEL - MEAN - 1) / CELL;
     columns = columns < 1 ? 1 : columns > n ? n : columns;
     int end = learned > columns ? learned : columns; /* of the columns */
     int shown = learned < rows - 2 ? learned : rows - 2;
     lvt_view_line(v);
     lvt_view_line(v);
-    for (int s = 0; s < both; s++) {
-        lvt_view_put(v, LVT_BOLD, "%-*s", LABEL, s ? "Task-IL" : "Class-IL");
+    for (int s = 0; s < maps; s++) {
+        lvt_view_put(v, LVT_BOLD, "%-*s", LABEL, lvt_scenario_name(&t->tasks, s));
         for (int j = end - columns; j < end; j++)
             lvt_view_put(v, LVT_DIM, "%3d ", j + 1);
-        lvt_view_put(v, LVT_DIM, "  mean%s", both == 1 ? "  Task-IL" : "  ");
+        lvt_view_put(v, LVT_DIM, "  mean%s", maps < scenarios ? "  Task-IL" : "  ");
     }
     for (int k = learned - shown + 1; k <= learned; k++) {
         lvt_view_line(v);
-        for (int s = 0; s < both; s++) {
+        for (int s = 0; s < maps; s++) {
             lvt_view_put(v, LVT_DIM, "after %-*d", LABEL - 6, k);
             for (int j = end - columns; j < end; j++)
                 lvt_view_cell(v, j < k ? 100 * matrices[s][k * n + j] : NAN);
             lvt_view_put(v, LVT_BOLD, "%6.1f%s", 100 * lvt_metric_value("acc", matrices[s], n, k),
-                         both == 1 ? "" : "  ");
-            if (both == 1)
+                         maps < scenarios ? "" : "  ");
+            if (maps < scenarios)
                 lvt_view_put(v, LVT_DIM, "%9.1f", 100 * lvt_metric_value("acc", t->task_il, n, k));
         }
     }
@@ -242,10 +243,12 @@ void lvt_console_task(lvt_console *c) {
     int n = t->tasks.n, k = t->at.task;
     char *labels =
         t->tasks.domains ? strdup(t->data->domain_names[k - 1]) : lvt_task_labels(&t->tasks, k - 1);
-    printf("task %d/%d learned (%s %.40s%s): Class-IL %.2f%%, Task-IL %.2f%%, %zu images remembered\n", k, n,
-           t->tasks.domains ? "domain" : "classes", labels ? labels : "",
-           labels && strlen(labels) > 40 ? " ..." : "", 100 * lvt_metric_value("acc", t->class_il, n, k),
-           100 * lvt_metric_value("acc", t->task_il, n, k), t->memory.n);
+    printf("task %d/%d learned (%s %.40s%s): ", k, n, t->tasks.domains ? "domain" : "classes",
+           labels ? labels : "", labels && strlen(labels) > 40 ? " ..." : "");
+    for (int s = 0; s < lvt_scenarios(&t->tasks); s++)
+        printf("%s %.2f%%, ", lvt_scenario_name(&t->tasks, s),
+               100 * lvt_metric_value("acc", s ? t->task_il : t->class_il, n, k));
+    printf("%zu images remembered\n", t->memory.n);
     free(labels);
     fflush(stdout);
     c->changed = true;

@@ -13,18 +13,28 @@ typedef struct accuracy {
 } accuracy;
 
 static void print_text(const lvt_checkpoint_info *info, const accuracy *a, int n, const lvt_dataset *d) {
-    double c = 0, t = 0;
-    printf("%s after %d of %d tasks, on the test images of %s\n\n%6s%10s%10s  classes\n", info->program, n,
-           info->tasks.n, d->name, "task", "Class-IL", "Task-IL");
+    double mean[2] = {0};
+    int scenarios = lvt_scenarios(&info->tasks);
+    printf("%s after %d of %d tasks, on the test images of %s\n\n%6s", info->program, n, info->tasks.n,
+           d->name, "task");
+    for (int s = 0; s < scenarios; s++)
+        printf("%11s", lvt_scenario_name(&info->tasks, s));
+    printf("  %s\n", info->tasks.domains ? "domain" : "classes");
     for (int j = 0; j < n; j++) {
-        char *labels = lvt_task_labels(&info->tasks, j);
-        printf("%6d%9.2f%%%9.2f%%  %s\n", j + 1, 100 * a[j].class_il, 100 * a[j].task_il,
-               labels ? labels : "");
+        char *labels = info->tasks.domains ? strdup(d->domain_names[j]) : lvt_task_labels(&info->tasks, j);
+        printf("%6d", j + 1);
+        for (int s = 0; s < scenarios; s++) {
+            double v = s ? a[j].task_il : a[j].class_il;
+            mean[s] += v / n;
+            printf("%10.2f%%", 100 * v);
+        }
+        printf("  %s\n", labels ? labels : "");
         free(labels);
-        c += a[j].class_il / n;
-        t += a[j].task_il / n;
     }
-    printf("%6s%9.2f%%%9.2f%%\n", "mean", 100 * c, 100 * t);
+    printf("%6s", "mean");
+    for (int s = 0; s < scenarios; s++)
+        printf("%10.2f%%", 100 * mean[s]);
+    printf("\n");
 }
 
 static bool print_json(const lvt_checkpoint_info *info, const accuracy *a, int n) {

@@ -94,17 +94,23 @@ static void curves(FILE *f, const lvt_accuracies *a, double top) {
             height + 40);
     for (int j = 0; j < a->learned; j++)
         curve(f, a, width, height, j + 1, task_at, j, "class='one'");
-    curve(f, a, width, height, 1, mean_at, 1, "class='c1'");
-    curve(f, a, width, height, 1, mean_at, 0, "class='c0'");
+    for (int s = lvt_scenarios(a->tasks); s-- > 0;)
+        curve(f, a, width, height, 1, mean_at, s, s ? "class='c1'" : "class='c0'");
     static const struct {
-        const char *line, *text;
-    } legend[] = {{"c0", "Class-IL, mean"}, {"c1", "Task-IL, mean"}, {"one", "Class-IL, one task"}};
-    for (int i = 0; i < 3; i++)
+        const char *line;
+        int scenario;
+        const char *what;
+    } legend[] = {{"c0", 0, "mean"}, {"c1", 1, "mean"}, {"one", 0, "one task"}};
+    for (int i = 0, y = 10; i < 3; i++) {
+        if (legend[i].scenario >= lvt_scenarios(a->tasks))
+            continue;
         fprintf(f,
                 "<line x1='%g' x2='%g' y1='%d' y2='%d' class='%s'/><text x='%g' y='%d' "
-                "class='t'>%s</text>\n",
-                width + 16, width + 36, 10 + 22 * i, 10 + 22 * i, legend[i].line, width + 42, 14 + 22 * i,
-                legend[i].text);
+                "class='t'>%s, %s</text>\n",
+                width + 16, width + 36, y, y, legend[i].line, width + 42, y + 4,
+                lvt_scenario_name(a->tasks, legend[i].scenario), legend[i].what);
+        y += 22;
+    }
     fprintf(f, "</g>\n");
 }
 
@@ -114,13 +120,14 @@ void lvt_report_heat(const lvt_accuracies *a, int scenario, FILE *f) {
             "<svg viewBox='0 0 %d %d' width='%d' height='%d' role='img' aria-label='accuracy, %s'>"
             "<g transform='translate(0,%d)'>\n",
             PANEL, TOP - HEAD + PANEL - MARGIN + 24, PANEL, TOP - HEAD + PANEL - MARGIN + 24,
-            scenario ? "Task-IL" : "Class-IL", -HEAD);
-    heat_map(f, a, scenario ? a->task_il : a->class_il, scenario ? "Task-IL" : "Class-IL", 0);
+            lvt_scenario_name(a->tasks, scenario), -HEAD);
+    heat_map(f, a, scenario ? a->task_il : a->class_il, lvt_scenario_name(a->tasks, scenario), 0);
     fprintf(f, "</g></svg>\n");
 }
 
 static void draw(const lvt_accuracies *a, const char *title, FILE *f) {
-    int n = a->tasks->n, width = 2 * PANEL + 24, map = TOP + PANEL - MARGIN + 16, height = map + CURVES;
+    int n = a->tasks->n, scenarios = lvt_scenarios(a->tasks), width = 2 * PANEL + 24,
+        map = TOP + PANEL - MARGIN + 16, height = map + CURVES;
     fprintf(
         f,
         "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 %d %d' width='%d' height='%d'>\n"
@@ -136,19 +143,19 @@ static void draw(const lvt_accuracies *a, const char *title, FILE *f) {
     fprintf(f, "</text>\n");
     if (a->learned) {
         fprintf(f, "<text x='%d' y='48' class='l'>", MARGIN);
-        for (int s = 0; s < 2; s++) {
+        for (int s = 0; s < scenarios; s++) {
             const double *m = s ? a->task_il : a->class_il;
             double forgetting = lvt_metric_value(lvt_forgetting_name(a->forgetting), m, n, a->learned);
-            fprintf(f, "%s: accuracy %.2f%%", s ? "Task-IL" : "Class-IL",
+            fprintf(f, "%s: accuracy %.2f%%", lvt_scenario_name(a->tasks, s),
                     100 * lvt_metric_value("acc", m, n, a->learned));
             if (!isnan(forgetting))
                 fprintf(f, ", forgetting %.2f", fabs(forgetting) < 5e-5 ? 0 : 100 * forgetting);
-            fprintf(f, s ? "" : " &#183; ");
+            fprintf(f, s + 1 < scenarios ? " &#183; " : "");
         }
         fprintf(f, "</text>\n");
     }
-    heat_map(f, a, a->class_il, "Class-IL", 0);
-    heat_map(f, a, a->task_il, "Task-IL", PANEL);
+    for (int s = 0; s < scenarios; s++)
+        heat_map(f, a, s ? a->task_il : a->class_il, lvt_scenario_name(a->tasks, s), s * PANEL);
     curves(f, a, map + 30);
     fprintf(f, "</svg>\n");
 }

@@ -69,18 +69,20 @@ static void card(FILE *f, const char *name, double value, const char *unit) {
 static void metrics(FILE *f, const lvt_accuracies *a) {
     int n = a->tasks->n;
     const double *all[] = {a->class_il, a->task_il, a->validation[0], a->validation[1]};
-    fprintf(
-        f,
-        "<section><h2>Metrics</h2><div class='scroll'><table><tr><th>per cent</th><th class='n'>Class-IL</th>"
-        "<th class='n'>Task-IL</th>%s<th>formula</th></tr>\n",
-        all[2] ? "<th class='n'>validation, Class-IL</th><th class='n'>Task-IL</th>" : "");
+    fprintf(f, "<section><h2>Metrics</h2><div class='scroll'><table><tr><th>per cent</th>");
+    for (int s = 0; s < 4 && all[s]; s++)
+        if (s % 2 < lvt_scenarios(a->tasks))
+            fprintf(f, "<th class='n'>%s%s</th>", s == 2 ? "validation, " : "",
+                    lvt_scenario_name(a->tasks, s % 2));
+    fprintf(f, "<th>formula</th></tr>\n");
     for (int i = 0; i < LVT_N_METRICS; i++) {
         double first = lvt_metrics[i].value(a->class_il, n, a->learned);
         if (isnan(first))
             continue;
         fprintf(f, "<tr><td>%s</td>", lvt_metrics[i].title);
         for (int s = 0; s < 4 && all[s]; s++)
-            fprintf(f, "<td class='n'>%.2f</td>", 100 * lvt_metrics[i].value(all[s], n, a->learned));
+            if (s % 2 < lvt_scenarios(a->tasks))
+                fprintf(f, "<td class='n'>%.2f</td>", 100 * lvt_metrics[i].value(all[s], n, a->learned));
         fprintf(f, "<td><code>");
         lvt_xml_write(f, lvt_metrics[i].formula, SIZE_MAX);
         fprintf(f, "</code></td></tr>\n");
@@ -94,11 +96,12 @@ static void metrics(FILE *f, const lvt_accuracies *a) {
 static void tasks_table(FILE *f, const lvt_trainer *t) {
     fprintf(f,
             "<section class='long'><h2>Tasks</h2><div class='scroll'><table><tr><th "
-            "class='n'>task</th><th>%s</th><th class='n'>"
-            "seconds</th><th class='n'>Class-IL now</th><th class='n'>best before</th><th class='n'>Task-IL "
-            "now</th>"
-            "<th class='n'>best before</th></tr>\n",
+            "class='n'>task</th><th>%s</th><th class='n'>seconds</th>",
             t->tasks.domains ? "domain" : "classes");
+    for (int s = 0; s < lvt_scenarios(&t->tasks); s++)
+        fprintf(f, "<th class='n'>%s now</th><th class='n'>best before</th>",
+                lvt_scenario_name(&t->tasks, s));
+    fprintf(f, "</tr>\n");
     int n = t->tasks.n, k = t->at.task;
     for (int j = 0; j < k; j++) {
         fprintf(f, "<tr><td class='n'>%d</td><td class='names'>", j + 1);
@@ -110,7 +113,7 @@ static void tasks_table(FILE *f, const lvt_trainer *t) {
         }
         fprintf(f, "</td><td class='n'>%.1f</td>", t->task_seconds[j]);
         const double *matrices[] = {t->class_il, t->task_il};
-        for (int m = 0; m < 2; m++) {
+        for (int m = 0; m < lvt_scenarios(&t->tasks); m++) {
             double best = NAN; /* what forgetting is measured from */
             for (int l = j + 1; l < k; l++)
                 best = fmax(best, matrices[m][l * n + j]);
@@ -221,12 +224,15 @@ lvt_status lvt_page_write(const lvt_trainer *t, const char *title, const char *p
     fprintf(f, "<div class='cards'>\n");
     const lvt_metric *lost = lvt_metric_of(lvt_forgetting_name(t->settings->forgetting));
     char name[64];
-    card(f, "average accuracy, Class-IL", 100 * lvt_metric_value("acc", t->class_il, n, k), "%");
-    card(f, "average accuracy, Task-IL", 100 * lvt_metric_value("acc", t->task_il, n, k), "%");
-    snprintf(name, sizeof name, "%s, Class-IL", lost->title);
-    card(f, name, 100 * lost->value(t->class_il, n, k), "");
-    snprintf(name, sizeof name, "%s, Task-IL", lost->title);
-    card(f, name, 100 * lost->value(t->task_il, n, k), "");
+    const double *matrices[] = {t->class_il, t->task_il};
+    for (int s = 0; s < lvt_scenarios(&t->tasks); s++) {
+        snprintf(name, sizeof name, "average accuracy, %s", lvt_scenario_name(&t->tasks, s));
+        card(f, name, 100 * lvt_metric_value("acc", matrices[s], n, k), "%");
+    }
+    for (int s = 0; s < lvt_scenarios(&t->tasks); s++) {
+        snprintf(name, sizeof name, "%s, %s", lost->title, lvt_scenario_name(&t->tasks, s));
+        card(f, name, 100 * lost->value(matrices[s], n, k), "");
+    }
     card(f, "expected calibration error", 100 * lvt_calibration_error(t->last.bins), "%");
     fprintf(f, "</div>\n<section><h2>Accuracy</h2>\n");
     lvt_page_accuracy(f, &a);
@@ -240,7 +246,8 @@ lvt_status lvt_page_write(const lvt_trainer *t, const char *title, const char *p
     lvt_page_drift(f, records, n);
     cJSON_Delete(records);
     status = lvt_page_attention(f, t, diag);
-    fprintf(f, "<section><div class='row'><div class='wide'><h2>Confusion, Class-IL</h2>\n");
+    fprintf(f, "<section><div class='row'><div class='wide'><h2>Confusion, %s</h2>\n",
+            lvt_scenario_name(&t->tasks, 0));
     lvt_page_confusion(f, &t->tasks, k, t->last.confusion, t->data->class_names);
     fprintf(f, "</div><div><h2>Calibration</h2>\n");
     lvt_page_calibration(f, t->last.bins);

@@ -21,11 +21,11 @@ static double round_up(double v) {
  */
 
 void lvt_page_accuracy(FILE *f, const lvt_accuracies *a) {
-    int n = a->tasks->n, k = a->learned;
+    int n = a->tasks->n, k = a->learned, scenarios = lvt_scenarios(a->tasks);
     const lvt_metric *lost = lvt_metric_of(lvt_forgetting_name(a->forgetting));
     fprintf(f, "<div class='row'>\n");
-    lvt_report_heat(a, 0, f);
-    lvt_report_heat(a, 1, f);
+    for (int m = 0; m < scenarios; m++)
+        lvt_report_heat(a, m, f);
     fprintf(f, "</div>\n");
     /* Rows: tasks as x, then a curve each: two means, two of forgetting, every task's. */
     double *all = malloc(((size_t)n + 5) * (size_t)n * sizeof *all);
@@ -45,10 +45,14 @@ void lvt_page_accuracy(FILE *f, const lvt_accuracies *a) {
                 all[(5 + j) * n + i] = j <= i ? a->class_il[(i + 1) * n + j] : NAN;
         }
         int count = 0;
+        char one[40], mean[2][32];
+        snprintf(one, sizeof one, "%s, one task each", lvt_scenario_name(a->tasks, 0));
+        for (int m = 0; m < scenarios; m++)
+            snprintf(mean[m], sizeof mean[m], "%s, mean", lvt_scenario_name(a->tasks, m));
         for (int j = 0; j < k; j++)
-            s[count++] = (lvt_series){j ? NULL : "Class-IL, one task each", "one", k, x, all + (5 + j) * n};
-        s[count++] = (lvt_series){"Task-IL, mean", "c1", k, x, all + 2 * n};
-        s[count++] = (lvt_series){"Class-IL, mean", "c0", k, x, all + n};
+            s[count++] = (lvt_series){j ? NULL : one, "one", k, x, all + (5 + j) * n};
+        for (int m = scenarios; m-- > 0;)
+            s[count++] = (lvt_series){mean[m], m ? "c1" : "c0", k, x, all + (1 + m) * n};
         lvt_panel p = {.title = "Accuracy as tasks are learned",
                        .width = WIDE,
                        .height = WIDE_HEIGHT,
@@ -59,8 +63,10 @@ void lvt_page_accuracy(FILE *f, const lvt_accuracies *a) {
                        .ticks = n};
         fprintf(f, "<div class='row'>\n");
         lvt_page_panel(f, &p, s, count);
-        s[0] = (lvt_series){"Task-IL", "c1", k, x, all + 4 * n};
-        s[1] = (lvt_series){"Class-IL", "c0", k, x, all + 3 * n};
+        count = 0;
+        for (int m = scenarios; m-- > 0;)
+            s[count++] =
+                (lvt_series){lvt_scenario_name(a->tasks, m), m ? "c1" : "c0", k, x, all + (3 + m) * n};
         char title[64];
         snprintf(title, sizeof title, "%c%s as tasks are learned", toupper((unsigned char)*lost->title),
                  lost->title + 1);
@@ -68,7 +74,7 @@ void lvt_page_accuracy(FILE *f, const lvt_accuracies *a) {
         p.y1 = round_up(fmax(high, -low)); /* so at most as many lines below 0 as above */
         p.y0 = -p.y1 / 4 * ceil(-low / (p.y1 / 4));
         if (k > 1)
-            lvt_page_panel(f, &p, s, 2);
+            lvt_page_panel(f, &p, s, count);
         fprintf(f, "</div>\n");
     }
     free(all);

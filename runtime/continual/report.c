@@ -14,16 +14,31 @@ static const double *matrix(const lvt_accuracies *a, int scenario) {
     return all[scenario];
 }
 
+enum { COLUMN = 10 };
+
+/* A metric in every scenario; of the matrices from `first` on. */
+static void metric_line(FILE *f, const lvt_accuracies *a, const char *title,
+                        double (*value)(const double *a, int n, int learned), int first,
+                        const char *formula) {
+    fprintf(f, "%-30s", title);
+    for (int s = 0; s < lvt_scenarios(a->tasks); s++)
+        fprintf(f, "%*.2f", COLUMN, 100 * value(matrix(a, first + s), a->tasks->n, a->learned));
+    fprintf(f, "   %s\n", formula);
+}
+
 char *lvt_report_text(const lvt_accuracies *a) {
     char *text = NULL;
     size_t size;
     FILE *f = open_memstream(&text, &size);
     if (!f)
         return NULL;
-    int n = a->tasks->n;
-    for (int s = 0; s < 2; s++) {
-        fprintf(f, "%s, per cent on task (columns) after task (rows)\n      ",
-                s ? "Task-IL: among the classes of the image's task" : "Class-IL: among all classes seen");
+    int n = a->tasks->n, scenarios = lvt_scenarios(a->tasks);
+    for (int s = 0; s < scenarios; s++) {
+        fprintf(f, "%s: among %s, per cent on task (columns) after task (rows)\n      ",
+                lvt_scenario_name(a->tasks, s),
+                s                   ? "the classes of the image's task"
+                : a->tasks->domains ? "all classes"
+                                    : "all classes seen");
         for (int j = 0; j < n; j++)
             fprintf(f, "%6d", j + 1);
         fprintf(f, "   mean\n");
@@ -40,22 +55,24 @@ char *lvt_report_text(const lvt_accuracies *a) {
         }
         fprintf(f, "\n");
     }
-    fprintf(f, "%-30s%9s%9s   formula\n", "", "Class-IL", "Task-IL");
+    fprintf(f, "%-30s", "");
+    for (int s = 0; s < scenarios; s++)
+        fprintf(f, "%*s", COLUMN, lvt_scenario_name(a->tasks, s));
+    fprintf(f, "   formula\n");
     for (int i = 0; i < LVT_N_METRICS && a->learned; i++) {
-        double c = lvt_metrics[i].value(a->class_il, n, a->learned),
-               t = lvt_metrics[i].value(a->task_il, n, a->learned);
-        if ((!isnan(c) || !isnan(t)) && lvt_metric_shown(i, a->forgetting))
-            fprintf(f, "%-30s%9.2f%9.2f   %s\n", lvt_metrics[i].title, 100 * c, 100 * t,
-                    lvt_metrics[i].formula);
+        bool defined = false;
+        for (int s = 0; s < scenarios; s++)
+            defined |= !isnan(lvt_metrics[i].value(matrix(a, s), n, a->learned));
+        if (defined && lvt_metric_shown(i, a->forgetting))
+            metric_line(f, a, lvt_metrics[i].title, lvt_metrics[i].value, 0, lvt_metrics[i].formula);
     }
-    if (a->validation[0] && a->learned) {
-        fprintf(f, "%-30s%9.2f%9.2f   the first line, on the validation images\n", "validation",
-                100 * lvt_metric_value("acc", a->validation[0], n, a->learned),
-                100 * lvt_metric_value("acc", a->validation[1], n, a->learned));
-    }
+    if (a->validation[0] && a->learned)
+        metric_line(f, a, "validation", lvt_metric_of("acc")->value, 2,
+                    "the first line, on the validation images");
     if (a->bins && a->learned)
-        fprintf(f, "%-30s%9.2f%9s   mean |accuracy - probability| of %d bins of probability\n",
-                "expected calibration error", 100 * lvt_calibration_error(a->bins), "", LVT_CALIBRATION_BINS);
+        fprintf(f, "%-30s%*.2f%*s   mean |accuracy - probability| of %d bins of probability\n",
+                "expected calibration error", COLUMN, 100 * lvt_calibration_error(a->bins),
+                (scenarios - 1) * COLUMN, "", LVT_CALIBRATION_BINS);
     bool failed = ferror(f);
     if (fclose(f) != 0 || failed) {
         free(text);

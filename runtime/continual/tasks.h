@@ -41,6 +41,14 @@ static inline int lvt_task_size(const lvt_tasks *t, int task) {
 static inline int lvt_task_of_image(const lvt_tasks *t, const lvt_images *images, size_t i) {
     return t->domains ? images->domains[i] : t->task_of[images->labels[i]];
 }
+/* How many scenarios a run is measured in, and their names: 0 among all classes seen, 1 among the classes of
+ * the image's own task. With domains these are the same (van de Ven et al., 2022). */
+static inline int lvt_scenarios(const lvt_tasks *t) {
+    return t->domains ? 1 : 2;
+}
+static inline const char *lvt_scenario_name(const lvt_tasks *t, int scenario) {
+    return scenario ? "Task-IL" : t->domains ? "Domain-IL" : "Class-IL";
+}
 /* A part of a data set: all images (flags NULL), or those whose flag is `flag`. */
 typedef struct lvt_part {
     const lvt_images *images;

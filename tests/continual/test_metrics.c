@@ -194,7 +194,7 @@ static void reports(void **state) {
     char *text = lvt_report_text(&acc);
     assert_non_null(strstr(text, "     1  75.0     -  75.00\n"));
     assert_non_null(strstr(text, "     2  50.0 100.0  75.00\n"));
-    assert_non_null(strstr(text, "forgetting                        25.00    12.50   1/(T-1) sum"));
+    assert_non_null(strstr(text, "forgetting                         25.00     12.50   1/(T-1) sum"));
     free(text);
     char path[] = "/tmp/lvt-report-XXXXXX", line[256];
     close(mkstemp(path));

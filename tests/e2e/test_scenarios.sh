@@ -41,6 +41,13 @@ for kind in permuted rotated; do
     run train $PROGRAM --out killed-$kind --resume --quiet >/dev/null
     same $kind/task-03.safetensors killed-$kind/task-03.safetensors
 done
+# All domains have the same classes: one scenario, said and drawn once.
+for kind in permuted rotated; do
+    grep -q "^Domain-IL: among all classes" $kind.txt && grep -q "Domain-IL, mean" $kind/report.html &&
+        grep -q "Domain-IL: accuracy" $kind/accuracy.svg || fail "$kind: Domain-IL"
+    ! grep -E "Class-IL|Task-IL" $kind.txt $kind/report.html $kind/accuracy.svg || fail "$kind: two scenarios that are one"
+done
+grep -q "domain 60 degrees" rotated.txt && grep -q " 60 degrees$" eval.txt || fail "eval does not name domains"
 grep -q "learned (domain permutation 1)" permuted.txt && grep -q "learned (domain 60 degrees)" rotated.txt || fail "names of domains"
 # Each domain is another problem of the same classes: replay keeps the first, fine-tuning on the last loses it.
 run train $PROGRAM --data permuted:3:digits --epochs 4 --threads 1 --quiet --no-drift --out forgets >/dev/null

@@ -60,7 +60,7 @@ assert p.code == -signal.SIGKILL
 
 # More tasks than columns: those that are being learned are seen.
 p = train("--data", "permuted:30:digits", "--tasks", "30", "--memory", "300", "--epochs", "1", "--steps", "1", columns=60).until("after 2 ")
-assert "Class-IL     1   2   3 " in p.screen.text(), p.screen.text()
+assert "Domain-IL    1   2   3 " in p.screen.text(), p.screen.text()
 in_order(p.kill(signal.SIGTERM).end())
 
 # A small terminal, one of a few lines, no colours, no Unicode.
