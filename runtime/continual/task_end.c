@@ -203,8 +203,7 @@ lvt_status lvt_trainer_evaluate(lvt_trainer *t, int learned, lvt_diag *diag) {
     return LVT_OK;
 }
 
-/* One record a task evaluated, and one of the metrics in both scenarios. */
-static lvt_status record_evaluation(lvt_trainer *t, int learned, lvt_diag *diag) {
+lvt_status lvt_trainer_record_accuracy(lvt_trainer *t, int learned, lvt_diag *diag) {
     int n = t->tasks.n;
     lvt_status status = LVT_OK;
     for (int j = 0; j < n && status == LVT_OK; j++) {
@@ -223,6 +222,13 @@ static lvt_status record_evaluation(lvt_trainer *t, int learned, lvt_diag *diag)
         }
         status = lvt_trainer_record(t, r, diag);
     }
+    return status;
+}
+
+/* One record a task evaluated, and one of the metrics in both scenarios. */
+static lvt_status record_evaluation(lvt_trainer *t, int learned, lvt_diag *diag) {
+    int n = t->tasks.n;
+    lvt_status status = lvt_trainer_record_accuracy(t, learned, diag);
     cJSON *r = cJSON_CreateObject();
     cJSON_AddStringToObject(r, "type", "metrics");
     cJSON_AddNumberToObject(r, "after_task", learned);

@@ -174,8 +174,10 @@ lvt_status lvt_trainer_run(lvt_trainer *t, lvt_diag *diag) {
     lvt_energy_open(&t->energy, LVT_POWERCAP);
     t->energy.joules = before;
     lvt_status status = LVT_OK;
-    if (t->settings->fwt && t->at.global_step == 0)
+    if (t->settings->fwt && t->at.global_step == 0) {
         status = lvt_trainer_evaluate(t, 0, diag);
+        status = status == LVT_OK ? lvt_trainer_record_accuracy(t, 0, diag) : status;
+    }
     while (t->at.task < t->tasks.n && status == LVT_OK) {
         status = lvt_trainer_begin_task(t, diag);
         if (status == LVT_OK)

@@ -147,6 +147,8 @@ void lvt_early_free(lvt_trainer *t);
 lvt_status lvt_task_end(lvt_trainer *t, lvt_diag *diag);
 /* Row `learned` of both matrices. */
 lvt_status lvt_trainer_evaluate(lvt_trainer *t, int learned, lvt_diag *diag);
+/* A record of type accuracy for each task in row `learned` that is evaluated; 0: the untrained network. */
+lvt_status lvt_trainer_record_accuracy(lvt_trainer *t, int learned, lvt_diag *diag);
 /* Appends one record to metrics.jsonl and deletes it; NULL is LVT_NOMEM. */
 lvt_status lvt_trainer_record(lvt_trainer *t, cJSON *record, lvt_diag *diag);
 /* drift.c: appends how far keys and bias tables have moved since the ends of the previous and of the first

@@ -24,6 +24,12 @@ expect 1 "3 sizes with 9 classes for 3 tasks" run train $PROGRAM --data digits -
 expect 2 "sizes of tasks such as" run train $PROGRAM --data digits --tasks 3 --split 5,x,2 $short --out no
 expect 2 "contradict" run train $PROGRAM --data digits --tasks 3 --split 5,3,2 --first-task 5 $short --out no
 
+# ---- the untrained network, for forward transfer: the same in both files -----------------------------------------------
+run train $PROGRAM --data digits --tasks 5 --fwt $short --out fwt >/dev/null
+[ "$(awk -F, '$1 == "class_il" && $2 == 0 { printf "%d:%.6f ", $3, $5 }' fwt/accuracy.csv)" = \
+    "$(awk -F'[:,}]' '/"type":"accuracy","after_task":0,/ { printf "%d:%.6f ", $6, $8 }' fwt/metrics.jsonl)" ] &&
+    [ "$(grep -c '"after_task":0,' fwt/metrics.jsonl)" = 5 ] || fail "the untrained network's accuracies"
+
 # ---- domains ----------------------------------------------------------------------------------------------------------
 for kind in permuted rotated; do
     settings="--data $kind:3:digits --memory 120 --epochs 4 --threads 1 --validation 10% --checkpoint-every 7"
