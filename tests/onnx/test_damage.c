@@ -97,7 +97,9 @@ static const char *const texts[] = {"Resize",
                                     "BatchNormalization",
                                     "SoftmaxCrossEntropyLoss",
                                     "GroupNormalization",
-                                    "ConvTranspose"};
+                                    "ConvTranspose",
+                                    "Identity",
+                                    "pytorch"};
 
 static int64_t number(uint64_t *r) {
     static const int64_t list[] = {0,   1,     -1,      2,         3,         7,         64,
@@ -346,6 +348,72 @@ static void export_seed(const char *entry, bool training_info, int64_t external,
     lvt_diag_free(d);
 }
 
+/* One vector of equal numbers used four times, as PyTorch's exporters write it: with names of its own, or
+ * without. */
+static void merged_seed(bool renamed, seed *s) {
+    Onnx__TypeProto__Tensor tensor = ONNX__TYPE_PROTO__TENSOR__INIT;
+    Onnx__TypeProto type = ONNX__TYPE_PROTO__INIT;
+    Onnx__TensorShapeProto shape = ONNX__TENSOR_SHAPE_PROTO__INIT;
+    Onnx__TensorShapeProto__Dimension sizes[] = {
+        ONNX__TENSOR_SHAPE_PROTO__DIMENSION__INIT, ONNX__TENSOR_SHAPE_PROTO__DIMENSION__INIT,
+        ONNX__TENSOR_SHAPE_PROTO__DIMENSION__INIT, ONNX__TENSOR_SHAPE_PROTO__DIMENSION__INIT};
+    Onnx__TensorShapeProto__Dimension *dims[] = {&sizes[0], &sizes[1], &sizes[2], &sizes[3]};
+    for (int i = 0; i < 4; i++) {
+        sizes[i].value_case = ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE;
+        sizes[i].dim_value = (int64_t[]){2, 2, 6, 6}[i];
+    }
+    shape.dim = dims;
+    shape.n_dim = 4;
+    tensor.has_elem_type = true;
+    tensor.elem_type = ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT;
+    tensor.shape = &shape;
+    type.value_case = ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE;
+    type.tensor_type = &tensor;
+    Onnx__ValueInfoProto x = ONNX__VALUE_INFO_PROTO__INIT, y = ONNX__VALUE_INFO_PROTO__INIT;
+    x.name = "x";
+    y.name = "y";
+    x.type = y.type = &type;
+    Onnx__TensorProto w = ONNX__TENSOR_PROTO__INIT;
+    w.name = "w";
+    w.has_data_type = true;
+    w.data_type = ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT;
+    w.dims = (int64_t[]){2};
+    w.n_dims = 1;
+    w.float_data = (float[]){1, 1};
+    w.n_float_data = 2;
+    char *inputs[][5] = {{"w"}, {"x", "w", "w", renamed ? "v" : "w", "w"}, {"h", "w", "w", "w", "w"}};
+    char *outputs[] = {"v", "h", "y"};
+    Onnx__NodeProto nodes[3], *list[3];
+    for (int i = 0; i < 3; i++) {
+        onnx__node_proto__init(list[i] = &nodes[i]);
+        nodes[i].op_type = i ? "BatchNormalization" : "Identity";
+        nodes[i].input = inputs[i];
+        nodes[i].n_input = i ? 5 : 1;
+        nodes[i].output = &outputs[i];
+        nodes[i].n_output = 1;
+    }
+    Onnx__GraphProto g = ONNX__GRAPH_PROTO__INIT;
+    g.name = "g";
+    g.node = list + !renamed;
+    g.n_node = renamed ? 3 : 2;
+    g.input = &(Onnx__ValueInfoProto *){&x};
+    g.output = &(Onnx__ValueInfoProto *){&y};
+    g.initializer = &(Onnx__TensorProto *){&w};
+    g.n_input = g.n_output = g.n_initializer = 1;
+    Onnx__OperatorSetIdProto set = ONNX__OPERATOR_SET_ID_PROTO__INIT;
+    set.has_version = true;
+    set.version = 14;
+    Onnx__ModelProto m = ONNX__MODEL_PROTO__INIT;
+    m.producer_name = "pytorch";
+    m.opset_import = &(Onnx__OperatorSetIdProto *){&set};
+    m.n_opset_import = 1;
+    m.graph = &g;
+    s->size = onnx__model_proto__get_packed_size(&m);
+    s->bytes = malloc(s->size);
+    assert_non_null(s->bytes);
+    onnx__model_proto__pack(&m, s->bytes);
+}
+
 static void test_damage(void **state) {
     (void)state;
     seed *seeds = calloc(MOST + 8, sizeof *seeds);
@@ -356,6 +424,8 @@ static void test_damage(void **state) {
     export_seed("train", false, -1, &seeds[n++]);
     export_seed("train", true, -1, &seeds[n++]);
     export_seed("predict", false, 16, &seeds[n++]);
+    merged_seed(false, &seeds[n++]);
+    merged_seed(true, &seeds[n++]);
     size_t own = n;
     DIR *dir = opendir(NODES);
     for (struct dirent *e; dir && (e = readdir(dir)) && n < MOST;) {
