@@ -144,7 +144,7 @@ static lvt_status check_operators(lvt_importer *im) {
     return status;
 }
 
-/* Every wanted output is made by something in the file. */
+/* Outputs have names of their own, and every one wanted is made by something in the file. */
 static lvt_status check_outputs(lvt_importer *im) {
     const Onnx__GraphProto *g = im->file->graph;
     size_t cap = 0, n = 0;
@@ -157,6 +157,14 @@ static lvt_status check_outputs(lvt_importer *im) {
         for (size_t k = 0; k < g->node[i]->n_output; k++)
             names[n++] = g->node[i]->output[k] ? g->node[i]->output[k] : "";
     lvt_status status = LVT_OK;
+    for (size_t o = 0; o < lvt_im_n_outputs(im); o++) {
+        const char *name = lvt_im_output_name(im, o);
+        lvt_im_value *v = lvt_im_slot(im, name);
+        if (v->asked)
+            status = lvt_error(im->diag, LVT_USER, NULL, im->use->at, "%s: two outputs are called '%s'",
+                               im->file->name, name);
+        v->asked = *name;
+    }
     for (size_t o = 0; o < lvt_im_n_outputs(im) && im->use->n_outputs; o++) {
         const char *name = lvt_im_output_name(im, o);
         bool found = false;

@@ -22,6 +22,7 @@ typedef struct lvt_im_value {
     bool failed;
     bool empty;  /* it has no elements: there is no value, but Concat and lists of numbers take it */
     bool wanted; /* some output needs it */
+    bool asked;  /* it is one */
 } lvt_im_value;
 
 typedef struct lvt_onnx_weight { /* what is known of an initialiser that was used as a state */

@@ -107,6 +107,7 @@ save("cycle", [add("y", "x", "a"), add("a", "x", "y")], [x], [y])
 save("self", [add("y", "x", "y")], [x], [y])
 save("twice", [add("x", "x", "y"), add("x", "x", "y")], [x], [y])
 save("same", [add("x", "x", "y")], [x, x], [y])
+save("same_output", [add("x", "x", "y")], [x], [y, y])
 save("unknown_type", [add("x", "x", "y")], [info("x", [2, 3], 99)], [y])
 call = helper.make_node("f", ["x"], ["y"], domain="own")
 save("function", [call], [x], [y], functions=[helper.make_function("own", "f", ["x"], ["y"], [call],
@@ -159,6 +160,7 @@ refused "the size of dimension 0" claim_input
 refused "nothing before it makes its input 'y'" cycle self
 refused "there is a tensor 'y' already" twice
 refused "two tensors are called 'x'" same
+refused "two outputs are called 'y'" same_output
 refused "element type or rank is not supported" unknown_type
 refused "operator own.f is not supported" function
 refused "nests too deep" deep
