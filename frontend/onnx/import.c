@@ -399,11 +399,11 @@ static lvt_status import_graph(lvt_importer *im, lvt_value *results) {
     for (size_t i = 0; i < im->file->n_inputs && status != LVT_NOMEM; i++)
         if ((one = add_input(im, i)) != LVT_OK)
             status = one;
-    /* All that is not supported is said at once, but for what hangs on inputs that are not there. */
-    size_t tries = status == LVT_OK ? 20 : 0;
     im->tied = im->use->tied || im->use->step_of_file;
     for (size_t i = 0; i < g->n_node && !im->tied; i++) /* where names were kept the rest is one indeed */
         im->tied = lvt_im_renamed(im, g->node[i]) != NULL;
+    /* All that is not supported is said at once, but for what hangs on inputs that are not there. */
+    size_t tries = status == LVT_OK ? 20 : 0;
     for (size_t i = 0; i < g->n_node && tries && status != LVT_NOMEM; lvt_im_count_uses(im, g->node[i++])) {
         const lvt_im_value *same = lvt_im_renamed(im, g->node[i]);
         if (!wanted(im, g->node[i]))

@@ -62,7 +62,9 @@ static uint32_t uses_among(const Onnx__NodeProto *n, const char *name, size_t in
 
 /* Nodes that are not built count too, so that names do not hang on what outputs need. */
 void lvt_im_count_uses(lvt_importer *im, const Onnx__NodeProto *n) {
-    for (size_t k = 0; k < n->n_input && !lvt_im_renamed(im, n); k++) {
+    if (lvt_im_renamed(im, n))
+        return;
+    for (size_t k = 0; k < n->n_input; k++) {
         lvt_im_value *v = n->input[k] && *n->input[k] ? lvt_im_slot(im, n->input[k]) : NULL;
         if (v && v->name)
             v->uses++;

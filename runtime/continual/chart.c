@@ -13,11 +13,12 @@
  * many letters of a title have room at its usual size. */
 enum { PANEL = 420, MARGIN = 56, TOP = 108, CURVES = 300, NUMBERS = 20, WHOLE = 80 };
 
-static void heat_map(FILE *f, const lvt_accuracies *a, const double *m, const char *title, double left) {
+static void heat_map(FILE *f, const lvt_accuracies *a, int scenario, double left) {
     int n = a->tasks->n;
+    const double *m = lvt_accuracies_in(a, scenario);
     double size = (double)(PANEL - MARGIN - 16) / n;
     fprintf(f, "<g transform='translate(%g,%d)'>\n<text x='%d' y='-30' class='h'>%s</text>\n", left, TOP,
-            MARGIN, title);
+            MARGIN, lvt_scenario_name(a->tasks, scenario));
     fprintf(f, "<text x='%g' y='-8' class='l' text-anchor='middle'>accuracy on task</text>\n",
             MARGIN + n * size / 2);
     fprintf(
@@ -68,7 +69,7 @@ static void curve(FILE *f, const lvt_accuracies *a, double width, double height,
 }
 
 static double mean_at(const lvt_accuracies *a, int k, int scenario) {
-    return lvt_metric_value("acc", scenario ? a->task_il : a->class_il, a->tasks->n, k);
+    return lvt_metric_value("acc", lvt_accuracies_in(a, scenario), a->tasks->n, k);
 }
 static double task_at(const lvt_accuracies *a, int k, int task) {
     return a->class_il[k * a->tasks->n + task];
@@ -121,7 +122,7 @@ void lvt_report_heat(const lvt_accuracies *a, int scenario, FILE *f) {
             "<g transform='translate(0,%d)'>\n",
             PANEL, TOP - HEAD + PANEL - MARGIN + 24, PANEL, TOP - HEAD + PANEL - MARGIN + 24,
             lvt_scenario_name(a->tasks, scenario), -HEAD);
-    heat_map(f, a, scenario ? a->task_il : a->class_il, lvt_scenario_name(a->tasks, scenario), 0);
+    heat_map(f, a, scenario, 0);
     fprintf(f, "</g></svg>\n");
 }
 
@@ -144,7 +145,7 @@ static void draw(const lvt_accuracies *a, const char *title, FILE *f) {
     if (a->learned) {
         fprintf(f, "<text x='%d' y='48' class='l'>", MARGIN);
         for (int s = 0; s < scenarios; s++) {
-            const double *m = s ? a->task_il : a->class_il;
+            const double *m = lvt_accuracies_in(a, s);
             double forgetting = lvt_metric_value(lvt_forgetting_name(a->forgetting), m, n, a->learned);
             fprintf(f, "%s: accuracy %.2f%%", lvt_scenario_name(a->tasks, s),
                     100 * lvt_metric_value("acc", m, n, a->learned));
@@ -155,7 +156,7 @@ static void draw(const lvt_accuracies *a, const char *title, FILE *f) {
         fprintf(f, "</text>\n");
     }
     for (int s = 0; s < scenarios; s++)
-        heat_map(f, a, s ? a->task_il : a->class_il, lvt_scenario_name(a->tasks, s), s * PANEL);
+        heat_map(f, a, s, s * PANEL);
     curves(f, a, map + 30);
     fprintf(f, "</svg>\n");
 }

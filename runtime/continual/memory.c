@@ -214,12 +214,12 @@ static lvt_status update_reservoir(lvt_memory *m, int task, const lvt_candidates
 }
 
 static const struct {
-    void (*score)(const ranking *); /* NULL: no quotas */
-    bool asks, shows_confidence;    /* scores are confidences */
-} rows[] = {[LVT_POLICY_confidence] = {score_confidence, true, true},
-            [LVT_POLICY_random] = {score_random, false, false},
-            [LVT_POLICY_herding] = {score_herding, true, false},
-            [LVT_POLICY_reservoir] = {NULL, false, true}};
+    void (*score)(const ranking *); /* NULL: no quotas, and scores are confidences, for people alone */
+    bool asks;
+} rows[] = {[LVT_POLICY_confidence] = {score_confidence, true},
+            [LVT_POLICY_random] = {score_random, false},
+            [LVT_POLICY_herding] = {score_herding, true},
+            [LVT_POLICY_reservoir] = {NULL, false}};
 
 bool lvt_memory_asks(lvt_memory_policy policy) {
     return rows[policy].asks;
@@ -236,7 +236,7 @@ lvt_status lvt_memory_update(lvt_memory *m, lvt_memory_policy policy, const lvt_
 void lvt_memory_fill(lvt_memory *m, lvt_memory_policy policy, size_t place, float confidence,
                      const float *logits) {
     memcpy(m->logits + place * (size_t)m->classes, logits, (size_t)m->classes * sizeof *logits);
-    if (rows[policy].shows_confidence)
+    if (!rows[policy].score)
         m->scores[place] = confidence;
     m->unanswered[place] = UINT32_MAX;
 }

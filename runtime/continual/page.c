@@ -68,9 +68,8 @@ static void card(FILE *f, const char *name, double value, const char *unit) {
 
 static void metrics(FILE *f, const lvt_accuracies *a) {
     int n = a->tasks->n;
-    const double *all[] = {a->class_il, a->task_il, a->validation[0], a->validation[1]};
     fprintf(f, "<section><h2>Metrics</h2><div class='scroll'><table><tr><th>per cent</th>");
-    for (int s = 0; s < 4 && all[s]; s++)
+    for (int s = 0; s < 4 && lvt_accuracies_in(a, s); s++)
         if (s % 2 < lvt_scenarios(a->tasks))
             fprintf(f, "<th class='n'>%s%s</th>", s == 2 ? "validation, " : "",
                     lvt_scenario_name(a->tasks, s % 2));
@@ -80,9 +79,10 @@ static void metrics(FILE *f, const lvt_accuracies *a) {
         if (isnan(first))
             continue;
         fprintf(f, "<tr><td>%s</td>", lvt_metrics[i].title);
-        for (int s = 0; s < 4 && all[s]; s++)
+        for (int s = 0; s < 4 && lvt_accuracies_in(a, s); s++)
             if (s % 2 < lvt_scenarios(a->tasks))
-                fprintf(f, "<td class='n'>%.2f</td>", 100 * lvt_metrics[i].value(all[s], n, a->learned));
+                fprintf(f, "<td class='n'>%.2f</td>",
+                        100 * lvt_metrics[i].value(lvt_accuracies_in(a, s), n, a->learned));
         fprintf(f, "<td><code>");
         lvt_xml_write(f, lvt_metrics[i].formula, SIZE_MAX);
         fprintf(f, "</code></td></tr>\n");
@@ -224,14 +224,13 @@ lvt_status lvt_page_write(const lvt_trainer *t, const char *title, const char *p
     fprintf(f, "<div class='cards'>\n");
     const lvt_metric *lost = lvt_metric_of(lvt_forgetting_name(t->settings->forgetting));
     char name[64];
-    const double *matrices[] = {t->class_il, t->task_il};
     for (int s = 0; s < lvt_scenarios(&t->tasks); s++) {
         snprintf(name, sizeof name, "average accuracy, %s", lvt_scenario_name(&t->tasks, s));
-        card(f, name, 100 * lvt_metric_value("acc", matrices[s], n, k), "%");
+        card(f, name, 100 * lvt_metric_value("acc", lvt_accuracies_in(&a, s), n, k), "%");
     }
     for (int s = 0; s < lvt_scenarios(&t->tasks); s++) {
         snprintf(name, sizeof name, "%s, %s", lost->title, lvt_scenario_name(&t->tasks, s));
-        card(f, name, 100 * lost->value(matrices[s], n, k), "");
+        card(f, name, 100 * lost->value(lvt_accuracies_in(&a, s), n, k), "");
     }
     card(f, "expected calibration error", 100 * lvt_calibration_error(t->last.bins), "%");
     fprintf(f, "</div>\n<section><h2>Accuracy</h2>\n");

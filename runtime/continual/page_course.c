@@ -32,12 +32,11 @@ void lvt_page_accuracy(FILE *f, const lvt_accuracies *a) {
     lvt_series *s = malloc(((size_t)n + 2) * sizeof *s);
     if (all && s) {
         double *x = all, low = 0, high = 0.1;
-        const double *matrices[] = {a->class_il, a->task_il};
         for (int i = 0; i < k; i++) {
             x[i] = i + 1;
             for (int m = 0; m < 2; m++) {
-                all[(1 + m) * n + i] = lvt_metric_value("acc", matrices[m], n, i + 1);
-                double v = all[(3 + m) * n + i] = lost->value(matrices[m], n, i + 1);
+                all[(1 + m) * n + i] = lvt_metric_value("acc", lvt_accuracies_in(a, m), n, i + 1);
+                double v = all[(3 + m) * n + i] = lost->value(lvt_accuracies_in(a, m), n, i + 1);
                 low = v < low ? v : low;
                 high = v > high ? v : high;
             }

@@ -9,11 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const double *matrix(const lvt_accuracies *a, int scenario) {
-    const double *all[] = {a->class_il, a->task_il, a->validation[0], a->validation[1]};
-    return all[scenario];
-}
-
 enum { COLUMN = 10 };
 
 /* A metric in every scenario; of the matrices from `first` on. */
@@ -22,7 +17,7 @@ static void metric_line(FILE *f, const lvt_accuracies *a, const char *title,
                         const char *formula) {
     fprintf(f, "%-30s", title);
     for (int s = 0; s < lvt_scenarios(a->tasks); s++)
-        fprintf(f, "%*.2f", COLUMN, 100 * value(matrix(a, first + s), a->tasks->n, a->learned));
+        fprintf(f, "%*.2f", COLUMN, 100 * value(lvt_accuracies_in(a, first + s), a->tasks->n, a->learned));
     fprintf(f, "   %s\n", formula);
 }
 
@@ -45,13 +40,13 @@ char *lvt_report_text(const lvt_accuracies *a) {
         for (int k = 1; k <= a->learned; k++) {
             fprintf(f, "%6d", k);
             for (int j = 0; j < n; j++) {
-                double v = matrix(a, s)[k * n + j];
+                double v = lvt_accuracies_in(a, s)[k * n + j];
                 if (isnan(v))
                     fprintf(f, "     -");
                 else
                     fprintf(f, "%6.1f", 100 * v);
             }
-            fprintf(f, "%7.2f\n", 100 * lvt_metric_value("acc", matrix(a, s), n, k));
+            fprintf(f, "%7.2f\n", 100 * lvt_metric_value("acc", lvt_accuracies_in(a, s), n, k));
         }
         fprintf(f, "\n");
     }
@@ -62,7 +57,7 @@ char *lvt_report_text(const lvt_accuracies *a) {
     for (int i = 0; i < LVT_N_METRICS && a->learned; i++) {
         bool defined = false;
         for (int s = 0; s < scenarios; s++)
-            defined |= !isnan(lvt_metrics[i].value(matrix(a, s), n, a->learned));
+            defined |= !isnan(lvt_metrics[i].value(lvt_accuracies_in(a, s), n, a->learned));
         if (defined && lvt_metric_shown(i, a->forgetting))
             metric_line(f, a, lvt_metrics[i].title, lvt_metrics[i].value, 0, lvt_metrics[i].formula);
     }
@@ -90,10 +85,10 @@ lvt_status lvt_report_csv(const lvt_accuracies *a, const char *path, lvt_diag *d
     fprintf(f.stream, "scenario,after_task,task,classes,accuracy\n");
     static const char *const scenarios[] = {"class_il", "task_il", "validation_class_il",
                                             "validation_task_il"};
-    for (int s = 0; s < 4 && matrix(a, s); s++) {
+    for (int s = 0; s < 4 && lvt_accuracies_in(a, s); s++) {
         for (int k = 0; k <= a->learned; k++) {
             for (int j = 0; j < n; j++) {
-                double v = matrix(a, s)[k * n + j];
+                double v = lvt_accuracies_in(a, s)[k * n + j];
                 if (isnan(v))
                     continue;
                 fprintf(f.stream, "%s,%d,%d,", scenarios[s], k, j + 1);

@@ -20,6 +20,11 @@ typedef struct lvt_accuracies {
     int forgetting;              /* which one is shown, see metrics.h */
 } lvt_accuracies;
 
+/* The matrix of a scenario (lvt_scenario_name), 2 and 3: the same on validation images, or NULL. */
+static inline const double *lvt_accuracies_in(const lvt_accuracies *a, int scenario) {
+    return scenario > 1 ? a->validation[scenario - 2] : scenario ? a->task_il : a->class_il;
+}
+
 /* Both matrices in per cent and the metrics with their formulas, as text for a terminal. malloc'ed; NULL: out
  * of memory. */
 char *lvt_report_text(const lvt_accuracies *a);

@@ -137,7 +137,7 @@ static lvt_status choose(lvt_trainer *t, const scoring *s, lvt_diag *diag) {
     return lvt_memory_update(&t->memory, t->policy, &t->tasks, t->at.task, &c, t->settings->seed, diag);
 }
 
-/* Chosen first, asked about then: a hundredth of the images. */
+/* Chosen first, asked about then: no more images than are kept. */
 static lvt_status remember_blindly(lvt_trainer *t, scoring *s, lvt_diag *diag) {
     lvt_memory *m = &t->memory;
     uint32_t *index = malloc((m->capacity + 1) * sizeof *index);

@@ -30,7 +30,7 @@ def make(folder):
               "mean": zeros, "variance": ones, "w2": random.normal(size=(6, 6)).astype(np.float32), "b2": zeros,
               "gain": ones, "bias": zeros}
 
-    def save(name, to, renamed=(), producer="pytorch", extra=()):
+    def save(name, to, renamed=(), extra=()):
         t = {k: to.get(k, k) for k in values}
         nodes = [helper.make_node("Identity", [a], [b]) for a, b in renamed] + [
             helper.make_node("Gemm", ["x", t["w1"], t["b1"]], ["h1"]),
@@ -43,7 +43,7 @@ def make(folder):
         used = {i for n in nodes for i in n.input if i in values and i not in made} | set(extra)
         x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, ["batch", 6]) for n in ("x", "y"))
         graph = helper.make_graph(nodes, "g", [x], [y], [numpy_helper.from_array(values.get(k, ones), k) for k in sorted(used)])
-        model = helper.make_model(graph, producer_name=producer, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+        model = helper.make_model(graph, producer_name="pytorch", opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
         onnx.checker.check_model(model, full_check=True)
         onnx.save(model, f"{folder}/{name}.onnx")
 

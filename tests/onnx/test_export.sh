@@ -2,14 +2,8 @@
 # Exported models against lvt-run, in onnxruntime: predict of every model, training steps with their states, both
 # as a graph of states in and out and as training_info. `check_models` in this folder is the long form.
 # usage: test_export.sh SOURCE_FOLDER BUILD_FOLDER
-set -euo pipefail
-SOURCE=$1 BUILD=$2
-here=$SOURCE/tests/onnx
-. "$here/venv.bash"
-WORK=$(mktemp -d)
-trap 'rm -rf "$WORK"' EXIT
-cd "$WORK"
-export XDG_CACHE_HOME=$WORK/cache PYTHONPATH=$here
+source "$1/tests/onnx/lib.bash"
+export PYTHONPATH=$here
 
 # compare MODEL ENTRY STEPS OUTPUT_TOLERANCE STATE_TOLERANCE [options of lvtc]
 compare() {

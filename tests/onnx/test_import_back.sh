@@ -1,14 +1,7 @@
 #!/usr/bin/env bash
 # Import: what was exported comes back with the same results; hostile files.
 # usage: test_import_back.sh SOURCE_FOLDER BUILD_FOLDER
-set -euo pipefail
-SOURCE=$1 BUILD=$2
-here=$SOURCE/tests/onnx
-. "$here/venv.bash"
-WORK=$(mktemp -d)
-trap 'rm -rf "$WORK"' EXIT
-cd "$WORK"
-export XDG_CACHE_HOME=$WORK/cache
+source "$1/tests/onnx/lib.bash"
 
 expect() { # CODE WORDS COMMAND...
     local code=$1 words=$2 got=0

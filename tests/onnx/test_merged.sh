@@ -1,14 +1,7 @@
 #!/usr/bin/env bash
 # Exporters write equal tensors once: what is one tensor in a file may be many parameters of a network.
 # usage: test_merged.sh SOURCE_FOLDER BUILD_FOLDER
-set -euo pipefail
-SOURCE=$1 BUILD=$2
-here=$SOURCE/tests/onnx
-. "$here/venv.bash"
-WORK=$(mktemp -d)
-trap 'rm -rf "$WORK"' EXIT
-cd "$WORK"
-export XDG_CACHE_HOME=$WORK/cache
+source "$1/tests/onnx/lib.bash"
 compile() { # FILE NAME [ARGUMENTS of the call]: what is said is in NAME.txt
     cat >"$2.lvt" <<M
 import "nn.lvt"
