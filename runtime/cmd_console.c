@@ -51,11 +51,11 @@ static void draw_matrix(const lvt_console *c, lvt_view *v, int rows) {
     const lvt_trainer *t = c->trainer;
     enum { LABEL = 11, CELL = 4, MEAN = 8 };
     int n = t->tasks.n, learned = 0;
-    while (learned < n && !isnan(t->class_il[(learned + 1) * n + learned])) /* so many tasks are evaluated */
+    while (learned < n &&
+           !isnan(t->accuracy[LVT_CLASS_IL][(learned + 1) * n + learned])) /* so many tasks are evaluated */
         learned++;
     if (!learned || rows < 3)
         return;
-    const double *matrices[] = {t->class_il, t->task_il};
     int scenarios = lvt_scenarios(&t->tasks); /* in maps beside each other, or the second as a mean alone */
     int maps = v->columns > 2 * (LABEL + n * CELL + MEAN) ? scenarios : 1;
     int columns = (v->columns / maps - LABEL - MEAN - 1) / CELL;
@@ -75,11 +75,12 @@ static void draw_matrix(const lvt_console *c, lvt_view *v, int rows) {
         for (int s = 0; s < maps; s++) {
             lvt_view_put(v, LVT_DIM, "after %-*d", LABEL - 6, k);
             for (int j = end - columns; j < end; j++)
-                lvt_view_cell(v, j < k ? 100 * matrices[s][k * n + j] : NAN);
-            lvt_view_put(v, LVT_BOLD, "%6.1f%s", 100 * lvt_metric_value("acc", matrices[s], n, k),
+                lvt_view_cell(v, j < k ? 100 * t->accuracy[s][k * n + j] : NAN);
+            lvt_view_put(v, LVT_BOLD, "%6.1f%s", 100 * lvt_metric_value("acc", t->accuracy[s], n, k),
                          maps < scenarios ? "" : "  ");
             if (maps < scenarios)
-                lvt_view_put(v, LVT_DIM, "%9.1f", 100 * lvt_metric_value("acc", t->task_il, n, k));
+                lvt_view_put(v, LVT_DIM, "%9.1f",
+                             100 * lvt_metric_value("acc", t->accuracy[LVT_TASK_IL], n, k));
         }
     }
 }
@@ -247,7 +248,7 @@ void lvt_console_task(lvt_console *c) {
            labels ? labels : "", labels && strlen(labels) > 40 ? " ..." : "");
     for (int s = 0; s < lvt_scenarios(&t->tasks); s++)
         printf("%s %.2f%%, ", lvt_scenario_name(&t->tasks, s),
-               100 * lvt_metric_value("acc", s ? t->task_il : t->class_il, n, k));
+               100 * lvt_metric_value("acc", t->accuracy[s], n, k));
     printf("%zu images remembered\n", t->memory.n);
     free(labels);
     fflush(stdout);

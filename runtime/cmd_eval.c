@@ -1,4 +1,4 @@
-/* lvt-run eval: accuracy of a checkpoint on the test images, in both scenarios.
+/* lvt-run eval: accuracy of a checkpoint on the test images, in each scenario.
  * May not know: training. */
 #include "cmd.h"
 #include "continual/checkpoint.h"
@@ -125,8 +125,8 @@ lvt_status lvt_cmd_eval(int argc, char **argv, lvt_diag *diag) {
         "lvt-run eval PROGRAM.lvtx --checkpoint FILE --data KIND[:DIR]",
         "Measures a trained model on the test images of the tasks that it has learned: Class-IL (the answer "
         "may be\n"
-        "any class seen so far) and Task-IL (any class of the image's own task), for each task and on "
-        "average.\n"
+        "any class seen so far) and Task-IL (any class of the image's own task), for domains Domain-IL (any\n"
+        "class), for each task and on average.\n"
         "  lvt-run eval lvt-s.lvtx --checkpoint run/task-10.safetensors --data cifar100:DIR",
         rows,
         sizeof rows / sizeof *rows,

@@ -259,7 +259,7 @@ static lvt_status report_search(const lvt_sweeping *w, lvt_diag *diag) {
     fprintf(f.stream, "row,tried,scenario,metric,value,chosen\n");
     for (int r = 0; r < s->n_rows && status == LVT_OK; r++) {
         const lvt_sweep_row *row = &s->rows[r];
-        const char *scenario = lvt_compared_scenarios[2 + row->scenario],
+        const char *scenario = lvt_matrix_names[LVT_VALIDATION_CLASS_IL + row->scenario],
                    *metric = lvt_metrics[row->metric].name;
         if (row->candidates < 2)
             continue;

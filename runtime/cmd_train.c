@@ -26,16 +26,6 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-static lvt_accuracies accuracies(const lvt_trainer *t) {
-    return (lvt_accuracies){&t->tasks,
-                            t->class_il,
-                            t->task_il,
-                            t->at.task,
-                            {t->validation[0], t->validation[1]},
-                            t->last.bins,
-                            t->settings->forgetting};
-}
-
 static lvt_status write_reports(const lvt_trainer *t, lvt_diag *diag);
 
 static void after_task(void *user, const lvt_trainer *t) {
@@ -109,7 +99,7 @@ static lvt_status open_metrics(lvt_trainer *t, lvt_diag *diag) {
 }
 
 static lvt_status write_reports(const lvt_trainer *t, lvt_diag *diag) {
-    lvt_accuracies a = accuracies(t);
+    lvt_accuracies a = lvt_accuracies_of(t);
     static const char *const names[] = {"accuracy.csv", "confusion.csv", "accuracy.svg", "memory.png",
                                         "report.html"};
     enum { N = sizeof names / sizeof *names };
@@ -241,7 +231,7 @@ static lvt_status train(work *w, const char *program, const char *folder, bool r
     w->settings.method = t->method->name; /* what it was compiled with, when it was not said */
     if (!resume && !t->follower)
         status = lvt_run_write_settings(&w->run, &w->settings, p->module->name, p->hash, w->data->fingerprint,
-                                        diag);
+                                        w->data->domains > 0, diag);
     if (status == LVT_OK && !t->follower)
         status = open_metrics(t, diag);
     if (status == LVT_OK && !t->follower)
@@ -279,7 +269,7 @@ static lvt_status train(work *w, const char *program, const char *folder, bool r
     }
     if (status != LVT_OK)
         return status;
-    lvt_accuracies a = accuracies(t);
+    lvt_accuracies a = lvt_accuracies_of(t);
     char *text = lvt_report_text(&a), time[32];
     printf("\n%s\ndone in %s, with at most %.0f MiB of memory", text ? text : "",
            lvt_time_text(lvt_seconds() - began, time), lvt_peak_memory() / (1 << 20));

@@ -15,7 +15,7 @@ enum { PANEL = 420, MARGIN = 56, TOP = 108, CURVES = 300, NUMBERS = 20, WHOLE = 
 
 static void heat_map(FILE *f, const lvt_accuracies *a, int scenario, double left) {
     int n = a->tasks->n;
-    const double *m = lvt_accuracies_in(a, scenario);
+    const double *m = a->in[scenario];
     double size = (double)(PANEL - MARGIN - 16) / n;
     fprintf(f, "<g transform='translate(%g,%d)'>\n<text x='%d' y='-30' class='h'>%s</text>\n", left, TOP,
             MARGIN, lvt_scenario_name(a->tasks, scenario));
@@ -69,10 +69,10 @@ static void curve(FILE *f, const lvt_accuracies *a, double width, double height,
 }
 
 static double mean_at(const lvt_accuracies *a, int k, int scenario) {
-    return lvt_metric_value("acc", lvt_accuracies_in(a, scenario), a->tasks->n, k);
+    return lvt_metric_value("acc", a->in[scenario], a->tasks->n, k);
 }
 static double task_at(const lvt_accuracies *a, int k, int task) {
-    return a->class_il[k * a->tasks->n + task];
+    return a->in[LVT_CLASS_IL][k * a->tasks->n + task];
 }
 
 static void curves(FILE *f, const lvt_accuracies *a, double top) {
@@ -145,7 +145,7 @@ static void draw(const lvt_accuracies *a, const char *title, FILE *f) {
     if (a->learned) {
         fprintf(f, "<text x='%d' y='48' class='l'>", MARGIN);
         for (int s = 0; s < scenarios; s++) {
-            const double *m = lvt_accuracies_in(a, s);
+            const double *m = a->in[s];
             double forgetting = lvt_metric_value(lvt_forgetting_name(a->forgetting), m, n, a->learned);
             fprintf(f, "%s: accuracy %.2f%%", lvt_scenario_name(a->tasks, s),
                     100 * lvt_metric_value("acc", m, n, a->learned));

@@ -29,15 +29,15 @@ static int own_tensors(lvt_trainer *t, own_tensor out[N_OWN]) {
     lvt_memory *m = &t->memory;
     int64_t n = (int64_t)m->n, classes = m->classes, rows = t->tasks.n + 1, columns = t->tasks.n;
     const own_tensor always[] = {
-        {"lvt:accuracy.class_il", LVT_F64, {rows, columns}, t->class_il},
-        {"lvt:accuracy.task_il", LVT_F64, {rows, columns}, t->task_il},
+        {"lvt:accuracy.class_il", LVT_F64, {rows, columns}, t->accuracy[LVT_CLASS_IL]},
+        {"lvt:accuracy.task_il", LVT_F64, {rows, columns}, t->accuracy[LVT_TASK_IL]},
         {"lvt:losses", LVT_F64, {LVT_MAX_LOSSES}, t->sums},
         {"lvt:confusion", LVT_I32, {classes, classes}, t->last.confusion, true},
         {"lvt:calibration", LVT_F64, {LVT_CALIBRATION_BINS, 3}, t->last.bins, true},
     };
     const own_tensor validation[] = {
-        {"lvt:accuracy.validation_class_il", LVT_F64, {rows, columns}, t->validation[0]},
-        {"lvt:accuracy.validation_task_il", LVT_F64, {rows, columns}, t->validation[1]},
+        {"lvt:accuracy.validation_class_il", LVT_F64, {rows, columns}, t->accuracy[LVT_VALIDATION_CLASS_IL]},
+        {"lvt:accuracy.validation_task_il", LVT_F64, {rows, columns}, t->accuracy[LVT_VALIDATION_TASK_IL]},
     };
     const own_tensor teacher[] = {{"lvt:teacher.logits", LVT_F32, {t->teacher_rows, classes}, t->teacher}};
     const own_tensor best[] = {

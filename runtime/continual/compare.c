@@ -10,9 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const lvt_compared_scenarios[LVT_COMPARED_SCENARIOS] = {
-    "class_il", "task_il", "validation_class_il", "validation_task_il"};
-
 /* ---- reading ----------------------------------------------------------------------------------------------
  */
 
@@ -21,8 +18,8 @@ static void read_record(lvt_compared_run *r, const cJSON *o) {
     if (!lvt_record_is(o, "metrics") || !(after >= 1 && after <= r->tasks))
         return;
     double *row = r->values + (int)after * LVT_N_COMPARED;
-    for (int s = 0; s < LVT_COMPARED_SCENARIOS; s++) {
-        const cJSON *values = cJSON_GetObjectItemCaseSensitive(o, lvt_compared_scenarios[s]);
+    for (int s = 0; s < LVT_N_MATRICES; s++) {
+        const cJSON *values = cJSON_GetObjectItemCaseSensitive(o, lvt_matrix_names[s]);
         for (int i = 0; i < LVT_N_METRICS; i++)
             row[s * LVT_N_METRICS + i] = lvt_record_number(values, lvt_metrics[i].name);
     }
@@ -246,7 +243,7 @@ lvt_status lvt_comparison_folders(char **folders, int n, lvt_texts *out, lvt_dia
 }
 
 lvt_status lvt_comparison_read(lvt_comparison *c, char **folders, int n, lvt_diag *diag) {
-    *c = (lvt_comparison){0};
+    *c = (lvt_comparison){.domains = n > 0};
     if (!(c->runs = calloc((size_t)n + 1, sizeof *c->runs)) ||
         !(c->labels = calloc((size_t)n + 1, sizeof *c->labels)))
         return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
@@ -256,6 +253,7 @@ lvt_status lvt_comparison_read(lvt_comparison *c, char **folders, int n, lvt_dia
         if (status != LVT_OK)
             return status;
         c->tasks = r->tasks > c->tasks ? r->tasks : c->tasks;
+        c->domains &= cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(r->settings, "domains"));
         r->group = c->n_groups;
         for (int k = 0; k < i && r->group == c->n_groups; k++) {
             if (same_experiment(r, &c->runs[k]))
@@ -328,8 +326,8 @@ lvt_interval lvt_comparison_value(const lvt_comparison *c, int group, int what, 
 /* ---- table and CSV ----------------------------------------------------------------------------------------
  */
 
-int lvt_compared(const char *name, int scenario) {
-    return scenario * LVT_N_METRICS + (int)(lvt_metric_of(name) - lvt_metrics);
+int lvt_compared(const char *name, int matrix) {
+    return matrix * LVT_N_METRICS + (int)(lvt_metric_of(name) - lvt_metrics);
 }
 
 static int interval_text(lvt_interval v, double scale, char text[48]) {
@@ -338,15 +336,16 @@ static int interval_text(lvt_interval v, double scale, char text[48]) {
 }
 
 void lvt_comparison_text(const lvt_comparison *c, FILE *f) {
+    const lvt_tasks tasks = {.domains = c->domains};
     const struct {
         const char *head;
         int what;
         double scale;
-    } columns[] = {{"Class-IL", lvt_compared("acc", 0), 100},
-                   {"forgetting", lvt_compared(lvt_forgetting_name(c->forgetting), 0), 100},
-                   {"Task-IL", lvt_compared("acc", 1), 100},
-                   {"forgetting", lvt_compared(lvt_forgetting_name(c->forgetting), 1), 100},
-                   {"validation", lvt_compared("acc", 2), 100},
+    } columns[] = {{lvt_scenario_name(&tasks, 0), lvt_compared("acc", LVT_CLASS_IL), 100},
+                   {"forgetting", lvt_compared(lvt_forgetting_name(c->forgetting), LVT_CLASS_IL), 100},
+                   {lvt_scenario_name(&tasks, 1), lvt_compared("acc", LVT_TASK_IL), 100},
+                   {"forgetting", lvt_compared(lvt_forgetting_name(c->forgetting), LVT_TASK_IL), 100},
+                   {"validation", lvt_compared("acc", LVT_VALIDATION_CLASS_IL), 100},
                    {"calibr. error", LVT_COMPARED_ECE, 100},
                    {"seconds", LVT_COMPARED_SECONDS, 1},
                    {"MiB", LVT_COMPARED_MEMORY, 1. / (1 << 20)},
@@ -357,7 +356,8 @@ void lvt_comparison_text(const lvt_comparison *c, FILE *f) {
     for (int g = 0; g < c->n_groups; g++) {
         width = (int)strlen(c->labels[g]) > width ? (int)strlen(c->labels[g]) : width;
         for (int k = 0; k < N; k++)
-            used[k] |= lvt_comparison_value(c, g, columns[k].what, 0).n > 0;
+            used[k] |= lvt_comparison_value(c, g, columns[k].what, 0).n > 0 &&
+                       (columns[k].what / LVT_N_METRICS != LVT_TASK_IL || lvt_scenarios(&tasks) > 1);
     }
     int widths[N];
     for (int k = 0; k < N; k++) {
@@ -430,9 +430,9 @@ static void csv_row(const lvt_comparison *c, FILE *f, int g, const char *scenari
 void lvt_comparison_csv(const lvt_comparison *c, FILE *f) {
     fprintf(f, "group,runs,scenario,metric,mean,low,high\n");
     for (int g = 0; g < c->n_groups; g++) {
-        for (int s = 0; s < LVT_COMPARED_SCENARIOS; s++) {
+        for (int s = 0; s < LVT_N_MATRICES; s++) {
             for (int i = 0; i < LVT_N_METRICS; i++)
-                csv_row(c, f, g, lvt_compared_scenarios[s], lvt_metrics[i].name, s * LVT_N_METRICS + i);
+                csv_row(c, f, g, lvt_matrix_names[s], lvt_metrics[i].name, s * LVT_N_METRICS + i);
         }
         csv_row(c, f, g, "class_il", "calibration_error", LVT_COMPARED_ECE);
         csv_row(c, f, g, "", "seconds", LVT_COMPARED_SECONDS);

@@ -8,20 +8,19 @@
 #include "continual/metrics.h"
 #include "continual/settings.h"
 #include "continual/sweep.h"
+#include "continual/tasks.h"
 
 #include <stdio.h>
 
-/* What is compared, in this order: the metrics of metrics.h in each scenario, then what is of the whole run.
+/* What is compared, in this order: the metrics of metrics.h of each matrix, then what is of the whole run.
  */
 enum {
-    LVT_COMPARED_SCENARIOS = 4,
-    LVT_COMPARED_ECE = LVT_COMPARED_SCENARIOS * LVT_N_METRICS,
+    LVT_COMPARED_ECE = LVT_N_MATRICES * LVT_N_METRICS,
     LVT_COMPARED_SECONDS,
     LVT_COMPARED_MEMORY,
     LVT_COMPARED_ENERGY,
     LVT_N_COMPARED
 };
-extern const char *const lvt_compared_scenarios[LVT_COMPARED_SCENARIOS];
 
 typedef struct lvt_compared_run {
     char *folder;
@@ -31,6 +30,7 @@ typedef struct lvt_compared_run {
 } lvt_compared_run;
 
 typedef struct lvt_comparison {
+    bool domains;           /* tasks of all runs are domains: one scenario, see lvt_scenarios */
     int n, n_groups, tasks; /* tasks: the most of any run */
     lvt_compared_run *runs;
     char **labels;  /* of groups: the settings in which groups differ */
@@ -49,8 +49,8 @@ lvt_status lvt_comparison_folders(char **folders, int n, lvt_texts *out, lvt_dia
  * measured yet), LVT_IO, LVT_NOMEM. Freed by lvt_comparison_free (also after an error). */
 lvt_status lvt_comparison_read(lvt_comparison *c, char **folders, int n, lvt_diag *diag);
 void lvt_comparison_free(lvt_comparison *c);
-/* The place in a run's row of the metric of that name in a scenario (lvt_compared_scenarios). */
-int lvt_compared(const char *name, int scenario);
+/* The place in a run's row of the metric of that name of a matrix (LVT_CLASS_IL...). */
+int lvt_compared(const char *name, int matrix);
 /* Of one group after `learned` tasks; 0: after as many as all its runs have learned. */
 lvt_interval lvt_comparison_value(const lvt_comparison *c, int group, int what, int learned);
 lvt_interval lvt_interval_of(const double *values, int n);

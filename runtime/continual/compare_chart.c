@@ -1,4 +1,4 @@
-/* compare.svg: mean accuracy over tasks with 95% bands in both scenarios, and bars of the end. May not know:
+/* compare.svg: mean accuracy over tasks with 95% bands in each scenario, and bars of the end. May not know:
  * files. */
 #include "continual/compare.h"
 #include "ir/xml.h"
@@ -12,30 +12,35 @@ static const char *const colours[] = {"#0072b2", "#d55e00", "#009e73", "#cc79a7"
                                       "#e69f00", "#56b4e9", "#444444", "#a05a2c"};
 enum { N_COLOURS = sizeof colours / sizeof *colours };
 
-static double x_of(const lvt_comparison *c, int k) {
-    return c->tasks > 1 ? (k - 1) * (double)PANEL / (c->tasks - 1) : PANEL / 2.;
+/* Curves over the tasks, of one scenario. */
+typedef struct plot {
+    const char *title;
+    int what, left, width;
+} plot;
+
+static double x_of(const lvt_comparison *c, const plot *p, int k) {
+    return c->tasks > 1 ? (k - 1) * (double)p->width / (c->tasks - 1) : p->width / 2.;
 }
 
-static void curves(const lvt_comparison *c, FILE *f, int scenario, double left) {
+static void curves(const lvt_comparison *c, FILE *f, const plot *panel) {
     fprintf(
         f,
-        "<g transform='translate(%g,%d)'>\n<text y='-14' class='h'>%s, mean over the tasks learned</text>\n",
-        left, TOP, scenario ? "Task-IL" : "Class-IL");
+        "<g transform='translate(%d,%d)'>\n<text y='-14' class='h'>%s, mean over the tasks learned</text>\n",
+        panel->left, TOP, panel->title);
     for (int p = 0; p <= 100; p += 25) {
         double y = HEIGHT * (1 - p / 100.);
         fprintf(f,
                 "<line x1='0' x2='%d' y1='%g' y2='%g' stroke='#e4e7eb'/><text x='-8' y='%g' class='t' "
                 "text-anchor='end'>%d%%</text>\n",
-                PANEL, y, y, y + 4, p);
+                panel->width, y, y, y + 4, p);
     }
     for (int k = 1; k <= c->tasks; k++) {
         if (c->tasks <= 25 || k % 5 == 0)
-            fprintf(f, "<text x='%g' y='%d' class='t' text-anchor='middle'>%d</text>\n", x_of(c, k),
+            fprintf(f, "<text x='%g' y='%d' class='t' text-anchor='middle'>%d</text>\n", x_of(c, panel, k),
                     HEIGHT + 18, k);
     }
-    fprintf(f, "<text x='%d' y='%d' class='t' text-anchor='middle'>after task</text>\n", PANEL / 2,
+    fprintf(f, "<text x='%d' y='%d' class='t' text-anchor='middle'>after task</text>\n", panel->width / 2,
             HEIGHT + 36);
-    int what = lvt_compared("acc", scenario);
     for (int pass = 0; pass < 2; pass++) { /* bands below all lines */
         for (int g = 0; g < c->n_groups; g++) {
             const char *colour = colours[g % N_COLOURS];
@@ -50,18 +55,18 @@ static void curves(const lvt_comparison *c, FILE *f, int scenario, double left) 
             for (int side = 0; side < (pass ? 1 : 2); side++) {
                 for (int i = 1; i <= c->tasks; i++) {
                     int k = side ? c->tasks + 1 - i : i;
-                    lvt_interval v = lvt_comparison_value(c, g, what, k);
+                    lvt_interval v = lvt_comparison_value(c, g, panel->what, k);
                     double half = pass || isnan(v.half) ? 0 : side ? -v.half : v.half;
                     double y = v.mean + half;
                     if (v.n)
-                        fprintf(f, "%.1f,%.1f ", x_of(c, k), HEIGHT * (1 - fmin(fmax(y, 0), 1)));
+                        fprintf(f, "%.1f,%.1f ", x_of(c, panel, k), HEIGHT * (1 - fmin(fmax(y, 0), 1)));
                 }
             }
             fprintf(f, "'/>\n");
             for (int k = 1; k <= c->tasks && pass; k++) {
-                lvt_interval v = lvt_comparison_value(c, g, what, k);
+                lvt_interval v = lvt_comparison_value(c, g, panel->what, k);
                 if (v.n)
-                    fprintf(f, "<circle cx='%.1f' cy='%.1f' r='2.8' fill='%s'/>\n", x_of(c, k),
+                    fprintf(f, "<circle cx='%.1f' cy='%.1f' r='2.8' fill='%s'/>\n", x_of(c, panel, k),
                             HEIGHT * (1 - v.mean), colour);
             }
         }
@@ -119,8 +124,10 @@ void lvt_comparison_svg(const lvt_comparison *c, FILE *f) {
     bool above = longest > BESIDE;
     double name = above ? 20 : 0, row = BAR + name, top = TOP + HEIGHT + 96;
     double height = top + c->n_groups * row + 30;
+    const lvt_tasks tasks = {.domains = c->domains};
+    int scenarios = lvt_scenarios(&tasks);
     double names = above ? 0 : fmax(60 + 6.2 * (double)longest, 120),
-           column = (WIDTH - 24 - names - LEFT) / 3.;
+           column = (WIDTH - 24 - names - LEFT) / (scenarios + 1);
     fprintf(f,
             "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 %d %g' width='%d' height='%g'>\n"
             "<style>text{font-family:system-ui,sans-serif;fill:#1f2933}.h{font-size:13px;font-weight:600}"
@@ -128,8 +135,10 @@ void lvt_comparison_svg(const lvt_comparison *c, FILE *f) {
             "fill='#fff'/>\n"
             "<text x='%d' y='32' style='font-size:17px;font-weight:600'>%d runs, %d experiment%s</text>\n",
             WIDTH, height, WIDTH, height, LEFT, c->n, c->n_groups, c->n_groups == 1 ? "" : "s");
-    curves(c, f, 0, LEFT);
-    curves(c, f, 1, LEFT + PANEL + GAP);
+    for (int s = 0; s < scenarios; s++)
+        curves(c, f,
+               &(plot){lvt_scenario_name(&tasks, s), lvt_compared("acc", s), LEFT + s * (PANEL + GAP),
+                       scenarios > 1 ? PANEL : 2 * PANEL + GAP});
     for (int g = 0; g < c->n_groups; g++) {
         int runs = 0;
         for (int i = 0; i < c->n; i++)
@@ -143,10 +152,17 @@ void lvt_comparison_svg(const lvt_comparison *c, FILE *f) {
     }
     fprintf(f, "<text x='%d' y='%g' class='t'>at the end; whiskers and bands: 95%%</text>\n", LEFT - 24,
             top - 28);
-    bars(c, f, lvt_compared("acc", 0), "Class-IL, accuracy %", LEFT + names, top, column, row, name);
-    bars(c, f, lvt_compared(lvt_forgetting_name(c->forgetting), 0), "Class-IL, forgetting",
-         LEFT + names + column, top, column, row, name);
-    bars(c, f, lvt_compared("acc", 1), "Task-IL, accuracy %", LEFT + names + 2 * column, top, column, row,
-         name);
+    const struct {
+        int what;
+        const char *scenario, *metric;
+    } shown[] = {{lvt_compared("acc", LVT_CLASS_IL), lvt_scenario_name(&tasks, 0), "accuracy %"},
+                 {lvt_compared(lvt_forgetting_name(c->forgetting), LVT_CLASS_IL),
+                  lvt_scenario_name(&tasks, 0), "forgetting"},
+                 {lvt_compared("acc", LVT_TASK_IL), lvt_scenario_name(&tasks, 1), "accuracy %"}};
+    for (int i = 0; i <= scenarios; i++) {
+        char title[40];
+        snprintf(title, sizeof title, "%s, %s", shown[i].scenario, shown[i].metric);
+        bars(c, f, shown[i].what, title, LEFT + names + i * column, top, column, row, name);
+    }
     fprintf(f, "</svg>\n");
 }

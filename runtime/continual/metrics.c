@@ -4,6 +4,9 @@
 #include <math.h>
 #include <string.h>
 
+const char *const lvt_matrix_names[LVT_N_MATRICES] = {"class_il", "task_il", "validation_class_il",
+                                                      "validation_task_il"};
+
 static double average(const double *a, int n, int learned) {
     double sum = 0;
     for (int j = 0; j < learned; j++)

@@ -7,6 +7,11 @@
 
 #include <stdbool.h>
 
+/* Matrices of one run: the answer may be any class seen so far (for domains: any class), or any of the
+ * image's own task; on test images, and the same on validation images. Their names in files and records. */
+enum { LVT_CLASS_IL, LVT_TASK_IL, LVT_VALIDATION_CLASS_IL, LVT_VALIDATION_TASK_IL, LVT_N_MATRICES };
+extern const char *const lvt_matrix_names[LVT_N_MATRICES];
+
 typedef struct lvt_metric {
     const char *name, *title;
     const char *formula; /* tasks counted from 1; printed beside the number */

@@ -69,20 +69,19 @@ static void card(FILE *f, const char *name, double value, const char *unit) {
 static void metrics(FILE *f, const lvt_accuracies *a) {
     int n = a->tasks->n;
     fprintf(f, "<section><h2>Metrics</h2><div class='scroll'><table><tr><th>per cent</th>");
-    for (int s = 0; s < 4 && lvt_accuracies_in(a, s); s++)
+    for (int s = 0; s < LVT_N_MATRICES && a->in[s]; s++)
         if (s % 2 < lvt_scenarios(a->tasks))
             fprintf(f, "<th class='n'>%s%s</th>", s == 2 ? "validation, " : "",
                     lvt_scenario_name(a->tasks, s % 2));
     fprintf(f, "<th>formula</th></tr>\n");
     for (int i = 0; i < LVT_N_METRICS; i++) {
-        double first = lvt_metrics[i].value(a->class_il, n, a->learned);
+        double first = lvt_metrics[i].value(a->in[LVT_CLASS_IL], n, a->learned);
         if (isnan(first))
             continue;
         fprintf(f, "<tr><td>%s</td>", lvt_metrics[i].title);
-        for (int s = 0; s < 4 && lvt_accuracies_in(a, s); s++)
+        for (int s = 0; s < LVT_N_MATRICES && a->in[s]; s++)
             if (s % 2 < lvt_scenarios(a->tasks))
-                fprintf(f, "<td class='n'>%.2f</td>",
-                        100 * lvt_metrics[i].value(lvt_accuracies_in(a, s), n, a->learned));
+                fprintf(f, "<td class='n'>%.2f</td>", 100 * lvt_metrics[i].value(a->in[s], n, a->learned));
         fprintf(f, "<td><code>");
         lvt_xml_write(f, lvt_metrics[i].formula, SIZE_MAX);
         fprintf(f, "</code></td></tr>\n");
@@ -112,15 +111,14 @@ static void tasks_table(FILE *f, const lvt_trainer *t) {
             lvt_xml_write(f, t->data->class_names[t->tasks.order[i]], SIZE_MAX);
         }
         fprintf(f, "</td><td class='n'>%.1f</td>", t->task_seconds[j]);
-        const double *matrices[] = {t->class_il, t->task_il};
         for (int m = 0; m < lvt_scenarios(&t->tasks); m++) {
             double best = NAN; /* what forgetting is measured from */
             for (int l = j + 1; l < k; l++)
-                best = fmax(best, matrices[m][l * n + j]);
+                best = fmax(best, t->accuracy[m][l * n + j]);
             fprintf(f,
                     isnan(best) ? "<td class='n'>%.2f</td><td class='n'>-</td>"
                                 : "<td class='n'>%.2f</td><td class='n'>%.2f</td>",
-                    100 * matrices[m][k * n + j], 100 * best);
+                    100 * t->accuracy[m][k * n + j], 100 * best);
         }
         fprintf(f, "</tr>\n");
     }
@@ -204,13 +202,7 @@ lvt_status lvt_page_write(const lvt_trainer *t, const char *title, const char *p
         return status;
     FILE *f = out.stream;
     int n = t->tasks.n, k = t->at.task;
-    lvt_accuracies a = {&t->tasks,
-                        t->class_il,
-                        t->task_il,
-                        k,
-                        {t->validation[0], t->validation[1]},
-                        t->last.bins,
-                        t->settings->forgetting};
+    lvt_accuracies a = lvt_accuracies_of(t);
     /* The empty icon keeps browsers from asking for one. */
     fprintf(f, "<!doctype html>\n<html lang='en'><head><meta charset='utf-8'><meta name='viewport' "
                "content='width=device-width,initial-scale=1'><link rel='icon' href='data:,'><title>");
@@ -226,11 +218,11 @@ lvt_status lvt_page_write(const lvt_trainer *t, const char *title, const char *p
     char name[64];
     for (int s = 0; s < lvt_scenarios(&t->tasks); s++) {
         snprintf(name, sizeof name, "average accuracy, %s", lvt_scenario_name(&t->tasks, s));
-        card(f, name, 100 * lvt_metric_value("acc", lvt_accuracies_in(&a, s), n, k), "%");
+        card(f, name, 100 * lvt_metric_value("acc", a.in[s], n, k), "%");
     }
     for (int s = 0; s < lvt_scenarios(&t->tasks); s++) {
         snprintf(name, sizeof name, "%s, %s", lost->title, lvt_scenario_name(&t->tasks, s));
-        card(f, name, 100 * lost->value(lvt_accuracies_in(&a, s), n, k), "");
+        card(f, name, 100 * lost->value(a.in[s], n, k), "");
     }
     card(f, "expected calibration error", 100 * lvt_calibration_error(t->last.bins), "%");
     fprintf(f, "</div>\n<section><h2>Accuracy</h2>\n");

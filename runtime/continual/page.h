@@ -15,6 +15,11 @@
  * learned. */
 lvt_status lvt_page_write(const lvt_trainer *t, const char *title, const char *path, lvt_diag *diag);
 
+/* What a report tells of a run. */
+static inline lvt_accuracies lvt_accuracies_of(const lvt_trainer *t) {
+    return (lvt_accuracies){&t->tasks, t->accuracy, t->at.task, t->last.bins, t->settings->forgetting};
+}
+
 /* page_panel.c: a small chart of lines. */
 typedef struct lvt_series {
     const char *name, *style; /* NULL name: not in the legend; style: class of its line */

@@ -35,13 +35,13 @@ void lvt_page_accuracy(FILE *f, const lvt_accuracies *a) {
         for (int i = 0; i < k; i++) {
             x[i] = i + 1;
             for (int m = 0; m < 2; m++) {
-                all[(1 + m) * n + i] = lvt_metric_value("acc", lvt_accuracies_in(a, m), n, i + 1);
-                double v = all[(3 + m) * n + i] = lost->value(lvt_accuracies_in(a, m), n, i + 1);
+                all[(1 + m) * n + i] = lvt_metric_value("acc", a->in[m], n, i + 1);
+                double v = all[(3 + m) * n + i] = lost->value(a->in[m], n, i + 1);
                 low = v < low ? v : low;
                 high = v > high ? v : high;
             }
             for (int j = 0; j < k; j++)
-                all[(5 + j) * n + i] = j <= i ? a->class_il[(i + 1) * n + j] : NAN;
+                all[(5 + j) * n + i] = j <= i ? a->in[LVT_CLASS_IL][(i + 1) * n + j] : NAN;
         }
         int count = 0;
         char one[40], mean[2][32];

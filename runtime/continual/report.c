@@ -17,7 +17,7 @@ static void metric_line(FILE *f, const lvt_accuracies *a, const char *title,
                         const char *formula) {
     fprintf(f, "%-30s", title);
     for (int s = 0; s < lvt_scenarios(a->tasks); s++)
-        fprintf(f, "%*.2f", COLUMN, 100 * value(lvt_accuracies_in(a, first + s), a->tasks->n, a->learned));
+        fprintf(f, "%*.2f", COLUMN, 100 * value(a->in[first + s], a->tasks->n, a->learned));
     fprintf(f, "   %s\n", formula);
 }
 
@@ -40,13 +40,13 @@ char *lvt_report_text(const lvt_accuracies *a) {
         for (int k = 1; k <= a->learned; k++) {
             fprintf(f, "%6d", k);
             for (int j = 0; j < n; j++) {
-                double v = lvt_accuracies_in(a, s)[k * n + j];
+                double v = a->in[s][k * n + j];
                 if (isnan(v))
                     fprintf(f, "     -");
                 else
                     fprintf(f, "%6.1f", 100 * v);
             }
-            fprintf(f, "%7.2f\n", 100 * lvt_metric_value("acc", lvt_accuracies_in(a, s), n, k));
+            fprintf(f, "%7.2f\n", 100 * lvt_metric_value("acc", a->in[s], n, k));
         }
         fprintf(f, "\n");
     }
@@ -57,11 +57,11 @@ char *lvt_report_text(const lvt_accuracies *a) {
     for (int i = 0; i < LVT_N_METRICS && a->learned; i++) {
         bool defined = false;
         for (int s = 0; s < scenarios; s++)
-            defined |= !isnan(lvt_metrics[i].value(lvt_accuracies_in(a, s), n, a->learned));
+            defined |= !isnan(lvt_metrics[i].value(a->in[s], n, a->learned));
         if (defined && lvt_metric_shown(i, a->forgetting))
             metric_line(f, a, lvt_metrics[i].title, lvt_metrics[i].value, 0, lvt_metrics[i].formula);
     }
-    if (a->validation[0] && a->learned)
+    if (a->in[LVT_VALIDATION_CLASS_IL] && a->learned)
         metric_line(f, a, "validation", lvt_metric_of("acc")->value, 2,
                     "the first line, on the validation images");
     if (a->bins && a->learned)
@@ -83,15 +83,13 @@ lvt_status lvt_report_csv(const lvt_accuracies *a, const char *path, lvt_diag *d
         return status;
     int n = a->tasks->n;
     fprintf(f.stream, "scenario,after_task,task,classes,accuracy\n");
-    static const char *const scenarios[] = {"class_il", "task_il", "validation_class_il",
-                                            "validation_task_il"};
-    for (int s = 0; s < 4 && lvt_accuracies_in(a, s); s++) {
+    for (int s = 0; s < LVT_N_MATRICES && a->in[s]; s++) {
         for (int k = 0; k <= a->learned; k++) {
             for (int j = 0; j < n; j++) {
-                double v = lvt_accuracies_in(a, s)[k * n + j];
+                double v = a->in[s][k * n + j];
                 if (isnan(v))
                     continue;
-                fprintf(f.stream, "%s,%d,%d,", scenarios[s], k, j + 1);
+                fprintf(f.stream, "%s,%d,%d,", lvt_matrix_names[s], k, j + 1);
                 for (int i = lvt_task_begin(a->tasks, j); i < lvt_task_end_of(a->tasks, j); i++)
                     fprintf(f.stream, "%s%d", i > lvt_task_begin(a->tasks, j) ? " " : "", a->tasks->order[i]);
                 fprintf(f.stream, ",%.6f\n", v);

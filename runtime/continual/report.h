@@ -8,22 +8,17 @@
 #include <stdio.h>
 
 #include "continual/memory.h"
+#include "continual/metrics.h"
 #include "continual/predict.h"
 
 /* The accuracies of one run, see metrics.h for the matrices; rows 1..learned are filled. */
 typedef struct lvt_accuracies {
     const lvt_tasks *tasks;
-    const double *class_il, *task_il;
+    double *const *in; /* LVT_N_MATRICES; NULL on validation images: there are none */
     int learned;
-    const double *validation[2]; /* the same on validation images; NULL: there are none */
-    const double *bins;          /* of calibration, see predict.h */
-    int forgetting;              /* which one is shown, see metrics.h */
+    const double *bins; /* of calibration, see predict.h */
+    int forgetting;     /* which one is shown, see metrics.h */
 } lvt_accuracies;
-
-/* The matrix of a scenario (lvt_scenario_name), 2 and 3: the same on validation images, or NULL. */
-static inline const double *lvt_accuracies_in(const lvt_accuracies *a, int scenario) {
-    return scenario > 1 ? a->validation[scenario - 2] : scenario ? a->task_il : a->class_il;
-}
 
 /* Both matrices in per cent and the metrics with their formulas, as text for a terminal. malloc'ed; NULL: out
  * of memory. */

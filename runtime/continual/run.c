@@ -55,7 +55,7 @@ void lvt_run_close(lvt_run *r) {
 }
 
 lvt_status lvt_run_write_settings(lvt_run *r, const lvt_settings *s, const char *program, uint64_t hash,
-                                  uint64_t data, lvt_diag *diag) {
+                                  uint64_t data, bool domains, lvt_diag *diag) {
     char text[24], fingerprint[24];
     snprintf(text, sizeof text, "%016" PRIx64, hash);
     snprintf(fingerprint, sizeof fingerprint, "%016" PRIx64, data);
@@ -64,7 +64,7 @@ lvt_status lvt_run_write_settings(lvt_run *r, const lvt_settings *s, const char 
     if (o && settings && cJSON_AddStringToObject(o, "program", program) &&
         cJSON_AddStringToObject(o, "program_hash", text) &&
         cJSON_AddStringToObject(o, "data_fingerprint", fingerprint) &&
-        cJSON_AddItemToObject(o, "settings", settings)) {
+        cJSON_AddBoolToObject(o, "domains", domains) && cJSON_AddItemToObject(o, "settings", settings)) {
         settings = NULL;
         printed = cJSON_Print(o);
     }

@@ -312,12 +312,11 @@ static lvt_status check_row(const lvt_sweep *s, lvt_sweep_row *row, lvt_diag *di
     if (row->candidates > 1 && !find(row, "validation", true))
         return lvt_error(diag, LVT_USER, NULL, (lvt_pos){s->file, tried->line, tried->col},
                          "a search needs images to choose by: validation = 10%%");
-    static const char *const scenarios[] = {"class_il", "task_il"};
     for (int i = 0; select && i < select->values.n; i++) {
         const char *v = select->values.list[i];
         bool known = false;
         for (int k = 0; k < 2; k++) {
-            if (!strcmp(v, scenarios[k])) {
+            if (!strcmp(v, lvt_matrix_names[k])) {
                 row->scenario = k;
                 known = true;
             }

@@ -191,12 +191,13 @@ lvt_status lvt_trainer_evaluate(lvt_trainer *t, int learned, lvt_diag *diag) {
     for (int j = 0; j < last; j++) {
         size_t at = (size_t)learned * (size_t)n + (size_t)j;
         lvt_part test = {&t->data->test, NULL, false}, kept = {&t->data->train, t->held, true};
-        lvt_status status =
-            lvt_evaluate_task(t->model, &t->plain, test, &t->tasks, j, learned, &stop,
-                              j < learned ? &t->last : NULL, &t->class_il[at], &t->task_il[at], diag);
+        lvt_status status = lvt_evaluate_task(t->model, &t->plain, test, &t->tasks, j, learned, &stop,
+                                              j < learned ? &t->last : NULL, &t->accuracy[LVT_CLASS_IL][at],
+                                              &t->accuracy[LVT_TASK_IL][at], diag);
         if (status == LVT_OK && t->held)
             status = lvt_evaluate_task(t->model, &t->plain, kept, &t->tasks, j, learned, &stop, NULL,
-                                       &t->validation[0][at], &t->validation[1][at], diag);
+                                       &t->accuracy[LVT_VALIDATION_CLASS_IL][at],
+                                       &t->accuracy[LVT_VALIDATION_TASK_IL][at], diag);
         if (status != LVT_OK)
             return status;
     }
@@ -208,18 +209,14 @@ lvt_status lvt_trainer_record_accuracy(lvt_trainer *t, int learned, lvt_diag *di
     lvt_status status = LVT_OK;
     for (int j = 0; j < n && status == LVT_OK; j++) {
         size_t at = (size_t)learned * (size_t)n + (size_t)j;
-        if (isnan(t->class_il[at]))
+        if (isnan(t->accuracy[LVT_CLASS_IL][at]))
             continue;
         cJSON *r = cJSON_CreateObject();
         cJSON_AddStringToObject(r, "type", "accuracy");
         cJSON_AddNumberToObject(r, "after_task", learned);
         cJSON_AddNumberToObject(r, "task", j + 1);
-        cJSON_AddNumberToObject(r, "class_il", t->class_il[at]);
-        cJSON_AddNumberToObject(r, "task_il", t->task_il[at]);
-        if (t->held) {
-            cJSON_AddNumberToObject(r, "validation_class_il", t->validation[0][at]);
-            cJSON_AddNumberToObject(r, "validation_task_il", t->validation[1][at]);
-        }
+        for (int s = 0; s < LVT_N_MATRICES && t->accuracy[s]; s++)
+            cJSON_AddNumberToObject(r, lvt_matrix_names[s], t->accuracy[s][at]);
         status = lvt_trainer_record(t, r, diag);
     }
     return status;
@@ -233,13 +230,10 @@ static lvt_status record_evaluation(lvt_trainer *t, int learned, lvt_diag *diag)
     cJSON_AddStringToObject(r, "type", "metrics");
     cJSON_AddNumberToObject(r, "after_task", learned);
     cJSON_AddNumberToObject(r, "remembered", (double)t->memory.n);
-    static const char *const scenarios[] = {"class_il", "task_il", "validation_class_il",
-                                            "validation_task_il"};
-    const double *matrices[] = {t->class_il, t->task_il, t->validation[0], t->validation[1]};
-    for (int s = 0; s < 4 && matrices[s]; s++) {
-        cJSON *o = cJSON_AddObjectToObject(r, scenarios[s]);
+    for (int s = 0; s < LVT_N_MATRICES && t->accuracy[s]; s++) {
+        cJSON *o = cJSON_AddObjectToObject(r, lvt_matrix_names[s]);
         for (int i = 0; i < LVT_N_METRICS; i++) /* NaN becomes null */
-            cJSON_AddNumberToObject(o, lvt_metrics[i].name, lvt_metrics[i].value(matrices[s], n, learned));
+            cJSON_AddNumberToObject(o, lvt_metrics[i].name, lvt_metrics[i].value(t->accuracy[s], n, learned));
     }
     cJSON_AddNumberToObject(r, "calibration_error", lvt_calibration_error(t->last.bins));
     double now = lvt_seconds();

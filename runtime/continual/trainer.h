@@ -8,6 +8,7 @@
 
 #include "continual/memory.h"
 #include "continual/method.h"
+#include "continual/metrics.h"
 #include "continual/predict.h"
 #include "continual/schedule.h"
 #include "continual/settings.h"
@@ -56,10 +57,9 @@ struct lvt_trainer {
     lvt_augment augment, plain; /* of training, of evaluation */
     lvt_tasks tasks;
     lvt_memory memory;
-    double *class_il, *task_il; /* matrices, see metrics.h */
-    double *validation[2];      /* the same two on the validation images; NULL: there are none */
-    lvt_evaluation last;        /* of the last evaluation, over the test images of all tasks learned */
-    double *task_seconds;       /* n: training and end of each task */
+    double *accuracy[LVT_N_MATRICES]; /* see metrics.h; NULL on validation images: there are none */
+    lvt_evaluation last;              /* of the last evaluation, over the test images of all tasks learned */
+    double *task_seconds;             /* n: training and end of each task */
     const lvt_method *method;
     lvt_memory_policy policy;
     bool *held; /* training images kept for validation; NULL: none */

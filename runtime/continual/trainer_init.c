@@ -257,17 +257,17 @@ lvt_status lvt_trainer_init(lvt_trainer *t, const lvt_settings *s, lvt_model *m,
 
     size_t pixels = lvt_image_bytes(d), classes = (size_t)d->classes, n = (size_t)t->tasks.n;
     size_t batch = (size_t)m->batch, remembered = (size_t)m->memory_batch;
-    t->class_il = malloc((n + 1) * n * sizeof *t->class_il);
-    t->task_il = malloc((n + 1) * n * sizeof *t->task_il);
+    for (int k = 0; k < (t->held ? LVT_N_MATRICES : LVT_VALIDATION_CLASS_IL); k++) {
+        if (!(t->accuracy[k] = malloc((n + 1) * n * sizeof *t->accuracy[k])))
+            return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+        for (size_t i = 0; i < (n + 1) * n; i++)
+            t->accuracy[k][i] = NAN;
+    }
     t->last.confusion = calloc(classes * classes, sizeof *t->last.confusion);
     t->last.bins = calloc(LVT_CALIBRATION_BINS * 3, sizeof *t->last.bins);
     t->task_seconds = calloc(n, sizeof *t->task_seconds);
     t->scratch = malloc(pixels + 1);
     t->batch_images = calloc(batch, sizeof *t->batch_images);
-    for (int k = 0; k < 2 && t->held; k++) {
-        if (!(t->validation[k] = malloc((n + 1) * n * sizeof *t->validation[k])))
-            return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
-    }
     t->x = malloc(batch * pixels * sizeof *t->x);
     t->y = malloc(batch * sizeof *t->y);
     bool mixes = s->mixup > 0 || s->cutmix > 0;
@@ -282,22 +282,18 @@ lvt_status lvt_trainer_init(lvt_trainer *t, const lvt_settings *s, lvt_model *m,
     t->mask = malloc(classes * sizeof *t->mask);
     t->draw = malloc((t->memory.capacity + 1) * sizeof *t->draw);
     t->drawn = malloc((remembered + 1) * sizeof *t->drawn);
-    if (!t->class_il || !t->task_il || !t->x || !t->y || !t->xm || !t->ym || !t->zm || !t->zm_mask ||
-        !t->mask || !t->draw || !t->drawn || !t->last.confusion || !t->last.bins || !t->task_seconds ||
-        !t->batch_images || !t->scratch || (mixes && !t->unmixed) || !t->mixes || !t->mix || !t->y2 ||
+    if (!t->x || !t->y || !t->xm || !t->ym || !t->zm || !t->zm_mask || !t->mask || !t->draw || !t->drawn ||
+        !t->last.confusion || !t->last.bins || !t->task_seconds || !t->batch_images || !t->scratch ||
+        (mixes && !t->unmixed) || !t->mixes || !t->mix || !t->y2 ||
         (t->method->rehearsal == LVT_REHEARSE_SELF && !make_teacher(t)))
         return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
-    for (size_t i = 0; i < (n + 1) * n; i++)
-        t->class_il[i] = t->task_il[i] = NAN;
-    for (size_t i = 0; i < (n + 1) * n && t->held; i++)
-        t->validation[0][i] = t->validation[1][i] = NAN;
     return s->early_stopping ? lvt_early_init(t, diag) : LVT_OK;
 }
 
 void lvt_trainer_free(lvt_trainer *t) {
-    void *buffers[] = {t->class_il,
-                       t->task_il,
-                       t->x,
+    for (int s = 0; s < LVT_N_MATRICES; s++)
+        free(t->accuracy[s]);
+    void *buffers[] = {t->x,
                        t->y,
                        t->xm,
                        t->ym,
@@ -309,8 +305,6 @@ void lvt_trainer_free(lvt_trainer *t) {
                        t->index,
                        t->order,
                        t->held,
-                       t->validation[0],
-                       t->validation[1],
                        t->last.confusion,
                        t->last.bins,
                        t->task_seconds,

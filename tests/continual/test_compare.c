@@ -111,6 +111,33 @@ static void groups(void **state) {
     assert_int_equal(c.n_groups, 2);
     assert_string_equal(c.labels[1], "data rotated:3:digits");
     lvt_comparison_free(&c);
+    /* All domains have the same classes, so that both scenarios are one: only when all runs are of domains.
+     */
+    for (int domains = 1; domains <= 2; domains++) {
+        for (int i = 0; i < 2; i++) {
+            char file[200], words[256];
+            snprintf(file, sizeof file, "%s/settings.json", uneven[i]);
+            snprintf(words, sizeof words,
+                     "{\"program\":\"p\",\"program_hash\":\"ab\",\"domains\":%s,\"settings\":{\"seed\":\"1\","
+                     "\"tasks\":2}}",
+                     i < domains ? "true" : "false");
+            assert_int_equal(lvt_file_write(file, words, strlen(words), NULL), LVT_OK);
+            snprintf(file, sizeof file, "%s/metrics.jsonl", uneven[i]);
+            const char *record = "{\"type\":\"metrics\",\"after_task\":1,\"class_il\":{\"acc\":0.7},\"task_"
+                                 "il\":{\"acc\":0.7}}\n";
+            assert_int_equal(lvt_file_write(file, record, strlen(record), NULL), LVT_OK);
+        }
+        assert_int_equal(lvt_comparison_read(&c, uneven, 2, NULL), LVT_OK);
+        f = open_memstream(&text, &size);
+        lvt_comparison_text(&c, f);
+        lvt_comparison_svg(&c, f);
+        fclose(f);
+        assert_int_equal(strstr(text, "Domain-IL, accuracy") != NULL, domains == 2);
+        assert_int_equal(strstr(text, "Class-IL") != NULL, domains < 2);
+        assert_int_equal(strstr(text, "Task-IL") != NULL, domains < 2);
+        free(text);
+        lvt_comparison_free(&c);
+    }
     /* Names longer than the place beside bars are above them; what was not given is not told. */
     for (int i = 0; i < 2; i++) {
         char file[200], words[400];

@@ -186,7 +186,8 @@ static void check_paper(bool mirrored) {
         right[task] += nearest == d->test.labels[i];
     }
     for (int task = 0; task < 2; task++) /* one image may lie as near to two means as f32 can tell */
-        assert_true(fabs((double)right[task] / of[task] - t.class_il[4 + task]) < 1.5 / of[task]);
+        assert_true(fabs((double)right[task] / of[task] - t.accuracy[LVT_CLASS_IL][4 + task]) <
+                    1.5 / of[task]);
 
     gathered *all[] = {&train, &memory, &test};
     for (int i = 0; i < 3; i++) {

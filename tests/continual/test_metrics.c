@@ -190,7 +190,8 @@ static void reports(void **state) {
     int order[] = {2, 0, 1, 3}, first[] = {0, 2, 4}, task_of[] = {0, 1, 0, 1};
     lvt_tasks tasks = {2, 4, order, first, task_of};
     double a[] = {NAN, NAN, 0.75, NAN, 0.5, 1}, b[] = {NAN, NAN, 0.75, NAN, 0.625, 1};
-    lvt_accuracies acc = {.tasks = &tasks, .class_il = a, .task_il = b, .learned = 2};
+    double *matrices[LVT_N_MATRICES] = {a, b};
+    lvt_accuracies acc = {.tasks = &tasks, .in = matrices, .learned = 2};
     char *text = lvt_report_text(&acc);
     assert_non_null(strstr(text, "     1  75.0     -  75.00\n"));
     assert_non_null(strstr(text, "     2  50.0 100.0  75.00\n"));
@@ -226,7 +227,7 @@ static void reports(void **state) {
     assert_null(fgets(line, sizeof line, f));
     fclose(f);
     /* With validation images there are two more scenarios. */
-    acc.validation[0] = acc.validation[1] = a;
+    matrices[LVT_VALIDATION_CLASS_IL] = matrices[LVT_VALIDATION_TASK_IL] = a;
     assert_int_equal(lvt_report_csv(&acc, path, NULL), LVT_OK);
     f = fopen(path, "r");
     int validation = 0;

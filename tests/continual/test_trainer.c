@@ -55,12 +55,12 @@ static void whole_run(void **state) {
      * Task-IL is never below Class-IL: it has fewer answers to choose from. */
     for (int k = 1; k <= 5; k++)
         for (int j = 0; j < 5; j++) {
-            assert_true(t->task_il[k * 5 + j] >= t->class_il[k * 5 + j]);
+            assert_true(t->accuracy[LVT_TASK_IL][k * 5 + j] >= t->accuracy[LVT_CLASS_IL][k * 5 + j]);
             if (j == k - 1)
-                assert_true(t->task_il[k * 5 + j] > 0.9);
+                assert_true(t->accuracy[LVT_TASK_IL][k * 5 + j] > 0.9);
         }
-    assert_true(lvt_metric_value("acc", t->class_il, 5, 5) > 0.5);
-    assert_false(isnan(lvt_metric_value("fwt", t->task_il, 5, 5)));
+    assert_true(lvt_metric_value("acc", t->accuracy[LVT_CLASS_IL], 5, 5) > 0.5);
+    assert_false(isnan(lvt_metric_value("fwt", t->accuracy[LVT_TASK_IL], 5, 5)));
     close_run(&r);
     remove_folder(&r);
 }
@@ -301,7 +301,7 @@ static void validation(void **state) {
         assert_true(free_one);
     }
     for (int j = 0; j < 5; j++) {
-        double right = t->validation[0][5 * 5 + j] * (held[2 * j] + held[2 * j + 1]);
+        double right = t->accuracy[LVT_VALIDATION_CLASS_IL][5 * 5 + j] * (held[2 * j] + held[2 * j + 1]);
         assert_true(right >= 0 &&
                     fabs(right - rint(right)) < 1e-9); /* a count over exactly the held images */
     }
@@ -322,7 +322,7 @@ static void validation(void **state) {
         int images = 0;
         for (size_t i = 0; i < r.data->test.n; i++)
             images += r.data->test.labels[i] / 2 == j;
-        wanted += t->class_il[5 * 5 + j] * images;
+        wanted += t->accuracy[LVT_CLASS_IL][5 * 5 + j] * images;
     }
     assert_true(n == (double)r.data->test.n && fabs(right - wanted) < 1e-6);
     double seen_in_bins = 0;
@@ -376,7 +376,7 @@ static void methods(void **state) {
     assert_int_equal(lvt_trainer_run(&r.trainer, r.diag), LVT_OK);
     assert_int_equal(r.trainer.at.global_step, expected);
     assert_int_equal(open_session->seen.runs[LVT_ENTRY_IMPORTANCE], 0);
-    assert_true(lvt_metric_value("acc", r.trainer.class_il, 5, 5) >
+    assert_true(lvt_metric_value("acc", r.trainer.accuracy[LVT_CLASS_IL], 5, 5) >
                 0.7); /* a linear classifier on all the data */
     close_run(&r);
     remove_folder(&r);
@@ -478,7 +478,7 @@ static void folders(void **state) {
 
     assert_int_equal(lvt_run_open(&a, path, false, d), LVT_OK);
     s.tasks = 3;
-    assert_int_equal(lvt_run_write_settings(&a, &s, "p", 0xfedcba9876543210u, 7, d), LVT_OK);
+    assert_int_equal(lvt_run_write_settings(&a, &s, "p", 0xfedcba9876543210u, 7, true, d), LVT_OK);
     assert_int_equal(lvt_run_open(&b, path, true, d), LVT_USER);
     expect_words(d, "another lvt-run is training into this folder");
     lvt_run_close(&b);

@@ -53,6 +53,9 @@ for kind in permuted rotated; do
         grep -q "Domain-IL: accuracy" $kind/accuracy.svg || fail "$kind: Domain-IL"
     ! grep -E "Class-IL|Task-IL" $kind.txt $kind/report.html $kind/accuracy.svg || fail "$kind: two scenarios that are one"
 done
+run compare permuted rotated --svg domains.svg >domains.txt
+grep -q "runs  Domain-IL" domains.txt && grep -q "Domain-IL, accuracy" domains.svg && ! grep -E "Class-IL|Task-IL" domains.txt domains.svg ||
+    fail "compare: two scenarios that are one"
 grep -q "domain 60 degrees" rotated.txt && grep -q " 60 degrees$" eval.txt || fail "eval does not name domains"
 grep -q "learned (domain permutation 1)" permuted.txt && grep -q "learned (domain 60 degrees)" rotated.txt || fail "names of domains"
 # Each domain is another problem of the same classes: replay keeps the first, fine-tuning on the last loses it.
