@@ -2,6 +2,7 @@
 # Sets SOURCE, BUILD, WORK (removed at the end) and PROGRAM (lvt-tiny, compiled); cd's into WORK.
 set -euo pipefail
 SOURCE=$1 BUILD=$2
+. "$SOURCE/tests/expect.bash"
 [ -x "$BUILD/lvtc" ] && [ -x "$BUILD/lvt-run" ] || { echo "lvtc or lvt-run is not built"; exit 77; }
 WORK=$(mktemp -d)
 clean_up() { # what fails here must not become the result of the test
@@ -15,17 +16,7 @@ export XDG_CACHE_HOME=$WORK/cache
 PROGRAM=tiny.lvtx
 "$BUILD/lvtc" "$SOURCE/models/lvt-tiny.lvt" -o "$PROGRAM"
 
-fail() { echo "FAILED: $*"; exit 1; }
 run() { "$BUILD/lvt-run" "$@"; }
-
-# expect CODE "words" command...: the exit code, and words that must be in the output.
-expect() {
-    local code=$1 words=$2 got=0
-    shift 2
-    "$@" >expected.txt 2>&1 || got=$?
-    [ "$got" = "$code" ] || { cat expected.txt; fail "exit code $got, not $code: $*"; }
-    grep -qF -- "$words" expected.txt || { cat expected.txt; fail "no \"$words\" in the output of: $*"; }
-}
 
 # tensors FILE: the data of a checkpoint without its header, which holds times.
 tensors() {

@@ -4,6 +4,7 @@ set -euo pipefail
 SOURCE=$1 BUILD=$2
 here=$SOURCE/tests/onnx
 . "$here/venv.bash"
+. "$SOURCE/tests/expect.bash"
 WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT
 cd "$WORK"

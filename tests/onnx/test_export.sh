@@ -172,12 +172,6 @@ m.training_info.extend([m.training_info[0]])
 onnx.save(m, "two.onnx")
 P
 # Wrong use is said, not exported.
-expect() { # CODE WORDS COMMAND...
-    local code=$1 words=$2 got=0
-    shift 2
-    "$@" >out.txt 2>&1 || got=$?
-    [ "$got" = "$code" ] && grep -qF -- "$words" out.txt || { cat out.txt; echo "exit code $got: $*"; exit 1; }
-}
 tiny=("$BUILD/lvtc" "$SOURCE/models/lvt-tiny.lvt" --emit=onnx -o no.onnx)
 expect 1 "did you mean predict?" "${tiny[@]}" --entry predct
 expect 1 "predict does not fit" "${tiny[@]}" --entry predict --training-info

@@ -5,6 +5,7 @@
 set -euo pipefail
 SOURCE=$1 BUILD=$2
 here=$SOURCE/tests/onnx
+. "$SOURCE/tests/expect.bash"
 PYTHON=${LVT_TORCH_PYTHON:-/usr/bin/python3}
 "$PYTHON" -c 'import torch' 2>/dev/null || { echo "PyTorch is not installed"; exit 77; }
 py() { "$PYTHON" -W ignore "$@"; }
@@ -13,12 +14,6 @@ trap 'rm -rf "$WORK"' EXIT
 cd "$WORK"
 export XDG_CACHE_HOME=$WORK/cache OMP_NUM_THREADS=2
 cp "$here"/resnet*.lvt .
-expect() { # CODE WORDS COMMAND...
-    local code=$1 words=$2 got=0
-    shift 2
-    "$@" >out.txt 2>&1 || got=$?
-    [ "$got" = "$code" ] && grep -qF -- "$words" out.txt || { cat out.txt; echo "exit code $got, not '$words': $*"; exit 1; }
-}
 
 record() { # PROGRAM ENTRY NAME: one step on made-up inputs, as NAME.in, NAME.out, NAME.states
     "$BUILD/lvt-run" step "$1" --entry "$2" --save-inputs "$3.in" --save-outputs "$3.out" --save-states "$3.states" >/dev/null
@@ -124,7 +119,7 @@ printf 'body.* = backbone.*\nboth = head.weight\n' >part.map
 expect 1 "2 tensors have no place in the model" "$BUILD/lvt-run" train resnet.lvtx --data digits --out no --weights head.safetensors \
     --map part.map
 for words in "both: state head.weight is f32[10,64], the file has f32[20,64]" "note: extra" "head.bias"; do
-    grep -qF -- "$words" out.txt || { cat out.txt; echo "not said: $words"; exit 1; }
+    grep -qF -- "$words" expected.txt || { cat expected.txt; echo "not said: $words"; exit 1; }
 done
 expect 1 "the model has no state fc.weight" "$BUILD/lvtc" resnet.lvt --weights torch.safetensors -o no.lvtx
 printf '* = backbone.*\na = b twist\n' >bad.map
@@ -155,12 +150,12 @@ torch.onnx.export(Odd(), torch.zeros(2, 3, 4, 4), "odd.onnx", opset_version=14, 
 P
 model 'import "odd.onnx" as odd' 'odd(x)'
 expect 1 "m.lvt:2:8: error: operator Unique is not supported (1 node(s), the first is" "$BUILD/lvtc" m.lvt
-grep -qF "operator RandomNormalLike is not supported" out.txt
+grep -qF "operator RandomNormalLike is not supported" expected.txt
 model 'import "drop.onnx" output "/relu" as net' 'net(x)'
 expect 1 "m.lvt:2:8: error: no node of drop.onnx makes a tensor '/relu'" "$BUILD/lvtc" m.lvt
 model 'import "drop.onnx" as net' 'net(x)'
 expect 1 "(Dropout): dropout in training needs \`step = step\`" "$BUILD/lvtc" m.lvt
-grep -qF "m.lvt:5:" out.txt && grep -qF "m.lvt:2:8: note: 'net' is imported here" out.txt || { cat out.txt; exit 1; }
+grep -qF "m.lvt:5:" expected.txt && grep -qF "m.lvt:2:8: note: 'net' is imported here" expected.txt || { cat expected.txt; exit 1; }
 model 'import "drop.onnx" as net' 'net(x, training = false)'
 "$BUILD/lvtc" m.lvt
 model 'import "drop.onnx" as net' 'net(x, step = step)'
