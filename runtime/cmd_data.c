@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 static void count(const lvt_images *images, uint32_t *counts) {
     for (size_t i = 0; i < images->n; i++)
@@ -162,7 +163,8 @@ lvt_status lvt_cmd_data(int argc, char **argv, lvt_diag *diag) {
     bool augmented = false;
     lvt_settings settings;
     lvt_settings_defaults(&settings);
-    lvt_option rows[4 + LVT_SETTINGS_ROWS + 1] = {
+    enum { COLUMNS = 1, AUGMENTED = 3, OWN_ROWS }; /* those below; the settings follow */
+    lvt_option rows[OWN_ROWS + LVT_SETTINGS_ROWS + 1] = {
         {"sheet", 0, LVT_OPTION_TEXT, "FILE.png", "draw a sheet of training images, one row a class", &path,
          0, 0, NULL},
         {"columns", 0, LVT_OPTION_INT, "N", "images a class on it (20)", &columns, 1, 200, NULL},
@@ -172,7 +174,7 @@ lvt_status lvt_cmd_data(int argc, char **argv, lvt_diag *diag) {
          &augmented, 0, 0, NULL},
     };
     lvt_option_list coef;
-    int n_rows = 4 + augment_rows(&settings, &coef, rows + 4);
+    int n_rows = OWN_ROWS + augment_rows(&settings, &coef, rows + OWN_ROWS);
     const lvt_usage usage = {
         "lvt-run data KIND[:DIR]",
         "Reads a data set as `lvt-run train --data` does and says what is in it: sizes, statistics, and how\n"
@@ -187,9 +189,17 @@ lvt_status lvt_cmd_data(int argc, char **argv, lvt_diag *diag) {
     lvt_status status = lvt_arguments_parse(&usage, argc, argv, &arguments, diag);
     if (status != LVT_OK || arguments.done)
         return status;
-    if (augmented && !path)
-        return lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE,
-                         "--augmented draws on a sheet: give --sheet FILE.png");
+    for (int i = 0; i < n_rows; i++) {
+        bool draws = i == COLUMNS || i == AUGMENTED, changes = i >= OWN_ROWS;
+        if (arguments.given[i] && ((draws && !path) || (changes && !augmented)))
+            return lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE,
+                             "--%s says how a sheet is drawn: give --sheet FILE.png%s", rows[i].name,
+                             changes ? " and --augmented" : "");
+    }
+    size_t length = path ? strlen(path) : 0;
+    if (path && (length < 4 || strcasecmp(path + length - 4, ".png")))
+        return lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE, "--sheet writes PNG: %s does not end in .png",
+                         path);
     lvt_dataset_options options;
     lvt_dataset *d = NULL;
     status = lvt_parse_size(resize, &options, diag);

@@ -138,8 +138,8 @@ static bool see(lvt_dataset *d, lvt_images *to, lvt_images *from) {
     return true;
 }
 
-/* "N[,SEED]:SPEC" */
-static lvt_status transformed(lvt_dataset *d, const char *dir, const lvt_dataset_options *o,
+/* "N:SPEC", seeded also "N,SEED:SPEC" */
+static lvt_status transformed(lvt_dataset *d, const char *dir, bool seeded, const lvt_dataset_options *o,
                               void (*taps_of)(const lvt_dataset *, int, int, uint64_t, lvt_tap *, char[64]),
                               lvt_diag *diag) {
     char *end;
@@ -147,16 +147,15 @@ static lvt_status transformed(lvt_dataset *d, const char *dir, const lvt_dataset
     long n = strtol(dir, &end, 10);
     uint64_t seed = 1;
     bool ok = end != dir && !errno && n >= 2 && n <= 1000;
-    if (ok && *end == ',') {
+    if (ok && seeded && *end == ',') {
         const char *text = end + 1;
         seed = strtoull(text, &end, 10);
         ok = end != text && *text != '-' && !errno;
     }
     if (!ok || *end != ':' || !end[1])
-        return lvt_error(
-            diag, LVT_USAGE, NULL, LVT_NOWHERE,
-            "%s:%s is not %s:N:DATA or %s:N,SEED:DATA with 2 to 1000 domains, such as %s:5:digits", d->name,
-            dir, d->name, d->name, d->name);
+        return lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE,
+                         "%s:%s is not %s:N:DATA%s with 2 to 1000 domains, such as %s:5:digits", d->name, dir,
+                         d->name, seeded ? " or permuted:N,SEED:DATA" : "", d->name);
     lvt_dataset *inner;
     lvt_status status = lvt_dataset_open(end + 1, o, &inner, diag);
     if (status != LVT_OK)
@@ -178,14 +177,14 @@ static lvt_status transformed(lvt_dataset *d, const char *dir, const lvt_dataset
 }
 
 lvt_status lvt_read_permuted(lvt_dataset *d, const char *dir, const lvt_dataset_options *o, lvt_diag *diag) {
-    lvt_status status = transformed(d, dir, o, permuted_taps, diag);
+    lvt_status status = transformed(d, dir, true, o, permuted_taps, diag);
     d->crop = 0; /* neighbours are no neighbours any more */
     d->flip = false;
     return status;
 }
 
 lvt_status lvt_read_rotated(lvt_dataset *d, const char *dir, const lvt_dataset_options *o, lvt_diag *diag) {
-    return transformed(d, dir, o, rotated_taps, diag);
+    return transformed(d, dir, false, o, rotated_taps, diag);
 }
 
 /* ---- folders ----------------------------------------------------------------------------------------------

@@ -29,6 +29,8 @@ static lvt_status read_png(const char *path, const uint8_t *bytes, size_t size, 
     png_image image = {.version = PNG_IMAGE_VERSION};
     if (!png_image_begin_read_from_memory(&image, bytes, size))
         return broken(path, image.message, diag);
+    /* Without a gamma in the file 16-bit samples would be taken for linear light, which they seldom are. */
+    image.flags |= PNG_IMAGE_FLAG_16BIT_sRGB;
     if (image.width > LVT_MAX_PICTURE_SIDE || image.height > LVT_MAX_PICTURE_SIDE) {
         png_image_free(&image);
         return broken(path, "a side is longer than 16384 pixels", diag);

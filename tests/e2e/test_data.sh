@@ -12,6 +12,29 @@ for kind in permuted rotated; do
     run data digits --sheet plain.png --columns 4 >/dev/null
     ! cmp -s $kind.png plain.png || fail "the sheet of $kind shows one domain"
 done
+for option in "--columns 4" "--augmented" "--sheet none.png --cutout 3" "--cutout 3"; do
+    expect 2 "says how a sheet is drawn" run data digits $option
+done
+expect 2 "does not end in .png" run data digits --sheet sheet.jpg
+expect 2 "is not rotated:N:DATA with 2 to 1000 domains" run data rotated:3,7:digits # a seed would change nothing
+[ ! -e none.png ] || fail "a sheet that was refused"
+# Grey of 16 bits without a gamma is what its high bytes say, as in 8 bits.
+python3 - <<'END'
+import os, struct, zlib
+def png(path, depth, value):
+    def part(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    row = b"\0" + (struct.pack(">H", value * 256) if depth == 16 else bytes([value])) * 8
+    open(path, "wb").write(b"\x89PNG\r\n\x1a\n" + part(b"IHDR", struct.pack(">2I5B", 8, 8, depth, 0, 0, 0, 0)) +
+                           part(b"IDAT", zlib.compress(row * 8)) + part(b"IEND", b""))
+for depth in 8, 16:
+    for label in "ab":
+        os.makedirs(f"grey{depth}/{label}")
+        for i in range(6):
+            png(f"grey{depth}/{label}/{i}.png", depth, 64 + 8 * i)
+END
+run data folder:grey8 | grep "^channels" >grey8.txt
+run data folder:grey16 | grep "^channels" | cmp grey8.txt - || fail "pictures of 16 bits"
 mkdir nothing
 expect 1 "there is no train-images-idx3-ubyte" run data idx:nothing
 expect 2 "no such kind of data" run data digit
