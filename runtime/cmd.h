@@ -96,6 +96,8 @@ void lvt_cmd_inputs_free(const lvt_program *p, int entry, void **inputs);
 /* GFLOP/s of a loop of f32 fused multiply-adds in registers on `threads` threads, the best of a few short
  * runs. *name gets the instruction set it used. */
 double lvt_cmd_peak(int threads, const char **name);
+/* The threads that the run in that folder was started with; 0: all, or there is no such run. */
+int lvt_cmd_threads_of_run(const char *folder);
 /* Seconds since this process was started (also across its exec of itself), to the system's clock tick of 10
  * ms; below 0 when the system does not say. */
 double lvt_cmd_since_start(void);

@@ -1,5 +1,10 @@
 /* The settings of a training run as options. May not know: what they do. */
+#include "cmd.h"
 #include "cmd_settings.h"
+#include "continual/record.h"
+#include "ir/file.h"
+
+#include <stdlib.h>
 
 int lvt_cmd_settings(lvt_settings *s, lvt_option_list *coef, lvt_option *rows) {
     int n = 0;
@@ -24,4 +29,19 @@ int lvt_cmd_settings(lvt_settings *s, lvt_option_list *coef, lvt_option *rows) {
                              .choices = choices_};
 #include "continual/settings.def"
     return n;
+}
+
+int lvt_cmd_threads_of_run(const char *folder) {
+    char *path = lvt_path_join(folder, "settings.json");
+    uint8_t *bytes = NULL;
+    size_t size;
+    double threads = 0;
+    if (path && lvt_file_read(path, &bytes, &size, NULL) == LVT_OK) {
+        cJSON *o = cJSON_ParseWithLength((char *)bytes, size);
+        threads = lvt_record_number(cJSON_GetObjectItemCaseSensitive(o, "settings"), "threads");
+        cJSON_Delete(o);
+    }
+    free(bytes);
+    free(path);
+    return threads >= 1 && threads <= 1024 ? (int)threads : 0;
 }

@@ -24,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static lvt_status write_reports(const lvt_trainer *t, lvt_diag *diag);
@@ -61,12 +62,14 @@ static bool same_list(const lvt_coefficients *a, const lvt_coefficients *b) {
 #define SAME_LIST(a, b) same_list(&(a), &(b))
 
 /* With --resume: settings of the run; those given on the command line (`was_given`, a row of settings.def
- * each) must be changeable or equal. */
-static lvt_status merge(const lvt_settings *given, const bool *was_given, lvt_settings *run, lvt_diag *diag) {
+ * each) must be changeable or equal. *changed is set when one of them is not equal. */
+static lvt_status merge(const lvt_settings *given, const bool *was_given, lvt_settings *run, bool *changed,
+                        lvt_diag *diag) {
     lvt_status status = LVT_OK;
 #define LVT_HEADING(text) was_given++;
 #define LVT_SETTING(kind, field, option, letter, argument, value, low, high, choices, changeable, help)      \
     if (*was_given++ && !SAME_##kind(given->field, run->field)) {                                            \
+        *changed = true;                                                                                     \
         if (changeable)                                                                                      \
             run->field = given->field;                                                                       \
         else                                                                                                 \
@@ -84,14 +87,33 @@ static lvt_status merge(const lvt_settings *given, const bool *was_given, lvt_se
 /* ---- the command
  * -------------------------------------------------------------------------------------------- */
 
+/* Bytes up to the end of the last whole line. */
+static uint64_t whole_lines(FILE *f) {
+    uint64_t at = 0, end = 0;
+    rewind(f);
+    for (int c; (c = getc(f)) != EOF && c;) {
+        at++;
+        end = c == '\n' ? at : end;
+    }
+    return end;
+}
+
 static lvt_status open_metrics(lvt_trainer *t, lvt_diag *diag) {
     char *path = lvt_path_join(t->folder, "metrics.jsonl");
     if (!path)
         return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
     lvt_status status = LVT_OK;
+    t->metrics = fopen(path, "a+e");
+    struct stat file;
+    bool there = t->metrics && fstat(fileno(t->metrics), &file) == 0;
+    if (there && (uint64_t)file.st_size < t->metrics_bytes) {
+        lvt_warning(diag, NULL, LVT_NOWHERE,
+                    "%s has lost records that the checkpoint counts: tables of `lvt-run compare` lack them",
+                    path);
+        t->metrics_bytes = whole_lines(t->metrics);
+    }
     /* Records after the checkpoint belong to steps that will be done again. */
-    t->metrics = fopen(path, "ae");
-    if (!t->metrics || ftruncate(fileno(t->metrics), (off_t)t->metrics_bytes) != 0)
+    if (!there || ftruncate(fileno(t->metrics), (off_t)t->metrics_bytes) != 0)
         status =
             lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "%s: cannot be written: %s", path, strerror(errno));
     free(path);
@@ -204,6 +226,7 @@ static lvt_status open_run(work *w, const char *folder, bool resume, lvt_diag *d
 
 static lvt_status train(work *w, const char *program, const char *folder, bool resume, lvt_diag *diag) {
     uint64_t hash = 0;
+    bool changed = !resume; /* settings.json is to be written */
     lvt_status status = LVT_OK;
     if (resume) {
         lvt_settings given = w->settings;
@@ -211,7 +234,10 @@ static lvt_status train(work *w, const char *program, const char *folder, bool r
         if (status == LVT_OK)
             status = lvt_run_read_settings(&w->run, &w->settings, &hash, &w->tree, diag);
         if (status == LVT_OK)
-            status = merge(&given, w->given, &w->settings, diag);
+            status = merge(&given, w->given, &w->settings, &changed, diag);
+        if (status == LVT_OK && !w->settings.data)
+            status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
+                               "%s/settings.json does not say where the images come from", folder);
     } else if (!w->settings.data) {
         status = lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE, "--data is missing");
         lvt_note(diag, LVT_NOWHERE, "the kinds are\n%s", lvt_dataset_help());
@@ -229,7 +255,7 @@ static lvt_status train(work *w, const char *program, const char *folder, bool r
                          "%s was started with another program than %s; resuming needs the very same", folder,
                          program);
     w->settings.method = t->method->name; /* what it was compiled with, when it was not said */
-    if (!resume && !t->follower)
+    if (changed && !t->follower)
         status = lvt_run_write_settings(&w->run, &w->settings, p->module->name, p->hash, w->data->fingerprint,
                                         w->data->domains > 0, diag);
     if (status == LVT_OK && !t->follower)
@@ -257,8 +283,10 @@ static lvt_status train(work *w, const char *program, const char *folder, bool r
     lvt_console_close(c);
     if (t->follower)
         return status;
-    if (t->at.task > 0 && (status == LVT_OK || status == LVT_INTERRUPT)) {
-        lvt_status written = write_reports(t, diag), events = lvt_board_close(&w->board, diag);
+    if (status == LVT_OK || status == LVT_INTERRUPT) {
+        /* In the middle of a task's end what is measured belongs to no task yet: after_task has written. */
+        lvt_status written = t->at.task > 0 && !t->ending ? write_reports(t, diag) : LVT_OK,
+                   events = lvt_board_close(&w->board, diag);
         status = status != LVT_OK ? status : written != LVT_OK ? written : events;
     }
     if (status == LVT_INTERRUPT) {
@@ -331,6 +359,7 @@ lvt_status lvt_cmd_train(int argc, char **argv, lvt_diag *diag) {
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);
+    signal(SIGPIPE, SIG_IGN); /* nobody reads any more: the run goes on, its end says so */
     pthread_sigmask(SIG_BLOCK, &set, &before);
     w.console.signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 

@@ -65,18 +65,29 @@ static lvt_status dispatch(int argc, char **argv, lvt_diag *diag) {
     return LVT_USAGE;
 }
 
-/* The N of --threads N in any of its spellings, 0 when it is not there. */
-static int threads_asked(char **argv) {
+/* The value of an option in any of its spellings; of a flag what stands behind it, "" at the end. NULL: it is
+ * not there. */
+static const char *value_of(char **argv, const char *name, const char *letter) {
+    size_t n = strlen(name);
     for (; *argv; argv++) {
         const char *value = NULL;
-        if (!strncmp(*argv, "--threads", 9))
-            value = (*argv)[9] == '=' ? *argv + 10 : argv[1];
-        else if (!strncmp(*argv, "-t", 2))
+        if (!strncmp(*argv, name, n))
+            value = (*argv)[n] == '=' ? *argv + n + 1 : argv[1];
+        else if (!strncmp(*argv, letter, 2))
             value = (*argv)[2] ? *argv + 2 : argv[1];
-        if (value)
-            return atoi(value);
+        else
+            continue;
+        return value ? value : "";
     }
-    return 0;
+    return NULL;
+}
+
+/* 0: all. A run that is resumed has as many as it was started with. */
+static int threads_asked(char **argv) {
+    const char *threads = value_of(argv, "--threads", "-t"), *folder = value_of(argv, "--out", "-o");
+    if (threads || !folder || !value_of(argv, "--resume", "-r"))
+        return threads ? atoi(threads) : 0;
+    return lvt_cmd_threads_of_run(folder);
 }
 
 int main(int argc, char **argv) {

@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { VERSION = 1, N_OWN = 24 };
 
@@ -279,8 +280,12 @@ lvt_status lvt_checkpoint_save(lvt_trainer *t, bool boundary, lvt_diag *diag) {
     char *metadata = make_metadata(t), *path = NULL;
     int printed = boundary ? asprintf(&path, "%s/task-%02d.safetensors", t->folder, t->at.task)
                            : asprintf(&path, "%s/last.safetensors", t->folder);
-    lvt_status status;
-    if (tensors && metadata && printed >= 0) {
+    lvt_status status = LVT_OK;
+    /* The records that the checkpoint counts must be on the disk before it is. */
+    if (t->metrics && fsync(fileno(t->metrics)) != 0 && errno != EINVAL && errno != ENOTSUP)
+        status = lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "%s/metrics.jsonl: cannot be written: %s",
+                           t->folder, strerror(errno));
+    if (status == LVT_OK && tensors && metadata && printed >= 0) {
         size_t n = 0;
         for (uint32_t s = 0; s < module->n_states; s++)
             tensors[n++] = (lvt_stored_tensor){module->states[s].name, module->states[s].type,
@@ -293,7 +298,7 @@ lvt_status lvt_checkpoint_save(lvt_trainer *t, bool boundary, lvt_diag *diag) {
         if (status == LVT_IO)
             lvt_note(diag, LVT_NOWHERE,
                      "the checkpoints written before are whole; free some space, then go on with --resume");
-    } else {
+    } else if (status == LVT_OK) {
         status = lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory writing a checkpoint");
     }
     if (printed >= 0)
@@ -319,9 +324,13 @@ lvt_status lvt_checkpoint_load_model(lvt_model *m, const lvt_safetensors *file,
         char have[LVT_TYPE_TEXT], want[LVT_TYPE_TEXT];
         if (!t || !lvt_type_equal(&t->type, &state->type)) {
             lvt_status status =
-                lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
-                          "%s is a checkpoint of another model (\"%s\"; the program is \"%s\")", path,
-                          info->program, module->name);
+                strcmp(info->program, module->name)
+                    ? lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
+                                "%s is a checkpoint of another model (\"%s\"; the program is \"%s\")", path,
+                                info->program, module->name)
+                    : lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
+                                "%s is a checkpoint of \"%s\" compiled with other settings (`lvtc --set`)",
+                                path, module->name);
             lvt_note(diag, LVT_NOWHERE, "%s: the program has %s, the checkpoint %s", state->name,
                      lvt_type_text(&state->type, want), t ? lvt_type_text(&t->type, have) : "no such tensor");
             return status;

@@ -30,6 +30,9 @@ typedef struct lvt_method {
     double alpha, beta, gamma; /* unless --coef says otherwise; NaN: the program's */
 } lvt_method;
 
+/* The method of a program without the setting `method`: it promises nothing about its entries. */
+#define LVT_METHOD_OWN "own"
+
 /* NULL: no such method. */
 const lvt_method *lvt_method_find(const char *name);
 /* The method whose name is nearest, for messages; NULL: none is near. */

@@ -75,9 +75,9 @@ static lvt_status bind_scalar(lvt_model *m, lvt_bound_entry *b, const lvt_graph 
         scalar->has_default = true;
         scalar->default_value = in->default_value;
     }
-    for (uint32_t n = 0; n < g->n_nodes && !scalar->used; n++) {
+    for (uint32_t n = 0; n < g->n_nodes; n++) {
         for (int k = 0; k < g->nodes[n].n_operands; k++)
-            scalar->used = scalar->used || g->nodes[n].operands[k] == in->value;
+            scalar->used |= g->nodes[n].operands[k] == in->value ? 1u << (b - m->entries) : 0;
     }
     b->kind[i] = LVT_N_INPUTS;
     b->scalar[i] = (uint8_t)s;
@@ -263,6 +263,12 @@ static lvt_status bind(lvt_model *m, lvt_diag *diag) {
     m->memory_batch = (int)sizes[M];
     m->height = (int)sizes[H];
     m->width = (int)sizes[W];
+    if (sizes[C] > LVT_MAX_CHANNELS) {
+        const lvt_graph *g = module->entries[m->entries[LVT_ENTRY_PREDICT].index];
+        return lvt_error(diag, LVT_USER, NULL, lvt_module_pos(module, g->loc),
+                         "the model takes images of %lld channels; the driver has no more than %d",
+                         (long long)sizes[C], LVT_MAX_CHANNELS);
+    }
     m->channels = (int)sizes[C];
     m->classes = (int)sizes[K];
     return LVT_OK;
@@ -330,9 +336,20 @@ lvt_status lvt_model_set(lvt_model *m, const char *text, lvt_diag *diag) {
         for (int i = 0; i < m->n_scalars; i++)
             names[i] = m->scalars[i].name;
         const char *near = lvt_nearest(name, names, (size_t)m->n_scalars);
-        return lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE,
-                         "--coef: the model has no coefficient \"%s\"%s%s%s", name,
-                         near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+        lvt_status status =
+            lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "--coef: the model has no coefficient \"%s\"%s%s%s",
+                      name, near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+        const lvt_module *module = lvt_model_module(m);
+        for (uint32_t i = 0; i < module->n_settings; i++) {
+            if (!strcmp(module->settings[i].name, name))
+                lvt_note(diag, LVT_NOWHERE, "it is a setting: compile the model with `--set %s=%s`", name,
+                         equals + 1);
+        }
+        char list[512] = "";
+        for (int i = 0; i < m->n_scalars; i++)
+            snprintf(list + strlen(list), sizeof list - strlen(list), "%s%s", i ? ", " : "", names[i]);
+        lvt_note(diag, LVT_NOWHERE, "its coefficients are %s", *list ? list : "none");
+        return status;
     }
     m->scalars[s].exact = value;
     m->scalars[s].value = (float)value;

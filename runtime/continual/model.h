@@ -55,7 +55,7 @@ typedef struct lvt_scalar {
     bool given;   /* else the program's default is used */
     bool has_default;
     double default_value;
-    bool used;         /* some entry computes with it */
+    unsigned used;     /* the entries that compute with it: a bit each, by lvt_entry_kind */
     const char *entry; /* where it was seen first */
 } lvt_scalar;
 

@@ -65,7 +65,7 @@ char *lvt_report_text(const lvt_accuracies *a) {
         metric_line(f, a, "validation", lvt_metric_of("acc")->value, 2,
                     "the first line, on the validation images");
     if (a->bins && a->learned)
-        fprintf(f, "%-30s%*.2f%*s   mean |accuracy - probability| of %d bins of probability\n",
+        fprintf(f, "%-30s%*.2f%*s   mean over images of |accuracy - probability| of their bin, of %d\n",
                 "expected calibration error", COLUMN, 100 * lvt_calibration_error(a->bins),
                 (scenarios - 1) * COLUMN, "", LVT_CALIBRATION_BINS);
     bool failed = ferror(f);

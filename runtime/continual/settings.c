@@ -84,8 +84,10 @@ static bool get_CHOICE(const cJSON *j, int *v, double min, double max, const cha
 }
 static bool get_TEXT(const cJSON *j, const char **v, double min, double max, const char *const *choices) {
     (void)min, (void)max, (void)choices;
+    if (cJSON_IsNull(j)) /* not given: the default, which may be a text */
+        return true;
     *v = cJSON_IsString(j) ? j->valuestring : NULL;
-    return cJSON_IsString(j) || cJSON_IsNull(j);
+    return cJSON_IsString(j);
 }
 static bool get_SEED(const cJSON *j, uint64_t *v, double min, double max, const char *const *choices) {
     (void)min, (void)max, (void)choices;

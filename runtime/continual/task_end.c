@@ -52,7 +52,7 @@ static lvt_status show_batch(lvt_trainer *t, const shown *s, uint32_t first, uin
     return lvt_model_run(m, LVT_ENTRY_IMPORTANCE, tensors, diag);
 }
 
-/* Entry importance over the un-augmented images of the task, or over the remembered ones, then consolidate.
+/* Entry importance over the un-augmented images of the task, or over the remembered ones.
  * Batches are weighted by their share. The last batch of a task repeats its images in turn: a mean over it is
  * exact when their number divides the batch. Remembered images are few and every one counts for its class's
  * mean, so those that do not fill a batch are shown one by one; where training mirrors images, so do the
@@ -77,9 +77,14 @@ static lvt_status measure(lvt_trainer *t, lvt_measured what, lvt_diag *diag) {
         if (t->events.stop && t->events.stop(t->events.user))
             return LVT_INTERRUPT;
     }
+    return LVT_OK;
+}
+
+static lvt_status consolidate(lvt_trainer *t, lvt_diag *diag) {
     const void *nothing[LVT_N_INPUTS] = {0};
-    return lvt_model_has(m, LVT_ENTRY_CONSOLIDATE) ? lvt_model_run(m, LVT_ENTRY_CONSOLIDATE, nothing, diag)
-                                                   : LVT_OK;
+    return lvt_model_has(t->model, LVT_ENTRY_CONSOLIDATE)
+               ? lvt_model_run(t->model, LVT_ENTRY_CONSOLIDATE, nothing, diag)
+               : LVT_OK;
 }
 
 typedef struct scoring {
@@ -236,9 +241,7 @@ static lvt_status record_evaluation(lvt_trainer *t, int learned, lvt_diag *diag)
             cJSON_AddNumberToObject(o, lvt_metrics[i].name, lvt_metrics[i].value(t->accuracy[s], n, learned));
     }
     cJSON_AddNumberToObject(r, "calibration_error", lvt_calibration_error(t->last.bins));
-    double now = lvt_seconds();
-    t->seconds += now - t->clock;
-    t->clock = now;
+    lvt_trainer_tick(t);
     t->task_seconds[learned - 1] = t->seconds;
     for (int k = 0; k < learned - 1; k++)
         t->task_seconds[learned - 1] -= t->task_seconds[k];
@@ -253,11 +256,17 @@ static lvt_status record_evaluation(lvt_trainer *t, int learned, lvt_diag *diag)
 }
 
 lvt_status lvt_task_end(lvt_trainer *t, lvt_diag *diag) {
+    bool late =
+        t->method->measured == LVT_MEASURE_MEMORY; /* what consolidate takes in comes after remembering */
     lvt_status status = measure(t, LVT_MEASURE_TASK, diag);
+    if (status == LVT_OK && !late)
+        status = consolidate(t, diag);
     if (status == LVT_OK)
         status = remember(t, diag);
     if (status == LVT_OK)
         status = measure(t, LVT_MEASURE_MEMORY, diag);
+    if (status == LVT_OK && late)
+        status = consolidate(t, diag);
     if (status == LVT_OK)
         status = lvt_trainer_evaluate(t, t->at.task + 1, diag);
     if (status == LVT_OK)

@@ -89,6 +89,13 @@ static double steps_left(const lvt_trainer *t, uint64_t steps) {
     return left;
 }
 
+void lvt_trainer_tick(lvt_trainer *t) {
+    double now = lvt_seconds();
+    t->seconds += now - t->clock;
+    t->clock = now;
+    t->images = 0;
+}
+
 static lvt_status report(lvt_trainer *t, uint64_t steps, bool record, lvt_diag *diag) {
     const lvt_bound_entry *b =
         &t->model->entries[lvt_trainer_rehearses(t) ? LVT_ENTRY_TRAIN : LVT_ENTRY_TRAIN_NEW];
@@ -123,10 +130,9 @@ static lvt_status report(lvt_trainer *t, uint64_t steps, bool record, lvt_diag *
         cJSON_AddNumberToObject(j, p.names[i], p.losses[i]);
     cJSON_AddNumberToObject(j, "images_per_second", p.images_per_second);
     memset(t->sums, 0, sizeof t->sums);
-    t->summed = t->images = 0;
-    t->seconds += now - t->clock;
+    t->summed = 0;
+    lvt_trainer_tick(t);
     lvt_energy_sample(&t->energy);
-    t->clock = now;
     cJSON_AddNumberToObject(j, "seconds", t->seconds);
     return lvt_trainer_record(t, j, diag);
 }
@@ -143,7 +149,6 @@ static lvt_status train_task(lvt_trainer *t, lvt_diag *diag) {
     uint64_t steps = lvt_trainer_steps(t, t->at.task), log = (uint64_t)s->log_every,
              epoch = lvt_trainer_epoch_steps(t);
     double shown = 0;
-    t->clock = lvt_seconds();
     while (t->at.step < steps && !lvt_early_done(t)) {
         lvt_status status = one_step(t, steps, diag);
         if (status == LVT_OK && t->best.states && (t->at.step % epoch == 0 || t->at.step == steps))
@@ -159,8 +164,10 @@ static lvt_status train_task(lvt_trainer *t, lvt_diag *diag) {
         bool stop = stopping(t);
         /* Before a task's end too: what happens there is repeated when it does not come to its end. */
         if (status == LVT_OK &&
-            (stop || last || (s->checkpoint_every && t->at.step % (uint64_t)s->checkpoint_every == 0)))
+            (stop || last || (s->checkpoint_every && t->at.step % (uint64_t)s->checkpoint_every == 0))) {
+            lvt_trainer_tick(t);
             status = lvt_checkpoint_save(t, false, diag);
+        }
         if (status != LVT_OK || stop)
             return status != LVT_OK ? status : LVT_INTERRUPT;
     }
@@ -177,17 +184,22 @@ lvt_status lvt_trainer_run(lvt_trainer *t, lvt_diag *diag) {
     if (t->settings->fwt && t->at.global_step == 0) {
         status = lvt_trainer_evaluate(t, 0, diag);
         status = status == LVT_OK ? lvt_trainer_record_accuracy(t, 0, diag) : status;
+        if (status == LVT_INTERRUPT && lvt_checkpoint_save(t, false, diag) != LVT_OK)
+            status = LVT_IO;
     }
     while (t->at.task < t->tasks.n && status == LVT_OK) {
         status = lvt_trainer_begin_task(t, diag);
+        lvt_trainer_tick(t);
         if (status == LVT_OK)
             status = train_task(t, diag);
+        t->ending = status == LVT_OK;
         if (status == LVT_OK)
             status = lvt_task_end(t, diag);
         if (status != LVT_OK)
             break;
         t->at.task++;
         t->at.step = 0;
+        t->ending = false;
         status = lvt_checkpoint_save(t, true, diag);
         if (status == LVT_OK && t->events.evaluated)
             t->events.evaluated(t->events.user, t);

@@ -83,8 +83,9 @@ struct lvt_trainer {
     double sums[LVT_MAX_LOSSES]; /* of losses since the last record */
     uint64_t summed, images;
     lvt_energy energy;     /* as seconds: of earlier processes too */
-    double started, clock; /* seconds: start of this process's first step, of the last record */
-    uint64_t steps_here;   /* steps of this process */
+    double started, clock; /* start of this process's first step; up to where `seconds` has been counted */
+    bool ending;         /* a task's end has begun: memory and what was measured last belong to no task yet */
+    uint64_t steps_here; /* steps of this process */
 
     float *x, *xm, *zm, *zm_mask, *mask; /* inputs of a step */
     int32_t *y, *ym, step_input[2];
@@ -123,6 +124,8 @@ uint64_t lvt_trainer_steps(const lvt_trainer *t, int task); /* of a task */
 uint64_t lvt_trainer_epoch_steps(const lvt_trainer *t);     /* of an epoch of the task that has begun */
 /* Fills the inputs of the next step; the entry that takes them. */
 lvt_entry_kind lvt_trainer_batch(lvt_trainer *t);
+/* Adds the time since the last call to that of the run. */
+void lvt_trainer_tick(lvt_trainer *t);
 /* Gives a coefficient its value; nothing when no entry has it. */
 void lvt_trainer_set(lvt_model *m, const char *name, double value);
 

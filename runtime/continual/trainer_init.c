@@ -31,6 +31,15 @@ static lvt_status prepare_scalars(lvt_trainer *t, lvt_diag *diag) {
     }
     if (t->settings->lr > 0)
         lvt_trainer_set(m, "lr", t->settings->lr);
+    const struct {
+        const char *name;
+        double value;
+    } usual[] = {{"alpha", t->method->alpha}, {"beta", t->method->beta}, {"gamma", t->method->gamma}};
+    for (int i = 0; i < 3; i++) {
+        int s = lvt_model_scalar(m, usual[i].name);
+        if (s >= 0 && !m->scalars[s].given && !isnan(usual[i].value))
+            lvt_trainer_set(m, usual[i].name, usual[i].value);
+    }
     for (int i = 0; i < m->n_scalars; i++) {
         lvt_scalar *s = &m->scalars[i];
         for (size_t k = 0; k < sizeof starting / sizeof *starting && !s->given && !s->has_default; k++) {
@@ -45,15 +54,6 @@ static lvt_status prepare_scalars(lvt_trainer *t, lvt_diag *diag) {
                              "entry %s: the coefficient %s has no default; give it with --coef %s=VALUE",
                              s->entry, s->name, s->name);
     }
-    const struct {
-        const char *name;
-        double value;
-    } usual[] = {{"alpha", t->method->alpha}, {"beta", t->method->beta}, {"gamma", t->method->gamma}};
-    for (int i = 0; i < 3; i++) {
-        int s = lvt_model_scalar(m, usual[i].name);
-        if (s >= 0 && !m->scalars[s].given && !isnan(usual[i].value))
-            lvt_trainer_set(m, usual[i].name, usual[i].value);
-    }
     if (t->settings->label_smoothing > 0)
         lvt_trainer_set(m, "smoothing", t->settings->label_smoothing);
     t->learning_rate = base_value(m, "lr", 0.1);
@@ -64,7 +64,8 @@ static lvt_status prepare_scalars(lvt_trainer *t, lvt_diag *diag) {
 
 /* The method: what the program was compiled with, which --method must agree with. */
 static lvt_status find_method(lvt_trainer *t, lvt_diag *diag) {
-    const char *compiled = t->model->method ? t->model->method : "lvt", *wanted = t->settings->method;
+    const char *compiled = t->model->method ? t->model->method : LVT_METHOD_OWN,
+               *wanted = t->settings->method;
     const char *name = wanted ? wanted : compiled;
     lvt_status status = LVT_OK;
     t->method = lvt_method_find(name);
@@ -75,10 +76,14 @@ static lvt_status find_method(lvt_trainer *t, lvt_diag *diag) {
                       name, near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
         lvt_note(diag, LVT_NOWHERE, "the methods are %.*s", (int)strlen(lvt_method_list()) - 2,
                  lvt_method_list());
+        if (!wanted)
+            lvt_note(diag, LVT_NOWHERE,
+                     "a model with a loss of its own has no setting `method`, or method = \"own\"");
     } else if (strcmp(name, compiled)) {
         status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
                            "the program was compiled with the method %s, not %s", compiled, name);
-        lvt_note(diag, LVT_NOWHERE, "compile the model with `--set method=%s`", name);
+        if (t->model->method)
+            lvt_note(diag, LVT_NOWHERE, "compile the model with `--set method=%s`", name);
     }
     return status;
 }
@@ -105,6 +110,22 @@ static lvt_status check(lvt_trainer *t, lvt_diag *diag) {
     if (t->method->measured == LVT_MEASURE_MEMORY && !s->memory)
         return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
                          "the method %s answers by what it remembers: it needs --memory", t->method->name);
+    if (t->method->rehearsal == LVT_REHEARSE_MEMORY && t->method->measured == LVT_MEASURE_NOTHING &&
+        !s->memory)
+        return lvt_error(
+            diag, LVT_USER, NULL, LVT_NOWHERE,
+            "the method %s is nothing but fine-tuning without --memory: it replays what it remembers",
+            t->method->name);
+    bool measures = strcmp(t->method->name, LVT_METHOD_OWN) && /* which promises nothing */
+                    (t->method->measured == LVT_MEASURE_MEMORY ||
+                     (t->method->measured == LVT_MEASURE_TASK && !s->no_drift));
+    for (int e = LVT_ENTRY_IMPORTANCE; e <= LVT_ENTRY_CONSOLIDATE; e++) {
+        if (measures && !lvt_model_has(m, (lvt_entry_kind)e))
+            return lvt_error(
+                diag, LVT_USER, NULL, LVT_NOWHERE,
+                "the method %s measures at the end of each task: the program \"%s\" has no entry %s",
+                t->method->name, lvt_model_module(m)->name, lvt_entry_kind_name((lvt_entry_kind)e));
+    }
     if (s->memory && !remembers)
         return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
                          "the method %s remembers no images: leave --memory out", t->method->name);
@@ -189,37 +210,55 @@ static bool gives(const lvt_settings *s, const char *name) {
     return false;
 }
 
+/* Does an entry of the set `run` compute with it? */
+static bool computes(const lvt_model *m, const char *name, unsigned run) {
+    int s = lvt_model_scalar(m, name);
+    return s >= 0 && m->scalars[s].used & run;
+}
+
 lvt_status lvt_trainer_effects(const lvt_trainer *t, lvt_diag *diag) {
     const lvt_settings *s = t->settings;
     const lvt_model *m = t->model;
-    int gamma = lvt_model_scalar(m, "gamma"), r = lvt_model_scalar(m, "r");
-    bool holds = gamma >= 0 && m->scalars[gamma].used, fades = r >= 0 && m->scalars[r].used;
+    bool second = s->memory || t->method->rehearsal == LVT_REHEARSE_SELF;
+    unsigned run = second ? ~0u : ~(1u << LVT_ENTRY_TRAIN);
+    bool holds = computes(m, "gamma", ~0u), fades = computes(m, "r", run), steps = computes(m, "lr", run);
     lvt_settings usual;
     lvt_settings_defaults(&usual);
     const struct {
         bool vain;
+        lvt_status status;
         const char *text;
     } rules[] = {
-        {s->policy != LVT_POLICY_AUTO && !s->memory,
+        {s->policy != LVT_POLICY_AUTO && !s->memory, LVT_USAGE,
          "--memory-policy says which images --memory N keeps: give both or neither"},
-        {s->mix_part != usual.mix_part && s->mixup <= 0 && s->cutmix <= 0,
+        {s->mix_part != usual.mix_part && s->mixup <= 0 && s->cutmix <= 0, LVT_USAGE,
          "--mix-part says how many images --mixup or --cutmix mixes: give one of them too"},
-        {s->lr > 0 && gives(s, "lr"), "--lr and --coef lr are the same: give one of them"},
-        {s->label_smoothing > 0 && gives(s, "smoothing"),
+        {s->lr > 0 && gives(s, "lr"), LVT_USAGE, "--lr and --coef lr are the same: give one of them"},
+        {s->label_smoothing > 0 && gives(s, "smoothing"), LVT_USAGE,
          "--label-smoothing and --coef smoothing are the same: give one of them"},
-        {s->no_drift && gives(s, "gamma"), "--no-drift and --coef gamma contradict each other"},
-        {s->no_drift && !holds, "--no-drift: the program holds no parameters back (its gamma is not used)"},
-        {s->r_decay != usual.r_decay && !fades, "--r-decay: the loss of the program has no weight r"},
+        {s->no_drift && gives(s, "gamma"), LVT_USAGE, "--no-drift and --coef gamma contradict each other"},
+        {s->no_drift && !holds, LVT_USER,
+         "--no-drift: the program holds no parameters back (its gamma is not used)"},
+        {s->r_decay != usual.r_decay && !fades, LVT_USER,
+         "--r-decay: the loss of the program has no weight r"},
+        {s->lr > 0 && !steps, LVT_USER, "--lr: the program computes with no rate (input lr)"},
+        {s->lr_schedule != usual.lr_schedule && !steps, LVT_USER,
+         "--lr-schedule: the program computes with no rate (input lr)"},
+        {s->lr_warmup != usual.lr_warmup && !steps, LVT_USER,
+         "--lr-warmup: the program computes with no rate (input lr)"},
+        {gives(s, "weight"), LVT_USER,
+         "--coef weight: the driver gives it, a batch's share of the task's images"},
     };
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
         if (rules[i].vain)
-            return lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE, "%s", rules[i].text);
+            return lvt_error(diag, rules[i].status, NULL, LVT_NOWHERE, "%s", rules[i].text);
     }
     for (int i = 0; i < m->n_scalars; i++) {
-        if (!m->scalars[i].used && gives(s, m->scalars[i].name))
-            return lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE,
-                             "--coef %s: the program does not compute with it (method %s)",
-                             m->scalars[i].name, t->method->name);
+        if (!(m->scalars[i].used & run) && gives(s, m->scalars[i].name))
+            return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
+                             "--coef %s: the program does not compute with it (method %s%s)",
+                             m->scalars[i].name, t->method->name,
+                             m->scalars[i].used ? ", without a memory" : "");
     }
     return LVT_OK;
 }

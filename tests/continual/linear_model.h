@@ -294,17 +294,21 @@ typedef struct run {
     lvt_model model;
     lvt_trainer trainer;
     lvt_diag *diag;
-    uint64_t stop_at; /* global step; 0: never */
+    uint64_t stop_at;    /* global step; 0: never */
+    const char *stop_in; /* a phase; NULL: none */
+    bool in_it;
     int phases, tasks_done;
     const char *compiled; /* the method that the program says it was compiled with */
 } run;
 
 static inline bool stop(void *user) {
     const run *r = user;
-    return r->stop_at && r->trainer.at.global_step >= r->stop_at;
+    return r->in_it || (r->stop_at && r->trainer.at.global_step >= r->stop_at);
 }
 static inline void phase(void *user, const char *what) {
-    ((run *)user)->phases += what != NULL;
+    run *r = user;
+    r->phases += what != NULL;
+    r->in_it = r->stop_in && what && !strcmp(r->stop_in, what);
 }
 static inline void evaluated(void *user, const lvt_trainer *t) {
     ((run *)user)->tasks_done = t->at.task;

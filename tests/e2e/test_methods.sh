@@ -26,6 +26,14 @@ for a in "${!remembers[@]}"; do
     done
 done
 
+# A method's usual coefficients hold where the model has no default of its own.
+mkdir plain
+sed 's/gamma: f32\[\] = 1e-5/gamma: f32[]/' "$SOURCE/models/lvt-tiny.lvt" >plain/lvt-tiny.lvt
+cp "$SOURCE"/models/{nn,lvt-blocks,methods}.lvt plain
+"$BUILD/lvtc" plain/lvt-tiny.lvt --set method=ewc -o plain.lvtx
+run train plain.lvtx $settings --out plain-ewc >/dev/null
+same whole-ewc/task-03.safetensors plain-ewc/task-03.safetensors
+
 # A class that icarl remembers no image of is never its answer.
 train icarl.lvtx --data digits --tasks 2 --epochs 12 --seed 3 --threads 1 --quiet --memory 10 --memory-policy reservoir --out few >/dev/null
 python3 - <<'END'
@@ -53,7 +61,11 @@ block own(now, y, old, ym, mask) {
 }
 END
 "$BUILD/lvtc" models/lvt-tiny.lvt --set method=own -o own.lvtx
-expect 1 "no such method" train own.lvtx $settings --memory 20 --out own
+expect 0 "method own" train own.lvtx --data digits --tasks 2 --steps 2 --memory 20 --threads 1 --out own
+sed -i 's/method == "own"/method == "mine"/' models/methods.lvt
+"$BUILD/lvtc" models/lvt-tiny.lvt --set method=mine -o mine.lvtx
+expect 1 "no such method" train mine.lvtx $settings --memory 20 --out mine
+grep -q "has no setting .method., or method = \"own\"" expected.txt || fail "no word on losses of one's own"
 expect 1 "no such method" "$BUILD/lvtc" models/lvt-tiny.lvt --set method=another -o another.lvtx
 
 # Stopped in the middle of a task by a step limit is not a kill, but what a teacher said must come back from the file.
@@ -90,8 +102,19 @@ grep -q '"task_seconds":' whole-er/metrics.jsonl || fail "time of a task in metr
 expect 1 "was compiled with the method er, not lvt" run train er.lvtx $settings --method lvt --out no
 grep -q -- "--set method=lvt" expected.txt || fail "no word on how to mend it"
 expect 2 "did you mean er-ace" run train er.lvtx $settings --method er-acce --out no
+for method in er der++ er-ace a-gem; do
+    expect 1 "the method $method is nothing but fine-tuning without --memory" run train $method.lvtx --data digits --out no
+done
+# A method that measures at the end of a task needs the entries for it; consolidate runs whatever the method.
+cp models/lvt-tiny.lvt models/bare.lvt
+sed -i '/^    entry importance/,/^    }/d; /^    entry consolidate/d' models/bare.lvt
+for method in ewc lvt; do
+    "$BUILD/lvtc" models/bare.lvt --set method=$method -o bare.lvtx
+    expect 1 "has no entry importance" run train bare.lvtx --data digits --out no
+done
+run train bare.lvtx --data digits --tasks 2 --steps 1 --no-drift --quiet --threads 1 --out bare-lvt >/dev/null
 expect 1 "remembers no images" run train ewc.lvtx $settings --memory 50 --out no
-expect 2 "is not a part such as 10%" run train er.lvtx --data digits --validation 95% --out no
+expect 2 "is not a part such as 10%" run train er.lvtx --data digits --memory 20 --validation 95% --out no
 [ ! -e no ] || fail "a run that did not begin left its folder"
 
 # Side by side: two seeds are one experiment, methods are told apart by name.

@@ -28,6 +28,24 @@ wait $child 2>/dev/null && echo "note: the run was faster than the signal" || tr
 train --out ten --resume --quiet >/dev/null
 same twenty/task-01.safetensors ten/task-01.safetensors
 
+# Records that the checkpoint counts and that are gone (a power cut): said; what is left stays whole lines.
+train $settings --log-every 2 --out whole2 >/dev/null
+"$BUILD/lvt-run" train $PROGRAM $settings --log-every 2 --out cut >/dev/null &
+child=$!
+while kill -0 $child 2>/dev/null && [ ! -e cut/last.safetensors ]; do :; done
+kill -9 $child 2>/dev/null || true
+wait $child 2>/dev/null || true
+head -c 700 cut/metrics.jsonl >short && mv short cut/metrics.jsonl
+expect 0 "has lost records that the checkpoint counts" train --out cut --resume --quiet
+same whole2/$last cut/$last
+! grep -qva '^{.*}$' cut/metrics.jsonl || fail "metrics.jsonl has a line that is none"
+[ "$(tail -1 cut/metrics.jsonl | grep -c '"after_task":2')" = 1 ] || fail "metrics.jsonl does not go on"
+
+# Nobody reads what it prints any more: it trains on, and says so at the end.
+if "$BUILD/lvt-run" train $PROGRAM ${settings% --quiet} --plain --out piped 2>piped.txt | head -1 >/dev/null; then fail "a closed pipe is not told"; fi
+grep -q "standard output cannot be written" piped.txt || fail "a closed pipe is not told"
+same whole/$last piped/$last
+
 # Killed again and again, at any moment.
 "$BUILD/lvt-run" train $PROGRAM $settings --out killed >/dev/null &
 child=$!
@@ -81,10 +99,30 @@ same again/$last whole/$last
 expect 1 "another program" run train narrow.lvtx --out whole --resume
 expect 2 "--epochs differs" run train $PROGRAM --out whole --resume --epochs 9
 
+# What may be changed when resuming is kept.
+train --out whole --resume --name renamed --quiet >/dev/null
+train --out whole --resume --quiet >/dev/null
+grep -q '"name":.*"renamed"' whole/settings.json || fail "a new name is lost"
+expect 0 "renamed" run compare whole
+sed -i 's/"data":.*,$/"data": null,/; s/"class_order":.*,$/"class_order": null,/' again/settings.json
+expect 1 "does not say where the images come from" train --out again --resume
+train --out again --resume --data digits --quiet >/dev/null
+
 # Two processes may not write one run.
 "$BUILD/lvt-run" train $PROGRAM $settings --epochs 200 --out shared >/dev/null &
 child=$!
 while kill -0 $child 2>/dev/null && [ ! -e shared/settings.json ]; do sleep 0.02; done
 expect 1 "another lvt-run is training" run train $PROGRAM --out shared --resume
+kill -9 $child
+wait $child 2>/dev/null || true
+# Resumed, it waits as it did: a run of one thread is bound to no processor, which it would share with others.
+"$BUILD/lvt-run" train $PROGRAM --out shared --resume >/dev/null &
+child=$!
+for ((i = 0; i < 500; i++)); do
+    ! tr '\0' '\n' </proc/$child/environ 2>/dev/null | grep -q "^OMP_WAIT_POLICY=passive" || break
+    sleep 0.02
+done
+tr '\0' '\n' </proc/$child/environ | grep -q "^OMP_PROC_BIND" && fail "a resumed run of one thread is bound to a processor"
+[ $i -lt 500 ] || fail "a resumed run does not wait as it did"
 kill -9 $child
 wait $child 2>/dev/null || true

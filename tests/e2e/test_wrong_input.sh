@@ -14,14 +14,17 @@ expect 2 "no such kind of data" train $PROGRAM --data digit --out run
 expect 2 "did you mean confidence" train $PROGRAM $ok --memory-policy confidense --out run
 expect 2 "is not a whole number" train $PROGRAM --data digits --tasks two --out run
 expect 2 "neither natural" train $PROGRAM $ok --class-order backwards --out run
-expect 2 "no coefficient \"gama\"; did you mean gamma" train $PROGRAM $ok --coef gama=1 --out run
+expect 1 "no coefficient \"gama\"; did you mean gamma" train $PROGRAM $ok --coef gama=1 --out run
+grep -q "its coefficients are .*gamma" expected.txt || fail "coefficients are not listed"
+expect 1 "it is a setting: compile the model with \`--set momentum=0.9\`" train $PROGRAM $ok --coef momentum=0.9 --out run
 expect 2 "is not NAME=NUMBER" train $PROGRAM $ok --coef gamma=x --out run
 
 # What would change nothing.
 expect 2 "--memory N" train $PROGRAM $ok --memory-policy herding --out run
 "$BUILD/lvtc" "$SOURCE/models/lvt-tiny.lvt" --set method=er -o er.lvtx
-expect 2 "--no-drift: the program holds no parameters back" train er.lvtx $ok --no-drift --out run
-expect 2 "--coef beta: the program does not compute with it (method er)" train er.lvtx $ok --coef beta=1 --out run
+expect 1 "--no-drift: the program holds no parameters back" train er.lvtx $ok --memory 20 --no-drift --out run
+expect 1 "--coef beta: the program does not compute with it (method er)" train er.lvtx $ok --memory 20 --coef beta=1 --out run
+expect 1 "--coef alpha: the program does not compute with it (method lvt, without a memory)" train $PROGRAM $ok --coef alpha=2 --out run
 
 expect 1 "none.lvtx" train none.lvtx $ok --out run
 head -c 5000 $PROGRAM >short.lvtx
@@ -35,6 +38,12 @@ expect 1 "leaves 1 of 10" train $PROGRAM --data digits --tasks 3 --first-task 9 
 "$BUILD/lvtc" "$SOURCE/models/lvt-tiny.lvt" --set classes=7 -o seven.lvtx
 expect 1 "the data has 10 classes, the model 7" train seven.lvtx $ok --out run
 grep -q -- "--set classes=10" expected.txt || fail "no word on how to mend it"
+
+sed 's/8, 8, 1\]/8, 8, 5]/' "$SOURCE/models/lvt-tiny.lvt" >five.lvt
+cp "$SOURCE"/models/{nn,lvt-blocks,methods}.lvt .
+"$BUILD/lvtc" five.lvt -o five.lvtx
+expect 1 "images of 5 channels; the driver has no more than 4" train five.lvtx $ok --out run
+grep -q "^five.lvt:[0-9]*:[0-9]*: error" expected.txt || fail "no place in the model file"
 
 # Data that is missing, packed, cut off, or of another size.
 mkdir data
@@ -63,7 +72,7 @@ expect 1 "there is a run in this folder already" train $PROGRAM $ok --out run
 last=run/task-02.safetensors
 expect 1 "another model" run eval seven.lvtx --checkpoint $last --data digits
 "$BUILD/lvtc" "$SOURCE/models/lvt-tiny.lvt" --set width=16 -o narrow.lvtx
-expect 1 "another model" run eval narrow.lvtx --checkpoint $last --data digits
+expect 1 "is a checkpoint of \"lvt_tiny\" compiled with other settings" run eval narrow.lvtx --checkpoint $last --data digits
 expect 1 "the images are 32x32x3" run eval $PROGRAM --checkpoint $last --data cifar100:data
 expect 2 "--checkpoint is missing" run eval $PROGRAM --data digits
 expect 2 "--data is missing" run eval $PROGRAM --checkpoint $last
