@@ -131,4 +131,28 @@ expect 0 "" "$build/lvt-run" info exact.lvtx
 grep -q winograd out && { echo "--exact left Winograd in"; failed=1; }
 expect 2 "--tune" "$lvtc" --threads 2 "$model"
 expect 2 "--threads" "$lvtc" --tune --threads 0 "$model"
+
+# An option without effect is refused, never ignored.
+for option in --tune --exact --ranks=2 --explain --memory-report --memory-budget=1K --time-passes --dump-after=dce --verify-each --pass-limit=3; do
+    for kind in onnx ir; do
+        expect 2 "goes with a program" "$lvtc" $small "$model" --emit=$kind $option -o none.out
+    done
+done
+for option in --stop-after=dce --start-at=dce; do
+    expect 2 "goes with a program or --emit=ir" "$lvtc" $small "$model" --emit=onnx $option -o none.out
+done
+for option in --tune --exact --ranks=2 --memory-report --memory-budget=1K; do
+    expect 2 "which --start-at or --stop-after leaves out" "$lvtc" $small "$model" --stop-after=autodiff $option -o none.out
+done
+for option in --entry=train --opset=17 --seed=3 --training-info --mean=0.5 --fixed-batch --external-data=9; do
+    expect 2 "goes with --emit=onnx" "$lvtc" $small "$model" $option -o none.out
+done
+expect 2 "--split goes with --ranks" "$lvtc" $small "$model" --split=x -o none.out
+expect 2 "--map goes with --weights" "$lvtc" $small "$model" --map=x.map -o none.out
+expect 2 "--freeze goes with an ONNX file" "$lvtc" $small "$model" --freeze -o none.out
+expect 2 "--models goes with a model file" "$lvtc" half.lvtir --models . -o none.out
+[ -e none.out ] && { echo "a refused command wrote something"; failed=1; }
+expect 0 "" "$lvtc" $small "$model" --emit=ir --stop-after=plan --exact --ranks=2 --explain --memory-budget=1G --time-passes
+has "is the part of one of 2 processes" out
+has "all_reduce" out
 exit $failed
