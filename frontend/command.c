@@ -74,6 +74,12 @@ static bool take_emit(lvt_lvtc_command *c, const char *value) {
     return false;
 }
 
+static bool take_split(lvt_lvtc_command *c, const char *value) {
+    c->compile.split = value;
+    c->split_given = true;
+    return *value;
+}
+
 static bool take_memory_report(lvt_lvtc_command *c, const char *value) {
     c->memory_file = value;
     c->compile.memory_report = value && ends_with(value, ".svg")    ? LVT_MEMORY_SVG
@@ -125,7 +131,7 @@ static const row rows[] = {
     {"external-data", NUMBER, AT(external), 0, LLONG_MAX, "a number of bytes", .with = EXPORT},
     {"freeze", FLAG, AT(freeze), .with = ONNX_FILE},
     {"ranks", NUMBER, AT(ranks), 1, LVT_MAX_RANKS, "a number of processes", .with = PASSES, .pass = "shard"},
-    {"split", TEXT, AT(compile.split), .with = RANKS},
+    {"split", SPECIAL, .wants = "names of inputs, such as x,y", .take = take_split, .with = RANKS},
     {"explain", FLAG, AT(compile.explain), .with = PASSES},
     {"memory-report", MAYBE, .take = take_memory_report, .with = PASSES, .pass = "plan"},
     {"memory-budget", SPECIAL, .wants = "a size such as 300M or 1.5G", .take = take_budget, .with = PASSES,

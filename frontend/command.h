@@ -40,7 +40,8 @@ typedef struct lvt_lvtc_command {
     bool fixed_batch, training_info, preprocessing;
     const char *mean, *deviation;
     uint64_t opset, external, seed; /* external: bytes, UINT64_MAX: nothing goes to a file of its own */
-    uint64_t ranks, pass_limit;     /* also in `compile` */
+    bool split_given;
+    uint64_t ranks, pass_limit; /* also in `compile` */
 } lvt_lvtc_command;
 
 /* All strings are those of argv. Whatever is returned, free(c->settings). Errors: LVT_USAGE, LVT_NOMEM. */

@@ -155,4 +155,12 @@ expect 2 "--models goes with a model file" "$lvtc" half.lvtir --models . -o none
 expect 0 "" "$lvtc" $small "$model" --emit=ir --stop-after=plan --exact --ranks=2 --explain --memory-budget=1G --time-passes
 has "is the part of one of 2 processes" out
 has "all_reduce" out
+
+# What is divided among processes has names that the model has.
+expect 1 "--split: no training entry has an input foo" "$lvtc" $small "$model" --ranks=2 --split=foo -o none.out
+expect 1 "no training entry has an input ymm; did you mean ym?" "$lvtc" $small "$model" --ranks=2 --split=x,y,xm,ymm -o none.out
+expect 1 "nothing of entry train_new is divided among 2 processes" "$lvtc" $small "$model" --ranks=2 --split=xm,ym,zm,zm_mask -o none.out
+expect 2 "--split wants names of inputs" "$lvtc" $small "$model" --ranks=2 --split= -o none.out
+[ -e none.out ] && { echo "a program that shares nothing was written"; failed=1; }
+expect 0 "" "$lvtc" $small "$model" --ranks=2 --split=x,y,xm,ym,zm,zm_mask -o shared.lvtx
 exit $failed
