@@ -303,12 +303,15 @@ static value run_init(frame *f, const builtin *b, const argument *a, uint32_t n,
 /* ---- checks -----------------------------------------------------------------------------------------------
  */
 
+/* What fails ends its block: all that follows relies on it, and would only hide the cause. */
 static value run_assert(frame *f, const builtin *b, const argument *a, uint32_t n, spot at) {
     if (a->v.kind != VALUE_BOOL)
         return wrong(f, b, a, "a condition known at compile time");
     if (a->v.i)
         return (value){.kind = VALUE_NONE};
-    return fail(f, at, "E230", "%s", n > 1 ? value_text(f->e, a[1].v) : "this assertion does not hold");
+    f->returned = true;
+    f->result = fail(f, at, "E230", "%s", n > 1 ? value_text(f->e, a[1].v) : "this assertion does not hold");
+    return f->result;
 }
 
 static value run_print(frame *f, const builtin *b, const argument *a, uint32_t n, spot at) {

@@ -135,7 +135,7 @@ typedef struct frame { /* one expansion of a block or entry, or a file's top */
     const char *suffix; /* ".0.2": indices of the loops around, for paths */
     lvt_loc parent;     /* the call */
     const char *name;   /* of the block, for messages */
-    bool returned;
+    bool returned;      /* or an assertion failed: the result is poison then */
     value result;
 } frame;
 
