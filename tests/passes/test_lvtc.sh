@@ -167,6 +167,36 @@ for wrong in classifiers=3 norm=foo distill=foo optimizer=foo "method=icarl --se
     [ "$(grep -c error err)" = 1 ] || { echo "more errors than one for --set $wrong"; failed=1; }
 done
 
+# Every method but lvt, which is about keys, takes any network of logits and features, whatever its parts are called.
+cat >any.lvt <<'END'
+import "nn.lvt"
+import "lvt-blocks.lvt"
+import "methods.lvt"
+model any(method = "er") {
+    block network(x, groups = none) {
+        let f = relu(linear(reshape(x, [dim(x, 0), 64]), 8) as body)
+        let z = linear(f, 10) as head
+        return injection = z, accumulation = z, features = f
+    }
+    training entry train_new(x: f32[2, 8, 8, 1], y: i32[2], mask: f32[10], lr: f32[] = 0.1, gamma: f32[] = 0) {
+        return learn_new_by(method, network, x, y, mask, lr, 0.0, 1.0, gamma) as _
+    }
+    training entry train(x: f32[2, 8, 8, 1], y: i32[2], xm: f32[2, 8, 8, 1], ym: i32[2], zm: f32[2, 10],
+                         zm_mask: f32[2, 10], mask: f32[10], lr: f32[] = 0.1, gamma: f32[] = 0) {
+        return learn_by(method, network, x, y, xm, ym, zm, zm_mask, mask, lr, 0.0, 1.0, 1.0, 1.0, gamma) as _
+    }
+    entry predict(x: f32[2, 8, 8, 1]) { return classify_by(method, network, x) as _ }
+    entry importance(x: f32[2, 8, 8, 1], y: i32[2], mask: f32[10], weight: f32[]) {
+        measure_importance_by(method, network, x, y, mask, weight) as _
+    }
+    entry consolidate() { end_task_by(method) as _ }
+}
+END
+for name in finetune joint er der++ er-ace a-gem lwf ewc icarl; do
+    expect 0 "" "$lvtc" any.lvt --models "$source/models" --set method=$name -o any.lvtx
+done
+expect 1 'no parameter declared so far matches "*.key"' "$lvtc" any.lvt --models "$source/models" --set method=lvt -o none.out
+
 # What is divided among processes has names that the model has.
 expect 1 "--split: no training entry has an input foo" "$lvtc" $small "$model" --ranks=2 --split=foo -o none.out
 expect 1 "no training entry has an input ymm; did you mean ym?" "$lvtc" $small "$model" --ranks=2 --split=x,y,xm,ymm -o none.out
