@@ -156,13 +156,13 @@ expect 0 "" "$lvtc" $small "$model" --emit=ir --stop-after=plan --exact --ranks=
 has "is the part of one of 2 processes" out
 has "all_reduce" out
 
-# One message for an unknown method, with the name of each that lvt-run knows.
+# One message for a setting that cannot be; of methods with the name of each that lvt-run knows.
 expect 1 "method cannot be foo, but one of" "$lvtc" $small "$model" --set method=foo -o none.out
 [ "$(grep -c error err)" = 1 ] || { echo "more errors than one for an unknown method"; failed=1; }
 for name in $(sed -n 's/^LVT_METHOD("\([^"]*\)".*/\1/p' "$source/runtime/continual/method.def"); do
     has " $name" err
 done
-for wrong in classifiers=3 norm=foo distill=foo optimizer=foo "method=icarl --set memory_batch=3"; do
+for wrong in classifiers=3 nesterov=true norm=foo distill=foo optimizer=foo "method=icarl --set memory_batch=3"; do
     expect 1 "error E230" "$lvtc" $small "$model" --set $wrong -o none.out
     [ "$(grep -c error err)" = 1 ] || { echo "more errors than one for --set $wrong"; failed=1; }
 done
