@@ -157,7 +157,7 @@ has "is the part of one of 2 processes" out
 has "all_reduce" out
 
 # One message for a setting that cannot be; of methods with the name of each that lvt-run knows.
-expect 1 "method cannot be foo, but one of" "$lvtc" $small "$model" --set method=foo -o none.out
+expect 1 "no such method, \"foo\": there are" "$lvtc" $small "$model" --set method=foo -o none.out
 [ "$(grep -c error err)" = 1 ] || { echo "more errors than one for an unknown method"; failed=1; }
 for name in $(sed -n 's/^LVT_METHOD("\([^"]*\)".*/\1/p' "$source/runtime/continual/method.def"); do
     has " $name" err
