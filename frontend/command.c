@@ -1,5 +1,6 @@
 /* The options of lvtc: one row each. What has an effect of its own has a function in its row.
  *
+ * Invariant: an option without effect in the company it is given in is refused, never ignored.
  * May not know: how anything is compiled, models, files. */
 #include "frontend/command.h"
 #include "frontend/onnx/export.h"
@@ -23,6 +24,20 @@ typedef enum kind {
     MAYBE,   /* the same; the value may be missing and is NULL then */
 } kind;
 
+/* What an option has no effect without. */
+typedef enum company {
+    ANY,
+    PASSES,       /* all of them, or those that --stop-after and --start-at leave */
+    NO_EXPORT,    /* an export runs its own choice of passes */
+    EXPORT,       /* --emit=onnx */
+    ENTRY_CHOICE, /* one entry is written or read */
+    MODEL_FILE,
+    ONNX_FILE,
+    WEIGHTS,
+    TUNING,
+    RANKS,
+} company;
+
 typedef struct row {
     const char *name;
     kind kind;
@@ -30,7 +45,8 @@ typedef struct row {
     uint64_t least, most;
     const char *wants;                                    /* the value in words */
     bool (*take)(lvt_lvtc_command *c, const char *value); /* false: it is not what the option wants */
-    bool exporting;                                       /* goes with --emit=onnx only */
+    company with;
+    const char *pass; /* which alone looks at it; NULL: none, or several */
 } row;
 
 static bool ends_with(const char *s, const char *tail) {
@@ -56,6 +72,12 @@ static bool take_emit(lvt_lvtc_command *c, const char *value) {
         }
     }
     return false;
+}
+
+static bool take_split(lvt_lvtc_command *c, const char *value) {
+    c->compile.split = value;
+    c->split_given = true;
+    return *value;
 }
 
 static bool take_memory_report(lvt_lvtc_command *c, const char *value) {
@@ -91,34 +113,35 @@ static bool take_budget(lvt_lvtc_command *c, const char *text) {
 static const row rows[] = {
     {"output", TEXT, AT(output)}, /* the one with a letter, too: -o */
     {"set", SPECIAL, .wants = "NAME=VALUE", .take = take_setting},
-    {"models", TEXT, AT(models)},
+    {"models", TEXT, AT(models), .with = MODEL_FILE},
     {"emit", SPECIAL, .wants = "ir, onnx or program", .take = take_emit},
-    {"tune", FLAG, AT(tune)},
-    {"threads", NUMBER, AT(threads), 1, 1024, "a number from 1"},
-    {"exact", FLAG, AT(compile.exact)},
+    {"tune", FLAG, AT(tune), .with = PASSES, .pass = "choose"},
+    {"threads", NUMBER, AT(threads), 1, 1024, "a number from 1", .with = TUNING},
+    {"exact", FLAG, AT(compile.exact), .with = PASSES, .pass = "choose"},
     {"weights", TEXT, AT(weights)},
-    {"map", TEXT, AT(map)},
-    {"entry", TEXT, AT(entry)},
-    {"training-info", FLAG, AT(training_info), .exporting = true},
-    {"with-preprocessing", FLAG, AT(preprocessing), .exporting = true},
-    {"mean", TEXT, AT(mean), .exporting = true},
-    {"deviation", TEXT, AT(deviation), .exporting = true},
-    {"seed", NUMBER, AT(seed), 0, UINT64_MAX, "a whole number", .exporting = true},
-    {"opset", NUMBER, AT(opset), LVT_ONNX_MIN_OPSET, LVT_ONNX_MAX_OPSET, "13 to 21", .exporting = true},
-    {"fixed-batch", FLAG, AT(fixed_batch), .exporting = true},
-    {"external-data", NUMBER, AT(external), 0, LLONG_MAX, "a number of bytes", .exporting = true},
-    {"freeze", FLAG, AT(freeze)},
-    {"ranks", NUMBER, AT(ranks), 1, LVT_MAX_RANKS, "a number of processes"},
-    {"split", TEXT, AT(compile.split)},
-    {"explain", FLAG, AT(compile.explain)},
-    {"memory-report", MAYBE, .take = take_memory_report},
-    {"memory-budget", SPECIAL, .wants = "a size such as 300M or 1.5G", .take = take_budget},
-    {"time-passes", FLAG, AT(compile.time_passes)},
-    {"stop-after", TEXT, AT(compile.stop_after)},
-    {"start-at", TEXT, AT(compile.start_at)},
-    {"dump-after", TEXT, AT(compile.dump_after)},
-    {"verify-each", FLAG, AT(compile.verify_each)},
-    {"pass-limit", NUMBER, AT(pass_limit), 1, 1000000, "a number from 1"},
+    {"map", TEXT, AT(map), .with = WEIGHTS},
+    {"entry", TEXT, AT(entry), .with = ENTRY_CHOICE},
+    {"training-info", FLAG, AT(training_info), .with = EXPORT},
+    {"with-preprocessing", FLAG, AT(preprocessing), .with = EXPORT},
+    {"mean", TEXT, AT(mean), .with = EXPORT},
+    {"deviation", TEXT, AT(deviation), .with = EXPORT},
+    {"seed", NUMBER, AT(seed), 0, UINT64_MAX, "a whole number", .with = EXPORT},
+    {"opset", NUMBER, AT(opset), LVT_ONNX_MIN_OPSET, LVT_ONNX_MAX_OPSET, "13 to 21", .with = EXPORT},
+    {"fixed-batch", FLAG, AT(fixed_batch), .with = EXPORT},
+    {"external-data", NUMBER, AT(external), 0, LLONG_MAX, "a number of bytes", .with = EXPORT},
+    {"freeze", FLAG, AT(freeze), .with = ONNX_FILE},
+    {"ranks", NUMBER, AT(ranks), 1, LVT_MAX_RANKS, "a number of processes", .with = PASSES, .pass = "shard"},
+    {"split", SPECIAL, .wants = "names of inputs, such as x,y", .take = take_split, .with = RANKS},
+    {"explain", FLAG, AT(compile.explain), .with = PASSES},
+    {"memory-report", MAYBE, .take = take_memory_report, .with = PASSES, .pass = "plan"},
+    {"memory-budget", SPECIAL, .wants = "a size such as 300M or 1.5G", .take = take_budget, .with = PASSES,
+     .pass = "remat"},
+    {"time-passes", FLAG, AT(compile.time_passes), .with = PASSES},
+    {"stop-after", TEXT, AT(compile.stop_after), .with = NO_EXPORT},
+    {"start-at", TEXT, AT(compile.start_at), .with = NO_EXPORT},
+    {"dump-after", TEXT, AT(compile.dump_after), .with = PASSES},
+    {"verify-each", FLAG, AT(compile.verify_each), .with = PASSES},
+    {"pass-limit", NUMBER, AT(pass_limit), 1, 1000000, "a number from 1", .with = PASSES},
     {"passes", ACTION, .least = LVT_LVTC_PASSES},
     {"version", ACTION, .least = LVT_LVTC_VERSION},
     {"help", ACTION, .least = LVT_LVTC_HELP},
@@ -176,30 +199,67 @@ static lvt_status wrong_option(lvt_diag *diag, const char *given, bool known) {
     return status;
 }
 
-/* What has to agree, and what follows. */
-static lvt_status finish(lvt_lvtc_command *c, int n, char **files, lvt_diag *diag) {
+/* Words for what is missing, or NULL: the option has its effect. */
+static const char *lacking(const lvt_lvtc_command *c, company with) {
+    bool export = c->emit == LVT_EMIT_ONNX;
+    bool untouched = c->emit == LVT_EMIT_IR && !c->compile.stop_after && !c->compile.start_at;
+    bool onnx = c->source == LVT_SOURCE_ONNX;
+    const struct {
+        bool here;
+        const char *words;
+    } all[] = {
+        [ANY] = {true, ""},
+        [PASSES] = {!export && !untouched, "a program, or with --emit=ir --stop-after=PASS"},
+        [NO_EXPORT] = {!export, "a program or --emit=ir"},
+        [EXPORT] = {export, "--emit=onnx"},
+        [ENTRY_CHOICE] = {export || onnx, "--emit=onnx or an ONNX file: a program has all entries"},
+        [MODEL_FILE] = {c->source == LVT_SOURCE_MODEL, "a model file, which alone imports others"},
+        [ONNX_FILE] = {onnx, "an ONNX file"},
+        [WEIGHTS] = {c->weights, "--weights"},
+        [TUNING] = {c->tune, "--tune"},
+        [RANKS] = {c->ranks, "--ranks"},
+    };
+    return all[with].here ? NULL : all[with].words;
+}
+
+static int place_of(const char *pass) {
+    for (int i = 0; pass && lvt_pass_table[i].name; i++)
+        if (!strcmp(lvt_pass_table[i].name, pass))
+            return i;
+    return -1;
+}
+
+/* Whether --start-at and --stop-after leave this pass; those from layout on run in any case, see lvt_compile.
+ * Of unknown names lvt_compile speaks. */
+static bool runs(const lvt_compile_options *o, const char *pass) {
+    int at = place_of(pass), first = place_of(o->start_at), last = place_of(o->stop_after);
+    return (first <= at || at >= place_of("layout")) && (last < 0 || at <= last);
+}
+
+/* What has to agree, and what follows. given: a mark for each row. */
+static lvt_status finish(lvt_lvtc_command *c, const bool *given, int n, char **files, lvt_diag *diag) {
     if (!n)
         return usage(diag, "no model file is given; see lvtc --help");
     if (n > 1)
         return lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE, "one model file at a time; '%s' is too many",
                          files[1]);
-    if (c->map && !c->weights)
-        return usage(diag, "--map says how names of --weights are read");
-    if (c->threads && !c->tune)
-        return usage(diag, "--threads says with how many threads --tune measures");
     c->input = files[0];
     if (!c->emit_given && c->output && ends_with(c->output, ".onnx"))
         c->emit = LVT_EMIT_ONNX; /* nobody wants a program of that name */
-    if (c->exporting && c->emit != LVT_EMIT_ONNX)
-        return lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE, "--%s goes with --emit=onnx", c->exporting);
-    if (c->external != UINT64_MAX && c->output && !strcmp(c->output, "-"))
-        return usage(diag, "--external-data wants a file with -o: tensors go beside it");
-    if (c->freeze && !ends_with(c->input, ".onnx"))
-        return lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE,
-                         "--freeze goes with an ONNX file, and '%s' is none", c->input);
     c->source = ends_with(c->input, ".onnx")                           ? LVT_SOURCE_ONNX
                 : c->compile.start_at || ends_with(c->input, ".lvtir") ? LVT_SOURCE_IR
                                                                        : LVT_SOURCE_MODEL;
+    for (int i = 0; i < N_ROWS; i++) {
+        const char *without = given[i] ? lacking(c, rows[i].with) : NULL;
+        if (without)
+            return lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE, "--%s goes with %s", rows[i].name, without);
+        if (given[i] && rows[i].pass && !runs(&c->compile, rows[i].pass))
+            return lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE,
+                             "--%s is for the pass %s, which --start-at or --stop-after leaves out",
+                             rows[i].name, rows[i].pass);
+    }
+    if (c->external != UINT64_MAX && c->output && !strcmp(c->output, "-"))
+        return usage(diag, "--external-data wants a file with -o: tensors go beside it");
     c->compile.ranks = (int)c->ranks;
     c->compile.pass_limit = (int)c->pass_limit;
     return LVT_OK;
@@ -207,6 +267,7 @@ static lvt_status finish(lvt_lvtc_command *c, int n, char **files, lvt_diag *dia
 
 lvt_status lvt_lvtc_parse(lvt_lvtc_command *c, int argc, char **argv, lvt_diag *diag) {
     struct option options[N_ROWS + 1] = {0};
+    bool given[N_ROWS] = {false};
     int option, index;
     *c = (lvt_lvtc_command){.settings = calloc((size_t)argc + 1, sizeof *c->settings),
                             .opset = LVT_ONNX_DEFAULT_OPSET,
@@ -234,10 +295,10 @@ lvt_status lvt_lvtc_parse(lvt_lvtc_command *c, int argc, char **argv, lvt_diag *
         else if (!take(c, &rows[index], optarg))
             return lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE, "--%s wants %s, not '%s'", rows[index].name,
                              rows[index].wants, optarg);
-        else if (rows[index].exporting)
-            c->exporting = rows[index].name;
+        else
+            given[index] = true;
         if (c->action != LVT_LVTC_COMPILE)
             return LVT_OK;
     }
-    return finish(c, argc - optind, argv + optind, diag);
+    return finish(c, given, argc - optind, argv + optind, diag);
 }

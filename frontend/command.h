@@ -1,7 +1,7 @@
 /* The command line of lvtc.
  *
  * Invariant: prints nothing; what it hands over can be acted on, except for what only a model or the disk
- * knows. May not know: how anything is compiled. */
+ * knows, and no option in it is without effect. May not know: how anything is compiled. */
 #ifndef LVT_FRONTEND_COMMAND_H
 #define LVT_FRONTEND_COMMAND_H
 
@@ -24,7 +24,6 @@ typedef struct lvt_lvtc_command {
     lvt_lvtc_action action; /* anything but LVT_LVTC_COMPILE: nothing else was looked at */
     lvt_lvtc_emit emit;
     bool emit_given;
-    const char *exporting;      /* the last option that says something of an exported model alone, or NULL */
     lvt_lvtc_source source;     /* what the input is */
     const char *input, *output; /* output NULL: a name that follows from the input */
     const char *models;         /* folder of imports; NULL: beside the program */
@@ -41,7 +40,8 @@ typedef struct lvt_lvtc_command {
     bool fixed_batch, training_info, preprocessing;
     const char *mean, *deviation;
     uint64_t opset, external, seed; /* external: bytes, UINT64_MAX: nothing goes to a file of its own */
-    uint64_t ranks, pass_limit;     /* also in `compile` */
+    bool split_given;
+    uint64_t ranks, pass_limit; /* also in `compile` */
 } lvt_lvtc_command;
 
 /* All strings are those of argv. Whatever is returned, free(c->settings). Errors: LVT_USAGE, LVT_NOMEM. */

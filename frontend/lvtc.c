@@ -261,6 +261,40 @@ static lvt_status compile_tuned(lvt_lvtc_command *c, lvt_module *m, lvt_compiled
     return status;
 }
 
+/* The inputs of all training entries go to `names`, if it is not NULL. Returns how many there are. */
+static uint32_t training_inputs(const lvt_module *m, const char **names) {
+    uint32_t n = 0;
+    for (uint32_t e = 0; e < m->n_entries; e++)
+        for (uint32_t i = 0; m->entries[e]->training && i < m->entries[e]->n_inputs; i++, n++)
+            if (names)
+                names[n] = m->entries[e]->inputs[i].name;
+    return n;
+}
+
+/* Every name of --split is an input of some training entry; which entries divide it, pass shard sees. */
+static lvt_status check_split(const lvt_module *m, const char *split, lvt_diag *diag) {
+    uint32_t n = training_inputs(m, NULL);
+    const char **names = calloc(n + 1u, sizeof *names);
+    lvt_status status = names ? LVT_OK : lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    if (names)
+        training_inputs(m, names);
+    for (const char *at = split; names && *at; at += strcspn(at, ","), at += *at == ',') {
+        char name[64];
+        bool found = false;
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(at, ","), at);
+        for (uint32_t i = 0; i < n; i++)
+            found |= !strcmp(names[i], name);
+        if (found)
+            continue;
+        const char *near = lvt_nearest(name, names, n);
+        status =
+            lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "--split: no training entry has an input %s%s%s%s",
+                      name, near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+    }
+    free(names);
+    return status;
+}
+
 static lvt_status run(session *s) {
     lvt_lvtc_command *c = s->command;
     lvt_diag *diag = s->diag;
@@ -277,7 +311,9 @@ static lvt_status run(session *s) {
         lvt_module_free(m);
         return status;
     }
-    if (c->compile.ranks > 1) {
+    if (c->split_given)
+        status = check_split(m, c->compile.split, diag);
+    if (status == LVT_OK && c->compile.ranks > 1) {
         char text[16];
         snprintf(text, sizeof text, "%d", c->compile.ranks);
         if (!lvt_module_add_setting(m, "ranks", text))

@@ -129,6 +129,8 @@ lvt_status lvt_weights_read(lvt_module *m, const char *program, lvt_diag *diag) 
 
 /* ---- from any file ---- */
 
+enum { LISTED = 10, KINDS = 12 };
+
 typedef struct loading {
     lvt_module *m;
     const char *path, *map_path;
@@ -136,6 +138,11 @@ typedef struct loading {
     lvt_weight_map map;
     const void **values; /* one a state: what it gets */
     bool *kept, *placed; /* states; tensors */
+    struct {
+        const char *name;
+        size_t n;
+    } below[KINDS]; /* left out by themselves: what stood below parameters, by the last part of the name */
+    size_t n_kinds, n_below;
     lvt_arena *arena;
     lvt_diag *diag;
     lvt_status status;
@@ -149,7 +156,8 @@ __attribute__((format(printf, 3, 4))) static void wrong(loading *l, const lvt_ma
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    l->status = lvt_error(l->diag, LVT_USER, NULL, at, "%s", text);
+    l->status = lvt_error(l->diag, LVT_USER, NULL, at, "%s%s%s", l->map_path ? "" : l->path,
+                          l->map_path ? "" : ": ", text);
 }
 
 /* The tensor's elements in the state's type; NULL: out of memory. */
@@ -206,6 +214,40 @@ static bool for_themselves(const char *name) {
     return !strncmp(name, "lvt:", 4) || (n >= m && !strcmp(name + n - m, "num_batches_tracked"));
 }
 
+/* Optimisers and methods keep what they know of a parameter below it, `PARAMETER.velocity`; a model with
+ * another optimiser or method has no use for it. */
+static bool below_parameter(loading *l, const char *name) {
+    const char *kind = strrchr(name, '.');
+    char *above = kind ? lvt_arena_strndup(l->arena, name, (size_t)(kind - name)) : NULL;
+    uint32_t s = above ? lvt_module_find_state(l->m, above) : LVT_NONE;
+    if (s == LVT_NONE || !l->m->states[s].trainable)
+        return false;
+    size_t k = 0;
+    while (k < l->n_kinds && strcmp(l->below[k].name, kind + 1))
+        k++;
+    if (k == l->n_kinds && k < KINDS)
+        l->below[l->n_kinds++].name = kind + 1;
+    if (k < KINDS)
+        l->below[k].n++;
+    l->n_below++;
+    return true;
+}
+
+static void say_what_is_left_out(loading *l) {
+    if (!l->n_below)
+        return;
+    lvt_warning(l->diag, NULL, LVT_NOWHERE,
+                "%s: %zu tensor%s below parameters left out: the model keeps nothing of the name there",
+                l->path, l->n_below, l->n_below == 1 ? "" : "s");
+    for (size_t k = 0; k < l->n_kinds; k++)
+        lvt_note(l->diag, LVT_NOWHERE, "%zu named %s", l->below[k].n, l->below[k].name);
+}
+
+/* `* = *`, which is also what no map means: what has no state there is no mistake of the line. */
+static bool keeps_names(const lvt_map_line *line) {
+    return !strcmp(line->from, "*") && !strcmp(line->to, "*");
+}
+
 static void place_all(loading *l) {
     char to[LVT_MAP_NAME];
     for (size_t i = 0; i < l->file.n; i++) {
@@ -220,7 +262,9 @@ static void place_all(loading *l) {
             from = line->from;
             line->used = true;
             l->placed[i] = true;
-            if (strcmp(line->to, "-"))
+            if (keeps_names(line) && lvt_module_find_state(l->m, to) == LVT_NONE)
+                l->placed[i] = below_parameter(l, t->name);
+            else if (strcmp(line->to, "-"))
                 place(l, line, t, to);
         }
         l->placed[i] |= for_themselves(t->name);
@@ -233,21 +277,39 @@ static void place_all(loading *l) {
         }
 }
 
-/* What has no place and what has no value, all of it. */
+/* The n-th of a list of names: the first few as notes, then how many more. */
+static void list(loading *l, size_t n, size_t of, const char *name) {
+    if (n < LISTED)
+        lvt_note(l->diag, LVT_NOWHERE, "%s", name);
+    else if (n == LISTED)
+        lvt_note(l->diag, LVT_NOWHERE, "and %zu more", of - n);
+}
+
+/* What has no place and what has no value. */
 static void complain(loading *l) {
-    size_t n = 0;
+    size_t n = 0, equal = 0;
     for (size_t k = 0; k < l->map.n; k++)
         if (!l->map.lines[k].used && l->map_path)
             wrong(l, &l->map.lines[k], "nothing fits `%s = %s`", l->map.lines[k].from, l->map.lines[k].to);
-    for (size_t i = 0; i < l->file.n; i++)
+    for (size_t i = 0; i < l->file.n; i++) {
+        uint32_t s = l->placed[i] ? LVT_NONE : lvt_module_find_state(l->m, l->file.tensors[i].name);
         n += !l->placed[i];
+        equal += s != LVT_NONE && !l->values[s] && !l->kept[s];
+    }
     if (n) {
         l->status = lvt_error(l->diag, LVT_USER, NULL, LVT_NOWHERE, "%s: %zu tensor%s no place in the model",
                               l->path, n, n == 1 ? " has" : "s have");
-        for (size_t i = 0; i < l->file.n; i++)
+        for (size_t i = 0, k = 0; i < l->file.n; i++)
             if (!l->placed[i])
-                lvt_note(l->diag, LVT_NOWHERE, "%s", l->file.tensors[i].name);
-        lvt_note(l->diag, LVT_NOWHERE, "a line `NAME = -` of the map says that a tensor is not wanted");
+                list(l, k++, n, l->file.tensors[i].name);
+        if (equal)
+            lvt_note(l->diag, LVT_NOWHERE,
+                     "%zu %s the name of a state without a value; `* = *` as the map's last line keeps names",
+                     equal, equal == 1 ? "has" : "have");
+        lvt_note(
+            l->diag, LVT_NOWHERE,
+            "a line `NAME = STATE` of %s says which state takes a tensor, `NAME = -` that it is not wanted",
+            l->map_path ? "the map" : "a map (--map FILE)");
     }
     bool *needed = lvt_arena_alloc(l->arena, (size_t)l->m->n_states + 1);
     const lvt_graph *predict = lvt_module_find_entry(l->m, "predict");
@@ -265,10 +327,13 @@ static void complain(loading *l) {
         return;
     l->status = lvt_error(l->diag, LVT_USER, NULL, LVT_NOWHERE, "%s: %zu state%s of the model get%s no value",
                           l->path, n, n == 1 ? "" : "s", n == 1 ? "s" : "");
-    for (uint32_t s = 0; s < l->m->n_states; s++)
+    for (uint32_t s = 0, k = 0; s < l->m->n_states; s++)
         if (needed[s])
-            lvt_note(l->diag, LVT_NOWHERE, "%s", l->m->states[s].name);
-    lvt_note(l->diag, LVT_NOWHERE, "a line `- = NAME` of the map says that a state keeps its initial value");
+            list(l, k++, n, l->m->states[s].name);
+    lvt_note(l->diag, LVT_NOWHERE, "a line `- = NAME` of %s says that a state keeps its initial value",
+             l->map_path ? "the map" : "a map (--map FILE)");
+    if (!l->map_path)
+        lvt_note(l->diag, LVT_NOWHERE, "its last line may be `* = *`, which keeps all other names");
 }
 
 lvt_status lvt_weights_load(lvt_module *m, const char *path, const char *map, lvt_diag *diag) {
@@ -286,6 +351,8 @@ lvt_status lvt_weights_load(lvt_module *m, const char *path, const char *map, lv
     if (l.status == LVT_OK) {
         place_all(&l);
         complain(&l);
+        if (l.status == LVT_OK)
+            say_what_is_left_out(&l);
     }
     for (uint32_t s = 0; s < m->n_states && l.status == LVT_OK; s++)
         if (l.values[s])

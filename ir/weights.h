@@ -32,7 +32,9 @@ lvt_status lvt_weights_read(lvt_module *m, const char *program, lvt_diag *diag);
  *
  * Every parameter and every state that entry `predict` reads must get a value or be kept explicitly, every
  * tensor have its place. Tensors that PyTorch and lvt-run write for themselves (`*num_batches_tracked`,
- * `lvt:*`) need none. Errors: LVT_USER (all that does not fit is listed), LVT_IO, LVT_NOMEM. */
+ * `lvt:*`) need none. Nor does, without a map or where its line `* = *` decides, a tensor `P.NAME` below a
+ * parameter P if the model has no such state: what another optimiser or method kept is left out with a
+ * warning. Errors: LVT_USER (with what does not fit), LVT_IO, LVT_NOMEM. */
 lvt_status lvt_weights_load(lvt_module *m, const char *path, const char *map, lvt_diag *diag);
 
 #endif

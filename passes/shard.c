@@ -458,13 +458,25 @@ static bool divide_input(shard *s, lvt_node_id i, const lvt_input *input) {
     return true;
 }
 
+/* A step that shares nothing would be done by every process in full. */
+static lvt_graph *nothing_named(lvt_pass *ctx, const lvt_graph *in) {
+    lvt_pass_fail(ctx, LVT_USER, "E433", in->loc, "nothing of entry %s is divided among %d processes",
+                  in->name, ctx->ranks);
+    lvt_note(ctx->diag, LVT_NOWHERE, "none of its inputs is among those of --split, %s", ctx->split);
+    return NULL;
+}
+
 lvt_graph *lvt_pass_shard(lvt_pass *ctx, const lvt_graph *in) {
     shard s = {.ranks = ctx->ranks};
-    bool any = false;
-    for (uint32_t i = 0; i < in->n_inputs; i++)
+    bool any = false, tensors = false;
+    for (uint32_t i = 0; i < in->n_inputs; i++) {
         any |= is_named(ctx->split, in->inputs[i].name);
-    if (ctx->ranks < 2 || !any || !in->training)
+        tensors |= in->values[in->inputs[i].value].type.rank > 0;
+    }
+    if (ctx->ranks < 2 || !tensors || !in->training)
         return (lvt_graph *)in;
+    if (!any)
+        return nothing_named(ctx, in);
     s.axis_of = lvt_arena_alloc(ctx->arena, in->n_values + 1u);
     if (!s.axis_of || !lvt_rewrite_begin(&s.r, ctx, in))
         return lvt_pass_nomem(ctx);

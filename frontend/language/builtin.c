@@ -262,7 +262,7 @@ static value run_params(frame *f, const builtin *b, const argument *a, uint32_t 
         if (a[i].v.kind != VALUE_STRING)
             return wrong(f, b, &a[i], "patterns in quotes");
     }
-    return params_matching(f, patterns, n, at);
+    return states_matching(f, patterns, n, b->name[0] == 'p', at);
 }
 
 static value run_grad(frame *f, const builtin *b, const argument *a, uint32_t n, spot at) {
@@ -303,12 +303,15 @@ static value run_init(frame *f, const builtin *b, const argument *a, uint32_t n,
 /* ---- checks -----------------------------------------------------------------------------------------------
  */
 
+/* What fails ends its block: all that follows relies on it, and would only hide the cause. */
 static value run_assert(frame *f, const builtin *b, const argument *a, uint32_t n, spot at) {
     if (a->v.kind != VALUE_BOOL)
         return wrong(f, b, a, "a condition known at compile time");
     if (a->v.i)
         return (value){.kind = VALUE_NONE};
-    return fail(f, at, "E230", "%s", n > 1 ? value_text(f->e, a[1].v) : "this assertion does not hold");
+    f->returned = true;
+    f->result = fail(f, at, "E230", "%s", n > 1 ? value_text(f->e, a[1].v) : "this assertion does not hold");
+    return f->result;
 }
 
 static value run_print(frame *f, const builtin *b, const argument *a, uint32_t n, spot at) {
@@ -352,6 +355,7 @@ static const builtin table[] = {
     {"iota", 1, 3, " axis dtype ", run_iota, NULL, LVT_N_OPS},
     {"stream", 0, 0, NULL, run_stream, NULL, LVT_N_OPS},
     {"params", 0, -1, NULL, run_params, NULL, LVT_N_OPS},
+    {"states", 0, -1, NULL, run_params, NULL, LVT_N_OPS},
     {"grad", 1, 2, " of ", run_grad, NULL, LVT_N_OPS},
     {"normal", 1, 1, NULL, run_init, NULL, LVT_N_OPS},
     {"truncated_normal", 1, 1, NULL, run_init, NULL, LVT_N_OPS},

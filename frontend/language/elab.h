@@ -135,7 +135,7 @@ typedef struct frame { /* one expansion of a block or entry, or a file's top */
     const char *suffix; /* ".0.2": indices of the loops around, for paths */
     lvt_loc parent;     /* the call */
     const char *name;   /* of the block, for messages */
-    bool returned;
+    bool returned;      /* or an assertion failed: the result is poison then */
     value result;
 } frame;
 
@@ -232,7 +232,8 @@ uint32_t declare_state(frame *f, const char *path, const lvt_type *type, lvt_ini
 bool update(frame *f, const ast_stmt *s);
 bool updated_once(frame *f, uint32_t state, spot at); /* false after an error: there is an update already */
 bool minimize(frame *f, const ast_stmt *s);
-value params_matching(frame *f, const value *patterns, uint32_t n, spot at);
+/* A list of the parameters, or of the other states, declared so far; poison after an error. */
+value states_matching(frame *f, const value *patterns, uint32_t n, bool trainable, spot at);
 value gradients(frame *f, value loss, value of, spot at);
 
 /* ---- stmt.c */

@@ -180,32 +180,33 @@ static bool matches(const value *patterns, uint32_t n, const char *path) {
 }
 
 /* Every pattern must match something. */
-static bool all_match(frame *f, const value *patterns, uint32_t n, spot at) {
+static bool all_match(frame *f, const value *patterns, uint32_t n, bool trainable, spot at) {
     const lvt_module *m = f->e->m;
     for (uint32_t k = 0; k < n; k++) {
         bool any = false;
         for (uint32_t i = 0; i < m->n_states && !any; i++)
-            any = m->states[i].trainable && matches(&patterns[k], 1, m->states[i].name);
+            any = m->states[i].trainable == trainable && matches(&patterns[k], 1, m->states[i].name);
         if (any)
             continue;
         if (f->e->errors) /* what would match may be behind the mistake */
             return false;
-        fail(f, at, "E414", "no parameter declared so far matches \"%s\"", patterns[k].s);
+        fail(f, at, "E414", "no %s declared so far matches \"%s\"", trainable ? "parameter" : "state",
+             patterns[k].s);
         return false;
     }
     return true;
 }
 
-value params_matching(frame *f, const value *patterns, uint32_t n, spot at) {
+value states_matching(frame *f, const value *patterns, uint32_t n, bool trainable, spot at) {
     elab *e = f->e;
     value *items = NULL;
     uint32_t count = 0;
     if (!e->b.graph)
-        return fail(f, at, "E303", "'params' is known inside entries only");
-    if (!all_match(f, patterns, n, at))
+        return fail(f, at, "E303", "'%s' is known inside entries only", trainable ? "params" : "states");
+    if (!all_match(f, patterns, n, trainable, at))
         return (value){.kind = VALUE_POISON};
     for (uint32_t i = 0; i < e->m->n_states; i++)
-        if (e->m->states[i].trainable && matches(patterns, n, e->m->states[i].name)) {
+        if (e->m->states[i].trainable == trainable && matches(patterns, n, e->m->states[i].name)) {
             value v = state_value(f, i, at);
             if (is_poison(v) || !grow(e, &items, &count, &v, sizeof v))
                 return (value){.kind = VALUE_POISON};
@@ -320,7 +321,7 @@ bool minimize(frame *f, const ast_stmt *s) {
             over.kind = VALUE_NONE;
     if (!is_list(over))
         return fail(f, at, "E418", "'over' is a list of patterns in quotes"), false;
-    if (!all_match(f, over.items, over.n, at))
+    if (!all_match(f, over.items, over.n, true, at))
         return false;
     lvt_role role = e->b.role;
     value ps = dependencies(f, loss.tensor.v, over.items, over.n, at);

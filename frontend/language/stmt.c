@@ -85,6 +85,12 @@ static void run_return(frame *f, const ast_stmt *s) {
             (value){.kind = VALUE_TUPLE, .n = s->n_args, .items = items, .names = names[0] ? names : NULL};
 }
 
+/* Where it is not known what a body would have assigned: going on would report what is not so. */
+static void end_with_poison(frame *f) {
+    f->returned = true;
+    f->result = (value){.kind = VALUE_POISON};
+}
+
 /* One more iteration of any loop; false when there were too many. */
 static bool iterate(frame *f, spot at) {
     elab *e = f->e;
@@ -100,8 +106,10 @@ static void run_loop(frame *f, const ast_stmt *s) {
     value v = eval(f, s->value);
     const char *outer = f->suffix;
     bool repeat = s->kind == STMT_REPEAT;
-    if (is_poison(v))
+    if (is_poison(v)) {
+        end_with_poison(f);
         return;
+    }
     if (repeat ? v.kind != VALUE_INT || v.i < 0 : !is_list(v)) {
         fail(f, at, "E220", "%s, not %s", repeat ? "repeat takes a whole number from 0" : "for takes a list",
              value_describe(e, v));
@@ -129,8 +137,10 @@ static void run_loop(frame *f, const ast_stmt *s) {
 
 static void run_if(frame *f, const ast_stmt *s) {
     value v = eval(f, s->value);
-    if (is_poison(v))
+    if (is_poison(v)) {
+        end_with_poison(f);
         return;
+    }
     if (v.kind != VALUE_BOOL) {
         fail(f, SPOT(s->value), "E220", "if takes a condition known at compile time, not %s%s",
              value_describe(f->e, v),

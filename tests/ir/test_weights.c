@@ -173,9 +173,74 @@ static void test_load(void **state) {
     lvt_diag_free(d);
 }
 
+/* A file of f32 tensors of one element, of these names. */
+static void write_scalars(const char *name, const char *const *names, size_t n) {
+    lvt_stored_tensor list[40];
+    static const float values[40] = {1, 2, 3, 4, 5};
+    assert_true(n <= 40);
+    for (size_t i = 0; i < n; i++)
+        list[i] = (lvt_stored_tensor){names[i], lvt_type_make(LVT_F32, 0, NULL), &values[i]};
+    assert_int_equal(lvt_safetensors_write(name, NULL, list, n, NULL), LVT_OK);
+}
+
+/* What load says of the scalars `names` for a model with these states, the first two parameters. */
+static void says(const char *const *names, size_t n, const char *map, lvt_status status,
+                 const char *const *words) {
+    static const char *const states[] = {"a.w", "b.w", "a.w.importance"};
+    lvt_module *m = lvt_module_new("m");
+    lvt_type scalar = lvt_type_make(LVT_F32, 0, NULL);
+    for (int i = 0; i < 3; i++)
+        lvt_module_add_state(m, states[i], &scalar, (lvt_init){.a = 7}, i < 2, 0);
+    write_scalars(path[1], names, n);
+    if (map)
+        write_text(path[0], map);
+    lvt_diag *d = lvt_diag_new();
+    assert_int_equal(lvt_weights_load(m, path[1], map ? path[0] : NULL, d), status);
+    char *text = lvt_diag_text(d);
+    for (; *words; words++) {
+        bool absent = **words == '!';
+        if ((strstr(text, *words + absent) != NULL) == absent)
+            fail_msg("not as it should be: \"%s\", in:\n%s", *words, text);
+    }
+    assert_int_equal(m->states[0].values != NULL, status == LVT_OK);
+    assert_null(m->states[2].values); /* never in the file here: keeps its initial value */
+    free(text);
+    lvt_diag_free(d);
+    lvt_module_free(m);
+}
+#define SAYS(names, ...) says(names, sizeof names / sizeof *names, __VA_ARGS__)
+
+/* Another method's or optimiser's values are left out by themselves; other names are for the user to place.
+ */
+static void test_other_methods(void **state) {
+    (void)state;
+    static const char *const other[] = {"a.w", "a.w.accumulated", "a.w.previous", "b.w", "b.w.previous"};
+    static const char *const strange[] = {"a.w", "b.w", "c.w", "c.w.previous"};
+    SAYS(other, NULL, LVT_OK,
+         (const char *[]){"b.safetensors: 3 tensors below parameters left out", "1 named accumulated",
+                          "2 named previous", NULL});
+    SAYS(other, "* = *\n", LVT_OK, (const char *[]){"3 tensors below parameters left out", NULL});
+    SAYS(strange, NULL, LVT_USER,
+         (const char *[]){"b.safetensors: 2 tensors have no place", "note: c.w\n", "note: c.w.previous\n",
+                          "--map FILE", "!did you mean", "!left out", NULL});
+    SAYS(strange, "c.* = -\n* = *\n", LVT_OK, (const char *[]){"!warning", NULL});
+    /* The line that keeps names is missing. */
+    SAYS(strange, "c.* = -\n", LVT_USER,
+         (const char *[]){"2 have the name of a state without a value; `* = *`", NULL});
+    /* Lists end. */
+    char many[30][8];
+    const char *names[32] = {"a.w", "b.w"};
+    for (int i = 0; i < 30; i++) {
+        snprintf(many[i], sizeof many[i], "x%02d", i);
+        names[i + 2] = many[i];
+    }
+    SAYS(names, NULL, LVT_USER,
+         (const char *[]){"30 tensors have no place", "note: x09\n", "!note: x10\n", "and 20 more", NULL});
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_patterns), cmocka_unit_test(test_mistakes),
-                                       cmocka_unit_test(test_load)};
+                                       cmocka_unit_test(test_load), cmocka_unit_test(test_other_methods)};
     if (!mkdtemp(folder))
         return 1;
     const char *names[] = {"a.map", "b.safetensors", "p.lvtx"};

@@ -131,4 +131,77 @@ expect 0 "" "$build/lvt-run" info exact.lvtx
 grep -q winograd out && { echo "--exact left Winograd in"; failed=1; }
 expect 2 "--tune" "$lvtc" --threads 2 "$model"
 expect 2 "--threads" "$lvtc" --tune --threads 0 "$model"
+
+# An option without effect is refused, never ignored.
+for option in --tune --exact --ranks=2 --explain --memory-report --memory-budget=1K --time-passes --dump-after=dce --verify-each --pass-limit=3; do
+    for kind in onnx ir; do
+        expect 2 "goes with a program" "$lvtc" $small "$model" --emit=$kind $option -o none.out
+    done
+done
+for option in --stop-after=dce --start-at=dce; do
+    expect 2 "goes with a program or --emit=ir" "$lvtc" $small "$model" --emit=onnx $option -o none.out
+done
+for option in --tune --exact --ranks=2 --memory-report --memory-budget=1K; do
+    expect 2 "which --start-at or --stop-after leaves out" "$lvtc" $small "$model" --stop-after=autodiff $option -o none.out
+done
+for option in --entry=train --opset=17 --seed=3 --training-info --mean=0.5 --fixed-batch --external-data=9; do
+    expect 2 "goes with --emit=onnx" "$lvtc" $small "$model" $option -o none.out
+done
+expect 2 "--split goes with --ranks" "$lvtc" $small "$model" --split=x -o none.out
+expect 2 "--map goes with --weights" "$lvtc" $small "$model" --map=x.map -o none.out
+expect 2 "--freeze goes with an ONNX file" "$lvtc" $small "$model" --freeze -o none.out
+expect 2 "--models goes with a model file" "$lvtc" half.lvtir --models . -o none.out
+[ -e none.out ] && { echo "a refused command wrote something"; failed=1; }
+expect 0 "" "$lvtc" $small "$model" --emit=ir --stop-after=plan --exact --ranks=2 --explain --memory-budget=1G --time-passes
+has "is the part of one of 2 processes" out
+has "all_reduce" out
+
+# One message for a setting that cannot be; of methods with the name of each that lvt-run knows.
+expect 1 "no such method, \"foo\": there are" "$lvtc" $small "$model" --set method=foo -o none.out
+[ "$(grep -c error err)" = 1 ] || { echo "more errors than one for an unknown method"; failed=1; }
+for name in $(sed -n 's/^LVT_METHOD("\([^"]*\)".*/\1/p' "$source/runtime/continual/method.def"); do
+    has " $name" err
+done
+for wrong in classifiers=3 nesterov=true norm=foo distill=foo optimizer=foo "method=icarl --set memory_batch=3"; do
+    expect 1 "error E230" "$lvtc" $small "$model" --set $wrong -o none.out
+    [ "$(grep -c error err)" = 1 ] || { echo "more errors than one for --set $wrong"; failed=1; }
+done
+
+# Every method but lvt, which is about keys, takes any network of logits and features, whatever its parts are called.
+cat >any.lvt <<'END'
+import "nn.lvt"
+import "lvt-blocks.lvt"
+import "methods.lvt"
+model any(method = "er") {
+    block network(x, groups = none) {
+        let f = relu(linear(reshape(x, [dim(x, 0), 64]), 8) as body)
+        let z = linear(f, 10) as head
+        return injection = z, accumulation = z, features = f
+    }
+    training entry train_new(x: f32[2, 8, 8, 1], y: i32[2], mask: f32[10], lr: f32[] = 0.1, gamma: f32[] = 0) {
+        return learn_new_by(method, network, x, y, mask, lr, 0.0, 1.0, gamma) as _
+    }
+    training entry train(x: f32[2, 8, 8, 1], y: i32[2], xm: f32[2, 8, 8, 1], ym: i32[2], zm: f32[2, 10],
+                         zm_mask: f32[2, 10], mask: f32[10], lr: f32[] = 0.1, gamma: f32[] = 0) {
+        return learn_by(method, network, x, y, xm, ym, zm, zm_mask, mask, lr, 0.0, 1.0, 1.0, 1.0, gamma) as _
+    }
+    entry predict(x: f32[2, 8, 8, 1]) { return classify_by(method, network, x) as _ }
+    entry importance(x: f32[2, 8, 8, 1], y: i32[2], mask: f32[10], weight: f32[]) {
+        measure_importance_by(method, network, x, y, mask, weight) as _
+    }
+    entry consolidate() { end_task_by(method) as _ }
+}
+END
+for name in finetune joint er der++ er-ace a-gem lwf ewc icarl; do
+    expect 0 "" "$lvtc" any.lvt --models "$source/models" --set method=$name -o any.lvtx
+done
+expect 1 'no parameter declared so far matches "*.key"' "$lvtc" any.lvt --models "$source/models" --set method=lvt -o none.out
+
+# What is divided among processes has names that the model has.
+expect 1 "--split: no training entry has an input foo" "$lvtc" $small "$model" --ranks=2 --split=foo -o none.out
+expect 1 "no training entry has an input ymm; did you mean ym?" "$lvtc" $small "$model" --ranks=2 --split=x,y,xm,ymm -o none.out
+expect 1 "nothing of entry train_new is divided among 2 processes" "$lvtc" $small "$model" --ranks=2 --split=xm,ym,zm,zm_mask -o none.out
+expect 2 "--split wants names of inputs" "$lvtc" $small "$model" --ranks=2 --split= -o none.out
+[ -e none.out ] && { echo "a program that shares nothing was written"; failed=1; }
+expect 0 "" "$lvtc" $small "$model" --ranks=2 --split=x,y,xm,ym,zm,zm_mask -o shared.lvtx
 exit $failed

@@ -176,10 +176,29 @@ static void what_cannot_be_divided_is_refused(void **state) {
     refused(MODEL("4", "let loss = mean(square(matmul(weight(x), x, transpose_b = true)))"), 2, ":8:");
     refused(MODEL("4", "let loss = mean(square(weight(x)[0 : 1]))"), 2,
             "not a multiple of the number of processes");
+    refused("model m() { training entry train(images: f32[4, 3]) { return loss = mean(images) } }", 2,
+            "nothing of entry train is divided among 2 processes");
+}
+
+/* Every process may do all of it where there is no batch. */
+static void what_has_no_batch_stays_whole(void **state) {
+    (void)state;
+    lvt_diag *diag = lvt_diag_new();
+    char path[] = "/tmp/lvt-shard-XXXXXX.lvt";
+    const char *text =
+        "model m() {\n training entry f(by: f32[]) { state s: f32[] = 0\n update s = s + by }\n}\n";
+    int file = mkstemps(path, 4);
+    assert_true(file >= 0 && write(file, text, strlen(text)) == (ssize_t)strlen(text) && !close(file));
+    lvt_module *m = compile(path, NULL, 0, 2, diag);
+    assert_non_null(m);
+    unlink(path);
+    lvt_module_free(m);
+    lvt_diag_free(diag);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(two_do_what_one_does),
-                                       cmocka_unit_test(what_cannot_be_divided_is_refused)};
+                                       cmocka_unit_test(what_cannot_be_divided_is_refused),
+                                       cmocka_unit_test(what_has_no_batch_stays_whole)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
