@@ -38,11 +38,11 @@ if grep " on interp" explain.txt; then echo "steps without a kernel"; exit 1; fi
 accuracy=$(awk '/^average accuracy/ { print int($3) }' run.txt)
 [ "$accuracy" -ge 60 ] || { cat run.txt; echo "Class-IL $accuracy%: too low for a network that learns"; exit 1; }
 "$BUILD/lvt-run" eval resnet.lvtx --checkpoint run/task-05.safetensors --data digits >/dev/null
-"$BUILD/lvt-run" train resnet.lvtx --data digits --tasks 5 --steps 3 --out part -q >/dev/null
+"$BUILD/lvt-run" train resnet.lvtx --data digits --tasks 5 --memory 20 --steps 3 --out part -q >/dev/null
 
 # ---- values belong to the program
 mv resnet.safetensors away
-expect 1 "should be in resnet.safetensors, which is not there" "$BUILD/lvt-run" train resnet.lvtx --data digits --out no
+expect 1 "should be in resnet.safetensors, which is not there" "$BUILD/lvt-run" train resnet.lvtx --data digits --memory 20 --out no
 "$BUILD/lvt-run" eval resnet.lvtx --checkpoint run/task-05.safetensors --data digits >/dev/null # needs none
 "$BUILD/lvt-run" info resnet.lvtx >/dev/null
 cp step.safetensors resnet.safetensors # of another network
@@ -75,7 +75,7 @@ fc.* = -
 * = backbone.*
 - = head.*
 M
-"$BUILD/lvt-run" train resnet.lvtx --data digits --tasks 5 --steps 3 --out mapped -q --weights torch.safetensors --map torch.map >/dev/null
+"$BUILD/lvt-run" train resnet.lvtx --data digits --tasks 5 --memory 20 --steps 3 --out mapped -q --weights torch.safetensors --map torch.map >/dev/null
 cmp -s part/task-05.safetensors mapped/task-05.safetensors && { echo "settings are not in the checkpoint"; exit 1; }
 py - <<'P'
 import json
@@ -93,7 +93,7 @@ net/*downsample.0.weight = backbone.*downsample.0.weight permute 3 2 0 1
 net/* = backbone.*
 - = head.*
 M
-"$BUILD/lvt-run" train resnet.lvtx --data digits --tasks 5 --steps 3 --out other -q --weights other.safetensors --map other.map >/dev/null
+"$BUILD/lvt-run" train resnet.lvtx --data digits --tasks 5 --memory 20 --steps 3 --out other -q --weights other.safetensors --map other.map >/dev/null
 cat >head.map <<'M'
 body.* = backbone.*
 both = head.weight part 1 of 2
@@ -116,7 +116,7 @@ assert set(floats("head.weight")) == {1.0} and floats("head.bias") == tuple(rang
 P
 # Everything that does not fit is said at once, and nothing is begun.
 printf 'body.* = backbone.*\nboth = head.weight\n' >part.map
-expect 1 "2 tensors have no place in the model" "$BUILD/lvt-run" train resnet.lvtx --data digits --out no --weights head.safetensors \
+expect 1 "2 tensors have no place in the model" "$BUILD/lvt-run" train resnet.lvtx --data digits --memory 20 --out no --weights head.safetensors \
     --map part.map
 for words in "both: state head.weight is f32[10,64], the file has f32[20,64]" "note: extra" "head.bias"; do
     grep -qF -- "$words" expected.txt || { cat expected.txt; echo "not said: $words"; exit 1; }
@@ -124,7 +124,7 @@ done
 expect 1 "tensors have no place in the model" "$BUILD/lvtc" resnet.lvt --weights torch.safetensors -o no.lvtx
 printf '* = backbone.*\na = b twist\n' >bad.map
 expect 1 "bad.map:2: error: a conversion is" "$BUILD/lvtc" resnet.lvt --weights torch.safetensors --map bad.map -o no.lvtx
-expect 2 "--map says how" "$BUILD/lvt-run" train resnet.lvtx --data digits --out no --map torch.map
+expect 2 "--map says how" "$BUILD/lvt-run" train resnet.lvtx --data digits --memory 20 --out no --map torch.map
 [ ! -e no ] && [ ! -e no.lvtx ] || { echo "something was begun"; exit 1; }
 
 # ---- mistakes point at the model file
