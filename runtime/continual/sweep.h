@@ -36,7 +36,7 @@ typedef struct lvt_sweep_setting {
     uint32_t line, col;
 } lvt_sweep_setting;
 
-enum { LVT_SWEEP_MAX_SETTINGS = 64 };
+enum { LVT_SWEEP_MAX_SETTINGS = 64, LVT_SWEEP_MAX_RUNS = 100000 };
 /* A row of the table: one experiment. */
 typedef struct lvt_sweep_row {
     const char *name;

@@ -49,6 +49,15 @@ bad "the key is seeds" 23:1 "[x]" "seed = 4"
 bad "is neither a seed nor a range" 23:1 "[x]" "seeds = 5..1"
 bad "yes or no" 23:12 "[x]" "no-drift = maybe"
 bad "a metric" 23:1 "[x]" "select = accuracy"
+good() { # LINE...: appended to a whole file
+    { cat small.sweep; printf '%s\n' "$@"; } >good.sweep
+    expect 0 "search" run sweep good.sweep --dry-run
+}
+# Runs are counted before they are listed; a seed may be any number.
+bad "more than 100000 runs" 23:1 "[x]" "seeds =$(for ((k = 1; k <= 101; k++)); do printf ' %d000..%d999' $k $k; done)"
+bad "more than 100000 runs" 24:1 "[x]" "seeds = 0..999" "search-seeds = 0..999" "try lr =$(printf ' 0.%s' {1..101})"
+good "[x]" "seeds = 18446744073709551614..18446744073709551615"
+grep -q "seed=18446744073709551615" expected.txt && [ "$(grep -c "seed 1844" expected.txt)" = 2 ] || fail "the greatest seeds"
 sed -i '/^validation/d' bad.sweep
 expect 1 "a search needs images to choose by" run sweep bad.sweep --dry-run
 grep -v '^data' small.sweep >bad.sweep
