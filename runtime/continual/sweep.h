@@ -91,6 +91,9 @@ void lvt_sweep_tidy(char *name);
 const char *lvt_sweep_value(const lvt_sweep_row *r, int candidate, int setting, bool search);
 /* "lr 0.1, beta 0.5": what a candidate tries, malloc'ed. NULL when out of memory. */
 char *lvt_sweep_candidate(const lvt_sweep_row *r, int candidate);
+/* The value that counts for an option or own key (that has no name after it) in a row for a candidate. NULL:
+ * not given. */
+const char *lvt_sweep_text(const lvt_sweep_row *r, int candidate, const char *key, bool search);
 /* The program of a row's candidate, in the search or in the final runs: DIR/programs/....lvtx is added to
  * `out` as [1], or the .lvtx file that the experiment names; when it is to be compiled, arguments of lvtc
  * follow as [2].. : MODEL --set NAME=VALUE ... [0] is the model. false: out of memory. */

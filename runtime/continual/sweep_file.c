@@ -7,6 +7,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -286,6 +287,31 @@ static lvt_status collect(const lvt_sweep *s, int section, lvt_sweep_row *row, l
     return LVT_OK;
 }
 
+/* Will every run of the search measure what is selected? Asks the metric itself, with a matrix of as many
+ * tasks as there are known to be, with a row of the untrained network or without. */
+static lvt_status check_select(const lvt_sweep *s, const lvt_sweep_row *row, const lvt_sweep_setting *select,
+                               lvt_diag *diag) {
+    const lvt_metric *m = &lvt_metrics[row->metric];
+    for (int c = 0; c < row->candidates; c++) {
+        const char *tasks = lvt_sweep_text(row, c, "tasks", true),
+                   *split = lvt_sweep_text(row, c, "split", true), *fwt = lvt_sweep_text(row, c, "fwt", true);
+        bool one = tasks ? atoi(tasks) == 1 : split && !strchr(split, ','),
+             untrained = fwt && !strcmp(fwt, "yes");
+        int n = one ? 1 : 2;
+        double a[3 * 2] = {0};
+        const lvt_pos here = {s->file, select->line, select->col};
+        if (isnan(m->value(a, n, n)))
+            return lvt_error(diag, LVT_USER, NULL, here, "select: %s needs two tasks or more; %s has one",
+                             m->name, row->name);
+        for (int k = 0; k < n && !untrained; k++)
+            a[k] = NAN;
+        if (isnan(m->value(a, n, n)))
+            return lvt_error(diag, LVT_USER, NULL, here, "select: %s is only measured with fwt = yes",
+                             m->name);
+    }
+    return LVT_OK;
+}
+
 static lvt_status check_row(const lvt_sweep *s, lvt_sweep_row *row, lvt_diag *diag) {
     lvt_pos here = {s->file, row->line, 0};
     row->candidates = 1;
@@ -332,7 +358,7 @@ static lvt_status check_row(const lvt_sweep *s, lvt_sweep_row *row, lvt_diag *di
                 diag, LVT_USER, NULL, (lvt_pos){s->file, select->line, select->col},
                 "select: \"%s\" is neither class_il or task_il nor a metric (acc, forgetting, ...)", v);
     }
-    return LVT_OK;
+    return select && row->candidates > 1 ? check_select(s, row, select, diag) : LVT_OK;
 }
 
 /* One row for each combination of `for` values of a section (-1: there are no sections). */

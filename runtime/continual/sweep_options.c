@@ -53,6 +53,17 @@ const char *lvt_sweep_value(const lvt_sweep_row *r, int candidate, int setting, 
     return o->values.list[candidate % o->values.n];
 }
 
+const char *lvt_sweep_text(const lvt_sweep_row *r, int candidate, const char *key, bool search) {
+    const char *found = NULL;
+    for (int i = 0; i < r->n; i++) {
+        const char *v = r->settings[i]->name || strcmp(r->settings[i]->key, key)
+                            ? NULL
+                            : lvt_sweep_value(r, candidate, i, search);
+        found = v ? v : found;
+    }
+    return found;
+}
+
 bool lvt_sweep_program(const lvt_sweep *s, const char *out_folder, int row, int candidate, bool search,
                        lvt_texts *out) {
     const lvt_sweep_row *r = &s->rows[row];

@@ -91,7 +91,41 @@ static void seeds(void **state) {
     end(&f);
 }
 
+static void selected(void **state) {
+    (void)state;
+    static const struct {
+        const char *lines, *words; /* words NULL: it is measured */
+    } cases[] = {
+        {"select = fwt\n", "select: fwt is only measured with fwt = yes"},
+        {"select = fwt\nfwt = no\n", "select: fwt is only measured with fwt = yes"},
+        {"select = fwt\nfwt = yes\n", NULL},
+        {"select = fwt\nsearch fwt = yes\n", NULL},
+        {"select = fwt\nfwt = yes\ntasks = 1\n", "select: fwt needs two tasks or more"},
+        {"select = task_il forgetting_relative\ntasks = 1\n", "forgetting_relative needs two tasks or more"},
+        {"select = bwt\nsplit = 10\n", "select: bwt needs two tasks or more"},
+        {"select = bwt\nsearch tasks = 1\n", "select: bwt needs two tasks or more"},
+        {"select = bwt\nsplit = 5,5\n", NULL},
+        {"select = forgetting_mean\n", NULL},
+        {"select = acc\ntasks = 1\n", NULL},
+        {"select = aia\ntasks = 1\n", NULL},
+    };
+    fixture f;
+    begin(&f);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[256];
+        snprintf(text, sizeof text, HEAD "try lr = 0.1 0.2\n%s", cases[i].lines);
+        lvt_status status = read_text(&f, text);
+        if (status != (cases[i].words ? LVT_USER : LVT_OK))
+            fail_msg("status %d: %s", status, cases[i].lines);
+        if (cases[i].words)
+            told(&f, "5:1:", cases[i].words);
+        snprintf(text, sizeof text, HEAD "lr = 0.1\n%s", cases[i].lines); /* nothing to choose */
+        assert_int_equal(read_text(&f, text), LVT_OK);
+    }
+    end(&f);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(seeds)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(seeds), cmocka_unit_test(selected)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -49,10 +49,18 @@ bad "the key is seeds" 23:1 "[x]" "seed = 4"
 bad "is neither a seed nor a range" 23:1 "[x]" "seeds = 5..1"
 bad "yes or no" 23:12 "[x]" "no-drift = maybe"
 bad "a metric" 23:1 "[x]" "select = accuracy"
+# What the search looks at has to be measured, which is said before anything runs.
+bad "fwt is only measured with fwt = yes" 24:1 "[x]" "try lr = 0.1 0.2" "select = fwt"
+bad "bwt needs two tasks or more" 24:1 "[x]" "try lr = 0.1 0.2" "select = bwt" "tasks = 1"
+bad "forgetting needs two tasks or more" 24:1 "[x]" "try tasks = 2 1" "select = forgetting"
+bad "forgetting_mean needs two tasks or more" 24:1 "[x]" "try split = 5,5 10" "select = forgetting_mean" "search tasks = 1"
 good() { # LINE...: appended to a whole file
     { cat small.sweep; printf '%s\n' "$@"; } >good.sweep
     expect 0 "search" run sweep good.sweep --dry-run
 }
+good "[x]" "try lr = 0.1 0.2" "select = task_il fwt" "search fwt = yes"
+good "[x]" "try lr = 0.1 0.2" "select = aia" "tasks = 1"
+good "[x]" "try lr = 0.1 0.2" "select = bwt"
 # Runs are counted before they are listed; a seed may be any number.
 bad "more than 100000 runs" 23:1 "[x]" "seeds =$(for ((k = 1; k <= 101; k++)); do printf ' %d000..%d999' $k $k; done)"
 bad "more than 100000 runs" 24:1 "[x]" "seeds = 0..999" "search-seeds = 0..999" "try lr =$(printf ' 0.%s' {1..101})"
