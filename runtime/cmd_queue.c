@@ -206,9 +206,9 @@ static lvt_status choose(lvt_sweeping *w, int row, lvt_diag *diag) {
         if (!w->quiet)
             printf("%s: chosen %s\n", s->rows[row].name, text ? text : "");
         free(text);
-        for (int i = s->n_search; i < s->n_runs && status == LVT_OK; i++) {
-            if (s->runs[i].row == row && w->status[i].state == LVT_SWEEP_DONE) /* with these settings? */
-                status = lvt_sweep_load(s, w->out, &s->runs[i], &w->status[i], diag);
+        for (int i = s->n_search; i < s->n_runs && status == LVT_OK; i++) { /* begun with these settings? */
+            if (s->runs[i].row == row)
+                status = lvt_sweeping_check(w, i, diag);
         }
     }
     return status;

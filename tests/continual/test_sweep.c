@@ -1,5 +1,6 @@
 /* Experiment files, as lists of runs, and whether a run that was begun is still the file's: on folders
  * written here. */
+#include "continual/metrics.h"
 #include "continual/sweep.h"
 #include "ir/file.h"
 
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -125,7 +127,114 @@ static void selected(void **state) {
     end(&f);
 }
 
+/* Each two rows of an experiment whose programs must not be one. */
+static void programs(void **state) {
+    (void)state;
+    static const char *const texts[] = {
+        "data = digits\n[1]\nmodel = a/m.lvt\n[2]\nmodel = b/m.lvt\n",
+        "data = digits\n[1]\nmodel = \"m x.lvt\"\n[2]\nmodel = m_x.lvt\n",
+        HEAD "[1]\nset norm = \"a b\"\n[2]\nset norm = a_b\n",
+        HEAD "for method = er lvt\n",
+    };
+    fixture f;
+    begin(&f);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        lvt_texts two[2] = {{0}, {0}};
+        assert_int_equal(read_text(&f, texts[i]), LVT_OK);
+        for (int r = 0; r < 2; r++)
+            assert_true(lvt_sweep_program(&f.sweep, "out", r, 0, false, &two[r]));
+        assert_string_not_equal(two[0].list[1], two[1].list[1]);
+        lvt_texts_free(&two[0]);
+        lvt_texts_free(&two[1]);
+    }
+    end(&f);
+}
+
+static void write_in(const fixture *f, const char *name, const char *text) {
+    char path[128];
+    snprintf(path, sizeof path, "%s/%s", f->base, name);
+    assert_int_equal(lvt_file_write(path, text, strlen(text), NULL), LVT_OK);
+}
+
+static void make_in(const fixture *f, const char *name) {
+    char path[128];
+    snprintf(path, sizeof path, "%s/%s", f->base, name);
+    assert_int_equal(mkdir(path, 0777), 0);
+}
+
+static void begun(void **state) {
+    (void)state;
+    static const char *const folders[] = {"final", "final/run,seed=1", "state", "state/final"};
+    static const struct {
+        const char *text; /* of the experiment */
+        uint64_t program, data;
+        const char *place, *words, *old; /* old: words when the state file does not say what was compiled */
+    } cases[] = {
+        {HEAD "set width = 32\ntasks = 2\n", 0xab, 0xcd, NULL, NULL, NULL},
+        {HEAD "set width = 16\ntasks = 2\n", 0xab, 0xcd, NULL, NULL, NULL}, /* the very same program */
+        {HEAD "set width = 16\ntasks = 2\n", 0xac, 0xcd, "4:1:", "width=32, and now there is width=16",
+         "a setting of the model, the model file"},
+        {HEAD "set width = 32\ntasks = 2\n", 0xac, 0xcd, "1:1:", "note: the model file", "a setting of the"},
+        {HEAD "set width = 32\n\ntasks = 3\n", 0xab, 0xcd, "6:1:", "--tasks=2, and now there is --tasks=3",
+         "--tasks=3"},
+        {HEAD "set width = 32\ntasks = 2\ncoef alpha = 1\n", 0xab, 0xcd,
+         "6:1:", "begun without --coef=alpha=1", "begun without"},
+        {HEAD "set width = 32\n", 0xab, 0xcd, "", "begun with --tasks=2\n", "begun with --tasks=2\n"},
+        {HEAD "set width = 32\ntasks = 2\n", 0xab, 0xce, "2:1:", "other data than digits",
+         "begun with permuted:2:digits"},
+        {HEAD "set width = 32\ntasks = 2\n", 0, 0xcd, NULL, NULL, NULL}, /* a program that is not known */
+    };
+    fixture f;
+    begin(&f);
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
+        make_in(&f, folders[i]);
+    assert_int_equal(read_text(&f, HEAD "set width = 32\ntasks = 2\n"), LVT_OK);
+    lvt_sweep_begun b;
+    assert_int_equal(lvt_sweep_begun_read(f.base, f.sweep.runs, &b, NULL), LVT_OK);
+    assert_false(b.begun);
+    lvt_sweep_begun_free(&b);
+    write_in(&f, "final/run,seed=1/settings.json", "{\"program_hash\": 3}");
+    assert_int_equal(lvt_sweep_begun_read(f.base, f.sweep.runs, &b, NULL), LVT_USER);
+    lvt_sweep_begun_free(&b);
+    write_in(&f, "final/run,seed=1/settings.json",
+             "{\"program_hash\":\"00000000000000ab\",\"data_fingerprint\":\"00000000000000cd\","
+             "\"settings\":{\"data\":\"permuted:2:digits\",\"threads\":3}}");
+    for (int old = 0; old < 2; old++) {
+        assert_int_equal(read_text(&f, HEAD "set width = 32\ntasks = 2\n"), LVT_OK);
+        lvt_sweep_status status = {LVT_SWEEP_DONE, 0, 0, 7};
+        assert_int_equal(lvt_sweep_save(&f.sweep, f.base, f.sweep.runs, &status, NULL), LVT_OK);
+        if (old) /* as it was written before what is compiled was in it */
+            write_in(&f, "state/final/run,seed=1.json",
+                     "{\"options\":[\"--tasks=2\",\"--seed=1\",\"--name=run\"],\"state\":\"done\",\"code\":0,"
+                     "\"seconds\":7}");
+        assert_int_equal(lvt_sweep_load(f.base, f.sweep.runs, &status, NULL), LVT_OK);
+        assert_true(status.state == LVT_SWEEP_DONE && status.seconds == 7);
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+            assert_int_equal(read_text(&f, cases[i].text), LVT_OK);
+            assert_int_equal(lvt_sweep_begun_read(f.base, f.sweep.runs, &b, NULL), LVT_OK);
+            assert_true(b.begun && b.program == 0xab && b.data == 0xcd && b.threads == 3);
+            lvt_status found = lvt_sweep_check(&f.sweep, f.base, f.sweep.runs, &b, cases[i].program, f.diag);
+            if (found == LVT_OK)
+                found =
+                    lvt_sweep_check_data(&f.sweep, f.base, f.sweep.runs, &b, "digits", cases[i].data, f.diag);
+            if (found != (cases[i].words ? LVT_USER : LVT_OK))
+                fail_msg("case %zu: status %d", i, found);
+            if (cases[i].words && !old)
+                told(&f, cases[i].place, cases[i].words);
+            else if (cases[i].words)
+                told(&f, "", cases[i].old);
+            lvt_sweep_begun_free(&b);
+        }
+    }
+    end(&f);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(seeds), cmocka_unit_test(selected)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(seeds),
+        cmocka_unit_test(selected),
+        cmocka_unit_test(programs),
+        cmocka_unit_test(begun),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
