@@ -317,8 +317,11 @@ static lvt_status load(lvt_sweeping *w, lvt_diag *diag) {
             w->status[i].state = LVT_SWEEP_WAITING;
         w->more |= w->status[i].state == LVT_SWEEP_WAITING && w->only < 0 && !w->prepare;
     }
-    for (int r = 0; r < s->n_rows && status == LVT_OK; r++) /* what final runs are follows from the search */
-        status = lvt_sweep_choose(s, w->out, r, w->status, diag);
+    /* What final runs are follows from the search. Of other rows a job of an array tells nothing. */
+    for (int r = 0; r < s->n_rows && status == LVT_OK; r++) {
+        bool asked = w->only < 0 || s->runs[w->only].row == r;
+        status = lvt_sweeping_choose(w, r, asked ? diag : NULL);
+    }
     for (int i = 0; i < s->n_runs && status == LVT_OK; i++)
         status = lvt_sweeping_check(w, i, diag);
     return status;
@@ -358,10 +361,13 @@ static lvt_status sweep(lvt_sweeping *w, lvt_diag *diag) {
         status = write_list(w, diag);
     if (status != LVT_OK || w->prepare)
         return status;
-    if (w->only >= 0 && !s->runs[w->only].search && s->rows[s->runs[w->only].row].chosen < 0)
-        return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
-                         "run %d waits for the search of %s, which is not done", w->only + 1,
-                         s->rows[s->runs[w->only].row].name);
+    if (w->only >= 0 && !s->runs[w->only].search && s->rows[s->runs[w->only].row].chosen < 0) {
+        if (w->status[w->only].state != LVT_SWEEP_FAILED) /* else it is told what failed */
+            lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
+                      "run %d waits for the search of %s, which is not done", w->only + 1,
+                      s->rows[s->runs[w->only].row].name);
+        return LVT_USER;
+    }
     status = lvt_sweeping_run(w, diag);
     if (status == LVT_INTERRUPT || w->only >= 0)
         return status;

@@ -55,6 +55,9 @@ void lvt_sweeping_free_programs(lvt_sweeping *w);
 /* When run i was begun: with the options, the program and the data that it would be started with now?
  * LVT_USER: no. Also what reading settings, state and data may give. */
 lvt_status lvt_sweeping_check(lvt_sweeping *w, int i, lvt_diag *diag);
+/* Lets a row choose, when its search is over. A row that cannot fails, with a message, and the others go on.
+ * Errors: LVT_NOMEM. */
+lvt_status lvt_sweeping_choose(lvt_sweeping *w, int row, lvt_diag *diag);
 /* Starts run i, or goes on with it. *busy: another process still has its folder; try again later. */
 lvt_status lvt_sweeping_start(lvt_sweeping *w, int i, bool *busy, lvt_diag *diag);
 /* Works until nothing is left to do. LVT_INTERRUPT: asked to stop, all children have saved what they did.

@@ -151,7 +151,8 @@ lvt_status lvt_sweep_check_data(const lvt_sweep *s, const char *out, const lvt_s
                                 const lvt_sweep_begun *b, const char *data_at, uint64_t fingerprint,
                                 lvt_diag *diag);
 /* Chooses a row's candidate from the finished runs of its search; status: of all runs. Leaves chosen at -1
- * while some run is neither done nor failed; LVT_USER: no candidate has come to an end in all its runs. */
+ * while some run is neither done nor failed; LVT_USER: no candidate has come to an end in all its runs, or
+ * what is selected was not measured in those that have. */
 lvt_status lvt_sweep_choose(lvt_sweep *s, const char *out, int row, const lvt_sweep_status *status,
                             lvt_diag *diag);
 /* Mean of what the search looks at over a candidate's runs, as a part of 1; NaN: not all are there. */

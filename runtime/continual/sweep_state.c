@@ -292,6 +292,17 @@ lvt_status lvt_sweep_choose(lvt_sweep *s, const char *out, int row, const lvt_sw
     }
     if (r->chosen >= 0)
         return LVT_OK;
+    bool came = false; /* some candidate to its end, in all its runs */
+    for (int c = 0; c < r->candidates && !came; c++) {
+        came = true;
+        for (int i = 0; i < s->n_search && came; i++)
+            came = s->runs[i].row != row || s->runs[i].candidate != c || status[i].state == LVT_SWEEP_DONE;
+    }
+    if (came)
+        return lvt_error(diag, LVT_USER, NULL, place_of(s, r, "select"),
+                         "%s: %s of %s was not measured in the runs of the search", r->name,
+                         lvt_metrics[r->metric].name,
+                         lvt_matrix_names[LVT_VALIDATION_CLASS_IL + r->scenario]);
     return lvt_error(diag, LVT_USER, NULL, (lvt_pos){s->file, r->line, 0},
                      "%s: no combination that was tried has come to its end", r->name);
 }

@@ -229,12 +229,47 @@ static void begun(void **state) {
     end(&f);
 }
 
+/* Runs of a search that came to their end without what is looked at are not runs that failed. */
+static void chosen(void **state) {
+    (void)state;
+    static const struct {
+        const char *value;
+        lvt_sweep_state state;
+        const char *place, *words;
+    } cases[] = {{"0.5", LVT_SWEEP_DONE, NULL, NULL},
+                 {"null", LVT_SWEEP_DONE, "5:1:", "bwt of validation_class_il was not measured"},
+                 {"0.5", LVT_SWEEP_FAILED, "1:", "no combination that was tried has come to its end"}};
+    static const char *const folders[] = {"search", "search/run,lr_0.1,seed=1", "search/run,lr_0.2,seed=1"};
+    fixture f;
+    begin(&f);
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
+        make_in(&f, folders[i]);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        for (size_t k = 1; k < sizeof folders / sizeof *folders; k++) {
+            char name[128], text[256];
+            snprintf(name, sizeof name, "%s/settings.json", folders[k]);
+            write_in(&f, name, "{\"program_hash\":\"ab\",\"settings\":{\"data\":\"digits\",\"tasks\":2}}");
+            snprintf(name, sizeof name, "%s/metrics.jsonl", folders[k]);
+            snprintf(text, sizeof text,
+                     "{\"type\":\"metrics\",\"after_task\":2,\"validation_class_il\":{\"bwt\":%s}}\n",
+                     cases[i].value);
+            write_in(&f, name, text);
+        }
+        assert_int_equal(read_text(&f, HEAD "try lr = 0.1 0.2\nselect = bwt\n"), LVT_OK);
+        const lvt_sweep_status status[3] = {{.state = cases[i].state}, {.state = cases[i].state}};
+        assert_int_equal(lvt_sweep_choose(&f.sweep, f.base, 0, status, f.diag),
+                         cases[i].words ? LVT_USER : LVT_OK);
+        assert_int_equal(f.sweep.rows[0].chosen, cases[i].words ? -1 : 0);
+        if (cases[i].words)
+            told(&f, cases[i].place, cases[i].words);
+    }
+    end(&f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(seeds),
-        cmocka_unit_test(selected),
-        cmocka_unit_test(programs),
-        cmocka_unit_test(begun),
+        cmocka_unit_test(seeds), cmocka_unit_test(selected), cmocka_unit_test(programs),
+        cmocka_unit_test(begun), cmocka_unit_test(chosen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

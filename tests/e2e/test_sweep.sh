@@ -182,6 +182,35 @@ grep -q "^placed.sweep:2:1:" expected.txt || { cat expected.txt; fail "the place
 run sweep placed.sweep --data idx:there --quiet >/dev/null
 [ -e "placed/final/second,seed=1/task-02.safetensors" ] || fail "a row on data that were moved"
 
+# A search without what it is to look at says so, each time, and keeps no other row from going on.
+cat >blind.sweep <<'END'
+model = lvt-tiny.lvt
+data = digits
+tasks = 2
+steps = 1
+threads = 1
+validation = 10%
+method = finetune
+[blind]
+select = task_il aia
+try lr = 0.1 0.2
+[plain]
+seeds = 1
+END
+for n in 1 2; do
+    "$BUILD/lvt-run" sweep blind.sweep --out blind --run $n --quiet
+    sed -i 's/"aia":[^,}]*/"aia":null/g' blind/search/*/metrics.jsonl
+done
+for n in 1 2; do
+    rm -rf blind/*/plain*
+    expect 1 "aia of validation_task_il was not measured in the runs of the search" run sweep blind.sweep --quiet
+    grep -q "^blind.sweep:9:1:" expected.txt && grep -q "1 of 4 runs failed" expected.txt || { cat expected.txt; fail "the place of select"; }
+    [ -e "blind/final/plain,seed=1/task-02.safetensors" ] || fail "a row was kept from going on"
+done
+run sweep blind.sweep --run 4 >job.txt 2>&1
+[ ! -s job.txt ] || { cat job.txt; fail "a job tells of another row"; }
+expect 1 "was not measured" run sweep blind.sweep --run 3
+
 # ---- whole, then killed again and again -----------------------------------------------------------------------------
 run sweep small.sweep --jobs 2 --out whole >whole.txt
 [ "$(grep -c "<- chosen" whole.txt)" = 2 ] && grep -q "replay, er  *2 " whole.txt || { cat whole.txt; fail "tables"; }
