@@ -187,28 +187,31 @@ static lvt_status finish(lvt_sweeping *w, int k, int wait_status, lvt_diag *diag
     return status;
 }
 
+lvt_status lvt_sweeping_choose(lvt_sweeping *w, int row, lvt_diag *diag) {
+    lvt_sweep *s = &w->sweep;
+    lvt_status status = lvt_sweep_choose(s, w->out, row, w->status, diag);
+    for (int i = s->n_search; i < s->n_runs && status == LVT_USER; i++) {
+        if (s->runs[i].row == row)
+            w->status[i].state = LVT_SWEEP_FAILED;
+    }
+    return status == LVT_USER ? LVT_OK : status;
+}
+
 /* After a run of the search: does its row know now what to take? */
 static lvt_status choose(lvt_sweeping *w, int row, lvt_diag *diag) {
     lvt_sweep *s = &w->sweep;
     if (s->rows[row].chosen >= 0)
         return LVT_OK;
-    lvt_status status = lvt_sweep_choose(s, w->out, row, w->status, diag);
-    if (status == LVT_USER) { /* told; the other rows go on */
-        for (int i = s->n_search; i < s->n_runs; i++) {
-            if (s->runs[i].row == row)
-                w->status[i].state = LVT_SWEEP_FAILED;
-        }
-        return LVT_OK;
-    }
+    lvt_status status = lvt_sweeping_choose(w, row, diag);
     if (status == LVT_OK && s->rows[row].chosen >= 0) {
         char *text = lvt_sweep_candidate(&s->rows[row], s->rows[row].chosen);
         lvt_view_clear(&w->view);
         if (!w->quiet)
             printf("%s: chosen %s\n", s->rows[row].name, text ? text : "");
         free(text);
-        for (int i = s->n_search; i < s->n_runs && status == LVT_OK; i++) {
-            if (s->runs[i].row == row && w->status[i].state == LVT_SWEEP_DONE) /* with these settings? */
-                status = lvt_sweep_load(s, w->out, &s->runs[i], &w->status[i], diag);
+        for (int i = s->n_search; i < s->n_runs && status == LVT_OK; i++) { /* begun with these settings? */
+            if (s->runs[i].row == row)
+                status = lvt_sweeping_check(w, i, diag);
         }
     }
     return status;

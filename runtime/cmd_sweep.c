@@ -23,7 +23,6 @@
 #include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 static lvt_status no_memory(lvt_diag *diag) {
@@ -59,81 +58,11 @@ static lvt_status check_option(void *user, const char *key, const char *value, b
     return LVT_USER;
 }
 
-/* The value of a key in a row, for its final runs. NULL: not given. */
-static const char *text_of(const lvt_sweep_row *r, const char *key) {
-    const char *found = NULL;
-    for (int i = 0; i < r->n; i++) {
-        const char *v = strcmp(r->settings[i]->key, key)
-                            ? NULL
-                            : lvt_sweep_value(r, r->chosen < 0 ? 0 : r->chosen, i, false);
-        found = v ? v : found;
-    }
-    return found;
-}
-
-/* ---- programs ---------------------------------------------------------------------------------------------
- */
-
-static lvt_status compile(const lvt_sweeping *w, const lvt_texts *program, uint32_t line, lvt_diag *diag) {
-    const char *path = program->list[1];
-    if (lvt_path_exists(path))
-        return LVT_OK;
-    if (program->n < 3)
-        return lvt_error(diag, LVT_USER, NULL, (lvt_pos){w->sweep.file, line, 0},
-                         "%s: there is no such program", path);
-    char **argv = calloc((size_t)program->n + 2, sizeof *argv), *lvtc = NULL;
-    const char *slash = strrchr(w->self, '/');
-    if (!argv || asprintf(&lvtc, "%.*s/lvtc", (int)(slash - w->self), w->self) < 0) {
-        free(argv);
-        return no_memory(diag);
-    }
-    int n = 0;
-    argv[n++] = lvtc;
-    for (int i = 2; i < program->n; i++)
-        argv[n++] = program->list[i];
-    argv[n++] = "-o";
-    argv[n++] = (char *)path;
-    pid_t pid = fork();
-    if (pid == 0) {
-        execv(lvtc, argv);
-        execvp("lvtc", argv);
-        fprintf(stderr, "lvtc: cannot be started: %s\n", strerror(errno));
-        _exit(127);
-    }
-    int code = -1;
-    while (pid > 0 && waitpid(pid, &code, 0) < 0 && errno == EINTR)
-        ;
-    free(argv);
-    free(lvtc);
-    if (pid > 0 && WIFEXITED(code) && WEXITSTATUS(code) == 0)
-        return LVT_OK;
-    return lvt_error(diag, LVT_USER, NULL, (lvt_pos){w->sweep.file, line, 0}, "%s could not be compiled",
-                     program->list[0]);
-}
-
-static lvt_status compile_all(const lvt_sweeping *w, lvt_diag *diag) {
-    const lvt_sweep *s = &w->sweep;
-    lvt_status status = LVT_OK;
-    for (int r = 0; r < s->n_rows; r++) {
-        for (int c = 0; c < 2 * s->rows[r].candidates && status == LVT_OK; c++) {
-            bool search = c % 2 == 1;
-            if (search && s->rows[r].candidates == 1)
-                continue; /* nothing to choose */
-            lvt_texts program = {0};
-            status = lvt_sweep_program(s, w->out, r, c / 2, search, &program)
-                         ? compile(w, &program, s->rows[r].line, diag)
-                         : no_memory(diag);
-            lvt_texts_free(&program);
-        }
-    }
-    return status;
-}
-
 /* ---- the list, for people ---------------------------------------------------------------------------------
  */
 
-/* Arguments of `lvt-run train` for a run. */
-static bool arguments_of(const lvt_sweeping *w, int i, bool resume, lvt_texts *out) {
+/* Arguments of `lvt-run train` for a run; of one that was begun, to go on. */
+static bool arguments_of(const lvt_sweeping *w, int i, const lvt_sweep_begun *begun, lvt_texts *out) {
     const lvt_sweep *s = &w->sweep;
     const lvt_sweep_run *run = &s->runs[i];
     const lvt_sweep_row *row = &s->rows[run->row];
@@ -144,15 +73,19 @@ static bool arguments_of(const lvt_sweeping *w, int i, bool resume, lvt_texts *o
     lvt_texts_add(out, "lvt-run");
     lvt_texts_add(out, "train");
     lvt_texts_add(out, "%s", ok ? program.list[1] : "");
-    lvt_texts_add(out, "--data=%s", s->data ? s->data : text_of(row, "data"));
+    lvt_texts_add(out, "--data=%s", s->data ? s->data : lvt_sweep_text(row, candidate, "data", run->search));
     lvt_texts_add(out, "--out=%s", ok ? folder : "");
-    const char *threads = text_of(row, "threads");
-    if (!resume && (w->threads || !threads))
+    /* A run goes on with as many threads as it began with, for the same bits. It is told how many, though it
+     * knows: how its threads wait is decided before it reads its settings. */
+    const char *threads = lvt_sweep_text(row, candidate, "threads", run->search);
+    if (begun->begun)
+        lvt_texts_add(out, "--threads=%d", begun->threads);
+    else if (w->threads || !threads)
         lvt_texts_add(out, "--threads=%d", w->threads ? w->threads : w->threads_each);
-    else if (!resume) /* which goes on with as many as it began with, for the same bits */
+    else
         lvt_texts_add(out, "--threads=%s", threads);
     lvt_texts_add(out, "--quiet");
-    if (resume)
+    if (begun->begun)
         lvt_texts_add(out, "--resume");
     else
         ok = lvt_sweep_options(s, run, out) && ok;
@@ -167,7 +100,7 @@ static lvt_status list_runs(const lvt_sweeping *w, lvt_diag *diag) {
         const lvt_sweep_run *run = &s->runs[i];
         lvt_texts arguments = {0};
         char *tried = run->search ? lvt_sweep_candidate(&s->rows[run->row], run->candidate) : NULL;
-        if (!arguments_of(w, i, false, &arguments) || (run->search && !tried)) {
+        if (!arguments_of(w, i, &(lvt_sweep_begun){0}, &arguments) || (run->search && !tried)) {
             lvt_texts_free(&arguments);
             free(tried);
             return no_memory(diag);
@@ -191,12 +124,12 @@ static lvt_status list_runs(const lvt_sweeping *w, lvt_diag *diag) {
 lvt_status lvt_sweeping_start(lvt_sweeping *w, int i, bool *busy, lvt_diag *diag) {
     const lvt_sweep_run *run = &w->sweep.runs[i];
     char *folder = lvt_sweep_run_folder(w->out, run), *log = lvt_sweep_log(w->out, run);
-    char *lock = folder ? lvt_path_join(folder, "lock") : NULL,
-         *settings = folder ? lvt_path_join(folder, "settings.json") : NULL;
+    char *lock = folder ? lvt_path_join(folder, "lock") : NULL;
     lvt_texts arguments = {0};
-    lvt_status status = LVT_OK;
+    lvt_sweep_begun begun;
     *busy = false;
-    if (!folder || !log || !lock || !settings || !arguments_of(w, i, lvt_path_exists(settings), &arguments))
+    lvt_status status = lvt_sweep_begun_read(w->out, run, &begun, diag);
+    if (status == LVT_OK && (!folder || !log || !lock || !arguments_of(w, i, &begun, &arguments)))
         status = no_memory(diag);
     if (status == LVT_OK) {
         /* A process of a sweep that was killed may still be saving what it did. */
@@ -235,7 +168,7 @@ lvt_status lvt_sweeping_start(lvt_sweeping *w, int i, bool *busy, lvt_diag *diag
         }
     }
     lvt_texts_free(&arguments);
-    free(settings);
+    lvt_sweep_begun_free(&begun);
     free(lock);
     free(folder);
     free(log);
@@ -376,17 +309,21 @@ static lvt_status write_list(const lvt_sweeping *w, lvt_diag *diag) {
 static lvt_status load(lvt_sweeping *w, lvt_diag *diag) {
     lvt_sweep *s = &w->sweep;
     lvt_status status = LVT_OK;
-    for (int pass = 0; pass < 2; pass++) { /* what final runs are follows from the search */
-        for (int i = pass ? s->n_search : 0; i < (pass ? s->n_runs : s->n_search) && status == LVT_OK; i++) {
-            status = lvt_sweep_load(s, w->out, &s->runs[i], &w->status[i], diag);
-            /* What failed is tried again. In an array the search is over when its jobs are, whatever came of
-             * them. */
-            if (w->status[i].state == LVT_SWEEP_FAILED && (w->only < 0 || w->only == i))
-                w->status[i].state = LVT_SWEEP_WAITING;
-        }
-        for (int r = 0; r < s->n_rows && !pass && status == LVT_OK; r++)
-            status = lvt_sweep_choose(s, w->out, r, w->status, diag);
+    for (int i = 0; i < s->n_runs && status == LVT_OK; i++) {
+        status = lvt_sweep_load(w->out, &s->runs[i], &w->status[i], diag);
+        /* What failed is tried again. In an array the search is over when its jobs are, whatever came of
+         * them. */
+        if (w->status[i].state == LVT_SWEEP_FAILED && (w->only < 0 || w->only == i))
+            w->status[i].state = LVT_SWEEP_WAITING;
+        w->more |= w->status[i].state == LVT_SWEEP_WAITING && w->only < 0 && !w->prepare;
     }
+    /* What final runs are follows from the search. Of other rows a job of an array tells nothing. */
+    for (int r = 0; r < s->n_rows && status == LVT_OK; r++) {
+        bool asked = w->only < 0 || s->runs[w->only].row == r;
+        status = lvt_sweeping_choose(w, r, asked ? diag : NULL);
+    }
+    for (int i = 0; i < s->n_runs && status == LVT_OK; i++)
+        status = lvt_sweeping_check(w, i, diag);
     return status;
 }
 
@@ -416,17 +353,21 @@ static lvt_status sweep(lvt_sweeping *w, lvt_diag *diag) {
                              !(w->children = calloc((size_t)w->jobs, sizeof *w->children))))
         status = no_memory(diag);
     if (status == LVT_OK)
-        status = load(w, diag);
+        status = lvt_sweeping_compile(w, diag);
     if (status == LVT_OK)
-        status = compile_all(w, diag);
+        status = load(w, diag);
+    status = lvt_sweeping_place(w, status, diag);
     if (status == LVT_OK && w->only < 0) /* jobs of an array would write it all at once */
         status = write_list(w, diag);
     if (status != LVT_OK || w->prepare)
         return status;
-    if (w->only >= 0 && !s->runs[w->only].search && s->rows[s->runs[w->only].row].chosen < 0)
-        return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
-                         "run %d waits for the search of %s, which is not done", w->only + 1,
-                         s->rows[s->runs[w->only].row].name);
+    if (w->only >= 0 && !s->runs[w->only].search && s->rows[s->runs[w->only].row].chosen < 0) {
+        if (w->status[w->only].state != LVT_SWEEP_FAILED) /* else it is told what failed */
+            lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
+                      "run %d waits for the search of %s, which is not done", w->only + 1,
+                      s->rows[s->runs[w->only].row].name);
+        return LVT_USER;
+    }
     status = lvt_sweeping_run(w, diag);
     if (status == LVT_INTERRUPT || w->only >= 0)
         return status;
@@ -499,6 +440,7 @@ lvt_status lvt_cmd_sweep(int argc, char **argv, lvt_diag *diag) {
     if (status == LVT_OK)
         status = sweep(&w, diag);
     lvt_sweep_free(&w.sweep);
+    lvt_sweeping_free_programs(&w);
     free(w.status);
     free(w.children);
     free(folder);

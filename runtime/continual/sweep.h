@@ -36,7 +36,7 @@ typedef struct lvt_sweep_setting {
     uint32_t line, col;
 } lvt_sweep_setting;
 
-enum { LVT_SWEEP_MAX_SETTINGS = 64 };
+enum { LVT_SWEEP_MAX_SETTINGS = 64, LVT_SWEEP_MAX_RUNS = 100000 };
 /* A row of the table: one experiment. */
 typedef struct lvt_sweep_row {
     const char *name;
@@ -91,6 +91,9 @@ void lvt_sweep_tidy(char *name);
 const char *lvt_sweep_value(const lvt_sweep_row *r, int candidate, int setting, bool search);
 /* "lr 0.1, beta 0.5": what a candidate tries, malloc'ed. NULL when out of memory. */
 char *lvt_sweep_candidate(const lvt_sweep_row *r, int candidate);
+/* The value that counts for an option or own key (that has no name after it) in a row for a candidate. NULL:
+ * not given. */
+const char *lvt_sweep_text(const lvt_sweep_row *r, int candidate, const char *key, bool search);
 /* The program of a row's candidate, in the search or in the final runs: DIR/programs/....lvtx is added to
  * `out` as [1], or the .lvtx file that the experiment names; when it is to be compiled, arguments of lvtc
  * follow as [2].. : MODEL --set NAME=VALUE ... [0] is the model. false: out of memory. */
@@ -120,14 +123,36 @@ typedef struct lvt_sweep_status {
  * memory. */
 char *lvt_sweep_run_folder(const char *out, const lvt_sweep_run *run);
 char *lvt_sweep_log(const char *out, const lvt_sweep_run *run);
-/* Reads where a run stands; without a file it waits. Errors: LVT_USER when it was started with other options
- * than the file gives it now. */
-lvt_status lvt_sweep_load(const lvt_sweep *s, const char *out, const lvt_sweep_run *run,
-                          lvt_sweep_status *status, lvt_diag *diag);
+/* Reads where a run stands; without a file it waits. Errors: LVT_USER (not the state of a run), LVT_IO,
+ * LVT_NOMEM. */
+lvt_status lvt_sweep_load(const char *out, const lvt_sweep_run *run, lvt_sweep_status *status,
+                          lvt_diag *diag);
 lvt_status lvt_sweep_save(const lvt_sweep *s, const char *out, const lvt_sweep_run *run,
                           const lvt_sweep_status *status, lvt_diag *diag);
+/* What a run was begun with, by settings.json in its folder. */
+typedef struct lvt_sweep_begun {
+    bool begun;             /* false: there is no such file, and nothing else is known */
+    uint64_t program, data; /* the program's hash; the data's fingerprint, 0: not said */
+    char *data_at;          /* KIND:DIR */
+    int threads;
+} lvt_sweep_begun;
+/* Errors: LVT_USER (not the settings of a run), LVT_IO, LVT_NOMEM. Freed by lvt_sweep_begun_free (also after
+ * an error). */
+lvt_status lvt_sweep_begun_read(const char *out, const lvt_sweep_run *run, lvt_sweep_begun *b,
+                                lvt_diag *diag);
+void lvt_sweep_begun_free(lvt_sweep_begun *b);
+/* Is a run that was begun the one that the file describes now? Options are compared, and the program with the
+ * one of hash `program` (0: with none). Errors: LVT_USER at what has changed, LVT_IO, LVT_NOMEM. */
+lvt_status lvt_sweep_check(const lvt_sweep *s, const char *out, const lvt_sweep_run *run,
+                           const lvt_sweep_begun *b, uint64_t program, lvt_diag *diag);
+/* The data of a run that was begun are not those of the fingerprint that data_at has now: LVT_USER, at
+ * `data`. */
+lvt_status lvt_sweep_check_data(const lvt_sweep *s, const char *out, const lvt_sweep_run *run,
+                                const lvt_sweep_begun *b, const char *data_at, uint64_t fingerprint,
+                                lvt_diag *diag);
 /* Chooses a row's candidate from the finished runs of its search; status: of all runs. Leaves chosen at -1
- * while some run is neither done nor failed; LVT_USER: no candidate has come to an end in all its runs. */
+ * while some run is neither done nor failed; LVT_USER: no candidate has come to an end in all its runs, or
+ * what is selected was not measured in those that have. */
 lvt_status lvt_sweep_choose(lvt_sweep *s, const char *out, int row, const lvt_sweep_status *status,
                             lvt_diag *diag);
 /* Mean of what the search looks at over a candidate's runs, as a part of 1; NaN: not all are there. */

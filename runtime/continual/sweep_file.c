@@ -7,6 +7,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -286,19 +287,44 @@ static lvt_status collect(const lvt_sweep *s, int section, lvt_sweep_row *row, l
     return LVT_OK;
 }
 
+/* Will every run of the search measure what is selected? Asks the metric itself, with a matrix of as many
+ * tasks as there are known to be, with a row of the untrained network or without. */
+static lvt_status check_select(const lvt_sweep *s, const lvt_sweep_row *row, const lvt_sweep_setting *select,
+                               lvt_diag *diag) {
+    const lvt_metric *m = &lvt_metrics[row->metric];
+    for (int c = 0; c < row->candidates; c++) {
+        const char *tasks = lvt_sweep_text(row, c, "tasks", true),
+                   *split = lvt_sweep_text(row, c, "split", true), *fwt = lvt_sweep_text(row, c, "fwt", true);
+        bool one = tasks ? atoi(tasks) == 1 : split && !strchr(split, ','),
+             untrained = fwt && !strcmp(fwt, "yes");
+        int n = one ? 1 : 2;
+        double a[3 * 2] = {0};
+        const lvt_pos here = {s->file, select->line, select->col};
+        if (isnan(m->value(a, n, n)))
+            return lvt_error(diag, LVT_USER, NULL, here, "select: %s needs two tasks or more; %s has one",
+                             m->name, row->name);
+        for (int k = 0; k < n && !untrained; k++)
+            a[k] = NAN;
+        if (isnan(m->value(a, n, n)))
+            return lvt_error(diag, LVT_USER, NULL, here, "select: %s is only measured with fwt = yes",
+                             m->name);
+    }
+    return LVT_OK;
+}
+
 static lvt_status check_row(const lvt_sweep *s, lvt_sweep_row *row, lvt_diag *diag) {
     lvt_pos here = {s->file, row->line, 0};
     row->candidates = 1;
     const lvt_sweep_setting *tried = NULL;
     for (int i = 0; i < row->n; i++) {
         const lvt_sweep_setting *o = row->settings[i];
-        if (o->use == LVT_SWEEP_TRY) {
-            row->candidates *= o->values.n;
-            tried = o;
-        }
-        if (row->candidates > 10000)
+        if (o->use != LVT_SWEEP_TRY)
+            continue;
+        if (o->values.n > 10000 / row->candidates)
             return lvt_error(diag, LVT_USER, NULL, (lvt_pos){s->file, o->line, o->col},
                              "more than 10000 combinations to try");
+        row->candidates *= o->values.n;
+        tried = o;
     }
     row->chosen = row->candidates > 1 ? -1 : 0;
     const lvt_sweep_setting *model = find(row, "model", false), *select = find(row, "select", false);
@@ -332,7 +358,7 @@ static lvt_status check_row(const lvt_sweep *s, lvt_sweep_row *row, lvt_diag *di
                 diag, LVT_USER, NULL, (lvt_pos){s->file, select->line, select->col},
                 "select: \"%s\" is neither class_il or task_il nor a metric (acc, forgetting, ...)", v);
     }
-    return LVT_OK;
+    return select && row->candidates > 1 ? check_select(s, row, select, diag) : LVT_OK;
 }
 
 /* One row for each combination of `for` values of a section (-1: there are no sections). */
@@ -341,11 +367,14 @@ static lvt_status add_rows(lvt_sweep *s, int section, lvt_diag *diag) {
     lvt_status status = collect(s, section, &base, diag);
     int n = 1;
     for (int i = 0; i < base.n && status == LVT_OK; i++) {
-        if (base.settings[i]->use == LVT_SWEEP_FOR)
-            n *= base.settings[i]->values.n;
-        if (n > 10000)
+        const lvt_sweep_setting *o = base.settings[i];
+        if (o->use != LVT_SWEEP_FOR)
+            continue;
+        if (o->values.n > 10000 / n)
             status =
-                lvt_error(diag, LVT_USER, NULL, (lvt_pos){s->file, base.line, 0}, "more than 10000 rows");
+                lvt_error(diag, LVT_USER, NULL, (lvt_pos){s->file, o->line, o->col}, "more than 10000 rows");
+        else
+            n *= o->values.n;
     }
     for (int k = 0; k < n && status == LVT_OK; k++) {
         lvt_sweep_row *more = realloc(s->rows, ((size_t)s->n_rows + 1) * sizeof *more), row = base;
@@ -382,6 +411,12 @@ static lvt_status add_rows(lvt_sweep *s, int section, lvt_diag *diag) {
 /* ---- runs -------------------------------------------------------------------------------------------------
  */
 
+static lvt_status too_many(const lvt_sweep *s, const lvt_sweep_setting *seeds, uint32_t line,
+                           lvt_diag *diag) {
+    return lvt_error(diag, LVT_USER, NULL, (lvt_pos){s->file, line, seeds ? seeds->col : 0},
+                     "more than %d runs: combinations times seeds of all rows", LVT_SWEEP_MAX_RUNS);
+}
+
 /* "1 2 5..9" */
 static lvt_status read_seeds(const lvt_sweep *s, const lvt_sweep_setting *o, uint64_t **out, int *n,
                              lvt_diag *diag) {
@@ -401,12 +436,15 @@ static lvt_status read_seeds(const lvt_sweep *s, const lvt_sweep_setting *o, uin
         if (!isdigit((unsigned char)*text) || *end || errno || last < first || last - first >= 1000)
             return lvt_error(diag, LVT_USER, NULL, (lvt_pos){s->file, o->line, o->col},
                              "%s: \"%s\" is neither a seed nor a range such as 1..5", o->key, text);
-        uint64_t *more = realloc(*out, ((size_t)*n + (size_t)(last - first) + 1) * sizeof *more);
+        int many = (int)(last - first) + 1;
+        if (*n + many > LVT_SWEEP_MAX_RUNS)
+            return too_many(s, o, o->line, diag);
+        uint64_t *more = realloc(*out, (size_t)(*n + many) * sizeof *more);
         if (!more)
             return no_memory(diag);
         *out = more;
-        for (uint64_t v = first; v <= last; v++)
-            more[(*n)++] = v;
+        for (int k = 0; k < many; k++) /* counted: a range may end at the greatest number there is */
+            more[(*n)++] = first + (uint64_t)k;
     }
     return LVT_OK;
 }
@@ -438,11 +476,6 @@ static lvt_status add_run(lvt_sweep *s, lvt_sweep_run run, lvt_diag *diag) {
         return no_memory(diag);
     lvt_sweep_tidy(name);
     run.name = name;
-    for (int i = 0; i < s->n_runs; i++) {
-        if (s->runs[i].search == run.search && !strcmp(s->runs[i].name, name))
-            return lvt_error(diag, LVT_USER, NULL, (lvt_pos){s->file, r->line, 0},
-                             "two runs would have the same name, %s", name);
-    }
     s->runs[s->n_runs++] = run;
     s->n_search += run.search;
     return LVT_OK;
@@ -456,20 +489,43 @@ static lvt_status add_runs(lvt_sweep *s, bool search, lvt_diag *diag) {
             continue;
         const lvt_sweep_setting *seeds = find(r, search ? "search-seeds" : "seeds", false);
         uint64_t *list;
-        int n;
-        status = read_seeds(s, seeds ? seeds : search ? NULL : find(r, "seeds", false), &list, &n, diag);
-        for (int c = 0; c < (search ? r->candidates : 1); c++) {
-            for (int i = 0; i < n && status == LVT_OK; i++)
-                status = add_run(s,
-                                 (lvt_sweep_run){k,
-                                                 search              ? c
-                                                 : r->candidates > 1 ? -1
-                                                                     : 0,
-                                                 search, list[i], NULL},
-                                 diag);
+        int n, candidates = search ? r->candidates : 1;
+        status = read_seeds(s, seeds, &list, &n, diag);
+        if (status == LVT_OK && (uint64_t)s->n_runs + (uint64_t)n * (uint64_t)candidates > LVT_SWEEP_MAX_RUNS)
+            status = too_many(s, seeds, seeds ? seeds->line : r->line, diag);
+        for (int c = 0; c < candidates; c++) {
+            for (int i = 0; i < n && status == LVT_OK; i++) {
+                int candidate = search ? c : r->candidates > 1 ? -1 : 0;
+                status = add_run(s, (lvt_sweep_run){k, candidate, search, list[i], NULL}, diag);
+            }
         }
         free(list);
     }
+    return status;
+}
+
+static int by_name(const void *a, const void *b) {
+    const lvt_sweep_run *x = *(lvt_sweep_run *const *)a, *y = *(lvt_sweep_run *const *)b;
+    int order = x->search - y->search;
+    order = order ? order : strcmp(x->name, y->name);
+    return order ? order : x < y ? -1 : x > y; /* as they stand in the list, so that messages stay the same */
+}
+
+/* Names are what runs are found again by. */
+static lvt_status check_names(const lvt_sweep *s, lvt_diag *diag) {
+    lvt_status status = LVT_OK;
+    const lvt_sweep_run **sorted = malloc(((size_t)s->n_runs + 1) * sizeof *sorted);
+    if (!sorted)
+        return no_memory(diag);
+    for (int i = 0; i < s->n_runs; i++)
+        sorted[i] = &s->runs[i];
+    qsort(sorted, (size_t)s->n_runs, sizeof *sorted, by_name);
+    for (int i = 1; i < s->n_runs && status == LVT_OK; i++) {
+        if (sorted[i]->search == sorted[i - 1]->search && !strcmp(sorted[i]->name, sorted[i - 1]->name))
+            status = lvt_error(diag, LVT_USER, NULL, (lvt_pos){s->file, s->rows[sorted[i]->row].line, 0},
+                               "two runs would have the same name, %s", sorted[i]->name);
+    }
+    free(sorted);
     return status;
 }
 
@@ -501,7 +557,9 @@ lvt_status lvt_sweep_read(lvt_sweep *s, const char *path, const char *data, cons
         status = add_rows(s, i, diag);
     if (status == LVT_OK)
         status = add_runs(s, true, diag);
-    return status == LVT_OK ? add_runs(s, false, diag) : status;
+    if (status == LVT_OK)
+        status = add_runs(s, false, diag);
+    return status == LVT_OK ? check_names(s, diag) : status;
 }
 
 void lvt_sweep_free(lvt_sweep *s) {

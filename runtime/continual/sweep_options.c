@@ -1,6 +1,7 @@
 /* What a run of a sweep is called with: its program and its options. May not know: the file's syntax, the
  * disk. */
 #include "continual/sweep.h"
+#include "ir/program_file.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -53,6 +54,17 @@ const char *lvt_sweep_value(const lvt_sweep_row *r, int candidate, int setting, 
     return o->values.list[candidate % o->values.n];
 }
 
+const char *lvt_sweep_text(const lvt_sweep_row *r, int candidate, const char *key, bool search) {
+    const char *found = NULL;
+    for (int i = 0; i < r->n; i++) {
+        const char *v = r->settings[i]->name || strcmp(r->settings[i]->key, key)
+                            ? NULL
+                            : lvt_sweep_value(r, candidate, i, search);
+        found = v ? v : found;
+    }
+    return found;
+}
+
 bool lvt_sweep_program(const lvt_sweep *s, const char *out_folder, int row, int candidate, bool search,
                        lvt_texts *out) {
     const lvt_sweep_row *r = &s->rows[row];
@@ -78,11 +90,16 @@ bool lvt_sweep_program(const lvt_sweep *s, const char *out_folder, int row, int 
         base = base ? base + 1 : model;
         const char *name =
             lvt_texts_add(&names, "%.*s", dot > base ? (int)(dot - base) : (int)strlen(base), base);
-        for (int i = 0; i < sets.n && name; i++)
+        /* Two models may have one name in two folders, and tidied texts may become equal. */
+        uint64_t hash = lvt_fnv(LVT_FNV_START, model, n + 1);
+        for (int i = 0; i < sets.n && name; i++) {
             name = lvt_texts_add(&names, "%s,%s", name, sets.list[i]);
+            hash = lvt_fnv(hash, sets.list[i], strlen(sets.list[i]) + 1);
+        }
         if (name)
             lvt_sweep_tidy(names.list[names.n - 1]);
-        lvt_texts_add(out, "%s/programs/%s.lvtx", out_folder, name ? name : "");
+        lvt_texts_add(out, "%s/programs/%s~%08x.lvtx", out_folder, name ? name : "",
+                      (unsigned)(hash ^ hash >> 32));
         lvt_texts_add(out, "%s", out->n ? out->list[0] : "");
         for (int i = 0; i < sets.n; i++) {
             lvt_texts_add(out, "--set");

@@ -49,6 +49,23 @@ bad "the key is seeds" 23:1 "[x]" "seed = 4"
 bad "is neither a seed nor a range" 23:1 "[x]" "seeds = 5..1"
 bad "yes or no" 23:12 "[x]" "no-drift = maybe"
 bad "a metric" 23:1 "[x]" "select = accuracy"
+# What the search looks at has to be measured, which is said before anything runs.
+bad "fwt is only measured with fwt = yes" 24:1 "[x]" "try lr = 0.1 0.2" "select = fwt"
+bad "bwt needs two tasks or more" 24:1 "[x]" "try lr = 0.1 0.2" "select = bwt" "tasks = 1"
+bad "forgetting needs two tasks or more" 24:1 "[x]" "try tasks = 2 1" "select = forgetting"
+bad "forgetting_mean needs two tasks or more" 24:1 "[x]" "try split = 5,5 10" "select = forgetting_mean" "search tasks = 1"
+good() { # LINE...: appended to a whole file
+    { cat small.sweep; printf '%s\n' "$@"; } >good.sweep
+    expect 0 "search" run sweep good.sweep --dry-run
+}
+good "[x]" "try lr = 0.1 0.2" "select = task_il fwt" "search fwt = yes"
+good "[x]" "try lr = 0.1 0.2" "select = aia" "tasks = 1"
+good "[x]" "try lr = 0.1 0.2" "select = bwt"
+# Runs are counted before they are listed; a seed may be any number.
+bad "more than 100000 runs" 23:1 "[x]" "seeds =$(for ((k = 1; k <= 101; k++)); do printf ' %d000..%d999' $k $k; done)"
+bad "more than 100000 runs" 24:1 "[x]" "seeds = 0..999" "search-seeds = 0..999" "try lr =$(printf ' 0.%s' {1..101})"
+good "[x]" "seeds = 18446744073709551614..18446744073709551615"
+grep -q "seed=18446744073709551615" expected.txt && [ "$(grep -c "seed 1844" expected.txt)" = 2 ] || fail "the greatest seeds"
 sed -i '/^validation/d' bad.sweep
 expect 1 "a search needs images to choose by" run sweep bad.sweep --dry-run
 grep -v '^data' small.sweep >bad.sweep
@@ -72,6 +89,128 @@ run sweep narrow.sweep --prepare --out narrow >/dev/null
 ls narrow/programs >programs.txt
 [ "$(ls narrow/programs | wc -l)" = 5 ] || { cat programs.txt; fail "programs of search and final runs"; }
 
+# Models of one name in two folders, and settings that only look alike, are programs of their own.
+mkdir a b
+cp ./*.lvt a
+cp ./*.lvt b
+sed -i 's/ratio = 2/ratio = 3/' b/lvt-tiny.lvt
+printf '%s\n' "for model = a/lvt-tiny.lvt b/lvt-tiny.lvt" "data = digits" "tasks = 2" "steps = 2" "threads = 1" >two.sweep
+run sweep two.sweep --quiet >/dev/null
+[ "$(grep -h '"program_hash"' two/final/*/settings.json | sort -u | wc -l)" = 2 ] || { ls two/programs; fail "two models, one program"; }
+
+# ---- an experiment that changes after its runs: they are those of the file, or it is told what is not ---------------
+mkdir model
+cp ./*.lvt model
+cat >changing.sweep <<'END'
+model = model/lvt-tiny.lvt
+data = digits
+tasks = 2
+steps = 2
+threads = 1
+set ratio = 2
+[first]
+memory = 20
+END
+run sweep changing.sweep --quiet >/dev/null
+[ -z "$(ls changing/programs | grep -v 'lvtx$')" ] || { ls changing/programs; fail "what was compiled lies about"; }
+programs=$(cat changing/programs/* | cksum)
+refused() { # "words" PLACE "note": by sweep changed.sweep
+    expect 1 "$1" run sweep changed.sweep --out changing
+    grep -q "^changed.sweep:$2:" expected.txt && grep -qF -- "$3" expected.txt || { cat expected.txt; fail "the place of: $1, or $3"; }
+    [ "$(cat changing/programs/* | cksum)" = "$programs" ] || fail "a sweep that was refused left programs"
+}
+sed 's/ratio = 2/ratio = 4/' changing.sweep >changed.sweep
+refused "was started with another program" 6:1 "begun with ratio=2, and now there is ratio=4"
+sed '/ratio = 2/s/.*/set heads = 2/' changing.sweep >changed.sweep # heads are 2 as it is, and so is ratio
+expect 0 "first" run sweep changed.sweep --out changing
+sed 's,model/,,; s/^set ratio.*/set ratio = 3/' changing.sweep >changed.sweep
+programs=$(cat changing/programs/* | cksum)
+refused "was started with another program" 1:1 "model=lvt-tiny.lvt"
+sed 's/ratio = 2/ratio = 2\nmethod = er/' changing.sweep >changed.sweep
+refused "was started with other settings" 7:1 "begun without --method=er"
+sed 's/data = digits/data = permuted:2:digits/' changing.sweep >changed.sweep
+refused "was started with other data than permuted:2:digits" 2:1 "begun with digits"
+expect 1 "was started with other data than permuted:2:digits" run sweep changing.sweep --data permuted:2:digits
+# A model file that changed, then one that it imports, refuses its runs and new ones; a comment changes nothing.
+cp changing.sweep changed.sweep
+sed -i 's/depth1 = 1/depth1 = 2/' model/lvt-tiny.lvt
+refused "was started with another program" 1:1 "the model file, a file that it imports or lvtc has changed"
+cp lvt-tiny.lvt model
+printf '%s\n' "[second]" "memory = 20" >>changed.sweep
+sed -i 's/gelu(/relu(/' model/lvt-blocks.lvt
+refused "was started with another program" 1:1 "the model file, a file that it imports or lvtc has changed"
+[ ! -e "changing/final/second,seed=1" ] || fail "a new row of a sweep that was refused"
+cp lvt-blocks.lvt model
+echo "# a comment" >>model/lvt-blocks.lvt
+expect 0 "second" run sweep changed.sweep --out changing
+# Begun runs removed: the new rows and the old ones have the new program.
+rm -r changing/final/*,seed=*
+sed -i 's/gelu(/relu(/' model/lvt-blocks.lvt
+run sweep changed.sweep --out changing --quiet >/dev/null
+[ "$(grep -h '"program_hash"' changing/final/*/settings.json | sort -u | wc -l)" = 1 ] || fail "programs of two versions"
+grep -q "$(sed -n 's/.*"program_hash":[^"]*"\(.*\)".*/\1/p' "changing/final/first,seed=1/settings.json")" <(run info changing/programs/*ratio=2~*.lvtx) || fail "a stale program"
+# State files from before programs were in them: what settings.json says is enough.
+sed -i '/"program"/d' changing/state/final/*.json
+expect 0 "second" run sweep changed.sweep --out changing
+sed -i 's/ratio = 2/ratio = 4/' changed.sweep
+programs=$(cat changing/programs/* | cksum)
+refused "was started with another program" 1:1 "a setting of the model"
+# Where data lie does not matter, what they are does; who is done needs none.
+python3 - <<'END'
+import os, random, struct
+random.seed(1)
+for folder, least in (("here", 0), ("other", 1)):
+    os.mkdir(folder)
+    for part, n in (("train", 80), ("t10k", 40)):
+        labels = bytes(i % 10 for i in range(n))
+        pixels = bytes(random.randrange(least, 256) for _ in range(64 * n))
+        open(f"{folder}/{part}-images-idx3-ubyte", "wb").write(struct.pack(">4I", 0x803, n, 8, 8) + pixels)
+        open(f"{folder}/{part}-labels-idx1-ubyte", "wb").write(struct.pack(">2I", 0x801, n) + labels)
+END
+printf '%s\n' "model = lvt-tiny.lvt" "data = idx:here" "tasks = 2" "steps = 2" "threads = 1" "[first]" "method = er" "memory = 10" >placed.sweep
+run sweep placed.sweep --quiet >/dev/null
+expect 1 "was started with other data than idx:other" run sweep placed.sweep --data idx:other
+mv here there
+expect 0 "first" run sweep placed.sweep
+expect 0 "first" run sweep placed.sweep --data idx:there
+mv other here
+expect 0 "first" run sweep placed.sweep
+printf '%s\n' "[second]" "method = finetune" >>placed.sweep
+expect 1 "was started with other data than idx:here" run sweep placed.sweep
+grep -q "^placed.sweep:2:1:" expected.txt || { cat expected.txt; fail "the place of data"; }
+[ ! -e "placed/final/second,seed=1" ] || fail "a row on other data"
+run sweep placed.sweep --data idx:there --quiet >/dev/null
+[ -e "placed/final/second,seed=1/task-02.safetensors" ] || fail "a row on data that were moved"
+
+# A search without what it is to look at says so, each time, and keeps no other row from going on.
+cat >blind.sweep <<'END'
+model = lvt-tiny.lvt
+data = digits
+tasks = 2
+steps = 1
+threads = 1
+validation = 10%
+method = finetune
+[blind]
+select = task_il aia
+try lr = 0.1 0.2
+[plain]
+seeds = 1
+END
+for n in 1 2; do
+    "$BUILD/lvt-run" sweep blind.sweep --out blind --run $n --quiet
+    sed -i 's/"aia":[^,}]*/"aia":null/g' blind/search/*/metrics.jsonl
+done
+for n in 1 2; do
+    rm -rf blind/*/plain*
+    expect 1 "aia of validation_task_il was not measured in the runs of the search" run sweep blind.sweep --quiet
+    grep -q "^blind.sweep:9:1:" expected.txt && grep -q "1 of 4 runs failed" expected.txt || { cat expected.txt; fail "the place of select"; }
+    [ -e "blind/final/plain,seed=1/task-02.safetensors" ] || fail "a row was kept from going on"
+done
+run sweep blind.sweep --run 4 >job.txt 2>&1
+[ ! -s job.txt ] || { cat job.txt; fail "a job tells of another row"; }
+expect 1 "was not measured" run sweep blind.sweep --run 3
+
 # ---- whole, then killed again and again -----------------------------------------------------------------------------
 run sweep small.sweep --jobs 2 --out whole >whole.txt
 [ "$(grep -c "<- chosen" whole.txt)" = 2 ] && grep -q "replay, er  *2 " whole.txt || { cat whole.txt; fail "tables"; }
@@ -80,9 +219,11 @@ best=$(awk -F, '$1 ~ /replay/ && $2 ~ / er"/ && $(NF - 1) > b { b = $(NF - 1); c
 grep -q "</svg>" whole/compare.svg && grep -q '^"one classifier",2,class_il,acc' whole/compare.csv || fail "files of the comparison"
 expect 0 "one classifier" run compare whole --csv again.csv
 cmp again.csv whole/compare.csv || fail "compare over the folder of a sweep"
-for ((n = 1; n <= 12; n++)); do
-    "$BUILD/lvt-run" sweep small.sweep --jobs 2 --out killed --quiet >/dev/null 2>&1 &
+touch killed.txt
+for ((n = 1; n <= 12; n++)); do # every third while it compiles, the others while runs are under way
+    "$BUILD/lvt-run" sweep small.sweep --jobs 2 --out killed >killed.txt 2>&1 &
     child=$!
+    while ((n % 3)) && kill -0 $child 2>/dev/null && ! grep -q started killed.txt; do sleep 0.02; done
     sleep 0.$((RANDOM % 8 + 1))
     kill -9 $child 2>/dev/null || true
     wait $child 2>/dev/null && break || true
@@ -119,7 +260,15 @@ child=$!
 while kill -0 $child 2>/dev/null && ! ls jobs/final/*/last.safetensors >/dev/null 2>&1; do sleep 0.01; done
 kill -9 $child 2>/dev/null || true
 wait $child 2>/dev/null || true
-run sweep jobs.sweep --threads 1 --jobs 2 --quiet >/dev/null || { cat jobs/logs/final/*; fail "another number of threads"; }
+# It is told how many, since they bind to processors, or not, before it reads its settings.
+"$BUILD/lvt-run" sweep jobs.sweep --threads 1 --jobs 2 --quiet >/dev/null 2>&1 &
+child=$!
+words=
+while kill -0 $child 2>/dev/null && [[ $words != *" --resume"* ]]; do
+    words=$(pgrep -a -P $child || true)
+done
+[[ $words == *" --threads=2 "* ]] || fail "how a run is gone on with: $words"
+wait $child || { cat jobs/logs/final/*; fail "another number of threads"; }
 
 # A run that fails does not stop the others, is told, and is tried again.
 sed 's/try lr = 0.05 0.1/try lr = 1e9 0.1/; s/^memory = 40/coef clip = 1e30\nmemory = 40/' small.sweep >diverging.sweep
