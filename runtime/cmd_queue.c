@@ -272,6 +272,7 @@ lvt_status lvt_sweeping_run(lvt_sweeping *w, lvt_diag *diag) {
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGCHLD);
     sigprocmask(SIG_BLOCK, &set, &before);
+    signal(SIGPIPE, SIG_IGN); /* nobody reads any more: the runs go on */
     lvt_status status = LVT_OK;
     bool asked = false, waiting = true;
     w->shown = lvt_seconds();
