@@ -192,6 +192,9 @@ static lvt_status read_setting(reading *r, const char *line) {
         if (!strcmp(s->key, "seed"))
             return lvt_error(r->diag, LVT_USER, NULL, at(r, places[key]),
                              "the key is seeds, as in seeds = 1 2 3");
+        if (!strcmp(s->key, "name"))
+            return lvt_error(r->diag, LVT_USER, NULL, at(r, places[key]),
+                             "runs have the name of their section: [NAME]");
         lvt_diag *words_of = lvt_diag_new();
         status =
             words_of ? r->checker->option(r->checker->user, s->key, NULL, &s->flag, words_of) : LVT_NOMEM;

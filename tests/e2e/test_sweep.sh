@@ -46,6 +46,7 @@ bad "alone on its line" 22:1 "[x"
 bad "is not closed" 23:8 "[x]" 'data = "digits'
 bad "is not a number" 23:13 "[x]" "coef beta = x"
 bad "the key is seeds" 23:1 "[x]" "seed = 4"
+bad "the name of their section" 23:1 "[x]" "name = foo"
 bad "is neither a seed nor a range" 23:1 "[x]" "seeds = 5..1"
 bad "yes or no" 23:12 "[x]" "no-drift = maybe"
 bad "a metric" 23:1 "[x]" "select = accuracy"
