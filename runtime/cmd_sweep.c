@@ -75,8 +75,7 @@ static bool arguments_of(const lvt_sweeping *w, int i, const lvt_sweep_begun *be
     lvt_texts_add(out, "%s", ok ? program.list[1] : "");
     lvt_texts_add(out, "--data=%s", s->data ? s->data : lvt_sweep_text(row, candidate, "data", run->search));
     lvt_texts_add(out, "--out=%s", ok ? folder : "");
-    /* A run goes on with as many threads as it began with, for the same bits. It is told how many, though it
-     * knows: how its threads wait is decided before it reads its settings. */
+    /* A run goes on with as many threads as it began with, for the same bits. */
     const char *threads = lvt_sweep_text(row, candidate, "threads", run->search);
     if (begun->begun)
         lvt_texts_add(out, "--threads=%d", begun->threads);
