@@ -287,6 +287,7 @@ static void list(loading *l, size_t n, size_t of, const char *name) {
 
 /* What has no place and what has no value. */
 static void complain(loading *l) {
+    const char *map = l->map_path ? "the map" : "a map (--map FILE)";
     size_t n = 0, equal = 0;
     for (size_t k = 0; k < l->map.n; k++)
         if (!l->map.lines[k].used && l->map_path)
@@ -309,7 +310,7 @@ static void complain(loading *l) {
         lvt_note(
             l->diag, LVT_NOWHERE,
             "a line `NAME = STATE` of %s says which state takes a tensor, `NAME = -` that it is not wanted",
-            l->map_path ? "the map" : "a map (--map FILE)");
+            map);
     }
     bool *needed = lvt_arena_alloc(l->arena, (size_t)l->m->n_states + 1);
     const lvt_graph *predict = lvt_module_find_entry(l->m, "predict");
@@ -330,8 +331,7 @@ static void complain(loading *l) {
     for (uint32_t s = 0, k = 0; s < l->m->n_states; s++)
         if (needed[s])
             list(l, k++, n, l->m->states[s].name);
-    lvt_note(l->diag, LVT_NOWHERE, "a line `- = NAME` of %s says that a state keeps its initial value",
-             l->map_path ? "the map" : "a map (--map FILE)");
+    lvt_note(l->diag, LVT_NOWHERE, "a line `- = NAME` of %s says that a state keeps its initial value", map);
     if (!l->map_path)
         lvt_note(l->diag, LVT_NOWHERE, "its last line may be `* = *`, which keeps all other names");
 }

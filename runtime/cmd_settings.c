@@ -1,5 +1,4 @@
 /* The settings of a training run as options. May not know: what they do. */
-#include "cmd.h"
 #include "cmd_settings.h"
 #include "continual/record.h"
 #include "ir/file.h"

@@ -262,7 +262,7 @@ static value run_params(frame *f, const builtin *b, const argument *a, uint32_t 
         if (a[i].v.kind != VALUE_STRING)
             return wrong(f, b, &a[i], "patterns in quotes");
     }
-    return states_matching(f, patterns, n, b->name[0] == 'p', at);
+    return states_matching(f, patterns, n, !strcmp(b->name, "params"), at);
 }
 
 static value run_grad(frame *f, const builtin *b, const argument *a, uint32_t n, spot at) {

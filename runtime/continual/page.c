@@ -71,7 +71,7 @@ static void metrics(FILE *f, const lvt_accuracies *a) {
     fprintf(f, "<section><h2>Metrics</h2><div class='scroll'><table><tr><th>per cent</th>");
     for (int s = 0; s < LVT_N_MATRICES && a->in[s]; s++)
         if (s % 2 < lvt_scenarios(a->tasks))
-            fprintf(f, "<th class='n'>%s%s</th>", s == 2 ? "validation, " : "",
+            fprintf(f, "<th class='n'>%s%s</th>", s == LVT_VALIDATION_CLASS_IL ? "validation, " : "",
                     lvt_scenario_name(a->tasks, s % 2));
     fprintf(f, "<th>formula</th></tr>\n");
     for (int i = 0; i < LVT_N_METRICS; i++) {

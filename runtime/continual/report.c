@@ -62,7 +62,7 @@ char *lvt_report_text(const lvt_accuracies *a) {
             metric_line(f, a, lvt_metrics[i].title, lvt_metrics[i].value, 0, lvt_metrics[i].formula);
     }
     if (a->in[LVT_VALIDATION_CLASS_IL] && a->learned)
-        metric_line(f, a, "validation", lvt_metric_of("acc")->value, 2,
+        metric_line(f, a, "validation", lvt_metric_of("acc")->value, LVT_VALIDATION_CLASS_IL,
                     "the first line, on the validation images");
     if (a->bins && a->learned)
         fprintf(f, "%-30s%*.2f%*s   mean over images of |accuracy - probability| of their bin, of %d\n",

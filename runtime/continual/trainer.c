@@ -184,8 +184,8 @@ lvt_status lvt_trainer_run(lvt_trainer *t, lvt_diag *diag) {
     if (t->settings->fwt && t->at.global_step == 0) {
         status = lvt_trainer_evaluate(t, 0, diag);
         status = status == LVT_OK ? lvt_trainer_record_accuracy(t, 0, diag) : status;
-        if (status == LVT_INTERRUPT && lvt_checkpoint_save(t, false, diag) != LVT_OK)
-            status = LVT_IO;
+        lvt_status saved = status == LVT_INTERRUPT ? lvt_checkpoint_save(t, false, diag) : LVT_OK;
+        status = saved == LVT_OK ? status : saved;
     }
     while (t->at.task < t->tasks.n && status == LVT_OK) {
         status = lvt_trainer_begin_task(t, diag);

@@ -88,6 +88,11 @@ static lvt_status find_method(lvt_trainer *t, lvt_diag *diag) {
     return status;
 }
 
+/* Will some step take a second batch (see lvt_trainer_rehearses), which entry train does? */
+static bool runs_train(const lvt_trainer *t) {
+    return t->settings->memory || t->method->rehearsal == LVT_REHEARSE_SELF;
+}
+
 static lvt_status no_soft_labels(const char *option, lvt_diag *diag) {
     lvt_status status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
                                   "%s: the program takes one whole label an image", option);
@@ -130,10 +135,10 @@ static lvt_status check(lvt_trainer *t, lvt_diag *diag) {
         return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
                          "the method %s remembers no images: leave --memory out", t->method->name);
     t->policy = s->policy == LVT_POLICY_AUTO ? t->method->policy : (lvt_memory_policy)(s->policy - 1);
-    bool second = s->memory || t->method->rehearsal == LVT_REHEARSE_SELF;
     const char *lacks = !lvt_model_has(m, LVT_ENTRY_TRAIN_NEW) ? lvt_entry_kind_name(LVT_ENTRY_TRAIN_NEW)
-                        : second && !lvt_model_has(m, LVT_ENTRY_TRAIN) ? lvt_entry_kind_name(LVT_ENTRY_TRAIN)
-                                                                       : NULL;
+                        : runs_train(t) && !lvt_model_has(m, LVT_ENTRY_TRAIN)
+                            ? lvt_entry_kind_name(LVT_ENTRY_TRAIN)
+                            : NULL;
     if (lacks) {
         status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "the program \"%s\" has no entry %s",
                            lvt_model_module(m)->name, lacks);
@@ -219,8 +224,7 @@ static bool computes(const lvt_model *m, const char *name, unsigned run) {
 lvt_status lvt_trainer_effects(const lvt_trainer *t, lvt_diag *diag) {
     const lvt_settings *s = t->settings;
     const lvt_model *m = t->model;
-    bool second = s->memory || t->method->rehearsal == LVT_REHEARSE_SELF;
-    unsigned run = second ? ~0u : ~(1u << LVT_ENTRY_TRAIN);
+    unsigned run = runs_train(t) ? ~0u : ~(1u << LVT_ENTRY_TRAIN);
     bool holds = computes(m, "gamma", ~0u), fades = computes(m, "r", run), steps = computes(m, "lr", run);
     lvt_settings usual;
     lvt_settings_defaults(&usual);

@@ -25,19 +25,23 @@ static void intervals(void **state) {
     assert_true(v.n == 0 && isnan(v.mean));
 }
 
+static void put(const char *folder, const char *name, const char *text) {
+    char path[200];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    assert_int_equal(lvt_file_write(path, text, strlen(text), NULL), LVT_OK);
+}
+
 static char *write_run(const char *base, const char *name, int seed, int memory, const char *records) {
     static char path[160];
-    char file[200], text[256];
+    char text[256];
     snprintf(path, sizeof path, "%s/%s", base, name);
     assert_int_equal(mkdir(path, 0777), 0);
     snprintf(text, sizeof text,
              "{\"program\":\"p\",\"program_hash\":\"ab\",\"settings\":{\"seed\":\"%d\",\"tasks\":2,"
              "\"memory\":%d}}",
              seed, memory);
-    snprintf(file, sizeof file, "%s/settings.json", path);
-    assert_int_equal(lvt_file_write(file, text, strlen(text), NULL), LVT_OK);
-    snprintf(file, sizeof file, "%s/metrics.jsonl", path);
-    assert_int_equal(lvt_file_write(file, records, strlen(records), NULL), LVT_OK);
+    put(path, "settings.json", text);
+    put(path, "metrics.jsonl", records);
     return strdup(path);
 }
 
@@ -98,14 +102,13 @@ static void groups(void **state) {
     lvt_comparison_free(&c);
     /* The place of the data does not matter, what they are does. */
     for (int i = 0; i < 2; i++) {
-        char file[200], words[256];
-        snprintf(file, sizeof file, "%s/settings.json", uneven[i]);
+        char words[256];
         snprintf(
             words, sizeof words,
             "{\"program\":\"p\",\"program_hash\":\"ab\",\"data_fingerprint\":\"%d\",\"settings\":{\"seed\":"
             "\"1\",\"tasks\":2,\"data\":\"rotated:%d:digits\"}}",
             i, i + 2);
-        assert_int_equal(lvt_file_write(file, words, strlen(words), NULL), LVT_OK);
+        put(uneven[i], "settings.json", words);
     }
     assert_int_equal(lvt_comparison_read(&c, uneven, 2, NULL), LVT_OK);
     assert_int_equal(c.n_groups, 2);
@@ -115,17 +118,15 @@ static void groups(void **state) {
      */
     for (int domains = 1; domains <= 2; domains++) {
         for (int i = 0; i < 2; i++) {
-            char file[200], words[256];
-            snprintf(file, sizeof file, "%s/settings.json", uneven[i]);
+            char words[256];
             snprintf(words, sizeof words,
                      "{\"program\":\"p\",\"program_hash\":\"ab\",\"domains\":%s,\"settings\":{\"seed\":\"1\","
                      "\"tasks\":2}}",
                      i < domains ? "true" : "false");
-            assert_int_equal(lvt_file_write(file, words, strlen(words), NULL), LVT_OK);
-            snprintf(file, sizeof file, "%s/metrics.jsonl", uneven[i]);
+            put(uneven[i], "settings.json", words);
             const char *record = "{\"type\":\"metrics\",\"after_task\":1,\"class_il\":{\"acc\":0.7},\"task_"
                                  "il\":{\"acc\":0.7}}\n";
-            assert_int_equal(lvt_file_write(file, record, strlen(record), NULL), LVT_OK);
+            put(uneven[i], "metrics.jsonl", record);
         }
         assert_int_equal(lvt_comparison_read(&c, uneven, 2, NULL), LVT_OK);
         f = open_memstream(&text, &size);
@@ -140,14 +141,13 @@ static void groups(void **state) {
     }
     /* Names longer than the place beside bars are above them; what was not given is not told. */
     for (int i = 0; i < 2; i++) {
-        char file[200], words[400];
-        snprintf(file, sizeof file, "%s/settings.json", uneven[i]);
+        char words[400];
         snprintf(words, sizeof words,
                  "{\"program\":\"p\",\"program_hash\":\"ab\",\"settings\":{\"seed\":\"1\",\"tasks\":2,"
                  "\"method\":\"er\",\"split\":%s,\"fwt\":%s,\"coef\":%s}}",
                  i ? "\"1,2,3,4,5,6,7,8,9,10,11,12,13\"" : "null", i ? "true" : "false",
                  i ? "[\"a=1\"]" : "[]");
-        assert_int_equal(lvt_file_write(file, words, strlen(words), NULL), LVT_OK);
+        put(uneven[i], "settings.json", words);
     }
     assert_int_equal(lvt_comparison_read(&c, uneven, 2, NULL), LVT_OK);
     assert_string_equal(c.labels[0], "er");
