@@ -10,7 +10,7 @@
 struct builtin {
     const char *name;
     int min, max;      /* arguments; max < 0: any number */
-    const char *names; /* names its arguments may have, with a space before and after each; NULL: none */
+    const char *names; /* names its arguments may have, with a space before and after each; "*": any; NULL: none */
     value (*run)(frame *f, const builtin *b, const argument *args, uint32_t n, spot at);
     double (*number)(double); /* of functions of one number */
     lvt_op op;                /* on tensors; LVT_N_OPS: none */
@@ -255,14 +255,19 @@ static value run_stream(frame *f, const builtin *b, const argument *a, uint32_t 
 
 static value run_params(frame *f, const builtin *b, const argument *a, uint32_t n, spot at) {
     value *patterns = room(f->e, n * sizeof *patterns);
+    uint32_t n_patterns = 0;
+    bool optional = false;
     if (!patterns)
         return out_of_memory(f->e);
     for (uint32_t i = 0; i < n; i++) {
-        patterns[i] = a[i].v;
-        if (a[i].v.kind != VALUE_STRING)
-            return wrong(f, b, &a[i], "patterns in quotes");
+        if (a[i].name && a[i].v.kind == VALUE_BOOL)
+            optional = a[i].v.i;
+        else if (!a[i].name && a[i].v.kind == VALUE_STRING)
+            patterns[n_patterns++] = a[i].v;
+        else
+            return wrong(f, b, &a[i], a[i].name ? "optional = true or false" : "patterns in quotes");
     }
-    return states_matching(f, patterns, n, !strcmp(b->name, "params"), at);
+    return states_matching(f, patterns, n_patterns, !strcmp(b->name, "params"), optional, at);
 }
 
 static value run_grad(frame *f, const builtin *b, const argument *a, uint32_t n, spot at) {
@@ -303,14 +308,26 @@ static value run_init(frame *f, const builtin *b, const argument *a, uint32_t n,
 /* ---- checks -----------------------------------------------------------------------------------------------
  */
 
-/* What fails ends its block: all that follows relies on it, and would only hide the cause. */
+/* What fails ends its block: all that follows relies on it, and would only hide the cause. `at`, a block: the
+ * mistake is there. In a contract it is where the contract is used. */
 static value run_assert(frame *f, const builtin *b, const argument *a, uint32_t n, spot at) {
     if (a->v.kind != VALUE_BOOL)
         return wrong(f, b, a, "a condition known at compile time");
     if (a->v.i)
         return (value){.kind = VALUE_NONE};
     f->returned = true;
-    f->result = fail(f, at, "E230", "%s", n > 1 ? value_text(f->e, a[1].v) : "this assertion does not hold");
+    const argument *text = pick(a, n, 1, "text"), *where = pick(a, n, 2, "at");
+    frame declared = *f, *to = f->user ? f->user : f;
+    spot place = f->user ? f->used_at : at;
+    if (where && where->v.kind == VALUE_BLOCK) {
+        to = &declared;
+        declared.file = where->v.block->file;
+        declared.parent = 0;
+        place = SPOT(&where->v.block->ast->names[0]);
+    }
+    f->result = fail(to, place, "E230", "%s", text ? value_text(f->e, text->v) : "this assertion does not hold");
+    if (to != f)
+        explain(f, at.line, at.col, f->file, "it is asked for here");
     return f->result;
 }
 
@@ -354,16 +371,21 @@ static const builtin table[] = {
     {"full", 2, 3, " dtype ", run_full, NULL, LVT_N_OPS},
     {"iota", 1, 3, " axis dtype ", run_iota, NULL, LVT_N_OPS},
     {"stream", 0, 0, NULL, run_stream, NULL, LVT_N_OPS},
-    {"params", 0, -1, NULL, run_params, NULL, LVT_N_OPS},
-    {"states", 0, -1, NULL, run_params, NULL, LVT_N_OPS},
+    {"params", 0, -1, " optional ", run_params, NULL, LVT_N_OPS},
+    {"states", 0, -1, " optional ", run_params, NULL, LVT_N_OPS},
     {"grad", 1, 2, " of ", run_grad, NULL, LVT_N_OPS},
     {"normal", 1, 1, NULL, run_init, NULL, LVT_N_OPS},
     {"truncated_normal", 1, 1, NULL, run_init, NULL, LVT_N_OPS},
     {"uniform", 2, 2, NULL, run_init, NULL, LVT_N_OPS},
     {"kaiming_uniform", 1, 1, NULL, run_init, NULL, LVT_N_OPS},
     {"kaiming_normal", 1, 1, NULL, run_init, NULL, LVT_N_OPS},
-    {"assert", 1, 2, NULL, run_assert, NULL, LVT_N_OPS},
+    {"assert", 1, 3, " at ", run_assert, NULL, LVT_N_OPS},
     {"print", 0, -1, NULL, run_print, NULL, LVT_N_OPS},
+    {"record", 0, -1, "*", run_record, NULL, LVT_N_OPS},
+    {"settings", 0, 0, NULL, run_settings, NULL, LVT_N_OPS},
+    {"inputs", 0, 0, NULL, run_inputs, NULL, LVT_N_OPS},
+    {"has", 2, 2, NULL, run_has, NULL, LVT_N_OPS},
+    {"kind", 1, 1, NULL, run_kind, NULL, LVT_N_OPS},
 };
 
 const builtin *builtin_find(const char *name) {
@@ -396,7 +418,8 @@ value call_builtin(frame *f, const builtin *b, const argument *args, uint32_t n,
             memcpy(word + 1, args[i].name, length);
             memcpy(word + 1 + length, " ", 2);
         }
-        if (i == 0 || !b->names || !strstr(b->names, word))
+        bool any = b->names && b->names[0] == '*';
+        if (!any && (i == 0 || !b->names || !strstr(b->names, word)))
             return fail(f, args[i].name_at, "E311", "%s has no parameter '%.60s'", b->name, args[i].name);
     }
     return b->run(f, b, args, n, at);

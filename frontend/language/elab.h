@@ -9,6 +9,7 @@
 #include "ast.h"
 #include "ir/build.h"
 #include "ir/op.h"
+#include "language.h"
 
 enum {
     ELAB_MAX_CALLS = 64,       /* blocks within blocks */
@@ -20,6 +21,12 @@ enum {
     ELAB_MAX_PATH = 1000 /* letters of a parameter's path */
 };
 #define ELAB_MAX_MEMORY ((size_t)512 << 20)
+
+/* Place of a syntax node, for messages and nodes. */
+typedef struct spot {
+    uint32_t line, col;
+} spot;
+#define SPOT(x) ((spot){(x)->line, (x)->col})
 
 typedef enum value_kind {
     VALUE_POISON, /* came from a mistake that was reported */
@@ -35,6 +42,7 @@ typedef enum value_kind {
     VALUE_BLOCK,
     VALUE_NET,     /* an imported ONNX file, called as a block is */
     VALUE_BUILTIN, /* a built-in function or an op, by name */
+    VALUE_CONTRACT,
     VALUE_TENSOR
 } value_kind;
 
@@ -59,7 +67,7 @@ struct value {
         const char *s; /* STRING, BUILTIN */
         lvt_init init;
         value *items;
-        const block_value *block;
+        const block_value *block; /* BLOCK, CONTRACT */
         const net *net;
         struct {
             lvt_value v;
@@ -69,7 +77,7 @@ struct value {
     const char *const *names; /* TUPLE; NULL: no names */
 };
 
-typedef enum binding_kind { BIND_LOCAL, BIND_SETTING, BIND_BLOCK } binding_kind;
+typedef enum binding_kind { BIND_LOCAL, BIND_SETTING, BIND_BLOCK, BIND_AMBIENT } binding_kind;
 typedef struct binding {
     const char *name;
     value v;
@@ -104,12 +112,28 @@ typedef struct scope {
     bool explicit_path; /* given by `as` or `at`: sharing is meant */
 } scope;
 
+/* A setting of the model or of a contract that it uses. */
+typedef struct setting {
+    const char *name;
+    value v, usual; /* what it is, and without --set */
+    const char *owner; /* the model or contract */
+    const source_file *file;
+    spot at;
+} setting;
+
 typedef struct elab {
     lvt_arena *arena;
     lvt_module *m;
     lvt_diag *diag;
     lvt_builder b; /* graph is NULL outside entries */
     const char *models_folder;
+    const char *const *given; /* NAME=VALUE, n_given times */
+    size_t n_given;
+    bool settings_only; /* entries are not run */
+    setting *settings;
+    const char **input_names; /* of the entry at hand, those of false conditions (none) too */
+    value *input_values;
+    uint32_t n_settings, n_input_names, n_input_values;
     source_file **files;
     net **nets; /* of all files; closed at the end */
     uint32_t n_files, n_nets;
@@ -127,7 +151,8 @@ typedef struct elab {
     uint32_t n_places;
 } elab;
 
-typedef struct frame { /* one expansion of a block or entry, or a file's top */
+typedef struct frame frame;
+struct frame { /* one expansion of a block or entry, or a file's top */
     elab *e;
     const source_file *file;
     env *env;
@@ -137,13 +162,9 @@ typedef struct frame { /* one expansion of a block or entry, or a file's top */
     const char *name;   /* of the block, for messages */
     bool returned;      /* or an assertion failed: the result is poison then */
     value result;
-} frame;
-
-/* Place of a syntax node, for messages and nodes. */
-typedef struct spot {
-    uint32_t line, col;
-} spot;
-#define SPOT(x) ((spot){(x)->line, (x)->col})
+    frame *user; /* of a contract and its entries: the model, and where it uses it; NULL otherwise */
+    spot used_at;
+};
 
 /* ---- report.c: messages, environments, paths */
 value fail(frame *f, spot at, const char *code, const char *format, ...)
@@ -232,8 +253,9 @@ uint32_t declare_state(frame *f, const char *path, const lvt_type *type, lvt_ini
 bool update(frame *f, const ast_stmt *s);
 bool updated_once(frame *f, uint32_t state, spot at); /* false after an error: there is an update already */
 bool minimize(frame *f, const ast_stmt *s);
-/* A list of the parameters, or of the other states, declared so far; poison after an error. */
-value states_matching(frame *f, const value *patterns, uint32_t n, bool trainable, spot at);
+/* A list of the parameters, or of the other states, declared so far; poison after an error, such as a pattern
+ * that matches none (optional: it may). */
+value states_matching(frame *f, const value *patterns, uint32_t n, bool trainable, bool optional, spot at);
 value gradients(frame *f, value loss, value of, spot at);
 
 /* ---- stmt.c */
@@ -258,8 +280,30 @@ const char *net_name(const net *n);
 value call_net(frame *f, const net *n, const argument *args, uint32_t n_args, const char *path,
                bool explicit_path, spot at);
 
+/* ---- record.c: values with names */
+value run_record(frame *f, const builtin *b, const argument *args, uint32_t n, spot at);
+value run_settings(frame *f, const builtin *b, const argument *args, uint32_t n, spot at);
+value run_inputs(frame *f, const builtin *b, const argument *args, uint32_t n, spot at);
+value run_has(frame *f, const builtin *b, const argument *args, uint32_t n, spot at);
+value run_kind(frame *f, const builtin *b, const argument *args, uint32_t n, spot at);
+
+/* ---- settings.c */
+/* E503, E504: every --set has the form NAME=VALUE and names a setting of the model or of what it uses. */
+bool known_settings(frame *f, const ast_stmt *model);
+/* Gives a setting its value, the text of --set or `usual`, adds it to the module and binds its name. `asked`
+ * decides how text is read (its kind), and what `usual` may be; where: of `usual`, for messages. */
+bool bind_setting(frame *f, const char *name, spot at, value asked, value usual, frame *from, spot where);
+bool bind_settings(frame *f, const ast_stmt *model); /* those in the head of a model */
+const setting *find_setting(const elab *e, const char *name);
+bool list_settings(elab *e, lvt_setting_list *out); /* false: out of memory */
+
+/* ---- use.c */
+void run_use(frame *f, const ast_stmt *s);
+
 /* ---- model.c */
-void run_model(elab *e, source_file *file, const ast_stmt *model, const char *const *settings,
-               size_t n_settings);
+void run_model(elab *e, source_file *file, const ast_stmt *model);
+/* f: of the model or contract that declares it. */
+void run_entry(frame *f, const ast_stmt *s);
+bool bind_blocks(frame *f, const ast_body *body); /* the blocks of a model or contract */
 
 #endif

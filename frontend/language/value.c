@@ -58,6 +58,7 @@ static bool value_equal(value a, value b) {
     case VALUE_BUILTIN:
         return !strcmp(a.s, b.s);
     case VALUE_BLOCK:
+    case VALUE_CONTRACT:
         return a.block->ast == b.block->ast;
     case VALUE_NET:
         return a.net == b.net;
@@ -118,6 +119,7 @@ static void text_into(value v, char *out, size_t cap, int depth) {
         put(out, cap, v.kind == VALUE_LIST ? "]" : ")");
         return;
     case VALUE_BLOCK:
+    case VALUE_CONTRACT:
         put(out, cap, v.block->ast->names[0].text);
         return;
     case VALUE_NET:
@@ -150,13 +152,14 @@ const char *value_describe(elab *e, value v) {
     static const char *const kinds[] = {
         [VALUE_INT] = "the number ", [VALUE_FLOAT] = "the number ",    [VALUE_BOOL] = "",
         [VALUE_DTYPE] = "the type ", [VALUE_LIST] = "the list ",       [VALUE_BLOCK] = "the block ",
-        [VALUE_NET] = "the block ",  [VALUE_BUILTIN] = "the function "};
+        [VALUE_NET] = "the block ",  [VALUE_BUILTIN] = "the function ",
+        [VALUE_CONTRACT] = "the contract "};
     char type[LVT_TYPE_TEXT];
     const char *text = NULL;
     if (v.kind == VALUE_TENSOR && e->b.graph)
         text = lvt_arena_strdup(e->arena, lvt_type_text(lvt_value_type(e->b.graph, v.tensor.v), type));
     else if (v.kind == VALUE_TUPLE)
-        text = lvt_arena_printf(e->arena, "%u values", v.n);
+        text = lvt_arena_printf(e->arena, v.names ? "a record of %u values" : "%u values", v.n);
     else if (v.kind == VALUE_NONE)
         return "nothing";
     else if (v.kind == VALUE_STRING)
@@ -280,7 +283,10 @@ value value_binary(frame *f, ast_op op, value a, value b, spot at) {
     elab *e = f->e;
     if (is_poison(a) || is_poison(b))
         return (value){.kind = VALUE_POISON};
-    if (a.kind == VALUE_TENSOR || b.kind == VALUE_TENSOR) {
+    bool none = a.kind == VALUE_NONE || b.kind == VALUE_NONE;
+    if (none && (op == AST_EQ || op == AST_NE)) { /* of a tensor, too: is there one? */
+        return value_bool((a.kind == b.kind) == (op == AST_EQ));
+    } else if (a.kind == VALUE_TENSOR || b.kind == VALUE_TENSOR) {
         bool other = (a.kind == VALUE_TENSOR || is_number(a) || a.kind == VALUE_BOOL) &&
                      (b.kind == VALUE_TENSOR || is_number(b) || b.kind == VALUE_BOOL);
         if (op == AST_FLOORDIV && other) { /* of integers, div rounds down by itself */
