@@ -29,16 +29,26 @@ static bool spread_inputs(frame *f, const ast_param *p) {
     const lvt_type scalar = {.dtype = LVT_F32};
     if (is_poison(all))
         return false;
-    bool numbers = all.kind == VALUE_TUPLE && all.names;
-    for (uint32_t i = 0; numbers && i < all.n; i++)
-        numbers = is_number(all.items[i]);
-    if (!numbers) {
-        fail(f->user ? f->user : f, f->user ? f->used_at : at, "E421", "'...' takes a record of numbers, not %s",
-             value_describe(f->e, all));
-        if (f->user)
-            explain(f, at.line, at.col, f->file, "they become inputs here");
-        return false;
+    frame *who = f->user ? f->user : f;
+    spot where = f->user ? f->used_at : at;
+    bool record = all.kind == VALUE_TUPLE && all.names, ok = record;
+    if (!record)
+        fail(who, where, "E421", "'...' takes a record of numbers, not %s", value_describe(f->e, all));
+    for (uint32_t i = 0; ok && i < all.n; i++) {
+        ok = is_number(all.items[i]) && !env_find_local(f->env, all.names[i]);
+        if (!is_number(all.items[i]))
+            fail(who, where, "E421", "the input '%.60s' has a number for its default, not %s", all.names[i],
+                 value_describe(f->e, all.items[i]));
+        else if (!ok)
+            fail(who, where, "E302", "'%.60s' is an input already", all.names[i]);
     }
+    if (!ok && f->user)
+        explain(f, at.line, at.col, f->file, "the fields of a record become inputs here");
+    for (uint32_t i = 0; !ok && record && i < all.n; i++) /* what uses them is silent then */
+        if (!env_find_local(f->env, all.names[i]))
+            add_input(f, all.names[i], (value){.kind = VALUE_POISON}, at);
+    if (!ok)
+        return false;
     for (uint32_t i = 0; i < all.n; i++) {
         build_begin(f, at);
         value v = build_end(f, lvt_build_input(&f->e->b, all.names[i], &scalar), at);
@@ -205,8 +215,7 @@ void run_model(elab *e, source_file *file, const ast_stmt *model) {
         entries += model->body.items[i]->kind == STMT_ENTRY || model->body.items[i]->kind == STMT_USE;
     if (!entries)
         fail(&f, SPOT(model), "E508",
-             "the model has no entry; lvt-run looks for train_new, train and predict, which "
-             "'use continual(network, image = [H, W, C])' of continual.lvt brings");
+             "the model has no entry; those of lvt-run come with use continual(network, image = [H, W, C])");
     for (uint32_t i = 0; i < model->body.n && !e->nomem; i++) {
         const ast_stmt *s = model->body.items[i];
         if (s->kind == STMT_ENTRY)

@@ -136,7 +136,12 @@ bool bind_setting(frame *f, const char *name, spot at, value asked, value usual,
     elab *e = f->e;
     if (is_poison(asked) || is_poison(usual))
         return false;
-    if (!fits(asked, &usual) || (f->user && !is_plain(usual))) {
+    if (f->user && !is_plain(usual)) {
+        fail(from, where, "E506", "the setting '%s' is a number, text, true or false, a type, or a list of these, not %s",
+             name, value_describe(e, usual));
+        return false;
+    }
+    if (!fits(asked, &usual)) {
         fail(from, where, "E506", "the setting '%s' cannot be %s", name, value_describe(e, usual));
         explain(from, at.line, at.col, f->file, "its default is %s", value_describe(e, asked));
         return false;

@@ -98,11 +98,12 @@ static bool bind_one(frame *c, const ast_stmt *s, const argument *args, uint32_t
         explain(c->user, own->at.line, own->at.col, own->file, "the setting is declared here");
         return false;
     }
+    if (!a && !own)
+        return bind_setting(c, name, at, asked, asked, c, at);
     frame from = *c->user;
     if (own)
         from.file = own->file;
-    value usual = a ? a->v : own ? own->v : asked;
-    return bind_setting(c, name, at, asked, usual, &from, a ? a->at : own ? own->at : c->used_at);
+    return bind_setting(c, name, at, asked, a ? a->v : own->v, &from, a ? a->at : own->at);
 }
 
 void run_use(frame *f, const ast_stmt *s) {

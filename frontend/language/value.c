@@ -159,7 +159,7 @@ const char *value_describe(elab *e, value v) {
     if (v.kind == VALUE_TENSOR && e->b.graph)
         text = lvt_arena_strdup(e->arena, lvt_type_text(lvt_value_type(e->b.graph, v.tensor.v), type));
     else if (v.kind == VALUE_TUPLE)
-        text = lvt_arena_printf(e->arena, v.names ? "a record of %u values" : "%u values", v.n);
+        text = lvt_arena_printf(e->arena, v.names ? "a record of %u" : "%u values", v.n);
     else if (v.kind == VALUE_NONE)
         return "nothing";
     else if (v.kind == VALUE_STRING)
