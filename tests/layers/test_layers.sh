@@ -45,10 +45,10 @@ check_foreign() { # INCLUDE-REGEX FOLDER: the only one that may include it
         [[ $file == $2/* ]] || complain "$file:$line: only $2 may include $1"
     done < <(grep -rnE --include='*.[ch]' "^[[:space:]]*#[[:space:]]*include[[:space:]]+[<\"]($1)" ir passes runtime frontend)
 }
-check_foreign 'llvm(-c)?/' runtime/jit
-check_foreign '(oneapi/)?dnnl' runtime/onednn
+check_foreign 'llvm(-c)?/' runtime/kernels/jit
+check_foreign '(oneapi/)?dnnl' runtime/kernels/onednn
 check_foreign '(protobuf-c/|onnx)' frontend/onnx
-check_foreign 'event\.pb-c' runtime/tensorboard
+check_foreign 'event\.pb-c' runtime/report/tensorboard
 
 # ---- symbols ---------------------------------------------------------------------------------------------------
 defined() { nm --defined-only "$@" 2>/dev/null | awk 'NF == 3 && $2 ~ /[A-Z]/ {print $3}' | sort -u; }
@@ -72,10 +72,10 @@ for archive in "${archives[@]}"; do
 done
 for archive in "${archives[@]}"; do
     for object in $(nm -A --undefined-only "$archive" | grep -E ' U LLVM' | cut -d: -f2 | sort -u); do
-        [ -n "$(find runtime/jit -name "${object%.o}")" ] || complain "$object calls LLVM outside runtime/jit"
+        [ -n "$(find runtime/kernels/jit -name "${object%.o}")" ] || complain "$object calls LLVM outside runtime/kernels/jit"
     done
     for object in $(nm -A --undefined-only "$archive" | grep -E ' U dnnl_' | cut -d: -f2 | sort -u); do
-        [ -n "$(find runtime/onednn -name "${object%.o}")" ] || complain "$object calls oneDNN outside runtime/onednn"
+        [ -n "$(find runtime/kernels/onednn -name "${object%.o}")" ] || complain "$object calls oneDNN outside runtime/kernels/onednn"
     done
 done
 
