@@ -8,7 +8,7 @@
 #include "frontend/language/language.h"
 #include "frontend/onnx/export.h"
 #include "frontend/onnx/import.h"
-#include "frontend/settings_list.h"
+#include "frontend/lvtc/settings_list.h"
 #include "ir/text.h"
 #include "ir/program/weights.h"
 #include "runtime/lvt.h"

@@ -1,5 +1,5 @@
 /* What `lvtc MODEL.lvt --settings` prints. May not know: how settings come about. */
-#include "frontend/settings_list.h"
+#include "frontend/lvtc/settings_list.h"
 
 #include <string.h>
 
