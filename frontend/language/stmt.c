@@ -156,8 +156,8 @@ static void run_with(frame *f, const ast_stmt *s) {
     binding *b = env_find(f->env, name->text);
     if (!b || b->kind != BIND_AMBIENT) {
         if (b)
-            fail(f, SPOT(name), "E510", "'%.60s' is not ambient: 'with' sets what a file declares with 'ambient'",
-                 name->text);
+            fail(f, SPOT(name), "E510",
+                 "'%.60s' is not ambient: 'with' sets what a file declares with 'ambient'", name->text);
         else
             fail(f, SPOT(name), "E510", "there is no ambient '%.60s'%s", name->text,
                  suggest(f, f->env, name->text, false));

@@ -150,10 +150,9 @@ const char *value_text(elab *e, value v) {
 
 const char *value_describe(elab *e, value v) {
     static const char *const kinds[] = {
-        [VALUE_INT] = "the number ", [VALUE_FLOAT] = "the number ",    [VALUE_BOOL] = "",
-        [VALUE_DTYPE] = "the type ", [VALUE_LIST] = "the list ",       [VALUE_BLOCK] = "the block ",
-        [VALUE_NET] = "the block ",  [VALUE_BUILTIN] = "the function ",
-        [VALUE_CONTRACT] = "the contract "};
+        [VALUE_INT] = "the number ", [VALUE_FLOAT] = "the number ",     [VALUE_BOOL] = "",
+        [VALUE_DTYPE] = "the type ", [VALUE_LIST] = "the list ",        [VALUE_BLOCK] = "the block ",
+        [VALUE_NET] = "the block ",  [VALUE_BUILTIN] = "the function ", [VALUE_CONTRACT] = "the contract "};
     char type[LVT_TYPE_TEXT];
     const char *text = NULL;
     if (v.kind == VALUE_TENSOR && e->b.graph)
