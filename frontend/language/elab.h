@@ -1,7 +1,7 @@
 /* Inside the elaborator: values, scopes, frames, and what its files ask of each other.
  *
  * Invariants: everything happens at compile time and leaves nodes in the graph of the entry at hand; a
- * mistake is reported once a place and gives VALUE_POISON, whose uses are silent; memory comes from
+ * mistake is reported once a place and message and gives VALUE_POISON, whose uses are silent; memory comes from
  * `elab.arena` (the compilation's) or the module's arena (what outlives it). May not know: passes. */
 #ifndef LVT_LANGUAGE_ELAB_H
 #define LVT_LANGUAGE_ELAB_H
@@ -108,6 +108,7 @@ typedef struct elab {
     lvt_arena *arena;
     lvt_module *m;
     lvt_diag *diag;
+    lvt_diag *aside; /* what the builder says, until build_end has seen whether that is new */
     lvt_builder b; /* graph is NULL outside entries */
     const char *models_folder;
     source_file **files;
@@ -123,7 +124,8 @@ typedef struct elab {
     bool silenced; /* the last mistake was at a place that had been reported: no notes either */
     struct place {
         uint32_t file, line, col;
-    } * places; /* where something was reported */
+        const char *words;
+    } * places; /* where something was reported, and what */
     uint32_t n_places;
 } elab;
 

@@ -31,9 +31,10 @@ static lvt_status compile(const char *name, const char *text, size_t length, con
     elab e = {.arena = lvt_arena_new(),
               .m = lvt_module_new(name),
               .diag = diag ? diag : own,
+              .aside = lvt_diag_new(),
               .models_folder = models_folder};
     lvt_status status = LVT_NOMEM;
-    if (e.arena && e.m && e.diag) {
+    if (e.arena && e.m && e.diag && e.aside) {
         source_file *file = text ? load_text(&e, name, text, length) : load_file(&e, name, NULL, (spot){0});
         const ast_stmt *model = file ? find_model(&e, file) : NULL;
         /* after a syntax mistake what is missing would be reported again as unknown */
@@ -51,6 +52,7 @@ static lvt_status compile(const char *name, const char *text, size_t length, con
         *out = e.m;
     close_nets(&e);
     lvt_arena_free(e.arena);
+    lvt_diag_free(e.aside);
     lvt_diag_free(own);
     return status;
 }

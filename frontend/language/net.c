@@ -230,7 +230,6 @@ value call_net(frame *f, const net *n, const argument *args, uint32_t n_args, co
     if (e->nomem)
         return poison;
     lvt_builder b = e->b;
-    lvt_diag *diag = e->b.diag;
     user u = {&inner, at};
     lvt_onnx_use use = {.module = e->m,
                         .builder = &b,
@@ -250,15 +249,16 @@ value call_net(frame *f, const net *n, const argument *args, uint32_t n_args, co
                         .state = state,
                         .update = set_state,
                         .user = &u};
-    lvt_status status = lvt_onnx_expand(n->onnx, &use, out, diag);
+    lvt_status status = lvt_onnx_expand(n->onnx, &use, out, e->aside);
     if (status == LVT_NOMEM)
         return out_of_memory(e);
     if (status != LVT_OK) {
         value v = build_end(f, LVT_NONE, at);
-        if (diag)
-            lvt_note(diag, (lvt_pos){n->file->name, n->at.line, n->at.col}, "'%s' is imported here", n->name);
+        if (!e->silenced)
+            lvt_note(e->diag, (lvt_pos){n->file->name, n->at.line, n->at.col}, "'%s' is imported here", n->name);
         return v;
     }
+    lvt_diag_move(e->diag, e->aside);
     size_t n_out = n->n_outputs ? n->n_outputs : lvt_onnx_outputs(n->onnx);
     if (n_out == 1)
         return value_tensor(out[0], LVT_NONE);
