@@ -104,8 +104,7 @@ value build_op(frame *f, lvt_op op, const value *operands, uint32_t n, const lvt
     return (value){.kind = VALUE_TUPLE, .n = n_results, .items = items};
 }
 
-/* A value as an attribute; kind: what the table wants, or -1 when the op has none of that name (the builder
- * says so). */
+/* A value as an attribute; kind: what the table wants. */
 static bool as_attr(frame *f, const argument *a, const char *name, int kind, lvt_op op, lvt_attr *out) {
     elab *e = f->e;
     value v = a->v;
@@ -197,8 +196,8 @@ value call_op(frame *f, lvt_op op, const argument *args, uint32_t n, spot at) {
         for (uint32_t k = 0; k < n_attrs; k++)
             if (!strcmp(attrs[k].name, name))
                 return fail(f, a->name_at, "E313", "%s: '%s' is given twice", def->name, name);
-        lvt_named_attr attr = {.name = name};
-        if (!as_attr(f, a, name, kind, op, &attr.value))
+        lvt_named_attr attr = {.name = name, .value = lvt_attr_int(0)};
+        if (kind >= 0 && !as_attr(f, a, name, kind, op, &attr.value)) /* of unknown ones the builder speaks */
             return (value){.kind = VALUE_POISON};
         if (!grow(e, &attrs, &n_attrs, &attr, sizeof attr))
             return out_of_memory(e);
