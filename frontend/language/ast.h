@@ -79,8 +79,7 @@ typedef enum ast_expr_kind {
     EXPR_TUPLE,  /* a, b without brackets or in ( ) */
     EXPR_BINARY, /* op, a, b */
     EXPR_UNARY,  /* op, a */
-    EXPR_INDEX,  /* a[b] */
-    EXPR_SLICE,  /* a[b:c], b and c may be NULL */
+    EXPR_INDEX,  /* a[parts] */
     EXPR_FIELD,  /* a.text */
     EXPR_CALL    /* a(args) as path at b */
 } ast_expr_kind;
@@ -91,6 +90,12 @@ typedef struct ast_arg {
     ast_expr *value;
     uint32_t line, col;
 } ast_arg;
+typedef enum ast_part_kind { PART_AT, PART_RANGE, PART_REST } ast_part_kind;
+typedef struct ast_part { /* of an index in brackets */
+    uint8_t kind;
+    ast_expr *from, *to, *step; /* AT: from alone; RANGE from:to:step, NULL where it is open; REST: "..." */
+    uint32_t line, col;
+} ast_part;
 typedef struct ast_path_part { /* "name" or an index in brackets */
     const char *name;
     ast_expr *index;
@@ -106,6 +111,8 @@ struct ast_expr {
     ast_expr *a, *b, *c;
     ast_arg *args; /* CALL, LIST, TUPLE */
     uint32_t n_args;
+    ast_part *parts; /* INDEX */
+    uint32_t n_parts;
     ast_path_part *path; /* CALL ... as path */
     uint32_t n_path;
 };

@@ -325,7 +325,7 @@ static value run_print(frame *f, const builtin *b, const argument *a, uint32_t n
         const char *one =
             a[i].v.kind == VALUE_TENSOR ? value_describe(f->e, a[i].v) : value_text(f->e, a[i].v);
         const char *both = lvt_arena_printf(f->e->arena, "%s%s%s", text, i ? " " : "", one);
-        text = both && strlen(both) < 2000 ? both : text;
+        text = both && strlen(both) <= ELAB_MAX_TEXT ? both : text;
     }
     lvt_warning(f->e->diag, "print", (lvt_pos){f->file->name, at.line, at.col}, "%s", text);
     return (value){.kind = VALUE_NONE};

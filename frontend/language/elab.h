@@ -15,6 +15,7 @@ enum {
     ELAB_MAX_DEPTH = 1500,     /* expressions and statements within each other, over all calls */
     ELAB_MAX_UNROLL = 1000000, /* iterations of all loops of a compilation */
     ELAB_MAX_LIST = 1000000,   /* items of a list */
+    ELAB_MAX_TEXT = 1 << 20,   /* bytes of a text that + makes */
     ELAB_MAX_NODES = 1000000,  /* nodes of an entry */
     ELAB_MAX_FILES = 256,
     ELAB_MAX_PATH = 1000 /* letters of a parameter's path */
@@ -184,16 +185,23 @@ static inline bool is_list(value v) {
 static inline double number_of(value v) {
     return v.kind == VALUE_FLOAT ? v.f : (double)v.i;
 }
-const char *value_text(elab *e, value v);     /* for messages and settings */
-const char *value_describe(elab *e, value v); /* "the number 3", "f32[2,3]", "a list" */
 value value_binary(frame *f, ast_op op, value a, value b, spot at);
 value value_unary(frame *f, ast_op op, value a, spot at);
+
+/* ---- value_text.c */
+const char *value_text(elab *e, value v);     /* all of it */
+const char *value_source(elab *e, value v);   /* as `--set NAME=` reads it back */
+const char *value_brief(elab *e, value v);    /* long lists and texts end in "..." */
+const char *value_describe(elab *e, value v); /* "the number 3", "f32[2,3]", "the list [1, 2]": brief */
 
 /* ---- expr.c */
 value eval(frame *f, const ast_expr *x);
 value eval_named(frame *f, const ast_expr *x, const char *name); /* a call takes `name` for its scope */
 bool eval_type(frame *f, const ast_type *t, lvt_type *out);      /* all dims must be known */
 bool shape_of(frame *f, value v, spot at, const char *what, lvt_type *shape); /* a list of ints as dims */
+
+/* ---- index.c */
+value index_value(frame *f, const ast_expr *x); /* a[...] of a list or tensor */
 
 /* ---- tensor.c: nodes */
 value build_op(frame *f, lvt_op op, const value *operands, uint32_t n, const lvt_named_attr *attrs,

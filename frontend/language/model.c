@@ -109,7 +109,7 @@ static bool bind_settings(frame *f, const ast_stmt *model, const char *const *se
         if (text && !is_poison(v) && !read_setting(f, p, text, v, &v))
             v = (value){.kind = VALUE_POISON};
         ok &= !is_poison(v) && env_add(f, f->env, p->name, v, BIND_SETTING, SPOT(p));
-        if (!is_poison(v) && !lvt_module_add_setting(e->m, p->name, value_text(e, v)))
+        if (!is_poison(v) && !lvt_module_add_setting(e->m, p->name, value_source(e, v)))
             return out_of_memory(e), false;
     }
     return ok;

@@ -71,13 +71,24 @@ static void chain(frame *f) {
     }
 }
 
+/* printf into the compilation's memory. */
+static const char *words(elab *e, const char *format, va_list list) {
+    va_list again;
+    va_copy(again, list);
+    int n = vsnprintf(NULL, 0, format, list);
+    char *text = n < 0 ? NULL : room(e, (size_t)n + 1);
+    if (text)
+        vsnprintf(text, (size_t)n + 1, format, again);
+    va_end(again);
+    return text ? text : "";
+}
+
 value fail(frame *f, spot at, const char *code, const char *format, ...) {
     elab *e = f->e;
     e->errors = true;
-    char text[512];
     va_list list;
     va_start(list, format);
-    vsnprintf(text, sizeof text, format, list);
+    const char *text = words(e, format, list);
     va_end(list);
     e->silenced = reported(e, f->file->source, at, text);
     if (e->silenced)
@@ -97,10 +108,9 @@ value too_deep(frame *f, spot at) {
 void explain(frame *f, uint32_t line, uint32_t col, const source_file *file, const char *format, ...) {
     if (f->e->silenced)
         return;
-    char text[512];
     va_list list;
     va_start(list, format);
-    vsnprintf(text, sizeof text, format, list);
+    const char *text = words(f->e, format, list);
     va_end(list);
     lvt_note(f->e->diag, (lvt_pos){file->name, line, col}, "%s", text);
 }
