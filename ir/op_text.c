@@ -1,6 +1,5 @@
 /* The table of ops in words; see op_text.h. */
 #include "op_text.h"
-#include "program.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -109,9 +108,8 @@ static const char *letter(char c) {
     }
 }
 
-char *lvt_op_text(lvt_op op) {
+char *lvt_op_text(lvt_op op, const char *runs_on) {
     const lvt_op_def *def = lvt_op_table[op];
-    char families[LVT_FAMILIES_TEXT];
     words w = {0};
     say(&w, "%s(", def->name);
     if (def->signature) {
@@ -129,6 +127,6 @@ char *lvt_op_text(lvt_op op) {
         say(&w, "}\n");
     }
     say(&w, "    %s\n", def->meaning ? def->meaning : "");
-    say(&w, "    gradient: %s; runs on: %s\n", def->grad ? "yes" : "no", lvt_op_families(op, families));
+    say(&w, "    gradient: %s; runs on: %s\n", def->grad ? "yes" : "no", runs_on);
     return done(&w);
 }

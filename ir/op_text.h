@@ -1,7 +1,7 @@
 /* What the table of ops says, in words for people: `lvtc --ops`, messages, the guide.
  *
- * Invariant: everything comes from the rows of ops.def, the op's definition and providers.def; a new op needs
- * nothing here. May not know: the language, passes, kernels. */
+ * Invariant: everything comes from the rows of ops.def and the op's definition; a new op needs nothing here.
+ * May not know: the language, passes, which kernels there are. */
 #ifndef LVT_IR_OP_TEXT_H
 #define LVT_IR_OP_TEXT_H
 
@@ -15,8 +15,8 @@ const char *lvt_attr_def_text(const lvt_attr_def *d, char buffer[LVT_ATTR_DEF_TE
  * none. malloc'ed, NULL when out of memory. */
 char *lvt_op_attrs_text(const lvt_op_def *def);
 
-/* An op in some lines: operands with their types, results, attributes with defaults, meaning, gradient, the
- * families that run it. Ends with a line end. malloc'ed, NULL when out of memory. */
-char *lvt_op_text(lvt_op op);
+/* An op in some lines: operands with their types, results, attributes with defaults, meaning, gradient, who
+ * runs it (in words). Ends with a line end. malloc'ed, NULL when out of memory. */
+char *lvt_op_text(lvt_op op, const char *runs_on);
 
 #endif

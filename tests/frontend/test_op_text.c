@@ -2,7 +2,7 @@
 #include "helpers.h"
 
 #include "ir/op_text.h"
-#include "ir/program.h"
+#include "ir/program/program.h"
 
 static int count(const char *text, char c) {
     int n = 0;
@@ -31,7 +31,7 @@ static void test_table(void **unused) {
         }
         if (def->results && def->kind != LVT_KIND_META && count(def->results, ':') != def->n_results)
             fail_msg("%s has %d results, not \"%s\"", def->name, def->n_results, def->results);
-        char *text = lvt_op_text((lvt_op)i);
+        char *text = lvt_op_text((lvt_op)i, "somebody");
         assert_non_null(text);
         assert_int_equal(strncmp(text, def->name, strlen(def->name)), 0);
         for (int k = 0; k < def->n_attrs; k++)
