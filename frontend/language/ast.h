@@ -113,6 +113,7 @@ struct ast_expr {
     uint32_t n_parts;
     ast_path_part *path; /* CALL ... as path */
     uint32_t n_path;
+    bool shared; /* as shared path */
 };
 
 /* ---- types and declarations ---------------------------------------------------------------------------- */

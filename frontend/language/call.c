@@ -177,7 +177,7 @@ static bool bind(frame *f, frame *caller, const block_value *block, const argume
 }
 
 value call_block(frame *f, const block_value *block, const argument *args, uint32_t n, const char *path,
-                 bool explicit_path, spot at) {
+                 naming named, spot at) {
     elab *e = f->e;
     const ast_stmt *s = block->ast;
     if (e->calls >= ELAB_MAX_CALLS)
@@ -193,13 +193,14 @@ value call_block(frame *f, const block_value *block, const argument *args, uint3
         return out_of_memory(e);
     if (!path)
         path = join_path(e, f->scope->path, s->names[0].text, f->suffix);
-    *sc = (scope){.parent = f->scope, .path = path, .explicit_path = explicit_path};
+    *sc = (scope){.parent = f->scope, .path = path, .named = named, .at = at, .caller = f};
     *own = (env){.parent = block->env, .frame = true};
     frame inner = {.e = e,
                    .file = block->file,
                    .env = own,
                    .scope = sc,
                    .suffix = "",
+                   .loop = "",
                    .parent = loc_of(f, at),
                    .name = s->names[0].text,
                    .result = {.kind = VALUE_NONE}};
@@ -265,14 +266,15 @@ value eval_call(frame *f, const ast_expr *x, const char *name) {
                  : call_op(f, lvt_op_find(v.s, strlen(v.s)), args, x->n_args, at);
     }
     const char *path = NULL;
-    bool explicit_path = x->n_path || x->b;
+    naming named = x->b || x->shared ? NAMED_SHARED : x->n_path ? NAMED : NAMED_BY_PLACE;
     if (x->b && !(path = at_path(f, x->b)))
         return (value){.kind = VALUE_POISON};
     if (x->n_path) {
         const char *own = as_path(f, x);
         if (!own)
             return (value){.kind = VALUE_POISON};
-        explicit_path = *own || x->b; /* `as _` stays in the caller's scope, which is no word about sharing */
+        if (!*own && named == NAMED) /* `as _` stays in the caller's scope, which is no word about sharing */
+            named = NAMED_BY_PLACE;
         path = join_path(e, path ? path : f->scope->path, own, "");
     } else if (!path && name) {
         path = join_path(e, f->scope->path, name, f->suffix);
@@ -282,6 +284,6 @@ value eval_call(frame *f, const ast_expr *x, const char *name) {
     if (!ok)
         return (value){.kind = VALUE_POISON};
     if (v.kind == VALUE_NET)
-        return call_net(f, v.net, args, x->n_args, path, explicit_path, at);
-    return call_block(f, v.block, args, x->n_args, path, explicit_path, at);
+        return call_net(f, v.net, args, x->n_args, path, named, at);
+    return call_block(f, v.block, args, x->n_args, path, named, at);
 }

@@ -98,11 +98,26 @@ struct source_file {
     uint32_t n_imports, n_nets;
 };
 
+/* What a call says about its path. */
+typedef enum naming {
+    NAMED_BY_PLACE, /* nothing, or `as _`: sharing would be an accident */
+    NAMED,          /* `as NAME`: shares with other calls of that path, but not with itself in a loop */
+    NAMED_SHARED    /* `as shared NAME`, or `at p`: shares whatever has that path */
+} naming;
+
+/* A place of a syntax node, for messages and nodes. */
+typedef struct spot {
+    uint32_t line, col;
+} spot;
+#define SPOT(x) ((spot){(x)->line, (x)->col})
+
 /* A call, as far as parameter paths are concerned. */
 typedef struct scope {
     struct scope *parent;
     const char *path;
-    bool explicit_path; /* given by `as` or `at`: sharing is meant */
+    naming named;
+    spot at; /* the call, in the file of the parent's block */
+    const struct frame *caller; /* while the call lasts */
 } scope;
 
 typedef struct elab {
@@ -136,17 +151,12 @@ typedef struct frame { /* one expansion of a block or entry, or a file's top */
     env *env;
     scope *scope;
     const char *suffix; /* ".0.2": indices of the loops around, for paths */
+    const char *loop;   /* the name that the innermost of them binds, for messages */
     lvt_loc parent;     /* the call */
     const char *name;   /* of the block, for messages */
     bool returned;      /* or an assertion failed: the result is poison then */
     value result;
 } frame;
-
-/* Place of a syntax node, for messages and nodes. */
-typedef struct spot {
-    uint32_t line, col;
-} spot;
-#define SPOT(x) ((spot){(x)->line, (x)->col})
 
 /* ---- report.c: messages, environments, paths */
 value fail(frame *f, spot at, const char *code, const char *format, ...)
@@ -225,7 +235,7 @@ value eval_call(frame *f, const ast_expr *x, const char *name);
 /* Expands a block. first: arguments put before `args` (NULL: none). path NULL: that of `f`, then the block's
  * name. */
 value call_block(frame *f, const block_value *block, const argument *args, uint32_t n, const char *path,
-                 bool explicit_path, spot at);
+                 naming named, spot at);
 bool eval_args(frame *f, const ast_arg *args, uint32_t n, argument **out); /* false: one is poison */
 
 /* ---- builtin.c */
@@ -266,7 +276,7 @@ bool bind_nets(frame *f, source_file *file);
 void close_nets(elab *e);
 const char *net_name(const net *n);
 value call_net(frame *f, const net *n, const argument *args, uint32_t n_args, const char *path,
-               bool explicit_path, spot at);
+               naming named, spot at);
 
 /* ---- model.c */
 void run_model(elab *e, source_file *file, const ast_stmt *model, const char *const *settings,

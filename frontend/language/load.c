@@ -200,7 +200,7 @@ bool evaluate_file(elab *e, source_file *file) {
     for (uint32_t i = 0; i < file->n_imports; i++)
         ok &= evaluate_file(e, file->imports[i]);
     scope top = {.path = ""};
-    frame f = {.e = e, .file = file, .env = &file->names, .scope = &top, .suffix = "", .name = ""};
+    frame f = {.e = e, .file = file, .env = &file->names, .scope = &top, .suffix = "", .loop = "", .name = ""};
     for (uint32_t i = 0; i < file->ast->items.n; i++) {
         const ast_stmt *s = file->ast->items.items[i];
         if (s->kind != STMT_BLOCK)

@@ -197,6 +197,7 @@ static void run_entry(elab *e, source_file *file, env *model_env, const ast_stmt
                .env = &inputs,
                .scope = &top,
                .suffix = "",
+               .loop = "",
                .name = s->names[0].text,
                .result = {.kind = VALUE_NONE}};
     if (lvt_module_find_entry(e->m, s->names[0].text)) {
@@ -221,7 +222,7 @@ void run_model(elab *e, source_file *file, const ast_stmt *model, const char *co
                size_t n_settings) {
     scope top = {.path = ""};
     env own = {.parent = &file->names, .frame = true};
-    frame f = {.e = e, .file = file, .env = &own, .scope = &top, .suffix = "", .name = model->names[0].text};
+    frame f = {.e = e, .file = file, .env = &own, .scope = &top, .suffix = "", .loop = "", .name = model->names[0].text};
     e->m->name = lvt_arena_strdup(e->m->arena, model->names[0].text);
     if (!e->m->name) {
         out_of_memory(e);

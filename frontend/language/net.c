@@ -192,7 +192,7 @@ static bool bind(frame *f, const net *n, const argument *args, uint32_t n_args, 
 }
 
 value call_net(frame *f, const net *n, const argument *args, uint32_t n_args, const char *path,
-               bool explicit_path, spot at) {
+               naming named, spot at) {
     elab *e = f->e;
     value inputs[MOST_INPUTS], poison = {.kind = VALUE_POISON};
     lvt_value in[MOST_INPUTS], out[MOST_OUTPUTS];
@@ -222,7 +222,7 @@ value call_net(frame *f, const net *n, const argument *args, uint32_t n_args, co
     scope *sc = room(e, sizeof *sc);
     if (!sc)
         return out_of_memory(e);
-    *sc = (scope){.parent = f->scope, .path = path, .explicit_path = explicit_path};
+    *sc = (scope){.parent = f->scope, .path = path, .named = named, .at = at, .caller = f};
     frame inner = *f;
     inner.scope = sc;
     inner.suffix = "";

@@ -214,6 +214,10 @@ static ast_expr *primary(parser *p) {
 }
 
 static bool parse_path(parser *p, ast_expr *call) {
+    if (p->t->kind == TOKEN_NAME && !strcmp(p->t->text, "shared") && p->t[1].kind == TOKEN_NAME) {
+        call->shared = true;
+        p->t++;
+    }
     ast_path_part part = {.name = parser_name(p, "a name after 'as'")};
     if (!part.name || !parser_push(p, &call->path, &call->n_path, &part, sizeof part))
         return false;

@@ -104,7 +104,7 @@ static void run_loop(frame *f, const ast_stmt *s) {
     elab *e = f->e;
     spot at = SPOT(s->value);
     value v = eval(f, s->value);
-    const char *outer = f->suffix;
+    const char *outer = f->suffix, *outer_loop = f->loop;
     bool repeat = s->kind == STMT_REPEAT;
     if (is_poison(v)) {
         end_with_poison(f);
@@ -116,6 +116,7 @@ static void run_loop(frame *f, const ast_stmt *s) {
         return;
     }
     int64_t n = repeat ? v.i : (int64_t)v.n;
+    f->loop = s->names[0].text;
     for (int64_t i = 0; i < n && iterate(f, at); i++) {
         env *own = room(e, sizeof *own);
         if (!own)
@@ -133,6 +134,7 @@ static void run_loop(frame *f, const ast_stmt *s) {
         run_body(f, &s->body, own);
     }
     f->suffix = outer;
+    f->loop = outer_loop;
 }
 
 static void run_if(frame *f, const ast_stmt *s) {
