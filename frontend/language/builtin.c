@@ -254,6 +254,11 @@ static value run_stream(frame *f, const builtin *b, const argument *a, uint32_t 
     return value_int(f->e->streams++);
 }
 
+static value run_random_key(frame *f, const builtin *b, const argument *a, uint32_t n, spot at) {
+    (void)b, (void)a, (void)n;
+    return random_key(f, at);
+}
+
 static value run_params(frame *f, const builtin *b, const argument *a, uint32_t n, spot at) {
     value *patterns = room(f->e, n * sizeof *patterns);
     if (!patterns)
@@ -406,6 +411,9 @@ static const builtin table[] = {
     {"stream", 0, 0, NULL, run_stream, NULL, LVT_N_OPS,
      "stream()",
      "another number at each use: the stream of random_uniform"},
+    {"random_key", 0, 0, NULL, run_random_key, NULL, LVT_N_OPS,
+     "random_key()",
+     "seed and step number, i32[2], the key of random_uniform: the entry's input `step`, which an entry that does not declare it gets"},
     {"params", 0, -1, NULL, run_params, NULL, LVT_N_OPS,
      "params(pattern, ...)",
      "the list of parameters declared so far whose paths match a pattern such as \"*.key\"; without patterns all"},

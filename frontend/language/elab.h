@@ -230,6 +230,9 @@ typedef struct argument {
 } argument;
 value call_op(frame *f, lvt_op op, const argument *args, uint32_t n, spot at);
 
+/* The key of random numbers: the entry's input `step`, i32[2], which is made where it is not declared. */
+value random_key(frame *f, spot at);
+
 /* ---- call.c */
 value eval_call(frame *f, const ast_expr *x, const char *name);
 /* Expands a block. first: arguments put before `args` (NULL: none). path NULL: that of `f`, then the block's

@@ -125,6 +125,12 @@ static bool set_state(void *u, lvt_value of, lvt_value x) {
     return lvt_graph_add_update(g, s, x, loc_of(c->f, c->at)) || (out_of_memory(c->f->e), false);
 }
 
+static lvt_value key(void *u) {
+    const user *c = u;
+    value v = random_key(c->f, c->at);
+    return is_poison(v) ? LVT_NONE : v.tensor.v;
+}
+
 typedef struct call_options {
     value training, step, groups, images, any_size, tied;
 } call_options;
@@ -248,6 +254,7 @@ value call_net(frame *f, const net *n, const argument *args, uint32_t n_args, co
                         .n_groups = (int)n_groups,
                         .state = state,
                         .update = set_state,
+                        .key = key,
                         .user = &u};
     lvt_status status = lvt_onnx_expand(n->onnx, &use, out, e->aside);
     if (status == LVT_NOMEM)

@@ -204,3 +204,32 @@ value call_op(frame *f, lvt_op op, const argument *args, uint32_t n, spot at) {
     }
     return build_op(f, op, operands, n_operands, attrs, n_attrs, at);
 }
+
+value random_key(frame *f, spot at) {
+    static const char name[] = "step";
+    elab *e = f->e;
+    const lvt_type type = lvt_type_make(LVT_I32, 1, (int64_t[]){2});
+    if (!e->b.graph)
+        return fail(f, at, "E303", "random numbers are drawn inside entries only");
+    const lvt_graph *g = e->b.graph;
+    for (uint32_t i = 0; i < g->n_inputs; i++) {
+        if (strcmp(g->inputs[i].name, name) != 0)
+            continue;
+        value v = value_tensor(g->inputs[i].value, LVT_NONE);
+        if (lvt_type_equal(type_of(f, v), &type))
+            return v;
+        fail(f, at, "E421",
+             "random numbers take the entry's input '%s' for their key, seed and step number, "
+             "which must be i32[2], not %s",
+             name, value_describe(e, v));
+        if (!e->silenced)
+            lvt_note(e->diag, lvt_module_pos(e->m, g->inputs[i].loc), "it is declared here");
+        return (value){.kind = VALUE_POISON};
+    }
+    lvt_role role = e->b.role;
+    e->b.role = LVT_FORWARD;
+    build_begin(f, at);
+    value v = build_end(f, lvt_build_input(&e->b, name, &type), at);
+    e->b.role = role;
+    return v;
+}
