@@ -132,6 +132,7 @@ typedef struct ast_param {
     ast_type *type;      /* NULL: anything */
     ast_expr *value;     /* default; NULL: none */
     ast_expr *condition; /* of an entry's input: whether there is one; NULL: there is */
+    bool spread;         /* of an entry: value is a record, each of its fields a scalar input; name is "" */
     uint32_t line, col;
 } ast_param;
 
@@ -146,6 +147,11 @@ typedef enum ast_stmt_kind {
     STMT_BLOCK,    /* name, params, body */
     STMT_MODEL,    /* name, params, body */
     STMT_ENTRY,    /* name, params, body, training */
+    STMT_CONTRACT, /* name, params, body */
+    STMT_USE,      /* value: a call of a contract */
+    STMT_SETTING,  /* name = value */
+    STMT_AMBIENT,  /* name = value */
+    STMT_WITH,     /* name = value; body */
     STMT_LET,      /* names = value */
     STMT_ASSIGN,   /* names = value */
     STMT_PARAM,    /* name: type = value */

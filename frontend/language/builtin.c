@@ -13,7 +13,7 @@
 struct builtin {
     const char *name;
     int min, max;      /* arguments; max < 0: any number */
-    const char *names; /* names its arguments may have, with a space before and after each; NULL: none */
+    const char *names; /* names its arguments may have, with a space before and after each; "*": any; NULL: none */
     value (*run)(frame *f, const builtin *b, const argument *args, uint32_t n, spot at);
     double (*number)(double); /* of functions of one number */
     lvt_op op;                /* on tensors; LVT_N_OPS: none */
@@ -261,14 +261,19 @@ static value run_random_key(frame *f, const builtin *b, const argument *a, uint3
 
 static value run_params(frame *f, const builtin *b, const argument *a, uint32_t n, spot at) {
     value *patterns = room(f->e, n * sizeof *patterns);
+    uint32_t n_patterns = 0;
+    bool optional = false;
     if (!patterns)
         return out_of_memory(f->e);
     for (uint32_t i = 0; i < n; i++) {
-        patterns[i] = a[i].v;
-        if (a[i].v.kind != VALUE_STRING)
-            return wrong(f, b, &a[i], "patterns in quotes");
+        if (a[i].name && a[i].v.kind == VALUE_BOOL)
+            optional = a[i].v.i;
+        else if (!a[i].name && a[i].v.kind == VALUE_STRING)
+            patterns[n_patterns++] = a[i].v;
+        else
+            return wrong(f, b, &a[i], a[i].name ? "optional = true or false" : "patterns in quotes");
     }
-    return states_matching(f, patterns, n, !strcmp(b->name, "params"), at);
+    return states_matching(f, patterns, n_patterns, !strcmp(b->name, "params"), optional, at);
 }
 
 static value run_grad(frame *f, const builtin *b, const argument *a, uint32_t n, spot at) {
@@ -307,14 +312,26 @@ static value run_init(frame *f, const builtin *b, const argument *a, uint32_t n,
 
 /* ---- checks -------------------------------------------------------------------------------------------- */
 
-/* What fails ends its block: all that follows relies on it, and would only hide the cause. */
+/* What fails ends its block: all that follows relies on it, and would only hide the cause. `at`, a block: the
+ * mistake is there. In a contract it is where the contract is used. */
 static value run_assert(frame *f, const builtin *b, const argument *a, uint32_t n, spot at) {
     if (a->v.kind != VALUE_BOOL)
         return wrong(f, b, a, "a condition known at compile time");
     if (a->v.i)
         return (value){.kind = VALUE_NONE};
     f->returned = true;
-    f->result = fail(f, at, "E230", "%s", n > 1 ? value_text(f->e, a[1].v) : "this assertion does not hold");
+    const argument *text = pick(a, n, 1, "text"), *where = pick(a, n, 2, "at");
+    frame declared = *f, *to = f->user ? f->user : f;
+    spot place = f->user ? f->used_at : at;
+    if (where && where->v.kind == VALUE_BLOCK) {
+        to = &declared;
+        declared.file = where->v.block->file;
+        declared.parent = 0;
+        place = SPOT(&where->v.block->ast->names[0]);
+    }
+    f->result = fail(to, place, "E230", "%s", text ? value_text(f->e, text->v) : "this assertion does not hold");
+    if (to != f)
+        explain(f, at.line, at.col, f->file, "it is asked for here");
     return f->result;
 }
 
@@ -414,11 +431,11 @@ static const builtin table[] = {
     {"random_key", 0, 0, NULL, run_random_key, NULL, LVT_N_OPS,
      "random_key()",
      "seed and step number, i32[2], the key of random_uniform: the entry's input `step`, which an entry that does not declare it gets"},
-    {"params", 0, -1, NULL, run_params, NULL, LVT_N_OPS,
-     "params(pattern, ...)",
-     "the list of parameters declared so far whose paths match a pattern such as \"*.key\"; without patterns all"},
-    {"states", 0, -1, NULL, run_params, NULL, LVT_N_OPS,
-     "states(pattern, ...)",
+    {"params", 0, -1, " optional ", run_params, NULL, LVT_N_OPS,
+     "params(pattern, ..., optional = false)",
+     "the list of parameters declared so far whose paths match a pattern such as \"*.key\"; without patterns all; optional: a pattern may match none"},
+    {"states", 0, -1, " optional ", run_params, NULL, LVT_N_OPS,
+     "states(pattern, ..., optional = false)",
      "the same of what is not trained"},
     {"grad", 1, 2, " of ", run_grad, NULL, LVT_N_OPS,
      "grad(loss, of = list)",
@@ -438,12 +455,27 @@ static const builtin table[] = {
     {"kaiming_normal", 1, 1, NULL, run_init, NULL, LVT_N_OPS,
      "kaiming_normal(fan_out)",
      "initialiser: normal with deviation sqrt(2 / fan_out)"},
-    {"assert", 1, 2, NULL, run_assert, NULL, LVT_N_OPS,
-     "assert(condition, \"text\")",
-     "an error with the text where a condition known at compile time does not hold"},
+    {"assert", 1, 3, " at ", run_assert, NULL, LVT_N_OPS,
+     "assert(condition, \"text\", at = block)",
+     "an error with the text where a condition known at compile time does not hold; at: the block to blame"},
     {"print", 0, -1, NULL, run_print, NULL, LVT_N_OPS,
      "print(v, ...)",
      "a warning with the values, to look at them while compiling"},
+    {"record", 0, -1, "*", run_record, NULL, LVT_N_OPS,
+     "record(r, ..., name = v, ...)",
+     "a record of these values and of the fields of other records; a later field replaces an earlier one"},
+    {"settings", 0, 0, NULL, run_settings, NULL, LVT_N_OPS,
+     "settings()",
+     "the record of all settings"},
+    {"inputs", 0, 0, NULL, run_inputs, NULL, LVT_N_OPS,
+     "inputs()",
+     "the record of the entry's inputs"},
+    {"has", 2, 2, NULL, run_has, NULL, LVT_N_OPS,
+     "has(r, \"name\")",
+     "whether a record has a field of that name"},
+    {"kind", 1, 1, NULL, run_kind, NULL, LVT_N_OPS,
+     "kind(v)",
+     "what v is, as a text"},
 };
 /* clang-format on */
 
@@ -491,7 +523,8 @@ value call_builtin(frame *f, const builtin *b, const argument *args, uint32_t n,
             memcpy(word + 1, args[i].name, length);
             memcpy(word + 1 + length, " ", 2);
         }
-        if (i == 0 || !b->names || !strstr(b->names, word))
+        bool any = b->names && b->names[0] == '*';
+        if (!any && (i == 0 || !b->names || !strstr(b->names, word)))
             return fail(f, args[i].name_at, "E311", "%s has no parameter '%.60s'", b->name, args[i].name);
     }
     return b->run(f, b, args, n, at);

@@ -42,6 +42,18 @@ static const char *as_path(frame *f, const ast_expr *x) {
     return path;
 }
 
+/* A mistake in a call. Where a library calls a block of the model, its declaration is what can be mended. */
+static void wrong_call(frame *f, frame *caller, spot at, spot declared, const char *code, const char *text,
+                       const char *note) {
+    const source_file *model = f->e->files[0];
+    if (f->file == model && caller->file != model) {
+        fail(f, declared, code, "%s", text);
+        return;
+    }
+    fail(caller, at, code, "%s", text);
+    explain(caller, declared.line, declared.col, f->file, "%s", note);
+}
+
 /* Binds or checks the dims of one parameter's type. */
 static bool check_dims(frame *f, frame *caller, const argument *a, const ast_param *p,
                        const block_value *block) {
@@ -85,8 +97,7 @@ static bool check_dims(frame *f, frame *caller, const argument *a, const ast_par
     }
     if (!problem)
         return true;
-    fail(caller, a->at, "E224", "%s", problem);
-    explain(caller, t->line, t->col, f->file, "the parameter is declared here");
+    wrong_call(f, caller, a->at, SPOT(t), "E224", problem, "the parameter is declared here");
     return false;
 }
 
@@ -135,8 +146,12 @@ static bool bind(frame *f, frame *caller, const block_value *block, const argume
         }
         if (k >= s->n_params) {
             if (!args[i].name) {
-                fail(caller, args[i].at, "E310", "%s takes %u argument%s", name, s->n_params,
-                     s->n_params == 1 ? "" : "s");
+                bool library = f->file == e->files[0] && caller->file != f->file;
+                wrong_call(f, caller, args[i].at, SPOT(&s->names[0]), "E310",
+                           lvt_arena_printf(e->arena, "%s takes %u argument%s%s", name, s->n_params,
+                                            s->n_params == 1 ? "" : "s", library ? ", too few for its call" : ""),
+                           lvt_arena_printf(e->arena, "'%s' is declared here", name));
+                return false;
             } else {
                 const char **names = room(e, (s->n_params + 1) * sizeof *names);
                 if (!names)
@@ -161,8 +176,9 @@ static bool bind(frame *f, frame *caller, const block_value *block, const argume
         const ast_param *p = &s->params[k];
         if (!given[k]) {
             if (!p->value) {
-                fail(caller, at, "E312", "%s: '%s' is missing", name, p->name);
-                explain(caller, p->line, p->col, f->file, "the parameter is declared here");
+                wrong_call(f, caller, at, SPOT(p), "E312",
+                           lvt_arena_printf(e->arena, "%s: '%s' is missing", name, p->name),
+                           "the parameter is declared here");
                 return false;
             }
             bound[k] = (argument){.name = p->name, .v = eval(f, p->value), .at = at};

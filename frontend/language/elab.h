@@ -9,6 +9,7 @@
 #include "ast.h"
 #include "ir/build.h"
 #include "ir/op.h"
+#include "language.h"
 
 enum {
     ELAB_MAX_CALLS = 64,       /* blocks within blocks */
@@ -21,6 +22,12 @@ enum {
     ELAB_MAX_PATH = 1000 /* letters of a parameter's path */
 };
 #define ELAB_MAX_MEMORY ((size_t)512 << 20)
+
+/* Place of a syntax node, for messages and nodes. */
+typedef struct spot {
+    uint32_t line, col;
+} spot;
+#define SPOT(x) ((spot){(x)->line, (x)->col})
 
 typedef enum value_kind {
     VALUE_POISON, /* came from a mistake that was reported */
@@ -36,6 +43,7 @@ typedef enum value_kind {
     VALUE_BLOCK,
     VALUE_NET,     /* an imported ONNX file, called as a block is */
     VALUE_BUILTIN, /* a built-in function or an op, by name */
+    VALUE_CONTRACT,
     VALUE_TENSOR
 } value_kind;
 
@@ -60,7 +68,7 @@ struct value {
         const char *s; /* STRING, BUILTIN */
         lvt_init init;
         value *items;
-        const block_value *block;
+        const block_value *block; /* BLOCK, CONTRACT */
         const net *net;
         struct {
             lvt_value v;
@@ -70,7 +78,7 @@ struct value {
     const char *const *names; /* TUPLE; NULL: no names */
 };
 
-typedef enum binding_kind { BIND_LOCAL, BIND_SETTING, BIND_BLOCK } binding_kind;
+typedef enum binding_kind { BIND_LOCAL, BIND_SETTING, BIND_BLOCK, BIND_AMBIENT } binding_kind;
 typedef struct binding {
     const char *name;
     value v;
@@ -105,12 +113,6 @@ typedef enum naming {
     NAMED_SHARED    /* `as shared NAME`, or `at p`: shares whatever has that path */
 } naming;
 
-/* A place of a syntax node, for messages and nodes. */
-typedef struct spot {
-    uint32_t line, col;
-} spot;
-#define SPOT(x) ((spot){(x)->line, (x)->col})
-
 /* A call, as far as parameter paths are concerned. */
 typedef struct scope {
     struct scope *parent;
@@ -120,6 +122,15 @@ typedef struct scope {
     const struct frame *caller; /* while the call lasts */
 } scope;
 
+/* A setting of the model or of a contract that it uses. */
+typedef struct setting {
+    const char *name;
+    value v, usual; /* what it is, and without --set */
+    const char *owner; /* the model or contract */
+    const source_file *file;
+    spot at;
+} setting;
+
 typedef struct elab {
     lvt_arena *arena;
     lvt_module *m;
@@ -127,6 +138,13 @@ typedef struct elab {
     lvt_diag *aside; /* what the builder says, until build_end has seen whether that is new */
     lvt_builder b; /* graph is NULL outside entries */
     const char *models_folder;
+    const char *const *given; /* NAME=VALUE, n_given times */
+    size_t n_given;
+    bool settings_only; /* entries are not run */
+    setting *settings;
+    const char **input_names; /* of the entry at hand, those of false conditions (none) too */
+    value *input_values;
+    uint32_t n_settings, n_input_names, n_input_values;
     source_file **files;
     net **nets; /* of all files; closed at the end */
     uint32_t n_files, n_nets;
@@ -145,7 +163,8 @@ typedef struct elab {
     uint32_t n_places;
 } elab;
 
-typedef struct frame { /* one expansion of a block or entry, or a file's top */
+typedef struct frame frame;
+struct frame { /* one expansion of a block or entry, or a file's top */
     elab *e;
     const source_file *file;
     env *env;
@@ -156,7 +175,9 @@ typedef struct frame { /* one expansion of a block or entry, or a file's top */
     const char *name;   /* of the block, for messages */
     bool returned;      /* or an assertion failed: the result is poison then */
     value result;
-} frame;
+    frame *user; /* of a contract and its entries: the model, and where it uses it; NULL otherwise */
+    spot used_at;
+};
 
 /* ---- report.c: messages, environments, paths */
 value fail(frame *f, spot at, const char *code, const char *format, ...)
@@ -255,8 +276,9 @@ uint32_t declare_state(frame *f, const char *path, const lvt_type *type, lvt_ini
 bool update(frame *f, const ast_stmt *s);
 bool updated_once(frame *f, uint32_t state, spot at); /* false after an error: there is an update already */
 bool minimize(frame *f, const ast_stmt *s);
-/* A list of the parameters, or of the other states, declared so far; poison after an error. */
-value states_matching(frame *f, const value *patterns, uint32_t n, bool trainable, spot at);
+/* A list of the parameters, or of the other states, declared so far; poison after an error, such as a pattern
+ * that matches none (optional: it may). */
+value states_matching(frame *f, const value *patterns, uint32_t n, bool trainable, bool optional, spot at);
 value gradients(frame *f, value loss, value of, spot at);
 
 /* ---- stmt.c */
@@ -281,8 +303,30 @@ const char *net_name(const net *n);
 value call_net(frame *f, const net *n, const argument *args, uint32_t n_args, const char *path,
                naming named, spot at);
 
+/* ---- record.c: values with names */
+value run_record(frame *f, const builtin *b, const argument *args, uint32_t n, spot at);
+value run_settings(frame *f, const builtin *b, const argument *args, uint32_t n, spot at);
+value run_inputs(frame *f, const builtin *b, const argument *args, uint32_t n, spot at);
+value run_has(frame *f, const builtin *b, const argument *args, uint32_t n, spot at);
+value run_kind(frame *f, const builtin *b, const argument *args, uint32_t n, spot at);
+
+/* ---- settings.c */
+/* E503, E504: every --set has the form NAME=VALUE and names a setting of the model or of what it uses. */
+bool known_settings(frame *f, const ast_stmt *model);
+/* Gives a setting its value, the text of --set or `usual`, adds it to the module and binds its name. `asked`
+ * decides how text is read (its kind), and what `usual` may be; where: of `usual`, for messages. */
+bool bind_setting(frame *f, const char *name, spot at, value asked, value usual, frame *from, spot where);
+bool bind_settings(frame *f, const ast_stmt *model); /* those in the head of a model */
+const setting *find_setting(const elab *e, const char *name);
+bool list_settings(elab *e, lvt_setting_list *out); /* false: out of memory */
+
+/* ---- use.c */
+void run_use(frame *f, const ast_stmt *s);
+
 /* ---- model.c */
-void run_model(elab *e, source_file *file, const ast_stmt *model, const char *const *settings,
-               size_t n_settings);
+void run_model(elab *e, source_file *file, const ast_stmt *model);
+/* f: of the model or contract that declares it. */
+void run_entry(frame *f, const ast_stmt *s);
+bool bind_blocks(frame *f, const ast_body *body); /* the blocks of a model or contract */
 
 #endif

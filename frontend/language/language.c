@@ -24,7 +24,8 @@ static const ast_stmt *find_model(elab *e, const source_file *file) {
 
 /* text NULL: read the file `name`. */
 static lvt_status compile(const char *name, const char *text, size_t length, const char *const *settings,
-                          size_t n_settings, const char *models_folder, lvt_module **out, lvt_diag *diag) {
+                          size_t n_settings, const char *models_folder, lvt_module **out,
+                          lvt_setting_list *list, lvt_diag *diag) {
     *out = NULL;
     size_t before = lvt_diag_errors(diag);
     lvt_diag *own = diag ? NULL : lvt_diag_new(); /* errors are counted even when nobody reads them */
@@ -32,21 +33,26 @@ static lvt_status compile(const char *name, const char *text, size_t length, con
               .m = lvt_module_new(name),
               .diag = diag ? diag : own,
               .aside = lvt_diag_new(),
-              .models_folder = models_folder};
+              .models_folder = models_folder,
+              .given = settings,
+              .n_given = n_settings,
+              .settings_only = list != NULL};
     lvt_status status = LVT_NOMEM;
     if (e.arena && e.m && e.diag && e.aside) {
         source_file *file = text ? load_text(&e, name, text, length) : load_file(&e, name, NULL, (spot){0});
         const ast_stmt *model = file ? find_model(&e, file) : NULL;
         /* after a syntax mistake what is missing would be reported again as unknown */
         if (model && !e.errors && evaluate_file(&e, file))
-            run_model(&e, file, model, settings, n_settings);
+            run_model(&e, file, model);
         bool failed = !model || e.errors || lvt_diag_errors(e.diag) > before;
         status = e.nomem ? LVT_NOMEM : !failed ? LVT_OK : !file && !e.n_files ? LVT_IO : LVT_USER;
         if (e.nomem)
             lvt_error(e.diag, LVT_NOMEM, NULL, LVT_NOWHERE,
                       "out of memory: the model needs more than a compilation may use");
     }
-    if (status)
+    if (status == LVT_OK && list && !list_settings(&e, list))
+        status = lvt_error(e.diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    if (status || list)
         lvt_module_free(e.m);
     else
         *out = e.m;
@@ -59,10 +65,17 @@ static lvt_status compile(const char *name, const char *text, size_t length, con
 
 lvt_status lvt_compile_file(const char *path, const char *const *settings, size_t n_settings,
                             const char *models_folder, lvt_module **out, lvt_diag *diag) {
-    return compile(path, NULL, 0, settings, n_settings, models_folder, out, diag);
+    return compile(path, NULL, 0, settings, n_settings, models_folder, out, NULL, diag);
 }
 
 lvt_status lvt_compile_text(const char *name, const char *text, size_t length, const char *const *settings,
                             size_t n_settings, const char *models_folder, lvt_module **out, lvt_diag *diag) {
-    return compile(name, text, length, settings, n_settings, models_folder, out, diag);
+    return compile(name, text, length, settings, n_settings, models_folder, out, NULL, diag);
+}
+
+lvt_status lvt_list_settings(const char *path, const char *const *settings, size_t n_settings,
+                             const char *models_folder, lvt_setting_list *out, lvt_diag *diag) {
+    lvt_module *none;
+    *out = (lvt_setting_list){0};
+    return compile(path, NULL, 0, settings, n_settings, models_folder, &none, out, diag);
 }

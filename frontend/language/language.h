@@ -24,4 +24,24 @@ lvt_status lvt_compile_text(const char *name, const char *text, size_t length, c
 const char *lvt_builtin_name(size_t i);
 char *lvt_builtin_text(size_t i);
 
+/* A setting of a model or of a contract that it uses. All strings are the list's. */
+typedef struct lvt_setting_info {
+    char *name, *value;
+    char *usual;       /* without --set */
+    char *meaning;     /* the comment at its declaration; "": none */
+    char *owner;       /* the model or contract that declares it */
+    char *file;
+    uint32_t line;
+} lvt_setting_info;
+typedef struct lvt_setting_list {
+    lvt_setting_info *items;
+    size_t n;
+} lvt_setting_list;
+
+/* The settings of a model file, the model's own first, with the values that `settings` give them; no entry is
+ * compiled. Freed with lvt_setting_list_free; empty after an error. Returns as lvt_compile_file. */
+lvt_status lvt_list_settings(const char *path, const char *const *settings, size_t n_settings,
+                             const char *models_folder, lvt_setting_list *out, lvt_diag *diag);
+void lvt_setting_list_free(lvt_setting_list *list);
+
 #endif

@@ -203,13 +203,13 @@ bool evaluate_file(elab *e, source_file *file) {
     frame f = {.e = e, .file = file, .env = &file->names, .scope = &top, .suffix = "", .loop = "", .name = ""};
     for (uint32_t i = 0; i < file->ast->items.n; i++) {
         const ast_stmt *s = file->ast->items.items[i];
-        if (s->kind != STMT_BLOCK)
+        if (s->kind != STMT_BLOCK && s->kind != STMT_CONTRACT)
             continue;
         block_value *b = room(e, sizeof *b);
         if (!b)
             return false;
         *b = (block_value){.ast = s, .env = &file->names, .file = file};
-        value v = {.kind = VALUE_BLOCK, .block = b};
+        value v = {.kind = s->kind == STMT_BLOCK ? VALUE_BLOCK : VALUE_CONTRACT, .block = b};
         ok &= env_add(&f, &file->names, s->names[0].text, v, BIND_BLOCK, SPOT(&s->names[0]));
     }
     for (uint32_t i = 0; i < file->ast->items.n; i++)

@@ -8,111 +8,58 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The text given for a setting, or NULL. The last one wins. */
-static const char *given(const char *name, const char *const *settings, size_t n) {
-    const char *text = NULL;
-    size_t length = strlen(name);
-    for (size_t i = 0; i < n; i++)
-        if (!strncmp(settings[i], name, length) && settings[i][length] == '=')
-            text = settings[i] + length + 1;
-    return text;
+/* Of what a contract brings, the place is where it is used: the driver's messages then name a line that its user
+ * has written. */
+static lvt_loc place_of(frame *f, spot at) {
+    return f->user ? f->parent : loc_of(f, at);
 }
 
-static bool known_settings(elab *e, const ast_stmt *model, const char *const *settings, size_t n) {
-    bool ok = true;
-    const char **names = room(e, (model->n_params + 1) * sizeof *names);
-    if (!names)
+static bool add_input(frame *f, const char *name, value v, spot at) {
+    elab *e = f->e;
+    return env_add(f, f->env, name, v, BIND_LOCAL, at) &&
+           grow(e, &e->input_names, &e->n_input_names, &name, sizeof name) &&
+           grow(e, &e->input_values, &e->n_input_values, &v, sizeof v);
+}
+
+/* `...record`: an f32[] input for each field, whose value is the default. */
+static bool spread_inputs(frame *f, const ast_param *p) {
+    lvt_graph *g = f->e->b.graph;
+    value all = eval(f, p->value);
+    spot at = SPOT(p);
+    const lvt_type scalar = {.dtype = LVT_F32};
+    if (is_poison(all))
         return false;
-    const char *list = "";
-    for (uint32_t i = 0; i < model->n_params; i++) {
-        names[i] = model->params[i].name;
-        list = lvt_arena_printf(e->arena, "%s%s%s", list, i ? ", " : "", names[i]);
-        if (!list)
-            return out_of_memory(e), false;
+    frame *who = f->user ? f->user : f;
+    spot where = f->user ? f->used_at : at;
+    bool record = all.kind == VALUE_TUPLE && all.names, ok = record;
+    if (!record)
+        fail(who, where, "E421", "'...' takes a record of numbers, not %s", value_describe(f->e, all));
+    for (uint32_t i = 0; ok && i < all.n; i++) {
+        ok = is_number(all.items[i]) && !env_find_local(f->env, all.names[i]);
+        if (!is_number(all.items[i]))
+            fail(who, where, "E421", "the input '%.60s' has a number for its default, not %s", all.names[i],
+                 value_describe(f->e, all.items[i]));
+        else if (!ok)
+            fail(who, where, "E302", "'%.60s' is an input already", all.names[i]);
     }
-    for (size_t i = 0; i < n; i++) {
-        const char *equals = strchr(settings[i], '=');
-        char name[100];
-        snprintf(name, sizeof name, "%.*s",
-                 equals ? (int)(equals - settings[i] > 90 ? 90 : equals - settings[i]) : 90, settings[i]);
-        if (!equals || equals == settings[i]) {
-            lvt_error(e->diag, LVT_USER, "E503", LVT_NOWHERE, "a setting is NAME=VALUE, not '%s'", name);
-            ok = false;
-            continue;
-        }
-        bool found = false;
-        for (uint32_t k = 0; k < model->n_params; k++)
-            found |= !strcmp(names[k], name);
-        if (found)
-            continue;
-        const char *near = lvt_nearest(name, names, model->n_params);
-        lvt_error(e->diag, LVT_USER, "E504", LVT_NOWHERE, "the model has no setting '%s'%s%s%s", name,
-                  near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
-        lvt_note(e->diag, LVT_NOWHERE, "its settings are: %s", list);
-        ok = false;
+    if (!ok && f->user)
+        explain(f, at.line, at.col, f->file, "the fields of a record become inputs here");
+    for (uint32_t i = 0; !ok && record && i < all.n; i++) /* what uses them is silent then */
+        if (!env_find_local(f->env, all.names[i]))
+            add_input(f, all.names[i], (value){.kind = VALUE_POISON}, at);
+    if (!ok)
+        return false;
+    for (uint32_t i = 0; i < all.n; i++) {
+        build_begin(f, at);
+        value v = build_end(f, lvt_build_input(&f->e->b, all.names[i], &scalar), at);
+        if (is_poison(v) || !add_input(f, all.names[i], v, at))
+            return false;
+        lvt_input *in = &g->inputs[g->n_inputs - 1];
+        in->loc = place_of(f, at);
+        in->has_default = true;
+        in->default_value = number_of(all.items[i]);
     }
-    return ok;
-}
-
-/* The value of a setting from its text; the default's kind decides how it is read. */
-static bool read_setting(frame *f, const ast_param *p, const char *text, value usual, value *out) {
-    elab *e = f->e;
-    if (usual.kind == VALUE_STRING) {
-        const char *copy = lvt_arena_strdup(e->arena, text);
-        *out = value_string(copy ? copy : "");
-        return copy != NULL;
-    }
-    ast_expr *x = ast_parse_expression(text, e->arena);
-    size_t before = lvt_diag_errors(e->diag);
-    value v = {.kind = VALUE_POISON};
-    if (x && x->kind != EXPR_NAME && x->kind != EXPR_CALL)
-        v = eval(f, x);
-    if (usual.kind == VALUE_FLOAT && v.kind == VALUE_INT)
-        v = value_float((double)v.i);
-    bool any = usual.kind == VALUE_NONE;
-    if (any && is_poison(v)) {
-        const char *copy = lvt_arena_strdup(e->arena, text);
-        v = value_string(copy ? copy : "");
-    }
-    if (!is_poison(v) && (any || v.kind == usual.kind)) {
-        *out = v;
-        return true;
-    }
-    if (lvt_diag_errors(e->diag) == before) {
-        lvt_error(e->diag, LVT_USER, "E506", LVT_NOWHERE, "the setting '%s' cannot be '%.60s'", p->name,
-                  text);
-        lvt_note(e->diag, (lvt_pos){f->file->name, p->line, p->col}, "its default is %s",
-                 value_describe(e, usual));
-    }
-    e->errors = true;
-    return false;
-}
-
-static bool bind_settings(frame *f, const ast_stmt *model, const char *const *settings, size_t n) {
-    elab *e = f->e;
-    bool ok = known_settings(e, model, settings, n);
-    for (uint32_t i = 0; i < model->n_params; i++) {
-        const ast_param *p = &model->params[i];
-        const char *text = given(p->name, settings, n);
-        value v = {.kind = VALUE_NONE};
-        if (p->type) {
-            fail(f, SPOT(p->type), "E506", "a setting has no type; its default decides");
-            ok = false;
-        }
-        if (p->value)
-            v = eval(f, p->value);
-        else if (!text) {
-            lvt_error(e->diag, LVT_USER, "E507", (lvt_pos){f->file->name, p->line, p->col},
-                      "the setting '%s' has no default; give it with --set %s=VALUE", p->name, p->name);
-            ok = false;
-        }
-        if (text && !is_poison(v) && !read_setting(f, p, text, v, &v))
-            v = (value){.kind = VALUE_POISON};
-        ok &= !is_poison(v) && env_add(f, f->env, p->name, v, BIND_SETTING, SPOT(p));
-        if (!is_poison(v) && !lvt_module_add_setting(e->m, p->name, value_source(e, v)))
-            return out_of_memory(e), false;
-    }
-    return ok;
+    return true;
 }
 
 static bool bind_inputs(frame *f, const ast_stmt *s) {
@@ -123,10 +70,14 @@ static bool bind_inputs(frame *f, const ast_stmt *s) {
         const ast_param *p = &s->params[i];
         spot at = SPOT(p);
         lvt_type type;
+        if (p->spread) {
+            ok &= spread_inputs(f, p);
+            continue;
+        }
         value v = {.kind = VALUE_POISON};
         value wanted = p->condition ? eval(f, p->condition) : (value){.kind = VALUE_BOOL, .i = true};
         if (wanted.kind == VALUE_BOOL && !wanted.i) {
-            ok &= env_add(f, f->env, p->name, (value){.kind = VALUE_NONE}, BIND_LOCAL, at);
+            ok &= add_input(f, p->name, (value){.kind = VALUE_NONE}, at);
             continue;
         }
         if (wanted.kind != VALUE_BOOL) {
@@ -140,7 +91,7 @@ static bool bind_inputs(frame *f, const ast_stmt *s) {
             v = build_end(f, lvt_build_input(&e->b, p->name, &type), at);
         }
         if (!is_poison(v))
-            g->inputs[g->n_inputs - 1].loc = loc_of(f, at);
+            g->inputs[g->n_inputs - 1].loc = place_of(f, at);
         if (p->value && !is_poison(v)) {
             value d = eval(f, p->value);
             if (type.rank != 0 || !(is_number(d) || d.kind == VALUE_BOOL)) {
@@ -153,7 +104,7 @@ static bool bind_inputs(frame *f, const ast_stmt *s) {
                 g->inputs[g->n_inputs - 1].default_value = number_of(d);
             }
         }
-        ok &= env_add(f, f->env, p->name, v, BIND_LOCAL, at) && !is_poison(v);
+        ok &= add_input(f, p->name, v, at) && !is_poison(v);
     }
     return ok;
 }
@@ -183,43 +134,70 @@ static void add_outputs(frame *f, const ast_stmt *s) {
             if (is_poison(item) || !as_tensor(f, item, LVT_F32, at, &v))
                 continue;
             if ((several && !name) ||
-                !lvt_graph_add_output(e->b.graph, several ? name : r.names[i], v, loc_of(f, at)))
+                !lvt_graph_add_output(e->b.graph, several ? name : r.names[i], v, place_of(f, at)))
                 out_of_memory(e);
         }
     }
 }
 
-static void run_entry(elab *e, source_file *file, env *model_env, const ast_stmt *s) {
+void run_entry(frame *declaring, const ast_stmt *s) {
+    elab *e = declaring->e;
     scope top = {.path = ""};
-    env inputs = {.parent = model_env, .frame = true}, body = {.parent = &inputs};
+    env inputs = {.parent = declaring->env, .frame = true}, body = {.parent = &inputs};
     frame f = {.e = e,
-               .file = file,
+               .file = declaring->file,
                .env = &inputs,
                .scope = &top,
                .suffix = "",
                .loop = "",
+               .parent = declaring->parent,
                .name = s->names[0].text,
-               .result = {.kind = VALUE_NONE}};
-    if (lvt_module_find_entry(e->m, s->names[0].text)) {
-        fail(&f, SPOT(&s->names[0]), "E302", "there are two entries '%s'", s->names[0].text);
+               .result = {.kind = VALUE_NONE},
+               .user = declaring->user,
+               .used_at = declaring->used_at};
+    if (e->settings_only)
+        return;
+    const lvt_graph *other = lvt_module_find_entry(e->m, s->names[0].text);
+    if (other) {
+        fail(f.user ? f.user : &f, f.user ? f.used_at : SPOT(&s->names[0]), "E302", "there are two entries '%s'%s",
+             s->names[0].text, f.user ? ", one of them from here" : "");
+        if (f.user)
+            explain(&f, s->names[0].line, s->names[0].col, f.file, "'%s' is declared here", s->names[0].text);
         return;
     }
-    lvt_graph *g = lvt_module_add_entry(e->m, s->names[0].text, loc_of(&f, SPOT(s)), s->training);
+    lvt_graph *g = lvt_module_add_entry(e->m, s->names[0].text, place_of(&f, SPOT(s)), s->training);
     if (!g) {
         out_of_memory(e);
         return;
     }
     e->b = lvt_builder_for(g, e->diag);
     e->declared = NULL;
-    e->n_declared = e->streams = 0;
+    e->input_names = NULL;
+    e->input_values = NULL;
+    e->n_declared = e->streams = e->n_input_names = e->n_input_values = 0;
     bind_inputs(&f, s);
     run_body(&f, &s->body, &body);
     add_outputs(&f, s);
     e->b.graph = NULL;
 }
 
-void run_model(elab *e, source_file *file, const ast_stmt *model, const char *const *settings,
-               size_t n_settings) {
+bool bind_blocks(frame *f, const ast_body *body) {
+    bool ok = true;
+    for (uint32_t i = 0; i < body->n; i++) {
+        const ast_stmt *s = body->items[i];
+        if (s->kind != STMT_BLOCK)
+            continue;
+        block_value *b = room(f->e, sizeof *b);
+        if (!b)
+            return false;
+        *b = (block_value){.ast = s, .env = f->env, .file = f->file};
+        value v = {.kind = VALUE_BLOCK, .block = b};
+        ok &= env_add(f, f->env, s->names[0].text, v, BIND_BLOCK, SPOT(&s->names[0]));
+    }
+    return ok;
+}
+
+void run_model(elab *e, source_file *file, const ast_stmt *model) {
     scope top = {.path = ""};
     env own = {.parent = &file->names, .frame = true};
     frame f = {.e = e, .file = file, .env = &own, .scope = &top, .suffix = "", .loop = "", .name = model->names[0].text};
@@ -228,30 +206,23 @@ void run_model(elab *e, source_file *file, const ast_stmt *model, const char *co
         out_of_memory(e);
         return;
     }
-    if (!bind_settings(&f, model, settings, n_settings)) {
+    if (!known_settings(&f, model) || !bind_settings(&f, model)) {
         e->errors = true;
         return;
     }
+    bind_blocks(&f, &model->body);
     uint32_t entries = 0;
-    for (uint32_t i = 0; i < model->body.n; i++) {
-        const ast_stmt *s = model->body.items[i];
-        entries += s->kind == STMT_ENTRY;
-        if (s->kind != STMT_BLOCK)
-            continue;
-        block_value *b = room(e, sizeof *b);
-        if (!b)
-            return;
-        *b = (block_value){.ast = s, .env = &own, .file = file};
-        value v = {.kind = VALUE_BLOCK, .block = b};
-        env_add(&f, &own, s->names[0].text, v, BIND_BLOCK, SPOT(&s->names[0]));
-    }
+    for (uint32_t i = 0; i < model->body.n; i++)
+        entries += model->body.items[i]->kind == STMT_ENTRY || model->body.items[i]->kind == STMT_USE;
     if (!entries)
         fail(&f, SPOT(model), "E508",
-             "the model has no entry; lvt-run looks for train_new, train and predict");
+             "the model has no entry; those of lvt-run come with use continual(network, image = [H, W, C])");
     for (uint32_t i = 0; i < model->body.n && !e->nomem; i++) {
         const ast_stmt *s = model->body.items[i];
         if (s->kind == STMT_ENTRY)
-            run_entry(e, file, &own, s);
+            run_entry(&f, s);
+        else if (s->kind == STMT_USE)
+            run_use(&f, s);
         else
             run_stmt(&f, s);
     }

@@ -8,8 +8,9 @@
 #include <string.h>
 
 /* Where a statement may stand. */
-typedef enum level { LEVEL_FILE, LEVEL_MODEL, LEVEL_BODY } level;
-static const char *const level_names[] = {"at the top of a file", "in a model", "in a block or entry"};
+typedef enum level { LEVEL_FILE, LEVEL_MODEL, LEVEL_CONTRACT, LEVEL_BODY } level;
+static const char *const level_names[] = {"at the top of a file", "in a model", "in a contract",
+                                          "in a block or entry"};
 
 static void skip_newlines(parser *p) {
     while (p->t->kind == TOKEN_NEWLINE)
@@ -75,7 +76,16 @@ static bool params(parser *p, ast_stmt *s) {
     if (!parser_expect(p, "("))
         return false;
     while (!parser_at(p, ")")) {
-        ast_param param = {.line = p->t->line, .col = p->t->col};
+        ast_param param = {.name = "", .line = p->t->line, .col = p->t->col};
+        if (s->kind == STMT_ENTRY && parser_take(p, "...")) { /* ...record: its fields are inputs */
+            param.spread = true;
+            if (!(param.value = parse_expr(p)) ||
+                !parser_push(p, &s->params, &s->n_params, &param, sizeof param))
+                return false;
+            if (!parser_take(p, ","))
+                break;
+            continue;
+        }
         if (!(param.name = parser_name(p, "a parameter name")))
             return false;
         if (parser_take(p, ":") && !(param.type = parse_type(p)))
@@ -225,6 +235,29 @@ static bool parse_model(parser *p, ast_stmt *s) {
     return body(p, LEVEL_MODEL, &s->body);
 }
 
+static bool parse_contract(parser *p, ast_stmt *s) {
+    return one_name(p, s, "a name") && params(p, s) && body(p, LEVEL_CONTRACT, &s->body);
+}
+
+static bool parse_use(parser *p, ast_stmt *s) {
+    if (!(s->value = parse_expr(p)))
+        return false;
+    const ast_expr *call = s->value;
+    if (call->kind == EXPR_CALL && call->a->kind == EXPR_NAME && !call->n_path && !call->b)
+        return true;
+    parser_error(p, "E110", call->line, call->col,
+                 "expected a contract with its arguments, as in use continual(network)");
+    return false;
+}
+
+static bool parse_named(parser *p, ast_stmt *s) { /* setting, ambient */
+    return one_name(p, s, "a name") && parser_expect(p, "=") && (s->value = parse_expr(p));
+}
+
+static bool parse_with(parser *p, ast_stmt *s) {
+    return parse_named(p, s) && body(p, LEVEL_BODY, &s->body);
+}
+
 static bool parse_update(parser *p, ast_stmt *s) {
     return (s->target = parse_expr(p)) && parser_expect(p, "=") && (s->value = parse_expr(p));
 }
@@ -258,10 +291,15 @@ static const struct statement_rule {
     bool (*parse)(parser *p, ast_stmt *s);
 } rules[] = {
     {"import", STMT_IMPORT, 1u << LEVEL_FILE, parse_import},
-    {"block", STMT_BLOCK, 1u << LEVEL_FILE | 1u << LEVEL_MODEL, parse_block},
+    {"block", STMT_BLOCK, 1u << LEVEL_FILE | 1u << LEVEL_MODEL | 1u << LEVEL_CONTRACT, parse_block},
     {"model", STMT_MODEL, 1u << LEVEL_FILE, parse_model},
-    {"entry", STMT_ENTRY, 1u << LEVEL_MODEL, parse_block},
-    {"let", STMT_LET, 1u << LEVEL_FILE | 1u << LEVEL_MODEL | 1u << LEVEL_BODY, parse_let},
+    {"contract", STMT_CONTRACT, 1u << LEVEL_FILE, parse_contract},
+    {"ambient", STMT_AMBIENT, 1u << LEVEL_FILE, parse_named},
+    {"use", STMT_USE, 1u << LEVEL_MODEL, parse_use},
+    {"setting", STMT_SETTING, 1u << LEVEL_CONTRACT, parse_named},
+    {"entry", STMT_ENTRY, 1u << LEVEL_MODEL | 1u << LEVEL_CONTRACT, parse_block},
+    {"let", STMT_LET, 1u << LEVEL_FILE | 1u << LEVEL_MODEL | 1u << LEVEL_CONTRACT | 1u << LEVEL_BODY,
+     parse_let},
     {"param", STMT_PARAM, 1u << LEVEL_BODY, parse_declared},
     {"state", STMT_STATE, 1u << LEVEL_BODY, parse_declared},
     {"update", STMT_UPDATE, 1u << LEVEL_BODY, parse_update},
@@ -269,8 +307,10 @@ static const struct statement_rule {
     {"repeat", STMT_REPEAT, 1u << LEVEL_BODY, parse_repeat},
     {"for", STMT_FOR, 1u << LEVEL_BODY, parse_for},
     {"if", STMT_IF, 1u << LEVEL_BODY, parse_if},
+    {"with", STMT_WITH, 1u << LEVEL_BODY, parse_with},
     {"minimize", STMT_MINIMIZE, 1u << LEVEL_BODY, parse_minimize},
-    {NULL, STMT_EXPR, 1u << LEVEL_BODY | 1u << LEVEL_MODEL | 1u << LEVEL_FILE, parse_plain},
+    {NULL, STMT_EXPR, 1u << LEVEL_BODY | 1u << LEVEL_CONTRACT | 1u << LEVEL_MODEL | 1u << LEVEL_FILE,
+     parse_plain},
 };
 
 static ast_stmt *statement(parser *p, level where) {

@@ -253,13 +253,13 @@ static bool all_match(frame *f, const value *patterns, uint32_t n, bool trainabl
     return true;
 }
 
-value states_matching(frame *f, const value *patterns, uint32_t n, bool trainable, spot at) {
+value states_matching(frame *f, const value *patterns, uint32_t n, bool trainable, bool optional, spot at) {
     elab *e = f->e;
     value *items = NULL;
     uint32_t count = 0;
     if (!e->b.graph)
         return fail(f, at, "E303", "'%s' is known inside entries only", trainable ? "params" : "states");
-    if (!all_match(f, patterns, n, trainable, at))
+    if (!optional && !all_match(f, patterns, n, trainable, at))
         return (value){.kind = VALUE_POISON};
     for (uint32_t i = 0; i < e->m->n_states; i++)
         if (e->m->states[i].trainable == trainable && matches(patterns, n, e->m->states[i].name)) {

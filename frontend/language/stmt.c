@@ -152,6 +152,28 @@ static void run_if(frame *f, const ast_stmt *s) {
     run_nested(f, v.i ? &s->body : &s->otherwise);
 }
 
+/* An ambient name has another value while the body runs, in whatever it calls. */
+static void run_with(frame *f, const ast_stmt *s) {
+    const ast_name *name = &s->names[0];
+    binding *b = env_find(f->env, name->text);
+    if (!b || b->kind != BIND_AMBIENT) {
+        if (b)
+            fail(f, SPOT(name), "E510", "'%.60s' is not ambient: 'with' sets what a file declares with 'ambient'",
+                 name->text);
+        else
+            fail(f, SPOT(name), "E510", "there is no ambient '%.60s'%s", name->text,
+                 suggest(f, f->env, name->text, false));
+        if (b)
+            explain(f, b->line, b->col, b->file, "it is declared here");
+        end_with_poison(f);
+        return;
+    }
+    value v = eval(f, s->value), before = b->v;
+    b->v = v;
+    run_nested(f, &s->body);
+    b->v = before;
+}
+
 void run_stmt(frame *f, const ast_stmt *s) {
     elab *e = f->e;
     if (++e->depth > ELAB_MAX_DEPTH) {
@@ -195,6 +217,12 @@ void run_stmt(frame *f, const ast_stmt *s) {
         break;
     case STMT_EXPR:
         eval(f, s->value);
+        break;
+    case STMT_AMBIENT:
+        env_add(f, f->env, s->names[0].text, eval(f, s->value), BIND_AMBIENT, SPOT(&s->names[0]));
+        break;
+    case STMT_WITH:
+        run_with(f, s);
         break;
     default: /* declarations of files and models are not run */
         break;

@@ -56,6 +56,7 @@ static bool value_equal(value a, value b) {
     case VALUE_BUILTIN:
         return !strcmp(a.s, b.s);
     case VALUE_BLOCK:
+    case VALUE_CONTRACT:
         return a.block->ast == b.block->ast;
     case VALUE_NET:
         return a.net == b.net;
@@ -178,7 +179,10 @@ value value_binary(frame *f, ast_op op, value a, value b, spot at) {
     elab *e = f->e;
     if (is_poison(a) || is_poison(b))
         return (value){.kind = VALUE_POISON};
-    if (a.kind == VALUE_TENSOR || b.kind == VALUE_TENSOR) {
+    bool none = a.kind == VALUE_NONE || b.kind == VALUE_NONE;
+    if (none && (op == AST_EQ || op == AST_NE)) { /* of a tensor, too: is there one? */
+        return value_bool((a.kind == b.kind) == (op == AST_EQ));
+    } else if (a.kind == VALUE_TENSOR || b.kind == VALUE_TENSOR) {
         bool other = (a.kind == VALUE_TENSOR || is_number(a) || a.kind == VALUE_BOOL) &&
                      (b.kind == VALUE_TENSOR || is_number(b) || b.kind == VALUE_BOOL);
         if (op == AST_FLOORDIV && other) { /* of integers, div rounds down by itself */

@@ -110,6 +110,7 @@ static void put_value(out *o, value v, uint32_t depth) {
         put(o, v.kind == VALUE_LIST ? "]" : ")");
         break;
     case VALUE_BLOCK:
+    case VALUE_CONTRACT:
         put(o, v.block->ast->names[0].text);
         break;
     case VALUE_NET:
@@ -154,13 +155,13 @@ const char *value_describe(elab *e, value v) {
     static const char *const kinds[] = {
         [VALUE_INT] = "the number ", [VALUE_FLOAT] = "the number ",    [VALUE_BOOL] = "",
         [VALUE_DTYPE] = "the type ", [VALUE_LIST] = "the list ",       [VALUE_BLOCK] = "the block ",
-        [VALUE_NET] = "the block ",  [VALUE_BUILTIN] = "the function "};
+        [VALUE_NET] = "the block ",  [VALUE_BUILTIN] = "the function ", [VALUE_CONTRACT] = "the contract "};
     char type[LVT_TYPE_TEXT];
     const char *text = NULL;
     if (v.kind == VALUE_TENSOR && e->b.graph)
         text = lvt_arena_strdup(e->arena, lvt_type_text(lvt_value_type(e->b.graph, v.tensor.v), type));
     else if (v.kind == VALUE_TUPLE)
-        text = lvt_arena_printf(e->arena, "%u values", v.n);
+        text = lvt_arena_printf(e->arena, v.names ? "a record of %u" : "%u values", v.n);
     else if (v.kind == VALUE_NONE)
         return "nothing";
     else if (v.kind == VALUE_STRING)

@@ -120,6 +120,7 @@ static const row rows[] = {
     {"output", TEXT, AT(output)}, /* the one with a letter, too: -o */
     {"set", SPECIAL, .wants = "NAME=VALUE", .take = take_setting},
     {"models", TEXT, AT(models), .with = MODEL_FILE},
+    {"settings", FLAG, AT(list_settings), .with = MODEL_FILE},
     {"emit", SPECIAL, .wants = "ir, onnx or program", .take = take_emit},
     {"tune", FLAG, AT(tune), .with = PASSES, .pass = "choose"},
     {"threads", NUMBER, AT(threads), 1, 1024, "a number from 1", .with = TUNING},
@@ -258,6 +259,11 @@ static lvt_status finish(lvt_lvtc_command *c, const bool *given, int n, char **f
                                                                        : LVT_SOURCE_MODEL;
     for (int i = 0; i < N_ROWS; i++) {
         const char *without = given[i] ? lacking(c, rows[i].with) : NULL;
+        bool for_list = !strcmp(rows[i].name, "set") || !strcmp(rows[i].name, "models") ||
+                        !strcmp(rows[i].name, "settings");
+        if (!without && c->list_settings && given[i] && !for_list)
+            return lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE,
+                             "--%s does not go with --settings, which compiles nothing", rows[i].name);
         if (without)
             return lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE, "--%s goes with %s", rows[i].name, without);
         if (given[i] && rows[i].pass && !runs(&c->compile, rows[i].pass))

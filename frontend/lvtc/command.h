@@ -30,6 +30,7 @@ typedef struct lvt_lvtc_command {
     const char *models;         /* folder of imports; NULL: beside the program */
     const char **settings;      /* n_settings times NAME=VALUE; malloc'ed */
     size_t n_settings;
+    bool list_settings; /* nothing is compiled */
     const char *memory_file;     /* where the memory report goes; NULL: standard output */
     lvt_compile_options compile; /* without reports and measuring */
     const char *weights, *map;

@@ -18,6 +18,7 @@ void lvt_lvtc_help(FILE *to) {
         "  -o, --output FILE     where to write; default: the model's name with .lvtx (program) or standard\n"
         "                        output (IR); '-' is standard output\n"
         "      --set NAME=VALUE  a setting of the model; the last of a name wins\n"
+        "      --settings        lists the settings of the model with value, (default) and meaning\n"
         "      --models FOLDER   where imports are looked for that are not beside the importing file\n"
         "      --emit=KIND       program (default), ir: IR text after --stop-after, by default before any "
         "pass,\n"

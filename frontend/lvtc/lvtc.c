@@ -9,6 +9,7 @@
 #include "frontend/onnx/export.h"
 #include "frontend/onnx/import.h"
 #include "frontend/lvtc/ops.h"
+#include "frontend/lvtc/settings_list.h"
 #include "ir/text.h"
 #include "ir/program/weights.h"
 #include "runtime/lvt.h"
@@ -294,9 +295,23 @@ static lvt_status check_split(const lvt_module *m, const char *split, lvt_diag *
     return status;
 }
 
+static lvt_status list_settings(const lvt_lvtc_command *c, lvt_diag *diag) {
+    lvt_setting_list list;
+    char *found = c->models ? NULL : find_models();
+    lvt_status status =
+        lvt_list_settings(c->input, c->settings, c->n_settings, c->models ? c->models : found, &list, diag);
+    if (status == LVT_OK)
+        lvt_settings_print(stdout, &list);
+    lvt_setting_list_free(&list);
+    free(found);
+    return status;
+}
+
 static lvt_status run(session *s) {
     lvt_lvtc_command *c = s->command;
     lvt_diag *diag = s->diag;
+    if (c->list_settings)
+        return list_settings(c, diag);
     if (c->emit == LVT_EMIT_ONNX)
         return emit_onnx(c, diag);
     lvt_module *m = NULL;
