@@ -162,7 +162,8 @@ typedef enum ast_stmt_kind {
     STMT_FOR,      /* names in value; body */
     STMT_IF,       /* value; body, otherwise */
     STMT_MINIMIZE, /* value with target (a call), args: clip, over */
-    STMT_EXPR      /* value */
+    STMT_EXPR,     /* value */
+    STMT_LOST      /* could not be read: names that it would have given a value; `was` */
 } ast_stmt_kind;
 
 typedef struct ast_name {
@@ -172,6 +173,7 @@ typedef struct ast_name {
 
 struct ast_stmt {
     uint8_t kind;
+    uint8_t was; /* LOST: the kind it began as */
     bool training;
     uint32_t line, col;
     ast_name *names; /* what is declared or bound */
@@ -190,8 +192,9 @@ typedef struct ast_file {
     ast_body items;
 } ast_file;
 
-/* Parses a whole file. Reports every syntax error it finds (recovering at the next line or closing brace) and
- * returns what it understood; LVT_NOMEM and LVT_USER (something was reported) are the failures. */
+/* Parses a whole file. Reports every syntax error it finds (recovering at the next line or closing brace; where
+ * the head of a block cannot be read, in its body) and returns what it understood, with STMT_LOST in the places
+ * of the rest. LVT_NOMEM and LVT_USER (something was reported) are the failures. */
 lvt_status ast_parse(const char *file, const char *text, size_t length, lvt_arena *arena, lvt_diag *diag,
                      ast_file **out);
 

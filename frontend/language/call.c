@@ -255,11 +255,13 @@ value eval_call(frame *f, const ast_expr *x, const char *name) {
     bool known =
         callee->kind == EXPR_NAME &&
         (builtin_find(callee->text) || (int)lvt_op_find(callee->text, strlen(callee->text)) != LVT_N_OPS);
-    if (bound && (!known || bound->v.kind == VALUE_BLOCK || bound->v.kind == VALUE_NET ||
+    if (bound && (!known || is_poison(bound->v) || bound->v.kind == VALUE_BLOCK || bound->v.kind == VALUE_NET ||
                   bound->v.kind == VALUE_BUILTIN))
         v = bound->v;
     else if (known) /* a variable named `mean` does not hide the function */
         v = value_string(callee->text), v.kind = VALUE_BUILTIN;
+    else if (callee->kind == EXPR_NAME && e->names_lost)
+        return (value){.kind = VALUE_POISON};
     else if (callee->kind == EXPR_NAME)
         return fail(f, at, "E301", "there is no block, op or function '%.60s'%s", callee->text,
                     suggest(f, f->env, callee->text, true));

@@ -155,6 +155,8 @@ typedef struct elab {
     scope **declared; /* of the entry at hand: for every state the scope that declared it, or NULL */
     uint32_t n_declared;
     bool nomem, errors;
+    bool misread;    /* a file has mistakes of syntax: what is missing may be behind them */
+    bool names_lost; /* and nobody knows which names it would declare */
     bool silenced; /* the last mistake was at a place that had been reported: no notes either */
     struct place {
         uint32_t file, line, col;
@@ -284,6 +286,7 @@ value gradients(frame *f, value loss, value of, spot at);
 /* ---- stmt.c */
 void run_body(frame *f, const ast_body *body, env *own); /* own: an empty environment of the body */
 void run_stmt(frame *f, const ast_stmt *s);
+void run_lost(frame *f, const ast_stmt *s); /* what could not be read: its names become poison */
 
 /* ---- load.c */
 /* The file of that name with its imports, loaded once; NULL after an error. from NULL: the main file. */

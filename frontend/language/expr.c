@@ -20,6 +20,8 @@ static value name_value(frame *f, const ast_expr *x) {
         return (value){.kind = VALUE_DTYPE, .i = dtype};
     if (builtin_find(x->text) || (int)lvt_op_find(x->text, strlen(x->text)) != LVT_N_OPS)
         return (value){.kind = VALUE_BUILTIN, .s = x->text};
+    if (f->e->names_lost)
+        return (value){.kind = VALUE_POISON};
     return fail(f, SPOT(x), "E301", "'%.60s' is not known here%s", x->text,
                 suggest(f, f->env, x->text, false));
 }

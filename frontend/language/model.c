@@ -185,6 +185,8 @@ bool bind_blocks(frame *f, const ast_body *body) {
     bool ok = true;
     for (uint32_t i = 0; i < body->n; i++) {
         const ast_stmt *s = body->items[i];
+        if (s->kind == STMT_LOST)
+            run_lost(f, s);
         if (s->kind != STMT_BLOCK)
             continue;
         block_value *b = room(f->e, sizeof *b);
@@ -213,7 +215,8 @@ void run_model(elab *e, source_file *file, const ast_stmt *model) {
     bind_blocks(&f, &model->body);
     uint32_t entries = 0;
     for (uint32_t i = 0; i < model->body.n; i++)
-        entries += model->body.items[i]->kind == STMT_ENTRY || model->body.items[i]->kind == STMT_USE;
+        entries += model->body.items[i]->kind == STMT_ENTRY || model->body.items[i]->kind == STMT_USE ||
+                   model->body.items[i]->kind == STMT_LOST;
     if (!entries)
         fail(&f, SPOT(model), "E508",
              "the model has no entry; those of lvt-run come with use continual(network, image = [H, W, C])");

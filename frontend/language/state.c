@@ -244,7 +244,7 @@ static bool all_match(frame *f, const value *patterns, uint32_t n, bool trainabl
             any = m->states[i].trainable == trainable && matches(&patterns[k], 1, m->states[i].name);
         if (any)
             continue;
-        if (f->e->errors) /* what would match may be behind the mistake */
+        if (f->e->errors || f->e->misread) /* what would match may be behind the mistake */
             return false;
         fail(f, at, "E414", "no %s declared so far matches \"%s\"", trainable ? "parameter" : "state",
              patterns[k].s);
