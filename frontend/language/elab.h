@@ -326,6 +326,9 @@ bool list_settings(elab *e, lvt_setting_list *out); /* false: out of memory */
 /* ---- use.c */
 void run_use(frame *f, const ast_stmt *s);
 
+/* ---- trained.c */
+void check_trained(elab *e); /* warns of parameters that training and prediction do not share */
+
 /* ---- model.c */
 void run_model(elab *e, source_file *file, const ast_stmt *model);
 /* f: of the model or contract that declares it. */

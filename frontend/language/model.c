@@ -229,4 +229,6 @@ void run_model(elab *e, source_file *file, const ast_stmt *model) {
         else
             run_stmt(&f, s);
     }
+    if (!e->errors && !e->misread && !e->settings_only && !e->nomem)
+        check_trained(e);
 }
