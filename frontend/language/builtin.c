@@ -12,8 +12,9 @@
 
 struct builtin {
     const char *name;
-    int min, max;      /* arguments; max < 0: any number */
-    const char *names; /* names its arguments may have, with a space before and after each; "*": any; NULL: none */
+    int min, max; /* arguments; max < 0: any number */
+    const char
+        *names; /* names its arguments may have, with a space before and after each; "*": any; NULL: none */
     value (*run)(frame *f, const builtin *b, const argument *args, uint32_t n, spot at);
     double (*number)(double); /* of functions of one number */
     lvt_op op;                /* on tensors; LVT_N_OPS: none */
@@ -329,7 +330,8 @@ static value run_assert(frame *f, const builtin *b, const argument *a, uint32_t 
         declared.parent = 0;
         place = SPOT(&where->v.block->ast->names[0]);
     }
-    f->result = fail(to, place, "E230", "%s", text ? value_text(f->e, text->v) : "this assertion does not hold");
+    f->result =
+        fail(to, place, "E230", "%s", text ? value_text(f->e, text->v) : "this assertion does not hold");
     if (to != f)
         explain(f, at.line, at.col, f->file, "it is asked for here");
     return f->result;

@@ -149,7 +149,8 @@ static bool bind(frame *f, frame *caller, const block_value *block, const argume
                 bool library = f->file == e->files[0] && caller->file != f->file;
                 wrong_call(f, caller, args[i].at, SPOT(&s->names[0]), "E310",
                            lvt_arena_printf(e->arena, "%s takes %u argument%s%s", name, s->n_params,
-                                            s->n_params == 1 ? "" : "s", library ? ", too few for its call" : ""),
+                                            s->n_params == 1 ? "" : "s",
+                                            library ? ", too few for its call" : ""),
                            lvt_arena_printf(e->arena, "'%s' is declared here", name));
                 return false;
             } else {

@@ -125,7 +125,7 @@ typedef struct scope {
 /* A setting of the model or of a contract that it uses. */
 typedef struct setting {
     const char *name;
-    value v, usual; /* what it is, and without --set */
+    value v, usual;    /* what it is, and without --set */
     const char *owner; /* the model or contract */
     const source_file *file;
     spot at;

@@ -27,9 +27,9 @@ char *lvt_builtin_text(size_t i);
 /* A setting of a model or of a contract that it uses. All strings are the list's. */
 typedef struct lvt_setting_info {
     char *name, *value;
-    char *usual;       /* without --set */
-    char *meaning;     /* the comment at its declaration; "": none */
-    char *owner;       /* the model or contract that declares it */
+    char *usual;   /* without --set */
+    char *meaning; /* the comment at its declaration; "": none */
+    char *owner;   /* the model or contract that declares it */
     char *file;
     uint32_t line;
 } lvt_setting_info;

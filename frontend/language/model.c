@@ -159,8 +159,8 @@ void run_entry(frame *declaring, const ast_stmt *s) {
         return;
     const lvt_graph *other = lvt_module_find_entry(e->m, s->names[0].text);
     if (other) {
-        fail(f.user ? f.user : &f, f.user ? f.used_at : SPOT(&s->names[0]), "E302", "there are two entries '%s'%s",
-             s->names[0].text, f.user ? ", one of them from here" : "");
+        fail(f.user ? f.user : &f, f.user ? f.used_at : SPOT(&s->names[0]), "E302",
+             "there are two entries '%s'%s", s->names[0].text, f.user ? ", one of them from here" : "");
         if (f.user)
             explain(&f, s->names[0].line, s->names[0].col, f.file, "'%s' is declared here", s->names[0].text);
         return;

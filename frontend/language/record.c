@@ -88,10 +88,11 @@ value run_has(frame *f, const builtin *b, const argument *args, uint32_t n, spot
 value run_kind(frame *f, const builtin *b, const argument *args, uint32_t n, spot at) {
     (void)f, (void)b, (void)n, (void)at;
     static const char *const names[] = {
-        [VALUE_NONE] = "none",         [VALUE_INT] = "int",     [VALUE_FLOAT] = "float", [VALUE_BOOL] = "bool",
-        [VALUE_STRING] = "text",       [VALUE_DTYPE] = "type",  [VALUE_INIT] = "initialiser",
-        [VALUE_LIST] = "list",         [VALUE_TUPLE] = "tuple", [VALUE_BLOCK] = "block", [VALUE_NET] = "block",
-        [VALUE_BUILTIN] = "block",     [VALUE_TENSOR] = "tensor", [VALUE_CONTRACT] = "contract"};
+        [VALUE_NONE] = "none",        [VALUE_INT] = "int",          [VALUE_FLOAT] = "float",
+        [VALUE_BOOL] = "bool",        [VALUE_STRING] = "text",      [VALUE_DTYPE] = "type",
+        [VALUE_INIT] = "initialiser", [VALUE_LIST] = "list",        [VALUE_TUPLE] = "tuple",
+        [VALUE_BLOCK] = "block",      [VALUE_NET] = "block",        [VALUE_BUILTIN] = "block",
+        [VALUE_TENSOR] = "tensor",    [VALUE_CONTRACT] = "contract"};
     value v = args[0].v;
     return value_string(is_record(v) ? "record" : names[v.kind] ? names[v.kind] : "");
 }

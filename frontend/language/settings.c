@@ -66,7 +66,8 @@ bool known_settings(frame *f, const ast_stmt *model) {
     for (size_t i = 0; i < e->n_given; i++) {
         const char *text = e->given[i], *equals = strchr(text, '=');
         char name[100];
-        snprintf(name, sizeof name, "%.*s", equals ? (int)(equals - text > 90 ? 90 : equals - text) : 90, text);
+        snprintf(name, sizeof name, "%.*s", equals ? (int)(equals - text > 90 ? 90 : equals - text) : 90,
+                 text);
         if (!equals || equals == text) {
             lvt_error(e->diag, LVT_USER, "E503", LVT_NOWHERE, "a setting is NAME=VALUE, not '%s'", name);
             ok = false;
@@ -137,8 +138,9 @@ bool bind_setting(frame *f, const char *name, spot at, value asked, value usual,
     if (is_poison(asked) || is_poison(usual))
         return false;
     if (f->user && !is_plain(usual)) {
-        fail(from, where, "E506", "the setting '%s' is a number, text, true or false, a type, or a list of these, not %s",
-             name, value_describe(e, usual));
+        fail(from, where, "E506",
+             "the setting '%s' is a number, text, true or false, a type, or a list of these, not %s", name,
+             value_describe(e, usual));
         return false;
     }
     if (!fits(asked, &usual)) {
@@ -232,8 +234,8 @@ static char *meaning_of(const char *source, uint32_t number) {
     long at = line ? comment_at(line) : -1;
     if (at >= 0 && text) {
         text = append(text, line);
-        for (const char *next = strchr(line, '\n'); text && next && only_comment(next + 1) &&
-                                                    comment_at(next + 1) == at;
+        for (const char *next = strchr(line, '\n');
+             text && next && only_comment(next + 1) && comment_at(next + 1) == at;
              next = strchr(next + 1, '\n'))
             text = append(text, next + 1);
         return text;
@@ -241,6 +243,9 @@ static char *meaning_of(const char *source, uint32_t number) {
     uint32_t first = number;
     while (line && first > 1 && only_comment(line_of(source, first - 1)))
         first--;
+    if (line && first > 1 && first < number &&
+        comment_at(line_of(source, first - 1)) == comment_at(line_of(source, first)))
+        first = number; /* they go on with what is said of the line before */
     for (uint32_t i = first; text && line && i < number; i++)
         text = append(text, line_of(source, i));
     return text;

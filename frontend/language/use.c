@@ -94,7 +94,8 @@ static bool bind_one(frame *c, const ast_stmt *s, const argument *args, uint32_t
     value asked = eval(c, s->value);
     if (a && own) {
         fail(c->user, a->name_at, "E511",
-             "'%s' is a setting of '%s', whose value is taken here; leave it out, or the other", name, own->owner);
+             "'%s' is a setting of '%s', whose value is taken here; leave it out, or the other", name,
+             own->owner);
         explain(c->user, own->at.line, own->at.col, own->file, "the setting is declared here");
         return false;
     }
@@ -104,6 +105,12 @@ static bool bind_one(frame *c, const ast_stmt *s, const argument *args, uint32_t
     if (own)
         from.file = own->file;
     return bind_setting(c, name, at, asked, a ? a->v : own->v, &from, a ? a->at : own->at);
+}
+
+static void no_contract(frame *f, const char *name, spot at) {
+    fail(f, at, "E301", "there is no contract '%.60s'%s", name, suggest(f, f->env, name, false));
+    if (!f->e->silenced && !f->file->n_imports)
+        lvt_note(f->e->diag, LVT_NOWHERE, "it is brought by an import, as in import \"continual.lvt\"");
 }
 
 void run_use(frame *f, const ast_stmt *s) {
@@ -117,8 +124,7 @@ void run_use(frame *f, const ast_stmt *s) {
         if (b)
             fail(f, at, "E304", "'use' takes a contract, not %s", value_describe(e, b->v));
         else
-            fail(f, at, "E301", "there is no contract '%.60s'%s", call->a->text,
-                 suggest(f, f->env, call->a->text, false));
+            no_contract(f, call->a->text, at);
         return;
     }
     const block_value *contract = b->v.block;

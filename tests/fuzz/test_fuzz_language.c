@@ -61,16 +61,24 @@ static const char sample[] =
     "    use looks(net, size = [2], rows = 3)\n"
     "}\n";
 
-static const char *const words[] = {
-    "(",        ")",       "[",     "]",       "{",        "}",       ",",         ":",
-    "=",        "==",      "\n",    "..",      "...",      "**",      "//",        "%",
-    "@",        "-",       "\"",    "#",       "as",       "at",      "let ",      "param ",
-    "state ",   "update ", "if ",   "else",    "for ",     "in ",     "with",      "repeat",
-    "return",   "block ",  "model", "entry ",  "training", "import ", "minimize ", "none",
-    "true",     "not ",    "and ",  "or ",     "0",        "-1",      "1000000",   "1e30",
-    "99999999", "2.5",     "f32[",  "like(",   "x",        "params",  "grad(",     "zip(",
-    "use ",     "contract ", "setting ", "ambient ", "with depth = ", "record(", "settings()", "inputs()",
-    "_",        "range(",  "op.",   "gather(", "input",    "concat(", "\xff",      "9223372036854775807"};
+static const char *const words[] = {"(",        ")",         "[",         "]",
+                                    "{",        "}",         ",",         ":",
+                                    "=",        "==",        "\n",        "..",
+                                    "...",      "**",        "//",        "%",
+                                    "@",        "-",         "\"",        "#",
+                                    "as",       "at",        "let ",      "param ",
+                                    "state ",   "update ",   "if ",       "else",
+                                    "for ",     "in ",       "with",      "repeat",
+                                    "return",   "block ",    "model",     "entry ",
+                                    "training", "import ",   "minimize ", "none",
+                                    "true",     "not ",      "and ",      "or ",
+                                    "0",        "-1",        "1000000",   "1e30",
+                                    "99999999", "2.5",       "f32[",      "like(",
+                                    "x",        "params",    "grad(",     "zip(",
+                                    "use ",     "contract ", "setting ",  "ambient ",
+                                    "record(",  "settings(", "inputs()",  "with depth = ",
+                                    "_",        "range(",    "op.",       "gather(",
+                                    "input",    "concat(",   "\xff",      "9223372036854775807"};
 
 static uint64_t next(uint64_t *s) { /* xorshift64* */
     *s ^= *s >> 12;
