@@ -149,6 +149,7 @@ void run_entry(frame *declaring, const ast_stmt *s) {
                .env = &inputs,
                .scope = &top,
                .suffix = "",
+               .loop = "",
                .parent = declaring->parent,
                .name = s->names[0].text,
                .result = {.kind = VALUE_NONE},
@@ -184,6 +185,8 @@ bool bind_blocks(frame *f, const ast_body *body) {
     bool ok = true;
     for (uint32_t i = 0; i < body->n; i++) {
         const ast_stmt *s = body->items[i];
+        if (s->kind == STMT_LOST)
+            run_lost(f, s);
         if (s->kind != STMT_BLOCK)
             continue;
         block_value *b = room(f->e, sizeof *b);
@@ -199,7 +202,7 @@ bool bind_blocks(frame *f, const ast_body *body) {
 void run_model(elab *e, source_file *file, const ast_stmt *model) {
     scope top = {.path = ""};
     env own = {.parent = &file->names, .frame = true};
-    frame f = {.e = e, .file = file, .env = &own, .scope = &top, .suffix = "", .name = model->names[0].text};
+    frame f = {.e = e, .file = file, .env = &own, .scope = &top, .suffix = "", .loop = "", .name = model->names[0].text};
     e->m->name = lvt_arena_strdup(e->m->arena, model->names[0].text);
     if (!e->m->name) {
         out_of_memory(e);
@@ -212,7 +215,8 @@ void run_model(elab *e, source_file *file, const ast_stmt *model) {
     bind_blocks(&f, &model->body);
     uint32_t entries = 0;
     for (uint32_t i = 0; i < model->body.n; i++)
-        entries += model->body.items[i]->kind == STMT_ENTRY || model->body.items[i]->kind == STMT_USE;
+        entries += model->body.items[i]->kind == STMT_ENTRY || model->body.items[i]->kind == STMT_USE ||
+                   model->body.items[i]->kind == STMT_LOST;
     if (!entries)
         fail(&f, SPOT(model), "E508",
              "the model has no entry; those of lvt-run come with use continual(network, image = [H, W, C])");
@@ -225,4 +229,6 @@ void run_model(elab *e, source_file *file, const ast_stmt *model) {
         else
             run_stmt(&f, s);
     }
+    if (!e->errors && !e->misread && !e->settings_only && !e->nomem)
+        check_trained(e);
 }

@@ -118,6 +118,8 @@ void run_use(frame *f, const ast_stmt *s) {
     const ast_expr *call = s->value;
     spot at = SPOT(call);
     const binding *b = env_find(f->env, call->a->text);
+    if (b ? is_poison(b->v) : e->names_lost)
+        return;
     if (!b || b->v.kind != VALUE_CONTRACT) {
         if (b)
             fail(f, at, "E304", "'use' takes a contract, not %s", value_describe(e, b->v));
@@ -138,6 +140,7 @@ void run_use(frame *f, const ast_stmt *s) {
                .env = own,
                .scope = f->scope,
                .suffix = "",
+               .loop = "",
                .parent = loc_of(f, at),
                .name = declared->names[0].text,
                .result = {.kind = VALUE_NONE},
