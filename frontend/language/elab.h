@@ -141,6 +141,9 @@ typedef struct elab {
     const char *const *given; /* NAME=VALUE, n_given times */
     size_t n_given;
     bool settings_only; /* entries are not run */
+    bool stored;        /* `given` are the settings of a program: all of them, and what is not the model's, too */
+    const lvt_source *sources; /* what files hold, in place of the disk; NULL: the disk */
+    size_t n_sources;
     setting *settings;
     const char **input_names; /* of the entry at hand, those of false conditions (none) too */
     value *input_values;
