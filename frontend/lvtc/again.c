@@ -4,6 +4,7 @@
 #include "ir/program/program.h"
 #include "ir/program/weights.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,6 +57,15 @@ static bool has_setting(const lvt_module *m, const char *name) {
         if (!strcmp(m->settings[i].name, name))
             return true;
     return false;
+}
+
+bool lvt_lvtc_is_program(const char *path) {
+    char start[4] = {0};
+    FILE *f = fopen(path, "rb");
+    bool is = f && fread(start, 1, sizeof start, f) == sizeof start && !memcmp(start, "LVTX", sizeof start);
+    if (f)
+        fclose(f);
+    return is;
 }
 
 lvt_status lvt_lvtc_again(lvt_lvtc_command *c, const char *models, lvt_module **out, lvt_diag *diag) {

@@ -11,4 +11,7 @@
  * another type now. */
 lvt_status lvt_lvtc_again(lvt_lvtc_command *c, const char *models, lvt_module **out, lvt_diag *diag);
 
+/* Whether the file begins as a compiled program does, whatever it is called. */
+bool lvt_lvtc_is_program(const char *path);
+
 #endif

@@ -133,6 +133,9 @@ static lvt_status load_any(lvt_lvtc_command *c, lvt_module **m, lvt_diag *diag) 
         free(text);
         return status;
     }
+    if (c->source == LVT_SOURCE_MODEL && lvt_lvtc_is_program(c->input))
+        return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
+                         "%s is a compiled program; with a name that ends in .lvtx it is compiled again", c->input);
     char *found = c->models ? NULL : find_models();
     const char *models = c->models ? c->models : found;
     lvt_status status = c->source == LVT_SOURCE_PROGRAM

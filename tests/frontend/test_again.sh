@@ -41,6 +41,8 @@ expect 2 "m.lvtx is a compiled program" "$lvtc" m.lvtx
 expect 2 "wants -o" "$lvtc" m.lvtx --emit=program
 expect 2 "goes with" "$lvtc" m.lvtx --emit=ir --models lib
 expect 2 "start-at" "$lvtc" m.lvtx --emit=ir --start-at=plan
+cp m.lvtx renamed.lvt
+expect 1 "renamed.lvt is a compiled program" "$lvtc" renamed.lvt
 echo "not one" > broken.lvtx
 expect 1 "broken.lvtx" "$lvtc" broken.lvtx --emit=ir
 
