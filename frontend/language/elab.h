@@ -57,7 +57,14 @@ typedef struct block_value { /* a block and where its free names are looked up *
     const source_file *file;
 } block_value;
 
-typedef struct net net;
+typedef struct net { /* an imported ONNX file */
+    const char *name; /* of the block */
+    struct lvt_onnx_file *onnx;
+    const char **outputs; /* named by the import */
+    uint32_t n_outputs;
+    const source_file *file;
+    spot at;
+} net;
 
 struct value {
     uint8_t kind;
@@ -141,6 +148,9 @@ typedef struct elab {
     const char *const *given; /* NAME=VALUE, n_given times */
     size_t n_given;
     bool settings_only; /* entries are not run */
+    bool stored;        /* `given` are the settings of a program: all of them, and what is not the model's, too */
+    const lvt_source *sources; /* what files hold, in place of the disk; NULL: the disk */
+    size_t n_sources;
     setting *settings;
     const char **input_names; /* of the entry at hand, those of false conditions (none) too */
     value *input_values;
@@ -302,7 +312,6 @@ bool is_net(const char *name);
 bool load_net(elab *e, source_file *file, const ast_stmt *s);
 bool bind_nets(frame *f, source_file *file);
 void close_nets(elab *e);
-const char *net_name(const net *n);
 value call_net(frame *f, const net *n, const argument *args, uint32_t n_args, const char *path,
                naming named, spot at);
 

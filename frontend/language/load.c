@@ -150,11 +150,37 @@ const char *find_import(elab *e, const char *name, const source_file *from, spot
     return NULL;
 }
 
+/* Among the sources that were given: the name itself, then one that ends in it, as it was found in another
+ * models folder. */
+static const lvt_source *held(const elab *e, const char *path, const char *name) {
+    for (size_t i = 0; i < e->n_sources; i++)
+        if (!strcmp(e->sources[i].name, path) && e->sources[i].text)
+            return &e->sources[i];
+    size_t n = strlen(name);
+    for (size_t i = 0; i < e->n_sources; i++) {
+        const char *other = e->sources[i].name;
+        size_t k = strlen(other);
+        if (k > n && other[k - n - 1] == '/' && !strcmp(other + k - n, name) && e->sources[i].text)
+            return &e->sources[i];
+    }
+    return NULL;
+}
+
 source_file *load_file(elab *e, const char *name, const source_file *from, spot at) {
     const char *tries[2];
     if (!candidates(e, name, from, tries))
         return NULL;
     int error = ENOENT;
+    if (e->sources) {
+        const lvt_source *s = held(e, tries[0], name);
+        source_file *known = s ? find(e, s->name) : NULL;
+        if (known)
+            return known->ast ? known : NULL;
+        if (s)
+            return load_text(e, s->name, s->text, s->length);
+        cannot_load(e, name, from, at, tries, error);
+        return NULL;
+    }
     for (int i = 0; i < 2 && tries[i]; i++) {
         source_file *known = find(e, tries[i]);
         if (known)
@@ -203,7 +229,8 @@ bool evaluate_file(elab *e, source_file *file) {
     for (uint32_t i = 0; i < file->n_imports; i++)
         ok &= evaluate_file(e, file->imports[i]);
     scope top = {.path = ""};
-    frame f = {.e = e, .file = file, .env = &file->names, .scope = &top, .suffix = "", .loop = "", .name = ""};
+    frame f = {
+        .e = e, .file = file, .env = &file->names, .scope = &top, .suffix = "", .loop = "", .name = ""};
     for (uint32_t i = 0; i < file->ast->items.n; i++) {
         const ast_stmt *s = file->ast->items.items[i];
         if (s->kind == STMT_LOST)

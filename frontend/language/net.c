@@ -12,24 +12,11 @@
 
 enum { MOST_INPUTS = 64, MOST_OUTPUTS = 64, MOST_GROUPS = 64 };
 
-struct net {
-    const char *name; /* of the block */
-    lvt_onnx_file *onnx;
-    const char **outputs; /* named by the import */
-    uint32_t n_outputs;
-    const source_file *file;
-    spot at;
-};
-
 static const lvt_onnx_import no_options;
 
 bool is_net(const char *name) {
     size_t n = name ? strlen(name) : 0;
     return n > 5 && !strcmp(name + n - 5, ".onnx");
-}
-
-const char *net_name(const net *n) {
-    return n->name;
 }
 
 /* The text of the first error, without its place. */

@@ -73,7 +73,8 @@ bool known_settings(frame *f, const ast_stmt *model) {
             ok = false;
             continue;
         }
-        bool found = !all; /* the mistake in `use` is told; what it would bring is not known */
+        /* the mistake in `use` is told; what it would bring is not known. A program holds more: ranks */
+        bool found = !all || e->stored;
         for (uint32_t k = 0; k < n; k++)
             found |= !strcmp(names[k], name);
         if (found)
@@ -96,8 +97,14 @@ static bool is_plain(value v) {
     return ok;
 }
 
+static bool is_callable(value v) {
+    return v.kind == VALUE_BLOCK || v.kind == VALUE_BUILTIN || v.kind == VALUE_NET;
+}
+
 /* v as a value of the kind of `asked`; false: it is none. */
 static bool fits(value asked, value *v) {
+    if (is_callable(asked) && is_callable(*v))
+        return true;
     if (asked.kind == VALUE_FLOAT && v->kind == VALUE_INT)
         *v = value_float((double)v->i);
     return asked.kind == VALUE_NONE || v->kind == asked.kind;
@@ -114,7 +121,13 @@ static bool read_setting(frame *f, const char *name, spot at, const char *text, 
     ast_expr *x = ast_parse_expression(text, e->arena);
     size_t before = lvt_diag_errors(e->diag);
     value v = {.kind = VALUE_POISON};
-    if (x && x->kind != EXPR_NAME && x->kind != EXPR_CALL)
+    lvt_dtype dtype;
+    if (x && x->kind == EXPR_NAME && asked.kind == VALUE_DTYPE &&
+        lvt_dtype_parse(x->text, strlen(x->text), &dtype))
+        v = (value){.kind = VALUE_DTYPE, .i = dtype};
+    else if (x && x->kind == EXPR_NAME && is_callable(asked))
+        v = eval(f, x);
+    else if (x && x->kind != EXPR_NAME && x->kind != EXPR_CALL)
         v = eval(f, x);
     if (asked.kind == VALUE_NONE && is_poison(v)) {
         const char *copy = lvt_arena_strdup(e->arena, text);
@@ -148,7 +161,9 @@ bool bind_setting(frame *f, const char *name, spot at, value asked, value usual,
         explain(from, at.line, at.col, f->file, "its default is %s", value_describe(e, asked));
         return false;
     }
-    const char *text = given(e, name);
+    const char *text = e->stored && !is_plain(asked) && !is_callable(asked)
+                           ? NULL
+                           : given(e, name);      /* no --set has that kind */
     const setting *known = find_setting(e, name); /* the model's own: --set has been looked at */
     value v = known ? usual : (value){.kind = VALUE_POISON};
     if (!known && text && !read_setting(f, name, at, text, usual.kind == VALUE_NONE ? asked : usual, &v))

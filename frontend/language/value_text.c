@@ -114,7 +114,7 @@ static void put_value(out *o, value v, uint32_t depth) {
         put(o, v.block->ast->names[0].text);
         break;
     case VALUE_NET:
-        put(o, net_name(v.net));
+        put(o, v.net->name);
         break;
     case VALUE_NONE:
         put(o, "none");

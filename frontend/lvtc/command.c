@@ -255,8 +255,22 @@ static lvt_status finish(lvt_lvtc_command *c, const bool *given, int n, char **f
     if (!c->emit_given && c->output && ends_with(c->output, ".onnx"))
         c->emit = LVT_EMIT_ONNX; /* nobody wants a program of that name */
     c->source = ends_with(c->input, ".onnx")                           ? LVT_SOURCE_ONNX
+                : ends_with(c->input, ".lvtx")                         ? LVT_SOURCE_PROGRAM
                 : c->compile.start_at || ends_with(c->input, ".lvtir") ? LVT_SOURCE_IR
                                                                        : LVT_SOURCE_MODEL;
+    if (c->source == LVT_SOURCE_PROGRAM) {
+        if (!c->emit_given && c->emit != LVT_EMIT_ONNX)
+            return lvt_error(
+                diag, LVT_USAGE, NULL, LVT_NOWHERE,
+                "%s is a compiled program: lvt-run runs it; --emit=ir, onnx or program compiles again "
+                "from the sources and settings that it holds",
+                c->input);
+        if (c->compile.start_at)
+            return lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE, "--start-at goes with IR text, not with %s",
+                             c->input);
+        if (c->emit == LVT_EMIT_PROGRAM && !c->output)
+            return usage(diag, "--emit=program of a program wants -o FILE: where the new one goes");
+    }
     for (int i = 0; i < N_ROWS; i++) {
         const char *without = given[i] ? lacking(c, rows[i].with) : NULL;
         bool for_list = !strcmp(rows[i].name, "set") || !strcmp(rows[i].name, "models") ||

@@ -19,7 +19,7 @@ typedef enum lvt_lvtc_action {
 
 typedef enum lvt_lvtc_emit { LVT_EMIT_PROGRAM, LVT_EMIT_IR, LVT_EMIT_ONNX } lvt_lvtc_emit;
 
-typedef enum lvt_lvtc_source { LVT_SOURCE_MODEL, LVT_SOURCE_IR, LVT_SOURCE_ONNX } lvt_lvtc_source;
+typedef enum lvt_lvtc_source { LVT_SOURCE_MODEL, LVT_SOURCE_IR, LVT_SOURCE_ONNX, LVT_SOURCE_PROGRAM } lvt_lvtc_source;
 
 typedef struct lvt_lvtc_command {
     lvt_lvtc_action action; /* anything but LVT_LVTC_COMPILE: nothing else was looked at, but of OPS */
