@@ -332,14 +332,13 @@ bool bind_settings(frame *f, const ast_stmt *model); /* those in the head of a m
 const setting *find_setting(const elab *e, const char *name);
 bool list_settings(elab *e, lvt_setting_list *out); /* false: out of memory */
 
-/* ---- use.c */
-void run_use(frame *f, const ast_stmt *s);
-
 /* ---- trained.c */
 void check_trained(elab *e); /* warns of parameters that training and prediction do not share */
 
 /* ---- model.c */
 void run_model(elab *e, source_file *file, const ast_stmt *model);
+
+/* ---- entry.c */
 /* f: of the model or contract that declares it. */
 void run_entry(frame *f, const ast_stmt *s);
 bool bind_blocks(frame *f, const ast_body *body); /* the blocks of a model or contract */
