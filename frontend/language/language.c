@@ -117,11 +117,15 @@ lvt_status lvt_compile_again(const lvt_module *program, const char *const *setti
     const lvt_source *main = program->sources;
     lvt_setting_list list = {0};
     lvt_arena *arena = lvt_arena_new();
+    lvt_diag *aside = lvt_diag_new();
     lvt_module *none;
     size_t n = 0;
     *out = NULL;
-    if (!arena)
+    if (!arena || !aside) {
+        lvt_arena_free(arena);
+        lvt_diag_free(aside);
         return lvt_no_memory(diag, NULL);
+    }
     input in = {.name = program->n_sources ? main->name : "",
                 .sources = program->sources,
                 .n_sources = program->n_sources,
@@ -135,7 +139,10 @@ lvt_status lvt_compile_again(const lvt_module *program, const char *const *setti
     if (status == LVT_OK && !texts)
         status = lvt_no_memory(diag, NULL);
     if (status == LVT_OK)
-        status = compile(&in, texts, n, models_folder, &none, &list, diag);
+        status = compile(&in, texts, n, models_folder, &none, &list, aside);
+    if (status != LVT_OK) /* else its warnings come once more below */
+        lvt_diag_move(diag, aside);
+    lvt_diag_free(aside);
     if (status == LVT_OK && !(texts = as_given(arena, NULL, &list, list.n, n_settings, &n)))
         status = lvt_no_memory(diag, NULL);
     for (size_t i = 0; status == LVT_OK && i < n_settings; i++)
