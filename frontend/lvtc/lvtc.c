@@ -135,7 +135,8 @@ static lvt_status load_any(lvt_lvtc_command *c, lvt_module **m, lvt_diag *diag) 
     }
     if (c->source == LVT_SOURCE_MODEL && lvt_lvtc_is_program(c->input))
         return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
-                         "%s is a compiled program; with a name that ends in .lvtx it is compiled again", c->input);
+                         "%s is a compiled program; with a name that ends in .lvtx it is compiled again",
+                         c->input);
     char *found = c->models ? NULL : find_models();
     const char *models = c->models ? c->models : found;
     lvt_status status = c->source == LVT_SOURCE_PROGRAM
@@ -198,7 +199,11 @@ static lvt_status load_other_batch(lvt_lvtc_command *c, const lvt_module *m, lvt
         return lvt_no_memory(diag, NULL);
     memcpy(again.settings, c->settings, c->n_settings * sizeof *c->settings);
     again.settings[again.n_settings++] = text;
-    lvt_status status = load_unfused(&again, out, diag);
+    lvt_diag *aside = lvt_diag_new(); /* warnings have been given at the first batch */
+    lvt_status status = aside ? load_unfused(&again, out, aside) : lvt_no_memory(diag, NULL);
+    if (status != LVT_OK)
+        lvt_diag_move(diag, aside);
+    lvt_diag_free(aside);
     free(again.settings);
     return status;
 }
