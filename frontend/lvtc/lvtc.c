@@ -8,6 +8,7 @@
 #include "frontend/language/language.h"
 #include "frontend/onnx/export.h"
 #include "frontend/onnx/import.h"
+#include "ir/base/file.h"
 #include "ir/text.h"
 #include "ir/program/weights.h"
 #include "runtime/lvt.h"
@@ -369,6 +370,8 @@ static lvt_status act(session *s, char **argv) {
 }
 
 int main(int argc, char **argv) {
+    if (!lvt_fd_standard()) /* nobody can be told */
+        return 1;
     lvt_lvtc_command command;
     session s = {.command = &command, .diag = lvt_diag_new()};
     if (!s.diag) {
