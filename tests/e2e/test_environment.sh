@@ -93,3 +93,12 @@ if [ -e diverged/last.safetensors ]; then
         grep -q "is no number" diverged.txt || fail "the last checkpoint cannot be read" # huge weights may give NaN
     ! grep -q "last.safetensors: element" diverged.txt || { cat diverged.txt; fail "a checkpoint holds NaN"; }
 fi
+
+# Weights that are read are numbers: one element of the last tensor is made NaN, then infinite.
+run step $PROGRAM --entry predict --save-states weights.safetensors >/dev/null
+expect 0 "Class-IL" run train $PROGRAM --data digits --tasks 2 --steps 2 --weights weights.safetensors --quiet --out weighed
+for bits in '\0\0\300\177 nan' '\0\0\200\377 -inf'; do
+    printf "${bits% *}" | dd of=weights.safetensors bs=1 seek=$(($(stat -c %s weights.safetensors) - 4)) conv=notrunc 2>/dev/null
+    expect 1 "is ${bits#* }" run train $PROGRAM --data digits --tasks 2 --steps 2 --weights weights.safetensors --quiet --out unweighed
+    grep -q "weights.safetensors: element .* of .* is " expected.txt || fail "the state is not named"
+done
