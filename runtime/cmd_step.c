@@ -43,7 +43,7 @@ static lvt_status no_memory(lvt_diag *diag) {
  * it. */
 static lvt_status check_inputs(run *r, lvt_diag *diag) {
     const lvt_graph *g = r->graph;
-    int64_t found = 0;
+    int64_t found = -1; /* steps; none yet */
     const char **names = calloc(g->n_inputs + 1u, sizeof *names);
     if (!names)
         return no_memory(diag);
@@ -77,18 +77,21 @@ static lvt_status check_inputs(run *r, lvt_diag *diag) {
             status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
                                "%s: %s is %s, the entry takes %s, or that with the steps as first dimension",
                                r->path, t->name, lvt_type_text(&t->type, have), lvt_type_text(want, wanted));
-        else if (found && found != t->type.dim[0])
+        else if (!t->type.dim[0])
+            status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
+                               "%s: %s holds no step, its first dimension is 0", r->path, t->name);
+        else if (found >= 0 && found != t->type.dim[0])
             status =
                 lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s: %s is for %lld steps, another is for %lld",
                           r->path, t->name, (long long)t->type.dim[0], (long long)found);
         else
             found = t->type.dim[0];
     }
-    if (status == LVT_OK && found && r->steps > found)
+    if (status == LVT_OK && found >= 0 && r->steps > found)
         status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s holds %lld steps, %lld are wanted", r->path,
                            (long long)found, (long long)r->steps);
     if (!r->steps)
-        r->steps = found ? found : 1;
+        r->steps = found >= 0 ? found : 1;
     return status;
 }
 

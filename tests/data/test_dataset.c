@@ -339,6 +339,56 @@ static void jpeg(void **state) {
     free(bytes);
 }
 
+static size_t hex(const char *text, uint8_t *out) {
+    size_t n = strlen(text) / 2;
+    for (size_t i = 0; i < n; i++) {
+        unsigned v;
+        assert_int_equal(sscanf(text + 2 * i, "%2x", &v), 1);
+        out[i] = (uint8_t)v;
+    }
+    return n;
+}
+
+/* Pictures that a library reads in its own way when nobody says how: against what Pillow reads from the same
+ * files, recorded by pictures/make.py. */
+static void as_pillow(void **state) {
+    fixture *f = *state;
+    static const char folder[] = LVT_SOURCE_DIR "/tests/data/pictures";
+    char path[512], name[64], rgb[1024], grey[512];
+    uint8_t want[2][512];
+    int height, width, read = 0;
+    snprintf(path, sizeof path, "%s/expected.txt", folder);
+    FILE *list = fopen(path, "r");
+    assert_non_null(list);
+    for (int got; (got = fscanf(list, "%63s %d %d %1023s %511s", name, &height, &width, rgb, grey)) > 0;) {
+        lvt_picture p;
+        snprintf(path, sizeof path, "%s/%s", folder, name);
+        if (got == 1) { /* refused by both */
+            assert_int_equal(fscanf(list, " -"), 0);
+            assert_int_equal(lvt_picture_read(path, 0, &p, f->diag), LVT_USER);
+            lvt_diag_clear(f->diag);
+            continue;
+        }
+        assert_int_equal(got, 5);
+        read++;
+        assert_int_equal(hex(rgb, want[1]), 3 * height * width);
+        assert_int_equal(hex(grey, want[0]), height * width);
+        for (int channels = 1; channels <= 3; channels += 2) {
+            assert_int_equal(lvt_picture_read(path, channels, &p, f->diag), LVT_OK);
+            assert_int_equal(p.height, height);
+            assert_int_equal(p.width, width);
+            assert_int_equal(p.channels, channels);
+            for (int i = 0; i < height * width * channels; i++)
+                if (p.pixels[i] != want[channels == 3][i])
+                    fail_msg("%s, %d channels, byte %d: %d is read, Pillow reads %d", name, channels, i,
+                             p.pixels[i], want[channels == 3][i]);
+            free(p.pixels);
+        }
+    }
+    fclose(list);
+    assert_true(read >= 29);
+}
+
 static void resizing(void **state) {
     fixture *f = *state;
     uint8_t *pixels = malloc(4);
@@ -490,6 +540,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(folder, setup, teardown),
         cmocka_unit_test_setup_teardown(folder_with_split, setup, teardown),
         cmocka_unit_test_setup_teardown(jpeg, setup, teardown),
+        cmocka_unit_test_setup_teardown(as_pillow, setup, teardown),
         cmocka_unit_test_setup_teardown(resizing, setup, teardown),
         cmocka_unit_test_setup_teardown(atomic_write, setup, teardown),
         cmocka_unit_test(views),
