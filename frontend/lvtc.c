@@ -9,6 +9,7 @@
 #include "frontend/onnx/export.h"
 #include "frontend/onnx/import.h"
 #include "ir/text.h"
+#include "ir/utf8.h"
 #include "ir/weights.h"
 #include "runtime/lvt.h"
 
@@ -81,9 +82,12 @@ static void print_report(void *user, lvt_report kind, const char *title, const c
             s->report_status = write_text(file, text, s->diag);
         return;
     }
-    if (kind == LVT_REPORT_DUMP)
+    if (kind == LVT_REPORT_DUMP) { /* to be read again: its own quotes keep names in order */
         printf("# after %s\n", title);
-    fputs(text, stdout);
+        fputs(text, stdout);
+    } else {
+        lvt_print("%s", text);
+    }
 }
 
 static lvt_status read_text(const char *path, char **text, size_t *length, lvt_diag *diag) {

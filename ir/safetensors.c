@@ -1,6 +1,7 @@
 /* The safetensors format (https://huggingface.co/docs/safetensors). May not know: what tensors mean. */
 #include "safetensors.h"
 #include "file.h"
+#include "utf8.h"
 
 #include <cjson/cJSON.h>
 #include <math.h>
@@ -47,13 +48,17 @@ static char *make_header(const char *metadata, const lvt_stored_tensor *const *o
         ok = ok && cJSON_AddItemToObject(entry, "data_offsets", cJSON_CreateDoubleArray(ends, 2));
         offset = ends[1];
     }
-    char *text = ok ? cJSON_PrintUnformatted(root) : NULL;
+    char *text = ok ? lvt_json_text(cJSON_PrintUnformatted(root)) : NULL;
     cJSON_Delete(root);
     return text;
 }
 
 lvt_status lvt_safetensors_write(const char *path, const char *metadata, const lvt_stored_tensor *tensors,
                                  size_t n, lvt_diag *diag) {
+    for (size_t i = 0; i < n; i++)
+        if (!lvt_utf8_valid(tensors[i].name))
+            return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
+                             "%s: a name of a tensor has to be UTF-8, \"%s\" is not", path, tensors[i].name);
     const lvt_stored_tensor **order = malloc((n + 1) * sizeof *order);
     size_t m = 0;
     for (size_t size = 8; size && order; size /= 2) {
@@ -269,6 +274,13 @@ static lvt_status read_header(const char *path, const cJSON *root, const uint8_t
     return status;
 }
 
+static bool all_utf8(const char *text, size_t n) {
+    for (const char *end = text + n; text < end;)
+        if (lvt_utf8_next(&text, (size_t)(end - text)) == UINT32_MAX)
+            return false;
+    return true;
+}
+
 static lvt_status read_file(const char *path, bool any, lvt_safetensors *out, lvt_diag *diag) {
     *out = (lvt_safetensors){.converted = any ? lvt_arena_new() : NULL};
     size_t size;
@@ -285,6 +297,8 @@ static lvt_status read_file(const char *path, bool any, lvt_safetensors *out, lv
     cJSON *root = NULL;
     if (size < 8 || header > MAX_HEADER || header > size - 8) {
         status = wrong(path, "it is shorter than its header says", diag);
+    } else if (!memchr(out->bytes + 8, 0, header) && !all_utf8((char *)out->bytes + 8, header)) {
+        status = wrong(path, "the header is not UTF-8", diag);
     } else if (memchr(out->bytes + 8, 0, header) ||
                !(root = cJSON_ParseWithLength((char *)out->bytes + 8, header))) {
         status = wrong(path, "the header is not JSON", diag);

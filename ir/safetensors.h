@@ -24,7 +24,8 @@ typedef struct lvt_safetensors {
 } lvt_safetensors;
 
 /* Writes n tensors and `metadata` (text, under the key "lvt"; NULL: none). Large elements go first, so that
- * every tensor is aligned. Errors: LVT_IO (the old file is still there), LVT_NOMEM. */
+ * every tensor is aligned. Errors: LVT_USER (a name is not UTF-8, as the format's header is), LVT_IO (the old
+ * file is still there), LVT_NOMEM. */
 lvt_status lvt_safetensors_write(const char *path, const char *metadata, const lvt_stored_tensor *tensors,
                                  size_t n, lvt_diag *diag);
 /* Everything in *out belongs to it; freed by lvt_safetensors_free (also after an error, when it is empty).

@@ -3,6 +3,7 @@
 #include "cmd.h"
 #include "ir/interp.h"
 #include "ir/safetensors.h"
+#include "ir/utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -131,16 +132,16 @@ static void keep(const lvt_stored_tensor *t, const lvt_type *one, int64_t step, 
 
 static void print_scalars(const run *r, int64_t step) {
     const lvt_graph *g = r->graph;
-    printf("step %lld:", (long long)step + 1);
+    lvt_print("step %lld:", (long long)step + 1);
     for (uint32_t i = 0; i < g->n_outputs; i++) {
         const lvt_type *t = lvt_value_type(g, g->outputs[i].value);
         double x;
         if (t->rank)
             continue;
         lvt_tensor_load(&(lvt_tensor){*t, &x}, lvt_session_output(r->session, r->entry, (int)i));
-        printf(" %s %.9g", g->outputs[i].name, x);
+        lvt_print(" %s %.9g", g->outputs[i].name, x);
     }
-    putchar('\n');
+    lvt_print("\n");
 }
 
 static lvt_status one_step(run *r, int64_t step, lvt_diag *diag) {

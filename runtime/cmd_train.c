@@ -16,6 +16,7 @@
 #include "continual/run.h"
 #include "ir/file.h"
 #include "ir/clock.h"
+#include "ir/utf8.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -177,6 +178,31 @@ static int sizes_in(const char *split) {
     return n;
 }
 
+/* Weights of a checkpoint bring along what their classes were called. Other files say nothing. */
+static void compare_names(const work *w, lvt_diag *diag) {
+    const char *path = w->settings.weights;
+    lvt_safetensors file = {0};
+    lvt_checkpoint_info info;
+    lvt_diag *quiet = lvt_diag_new();
+    if (lvt_safetensors_read_any(path, &file, quiet) == LVT_OK && file.metadata &&
+        lvt_checkpoint_info_read(&file, path, &info, quiet) == LVT_OK) {
+        lvt_checkpoint_compare_names(&info, path, w->data, diag);
+        lvt_checkpoint_info_free(&info);
+    }
+    lvt_safetensors_free(&file);
+    lvt_diag_free(quiet);
+}
+
+/* Hours before the end is the time for warnings. */
+static void say_warnings(lvt_diag *diag) {
+    char *text = lvt_diag_warnings(diag) ? lvt_diag_text(diag) : NULL;
+    if (text)
+        fputs(text, stderr);
+    free(text);
+    if (text)
+        lvt_diag_clear(diag);
+}
+
 static lvt_status prepare(work *w, const char *program, bool resume, lvt_diag *diag) {
     lvt_dataset_options options;
     const lvt_settings *s = &w->settings;
@@ -198,6 +224,8 @@ static lvt_status prepare(work *w, const char *program, bool resume, lvt_diag *d
         status = lvt_dataset_open(s->data, &options, &w->data, diag);
     if (status != LVT_OK)
         return status;
+    if (how.weights && !resume)
+        compare_names(w, diag);
     if (!resume && !w->tasks_given) { /* not said: what follows from the rest */
         if (w->data->domains)
             w->settings.tasks = w->data->domains;
@@ -268,16 +296,17 @@ static lvt_status train(work *w, const char *program, const char *folder, bool r
 
     lvt_console *c = &w->console;
     if (!c->quiet)
-        printf("%s: %zu training, %zu validation and %zu test images, %d classes in %d tasks; method %s, "
-               "memory %d\n",
-               w->data->name, w->data->train.n - t->n_held, t->n_held, w->data->test.n, w->data->classes,
-               t->tasks.n, t->method->name, w->settings.memory);
+        lvt_print("%s: %zu training, %zu validation and %zu test images, %d classes in %d tasks; method %s, "
+                  "memory %d\n",
+                  w->data->name, w->data->train.n - t->n_held, t->n_held, w->data->test.n, w->data->classes,
+                  t->tasks.n, t->method->name, w->settings.memory);
     if (!c->quiet && resume)
-        printf("resuming %s\n", t->at.task == t->tasks.n
-                                    ? "a finished run: only the reports are written again"
-                                : t->at.global_step ? "from the last checkpoint"
-                                                    : "from the beginning: there is no checkpoint yet");
+        lvt_print("resuming %s\n", t->at.task == t->tasks.n
+                                       ? "a finished run: only the reports are written again"
+                                   : t->at.global_step ? "from the last checkpoint"
+                                                       : "from the beginning: there is no checkpoint yet");
     double began = lvt_seconds();
+    say_warnings(diag);
     lvt_console_open(c);
     status = lvt_trainer_run(t, diag);
     lvt_console_close(c);
@@ -290,20 +319,21 @@ static lvt_status train(work *w, const char *program, const char *folder, bool r
         status = status != LVT_OK ? status : written != LVT_OK ? written : events;
     }
     if (status == LVT_INTERRUPT) {
-        printf("stopped in task %d, step %llu; what was done is saved. Go on with\n  lvt-run train %s --out "
-               "%s --resume\n",
-               t->at.task + 1, (unsigned long long)t->at.step, program, folder);
+        lvt_print(
+            "stopped in task %d, step %llu; what was done is saved. Go on with\n  lvt-run train %s --out "
+            "%s --resume\n",
+            t->at.task + 1, (unsigned long long)t->at.step, program, folder);
         return status;
     }
     if (status != LVT_OK)
         return status;
     lvt_accuracies a = lvt_accuracies_of(t);
     char *text = lvt_report_text(&a), time[32];
-    printf("\n%s\ndone in %s, with at most %.0f MiB of memory", text ? text : "",
-           lvt_time_text(lvt_seconds() - began, time), lvt_peak_memory() / (1 << 20));
+    lvt_print("\n%s\ndone in %s, with at most %.0f MiB of memory", text ? text : "",
+              lvt_time_text(lvt_seconds() - began, time), lvt_peak_memory() / (1 << 20));
     if (t->energy.n)
-        printf(" and %.0f J (of the whole processor)", t->energy.joules);
-    printf("; results are in %s\n", folder);
+        lvt_print(" and %.0f J (of the whole processor)", t->energy.joules);
+    lvt_print("; results are in %s\n", folder);
     free(text);
     return LVT_OK;
 }
@@ -352,6 +382,9 @@ lvt_status lvt_cmd_train(int argc, char **argv, lvt_diag *diag) {
         return status;
     if (!folder)
         return lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE, "--out is missing: the folder of the run");
+    status = lvt_settings_check_texts(&w.settings, diag);
+    if (status != LVT_OK)
+        return status;
 
     /* Blocked before any thread is made, so that every thread inherits it and the descriptor gets the
      * signals. */

@@ -2,6 +2,7 @@
  * ONNX. */
 #include "frontend/onnx/pictures.h"
 #include "ir/build.h"
+#include "ir/utf8.h"
 
 #include <cjson/cJSON.h>
 #include <float.h>
@@ -73,7 +74,7 @@ lvt_status lvt_onnx_pictures_read(lvt_onnx_pictures *out, const lvt_safetensors 
     bool ok = true;
     if (root) {
         const cJSON *names = cJSON_GetObjectItemCaseSensitive(root, "class_names");
-        char *text = cJSON_IsArray(names) ? cJSON_PrintUnformatted(names) : NULL;
+        char *text = cJSON_IsArray(names) ? lvt_json_text(cJSON_PrintUnformatted(names)) : NULL;
         out->class_names = text ? lvt_arena_strndup(arena, text, strlen(text)) : NULL;
         ok = (!text || out->class_names) && read_learned(root, out, arena);
         cJSON_free(text);

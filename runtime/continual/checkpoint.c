@@ -4,6 +4,7 @@
 #endif
 #include "continual/checkpoint.h"
 #include "ir/file.h"
+#include "ir/utf8.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -138,7 +139,7 @@ static char *make_metadata(const lvt_trainer *t) {
      * tell. */
     if (settings && cJSON_AddItemToObject(o, "settings", settings) &&
         cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(o, "task_starts")) == t->tasks.n + 1)
-        text = cJSON_PrintUnformatted(o);
+        text = lvt_json_text(cJSON_PrintUnformatted(o));
     cJSON_Delete(o);
     return text;
 }
@@ -251,6 +252,26 @@ int lvt_checkpoint_learned(const lvt_checkpoint_info *info) {
     return learned < 1 ? 1 : learned > info->tasks.n ? info->tasks.n : learned;
 }
 
+void lvt_checkpoint_compare_names(const lvt_checkpoint_info *info, const char *path, const lvt_dataset *d,
+                                  lvt_diag *diag) {
+    int differ = 0, first = 0, n = info->tasks.classes;
+    for (int c = n; c-- > 0;) {
+        if (n == d->classes && strcmp(d->class_names[c], info->class_names[c])) {
+            differ++;
+            first = c;
+        }
+    }
+    if (n != d->classes)
+        lvt_warning(diag, NULL, LVT_NOWHERE, "%s was trained on %d classes, the data have %d", path, n,
+                    d->classes);
+    else if (differ)
+        lvt_warning(
+            diag, NULL, LVT_NOWHERE,
+            "class %d is \"%s\" in the data and was \"%s\" when %s was trained (%d of %d classes have "
+            "other names): labels may mean other things",
+            first, d->class_names[first], info->class_names[first], path, differ, n);
+}
+
 void lvt_checkpoint_augment(const lvt_checkpoint_info *info, const lvt_model *m, lvt_augment *out) {
     lvt_dataset d = {.height = m->height, .width = m->width, .channels = m->channels};
     memcpy(d.mean, info->mean, sizeof d.mean);
@@ -303,7 +324,7 @@ lvt_status lvt_checkpoint_save(lvt_trainer *t, bool boundary, lvt_diag *diag) {
     }
     if (printed >= 0)
         free(path);
-    cJSON_free(metadata);
+    free(metadata);
     free(tensors);
     return status;
 }

@@ -34,6 +34,9 @@ lvt_status lvt_checkpoint_info_read(const lvt_safetensors *file, const char *pat
 void lvt_checkpoint_augment(const lvt_checkpoint_info *info, const lvt_model *m, lvt_augment *out);
 /* Tasks that have been begun, at least 1: their classes are what the network can answer. */
 int lvt_checkpoint_learned(const lvt_checkpoint_info *info);
+/* Warns when the classes of a data set have other names, or are others, than those it was trained on. */
+void lvt_checkpoint_compare_names(const lvt_checkpoint_info *info, const char *path, const lvt_dataset *d,
+                                  lvt_diag *diag);
 void lvt_checkpoint_info_free(lvt_checkpoint_info *info);
 /* Loads all states of the model from the file: LVT_USER when one is missing or has another shape (checkpoint
  * of another model); a program that was compiled anew is only warned about. */

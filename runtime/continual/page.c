@@ -4,6 +4,7 @@
 #include "continual/report.h"
 #include "ir/file.h"
 #include "ir/xml.h"
+#include "ir/utf8.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -137,13 +138,15 @@ static void settings_table(FILE *f, const lvt_trainer *t) {
     fprintf(f, "<section class='long'><div class='row'><div><h2>Settings of the run</h2><table>\n");
     cJSON *settings = lvt_settings_to_json(t->settings), *j;
     cJSON_ArrayForEach(j, settings) {
-        char *value = cJSON_PrintUnformatted(j);
+        char *value = lvt_json_text(cJSON_PrintUnformatted(j));
         row(f, j->string, cJSON_IsString(j) ? j->valuestring : value ? value : "");
-        cJSON_free(value);
+        free(value);
     }
     cJSON_Delete(settings);
     const lvt_module *m = lvt_model_module(t->model);
-    fprintf(f, "</table></div><div><h2>Program %s</h2><table>\n", m->name);
+    fprintf(f, "</table></div><div><h2>Program ");
+    lvt_xml_write(f, m->name, SIZE_MAX);
+    fprintf(f, "</h2><table>\n");
     for (uint32_t i = 0; i < m->n_settings; i++)
         row(f, m->settings[i].name, m->settings[i].value);
     char text[128];

@@ -1,6 +1,7 @@
 /* The folder of a run. May not know: training. */
 #include "continual/run.h"
 #include "ir/file.h"
+#include "ir/utf8.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -66,14 +67,14 @@ lvt_status lvt_run_write_settings(lvt_run *r, const lvt_settings *s, const char 
         cJSON_AddStringToObject(o, "data_fingerprint", fingerprint) &&
         cJSON_AddBoolToObject(o, "domains", domains) && cJSON_AddItemToObject(o, "settings", settings)) {
         settings = NULL;
-        printed = cJSON_Print(o);
+        printed = lvt_json_text(cJSON_Print(o));
     }
     cJSON_Delete(settings);
     cJSON_Delete(o);
     lvt_status status = printed && path ? lvt_file_write(path, printed, strlen(printed), diag)
                                         : lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
     r->created = r->created && status != LVT_OK;
-    cJSON_free(printed);
+    free(printed);
     free(path);
     return status;
 }

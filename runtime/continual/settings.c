@@ -1,6 +1,7 @@
 /* Settings of a run: defaults, to JSON, from JSON. May not know: how options are parsed. */
 #include "continual/settings.h"
 #include "continual/memory.h"
+#include "ir/utf8.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -133,4 +134,21 @@ lvt_status lvt_settings_from_json(const cJSON *object, const char *file, lvt_set
                          file, #field);
 #include "continual/settings.def"
     return LVT_OK;
+}
+
+lvt_status lvt_settings_check_texts(const lvt_settings *s, lvt_diag *diag) {
+    cJSON *object = lvt_settings_to_json(s);
+    lvt_status status = object ? LVT_OK : lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    const cJSON *j, *k;
+    cJSON_ArrayForEach(j, object) {
+        const char *wrong = cJSON_IsString(j) && !lvt_utf8_valid(j->valuestring) ? j->valuestring : NULL;
+        if (cJSON_IsArray(j))
+            cJSON_ArrayForEach(k, j) wrong = lvt_utf8_valid(k->valuestring) ? wrong : k->valuestring;
+        if (wrong)
+            status =
+                lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE,
+                          "%s: \"%s\" is not UTF-8, as the settings of a run have to be", j->string, wrong);
+    }
+    cJSON_Delete(object);
+    return status;
 }

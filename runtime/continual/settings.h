@@ -42,4 +42,7 @@ cJSON *lvt_settings_to_json(const lvt_settings *s);
 /* Settings that the object lacks keep their defaults. `file` names it in messages. Errors: LVT_USER. */
 lvt_status lvt_settings_from_json(const cJSON *object, const char *file, lvt_settings *s, lvt_diag *diag);
 
+/* Texts that JSON cannot hold (names of files that are not UTF-8) are refused: LVT_USAGE says which. */
+lvt_status lvt_settings_check_texts(const lvt_settings *s, lvt_diag *diag);
+
 #endif

@@ -6,6 +6,7 @@
 #include "continual/compare.h"
 #include "continual/sweep.h"
 #include "ir/file.h"
+#include "ir/utf8.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -111,9 +112,9 @@ lvt_status lvt_sweep_save(const lvt_sweep *s, const char *out, const lvt_sweep_r
          cJSON_AddItemToObject(o, "program", from) &&
          cJSON_AddStringToObject(o, "state", states[status->state]) &&
          cJSON_AddNumberToObject(o, "code", status->code) &&
-         cJSON_AddNumberToObject(o, "seconds", status->seconds) && (text = cJSON_Print(o));
+         cJSON_AddNumberToObject(o, "seconds", status->seconds) && (text = lvt_json_text(cJSON_Print(o)));
     lvt_status result = ok ? lvt_file_write(path, text, strlen(text), diag) : no_memory(diag);
-    cJSON_free(text);
+    free(text);
     cJSON_Delete(o);
     lvt_texts_free(&options);
     lvt_texts_free(&program);

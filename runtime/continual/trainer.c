@@ -2,6 +2,7 @@
 #include "continual/trainer.h"
 #include "continual/checkpoint.h"
 #include "ir/clock.h"
+#include "ir/utf8.h"
 
 #include <errno.h>
 #include <math.h>
@@ -62,7 +63,7 @@ static lvt_status one_step(lvt_trainer *t, uint64_t steps, lvt_diag *diag) {
  */
 
 lvt_status lvt_trainer_record(lvt_trainer *t, cJSON *record, lvt_diag *diag) {
-    char *text = record ? cJSON_PrintUnformatted(record) : NULL;
+    char *text = record ? lvt_json_text(cJSON_PrintUnformatted(record)) : NULL;
     if (text && t->metrics) /* in this order: what the board lacks it gets when it is opened, what it has too
                                much is cut */
         lvt_board_record(t->board, record);
@@ -78,7 +79,7 @@ lvt_status lvt_trainer_record(lvt_trainer *t, cJSON *record, lvt_diag *diag) {
         else
             t->metrics_bytes += (uint64_t)n;
     }
-    cJSON_free(text);
+    free(text);
     return status;
 }
 

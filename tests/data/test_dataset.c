@@ -280,7 +280,7 @@ static void folder_with_split(void **state) {
     assert_int_equal(d->test.pixels[25], 4);
     lvt_dataset_free(d);
     mkdir(path_in(f, "test/c"), 0777);
-    open_fails(f, "folder", NULL, LVT_USER, "test/c: there is no such class");
+    open_fails(f, "folder", NULL, LVT_USER, "class \"c\" is only in");
 }
 
 static void jpeg(void **state) {
@@ -337,6 +337,45 @@ static void jpeg(void **state) {
         bytes[n] ^= 0x5a;
     }
     free(bytes);
+}
+
+/* What is left out is told, by kind; a class in one part alone is named; names are UTF-8. */
+static void left_out(void **state) {
+    fixture *f = *state;
+    const char *dirs[] = {"train", "train/a", "train/b", "train/b/more", "train/b/more/.git",
+                          "test",  "test/a",  "test/b"};
+    for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++)
+        mkdir(path_in(f, dirs[i]), 0777);
+    write_png(f, "train/a/1.png", 5, 1, 1);
+    write_png(f, "train/b/1.png", 5, 1, 2);
+    write_png(f, "test/a/1.PNG", 5, 1, 3);
+    write_png(f, "test/b/1.png", 5, 1, 4);
+    lvt_dataset_free(open_ok(f, "folder"));
+    assert_int_equal(lvt_diag_warnings(f->diag), 0);
+    for (int i = 0; i < 40; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "train/%c/%d.%s", "ab"[i % 2], i, i % 3 ? "webp" : "WebP");
+        write_bytes(f, name, "x", 1);
+    }
+    write_bytes(f, "train/b/more/2.png", "x", 1);
+    write_bytes(f, "train/b/more/.git/3", "x", 1);
+    write_bytes(f, "test/a/.hidden", "x", 1);
+    lvt_dataset_free(open_ok(f, "folder"));
+    char *text = lvt_diag_text(f->diag);
+    assert_non_null(strstr(text, ": 41 files ignored: 40 .webp, 1 in a folder below\n"));
+    free(text);
+    lvt_diag_clear(f->diag);
+
+    mkdir(path_in(f, "train/only here"), 0777);
+    mkdir(path_in(f, "test/only\x1bthere"), 0777);
+    open_fails(f, "folder", NULL, LVT_USER, "class \"only here\" is only in");
+    open_fails(f, "folder", NULL, LVT_USER, "class \"only\\x1bthere\" is only in");
+    rmdir(path_in(f, "train/only here"));
+    rmdir(path_in(f, "test/only\x1bthere"));
+    mkdir(path_in(f, "train/caf\xe9"), 0777);
+    mkdir(path_in(f, "test/caf\xe9"), 0777);
+    open_fails(f, "folder", NULL, LVT_USER,
+               "train/caf\\xe9: the folder's name would be a class's, but it is not UTF-8");
 }
 
 static size_t hex(const char *text, uint8_t *out) {
@@ -540,6 +579,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(folder, setup, teardown),
         cmocka_unit_test_setup_teardown(folder_with_split, setup, teardown),
         cmocka_unit_test_setup_teardown(jpeg, setup, teardown),
+        cmocka_unit_test_setup_teardown(left_out, setup, teardown),
         cmocka_unit_test_setup_teardown(as_pillow, setup, teardown),
         cmocka_unit_test_setup_teardown(resizing, setup, teardown),
         cmocka_unit_test_setup_teardown(atomic_write, setup, teardown),
