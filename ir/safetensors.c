@@ -73,7 +73,7 @@ lvt_status lvt_safetensors_write(const char *path, const char *metadata, const l
         return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "%s: out of memory", path);
     }
     lvt_atomic_file f;
-    lvt_status status = lvt_atomic_begin(&f, path, diag);
+    lvt_status status = lvt_atomic_begin(&f, NULL, path, diag);
     if (status == LVT_OK) {
         size_t length = strlen(header), padded = (length + 7) / 8 * 8;
         uint8_t size[8];

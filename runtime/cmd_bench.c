@@ -171,7 +171,7 @@ typedef struct profile_wish { /* what the command line asks for */
 static lvt_status draw(const profile_wish *w, const lvt_plan *plan, const double *seconds,
                        const lvt_limits *limits, lvt_profile_row *rows, lvt_diag *diag) {
     lvt_atomic_file file;
-    lvt_status status = lvt_atomic_begin(&file, w->svg, diag);
+    lvt_status status = lvt_atomic_begin(&file, NULL, w->svg, diag);
     if (status != LVT_OK)
         return status;
     lvt_profile_row *lines = rows + plan->n_steps;

@@ -10,7 +10,7 @@ static lvt_status write_file(const lvt_comparison *c, const char *path,
     lvt_atomic_file f;
     if (!path)
         return LVT_OK;
-    lvt_status status = lvt_atomic_begin(&f, path, diag);
+    lvt_status status = lvt_atomic_begin(&f, NULL, path, diag);
     if (status != LVT_OK)
         return status;
     put(c, f.stream);

@@ -186,7 +186,7 @@ static lvt_status report_search(const lvt_sweeping *w, lvt_diag *diag) {
         return LVT_OK;
     char *path = lvt_path_join(w->out, "search.csv");
     lvt_atomic_file f;
-    lvt_status status = path ? lvt_atomic_begin(&f, path, diag) : no_memory(diag);
+    lvt_status status = path ? lvt_atomic_begin(&f, NULL, path, diag) : no_memory(diag);
     free(path);
     if (status != LVT_OK)
         return status;
@@ -247,7 +247,7 @@ static lvt_status report_final(const lvt_sweeping *w, lvt_diag *diag) {
     for (size_t i = 0; i < sizeof files / sizeof *files && status == LVT_OK && folders.n; i++) {
         lvt_atomic_file f;
         char *path = lvt_path_join(w->out, files[i].name);
-        status = path ? lvt_atomic_begin(&f, path, diag) : no_memory(diag);
+        status = path ? lvt_atomic_begin(&f, NULL, path, diag) : no_memory(diag);
         if (status == LVT_OK) {
             files[i].put(&c, f.stream);
             status = lvt_atomic_end(&f, LVT_OK, diag);
@@ -298,7 +298,7 @@ static lvt_status make_folders(lvt_sweeping *w, lvt_diag *diag) {
 static lvt_status write_list(const lvt_sweeping *w, lvt_diag *diag) {
     char *path = lvt_path_join(w->out, "final/list");
     lvt_atomic_file f;
-    lvt_status status = path ? lvt_atomic_begin(&f, path, diag) : no_memory(diag);
+    lvt_status status = path ? lvt_atomic_begin(&f, NULL, path, diag) : no_memory(diag);
     free(path);
     if (status != LVT_OK)
         return status;

@@ -200,7 +200,7 @@ static cJSON *read_records(const lvt_trainer *t) {
 
 lvt_status lvt_page_write(const lvt_trainer *t, const char *title, const char *path, lvt_diag *diag) {
     lvt_atomic_file out;
-    lvt_status status = lvt_atomic_begin(&out, path, diag);
+    lvt_status status = lvt_atomic_begin(&out, NULL, path, diag);
     if (status != LVT_OK)
         return status;
     FILE *f = out.stream;

@@ -78,7 +78,7 @@ char *lvt_report_text(const lvt_accuracies *a) {
 
 lvt_status lvt_report_csv(const lvt_accuracies *a, const char *path, lvt_diag *diag) {
     lvt_atomic_file f;
-    lvt_status status = lvt_atomic_begin(&f, path, diag);
+    lvt_status status = lvt_atomic_begin(&f, NULL, path, diag);
     if (status != LVT_OK)
         return status;
     int n = a->tasks->n;
@@ -102,7 +102,7 @@ lvt_status lvt_report_csv(const lvt_accuracies *a, const char *path, lvt_diag *d
 lvt_status lvt_report_confusion(const lvt_accuracies *a, const int32_t *confusion, const char *path,
                                 lvt_diag *diag) {
     lvt_atomic_file f;
-    lvt_status status = lvt_atomic_begin(&f, path, diag);
+    lvt_status status = lvt_atomic_begin(&f, NULL, path, diag);
     if (status != LVT_OK)
         return status;
     int seen = a->learned ? lvt_tasks_seen(a->tasks, a->learned - 1) : 0;

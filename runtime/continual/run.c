@@ -71,7 +71,7 @@ lvt_status lvt_run_write_settings(lvt_run *r, const lvt_settings *s, const char 
     }
     cJSON_Delete(settings);
     cJSON_Delete(o);
-    lvt_status status = printed && path ? lvt_file_write(path, printed, strlen(printed), diag)
+    lvt_status status = printed && path ? lvt_file_write(NULL, path, printed, strlen(printed), diag)
                                         : lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
     r->created = r->created && status != LVT_OK;
     free(printed);

@@ -113,7 +113,7 @@ lvt_status lvt_sweep_save(const lvt_sweep *s, const char *out, const lvt_sweep_r
          cJSON_AddStringToObject(o, "state", states[status->state]) &&
          cJSON_AddNumberToObject(o, "code", status->code) &&
          cJSON_AddNumberToObject(o, "seconds", status->seconds) && (text = lvt_json_text(cJSON_Print(o)));
-    lvt_status result = ok ? lvt_file_write(path, text, strlen(text), diag) : no_memory(diag);
+    lvt_status result = ok ? lvt_file_write(NULL, path, text, strlen(text), diag) : no_memory(diag);
     free(text);
     cJSON_Delete(o);
     lvt_texts_free(&options);

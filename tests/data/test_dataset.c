@@ -449,7 +449,7 @@ static void atomic_write(void **state) {
     fixture *f = *state;
     write_bytes(f, "a", "old", 3);
     lvt_atomic_file file;
-    assert_int_equal(lvt_atomic_begin(&file, path_in(f, "a"), f->diag), LVT_OK);
+    assert_int_equal(lvt_atomic_begin(&file, NULL, path_in(f, "a"), f->diag), LVT_OK);
     fputs("half", file.stream);
     assert_int_equal(lvt_atomic_end(&file, LVT_USER, f->diag), LVT_USER);
     uint8_t *bytes;
@@ -458,7 +458,7 @@ static void atomic_write(void **state) {
     assert_string_equal((char *)bytes, "old");
     free(bytes);
     assert_false(lvt_path_exists(path_in(f, "a.tmp")));
-    assert_int_equal(lvt_file_write(path_in(f, "none/a"), "x", 1, f->diag), LVT_IO);
+    assert_int_equal(lvt_file_write(NULL, path_in(f, "none/a"), "x", 1, f->diag), LVT_IO);
     assert_int_equal(lvt_file_read(f->dir, &bytes, &size, f->diag), LVT_IO);
 }
 

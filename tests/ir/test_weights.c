@@ -127,7 +127,7 @@ static void test_load(void **state) {
     memcpy(file + (n += sizeof header - 1), halves, sizeof halves);
     memcpy(file + (n += sizeof halves), both, sizeof both);
     n += sizeof both + 8;
-    assert_int_equal(lvt_file_write(path[1], file, n, NULL), LVT_OK);
+    assert_int_equal(lvt_file_write(NULL, path[1], file, n, NULL), LVT_OK);
     write_text(path[0], "kernel = w transpose\nboth = b part 1 of 2\n");
     lvt_module *m = model();
     lvt_diag *d = lvt_diag_new();
