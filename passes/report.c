@@ -3,8 +3,8 @@
  * Invariant: changes nothing but the report; of JSON and SVG the first entry of the module begins the
  * document, the last one ends it. May not know: how buffers were placed. */
 #include "buffers.h"
-#include "ir/xml.h"
-#include "ir/utf8.h"
+#include "ir/base/xml.h"
+#include "ir/base/utf8.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* Settings of a run: defaults, to JSON, from JSON. May not know: how options are parsed. */
-#include "continual/settings.h"
-#include "continual/memory.h"
-#include "ir/utf8.h"
+#include "settings.h"
+#include "memory.h"
+#include "ir/base/utf8.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -22,12 +22,11 @@ void lvt_settings_defaults(lvt_settings *s) {
     *s = (lvt_settings){
 #define LVT_HEADING(text)
 #define LVT_SETTING(kind, field, option, letter, argument, value, ...) .field = value,
-#include "continual/settings.def"
+#include "settings.def"
     };
 }
 
-/* ---- one function a kind and direction --------------------------------------------------------------------
- */
+/* ---- one function a kind and direction ----------------------------------------------------------------- */
 
 static cJSON *put_FLAG(const bool *v, const char *const *choices) {
     return (void)choices, cJSON_CreateBool(*v);
@@ -115,7 +114,7 @@ cJSON *lvt_settings_to_json(const lvt_settings *s) {
 #define LVT_HEADING(text)
 #define LVT_SETTING(kind, field, option, letter, argument, value, min, max, choices, ...)                    \
     ok = ok && cJSON_AddItemToObject(object, #field, put_##kind(&s->field, choices));
-#include "continual/settings.def"
+#include "settings.def"
     if (!ok) {
         cJSON_Delete(object);
         object = NULL;
@@ -132,13 +131,13 @@ lvt_status lvt_settings_from_json(const cJSON *object, const char *file, lvt_set
     if (j && !get_##kind(j, &s->field, min, max, choices))                                                   \
         return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s: the setting \"%s\" has no possible value",  \
                          file, #field);
-#include "continual/settings.def"
+#include "settings.def"
     return LVT_OK;
 }
 
 lvt_status lvt_settings_check_texts(const lvt_settings *s, lvt_diag *diag) {
     cJSON *object = lvt_settings_to_json(s);
-    lvt_status status = object ? LVT_OK : lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    lvt_status status = object ? LVT_OK : lvt_no_memory(diag, NULL);
     const cJSON *j, *k;
     cJSON_ArrayForEach(j, object) {
         const char *wrong = cJSON_IsString(j) && !lvt_utf8_valid(j->valuestring) ? j->valuestring : NULL;

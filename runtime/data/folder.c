@@ -4,10 +4,10 @@
  * Invariants: classes and files are taken in the byte order of their names, so the data set does not depend
  * on the file system; without a test folder every fifth file of a class is a test image; files that are left
  * out are counted, names of classes are UTF-8. May not know: how pictures are coded. */
-#include "data/dataset.h"
-#include "ir/file.h"
-#include "data/image.h"
-#include "ir/utf8.h"
+#include "dataset.h"
+#include "ir/base/file.h"
+#include "ir/base/utf8.h"
+#include "image.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -34,8 +34,7 @@ static int by_bytes(const void *a, const void *b) {
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* ---- what is left out -------------------------------------------------------------------------------------
- */
+/* ---- what is left out ---------------------------------------------------------------------------------- */
 
 enum { KINDS = 12, KIND_TEXT = 24, DEEPEST = 32 };
 
@@ -146,7 +145,7 @@ static lvt_status list(const char *dir, bool folders, names *out, ignored *g, lv
         char **more = realloc(out->list, ((size_t)out->n + 1) * sizeof *more);
         out->list = more ? more : out->list;
         if (!more || !(more[out->n] = strdup(e->d_name)))
-            status = lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "%s: out of memory", dir);
+            status = lvt_no_memory(diag, dir);
         else
             out->n++;
     }
@@ -156,8 +155,7 @@ static lvt_status list(const char *dir, bool folders, names *out, ignored *g, lv
     return status;
 }
 
-/* ---- reading ----------------------------------------------------------------------------------------------
- */
+/* ---- reading ------------------------------------------------------------------------------------------- */
 
 typedef struct reading {
     lvt_dataset *d;
@@ -179,7 +177,7 @@ static lvt_status add(reading *r, lvt_images *images, const char *path, int labe
         if (lvt_images_colour(d, &d->train) && lvt_images_colour(d, &d->test))
             d->channels = p.channels;
         else
-            status = lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "%s: out of memory", path);
+            status = lvt_no_memory(diag, path);
     }
     if (status == LVT_OK && r->options->resize_height)
         status = lvt_picture_resize(&p, r->options->resize_height, r->options->resize_width, diag);
@@ -188,7 +186,7 @@ static lvt_status add(reading *r, lvt_images *images, const char *path, int labe
         d->width = p.width;
         d->channels = p.channels;
         if (!(r->first = strdup(path)))
-            status = lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+            status = lvt_no_memory(diag, NULL);
     }
     if (status == LVT_OK && (p.height != d->height || p.width != d->width)) {
         status =
@@ -197,7 +195,7 @@ static lvt_status add(reading *r, lvt_images *images, const char *path, int labe
         lvt_note(diag, LVT_NOWHERE, "--resize HxW scales all pictures to one size");
     }
     if (status == LVT_OK && (images->n & (images->n - 1)) == 0 && !lvt_images_grow(d, images, images->n + 1))
-        status = lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "%s: out of memory", path);
+        status = lvt_no_memory(diag, path);
     if (status == LVT_OK) {
         memcpy(images->pixels + images->n * lvt_image_bytes(d), p.pixels, lvt_image_bytes(d));
         images->labels[images->n++] = label;
@@ -221,8 +219,7 @@ static lvt_status read_class(reading *r, const char *dir, int label, lvt_images 
                       dir, files.n);
     for (int i = 0; i < files.n && status == LVT_OK; i++) {
         char *path = lvt_path_join(dir, files.list[i]);
-        status = path ? add(r, i % 5 == 4 ? fifth : images, path, label, diag)
-                      : lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+        status = path ? add(r, i % 5 == 4 ? fifth : images, path, label, diag) : lvt_no_memory(diag, NULL);
         free(path);
     }
     names_free(&files);
@@ -239,8 +236,7 @@ static lvt_status read_part(reading *r, const char *dir, lvt_images *images, lvt
             free(path);
             path = below;
         }
-        status = path ? read_class(r, path, c, images, fifth, diag)
-                      : lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+        status = path ? read_class(r, path, c, images, fifth, diag) : lvt_no_memory(diag, NULL);
         free(path);
     }
     return status;
@@ -253,9 +249,8 @@ static lvt_status read_annotated(reading *r, const char *dir, lvt_diag *diag) {
          *pictures = lvt_path_join(dir, "val/images");
     uint8_t *bytes = NULL;
     size_t size;
-    lvt_status status = list_path && pictures
-                            ? lvt_file_read(list_path, &bytes, &size, diag)
-                            : lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    lvt_status status =
+        list_path && pictures ? lvt_file_read(list_path, &bytes, &size, diag) : lvt_no_memory(diag, NULL);
     uint32_t number = 0;
     char *rest = (char *)bytes, *line;
     while (status == LVT_OK && (line = strsep(&rest, "\n"))) {
@@ -268,7 +263,7 @@ static lvt_status read_annotated(reading *r, const char *dir, lvt_diag *diag) {
             class ? bsearch(&class, r->d->class_names, (size_t)r->d->classes, sizeof class, by_bytes) : NULL;
         char *path = lvt_path_join(pictures, file);
         if (!path)
-            status = lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+            status = lvt_no_memory(diag, NULL);
         else if (!found)
             status = lvt_error(diag, LVT_USER, NULL, (lvt_pos){list_path, number, 0},
                                class ? "there is no class %s among the training images"
@@ -308,13 +303,13 @@ lvt_status lvt_read_folder(lvt_dataset *d, const char *dir, const lvt_dataset_op
     if (!train || !test) {
         free(train);
         free(test);
-        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+        return lvt_no_memory(diag, NULL);
     }
     char *annotations = lvt_path_join(dir, "val/val_annotations.txt");
     if (!annotations) {
         free(train);
         free(test);
-        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+        return lvt_no_memory(diag, NULL);
     }
     r.inner = lvt_path_exists(annotations) && lvt_path_exists(train) ? "images" : NULL;
     free(annotations);

@@ -1,6 +1,6 @@
 /* PNG and JPEG pictures through libpng and libjpeg. May not know: data sets, models. */
-#include "data/image.h"
-#include "ir/file.h"
+#include "image.h"
+#include "ir/base/file.h"
 
 #include <stdio.h> /* before jpeglib.h, which needs it */
 #include <jpeglib.h>
@@ -22,14 +22,9 @@ static lvt_status broken(const char *path, const char *reason, lvt_diag *diag) {
     return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s: cannot be decoded: %s", path, reason);
 }
 
-static lvt_status no_memory(const char *path, lvt_diag *diag) {
-    return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "%s: out of memory", path);
-}
-
 static const char too_large[] = "a side is longer than 16384 pixels";
 
-/* ---- what all formats share -------------------------------------------------------------------------------
- */
+/* ---- what all formats share ---------------------------------------------------------------------------- */
 
 /* Colour to grey as ITU-R BT.601 weighs it, in the 16-bit fixed point and rounding of PIL's mode L, whatever
  * the file says about gamma or profiles: networks are trained on what a picture stores. */
@@ -90,7 +85,7 @@ static lvt_status turn(lvt_picture *p, int orientation, const char *path, lvt_di
     size_t c = (size_t)p->channels;
     uint8_t *out = malloc((size_t)height * (size_t)width * c);
     if (!out)
-        return no_memory(path, diag);
+        return lvt_no_memory(diag, path);
     for (int y = 0; y < height; y++) {
         for (int x = 0; x < width; x++) {
             int row = swap ? x : y, column = swap ? y : x;
@@ -105,8 +100,7 @@ static lvt_status turn(lvt_picture *p, int orientation, const char *path, lvt_di
     return LVT_OK;
 }
 
-/* ---- PNG --------------------------------------------------------------------------------------------------
- */
+/* ---- PNG ----------------------------------------------------------------------------------------------- */
 
 typedef struct png_input {
     const uint8_t *at;
@@ -144,7 +138,7 @@ static lvt_status read_png(const char *path, const uint8_t *bytes, size_t size, 
     png_bytep *volatile rows = NULL;
     if (!info) {
         png_destroy_read_struct(&png, NULL, NULL);
-        return no_memory(path, diag);
+        return lvt_no_memory(diag, path);
     }
     if (setjmp(png_jmpbuf(png))) {
         png_destroy_read_struct(&png, &info, NULL);
@@ -184,7 +178,7 @@ static lvt_status read_png(const char *path, const uint8_t *bytes, size_t size, 
     free((void *)rows);
     if (!pixels || !rows) {
         free(pixels);
-        return no_memory(path, diag);
+        return lvt_no_memory(diag, path);
     }
     *out = (lvt_picture){(int)height, (int)width, (int)stored, pixels};
     if (channels == 1 && stored == 3)
@@ -194,8 +188,7 @@ static lvt_status read_png(const char *path, const uint8_t *bytes, size_t size, 
     return LVT_OK;
 }
 
-/* ---- JPEG -------------------------------------------------------------------------------------------------
- */
+/* ---- JPEG ---------------------------------------------------------------------------------------------- */
 
 typedef struct jpeg_failure {
     struct jpeg_error_mgr base;
@@ -280,7 +273,7 @@ static lvt_status read_jpeg(const char *path, const uint8_t *bytes, size_t size,
     if (large)
         return broken(path, too_large, diag);
     if (!pixels)
-        return no_memory(path, diag);
+        return lvt_no_memory(diag, path);
     if (inks)
         from_inks(pixels, (size_t)out->height * (size_t)out->width);
     if (channels == 1 && !grey)
@@ -315,8 +308,7 @@ lvt_status lvt_picture_read(const char *path, int channels, lvt_picture *out, lv
     return status;
 }
 
-/* ---- scaling ----------------------------------------------------------------------------------------------
- */
+/* ---- scaling ------------------------------------------------------------------------------------------- */
 
 /* The share of source pixel s in target pixel t along one direction. Shrinking: overlap of the two areas.
  * Growing: bilinear between centres, the edge pixel repeated. */
@@ -368,7 +360,7 @@ lvt_status lvt_picture_resize(lvt_picture *p, int height, int width, lvt_diag *d
         *p = (lvt_picture){height, width, p->channels, pixels};
     } else {
         free(pixels);
-        status = lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory scaling a picture");
+        status = lvt_no_memory(diag, "scaling a picture");
     }
     free(a);
     free(b);
@@ -376,8 +368,7 @@ lvt_status lvt_picture_resize(lvt_picture *p, int height, int width, lvt_diag *d
     return status;
 }
 
-/* ---- writing ----------------------------------------------------------------------------------------------
- */
+/* ---- writing ------------------------------------------------------------------------------------------- */
 
 static png_image describe(const lvt_picture *p) {
     return (png_image){.version = PNG_IMAGE_VERSION,
@@ -396,7 +387,7 @@ lvt_status lvt_picture_encode(const lvt_picture *p, uint8_t **bytes, size_t *siz
     }
     free(*bytes);
     *bytes = NULL;
-    return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory for a picture");
+    return lvt_no_memory(diag, "for a picture");
 }
 
 lvt_status lvt_picture_encode_jpeg(const lvt_picture *p, int quality, uint8_t **bytes, size_t *size,

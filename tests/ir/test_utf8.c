@@ -1,5 +1,5 @@
 /* Text on its ways out. */
-#include "ir/utf8.h"
+#include "ir/base/utf8.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
