@@ -153,15 +153,22 @@ static void test_load(void **state) {
     assert_null(m->states[1].values);
     /* Beside a program: the values go there and come back, others are refused. */
     m->states[0].init = lvt_weights_init(m->states[0].values, 24);
-    char *beside = lvt_weights_path(path[2]);
+    char *beside = lvt_weights_path(m, path[2]);
     assert_int_equal(lvt_weights_write(m, path[2], d), LVT_OK);
     lvt_module *again = model();
     again->states[0].init = m->states[0].init;
     assert_int_equal(lvt_weights_read(again, path[2], d), LVT_OK);
     assert_memory_equal(again->states[0].values, m->states[0].values, 24);
     again->states[0].values = NULL;
-    again->states[0].init.a += 1;
+    char *changed;
+    again->states[0].init.a += 1; /* other values, another name */
     assert_int_equal(lvt_weights_read(again, path[2], d), LVT_USER);
+    changed = lvt_weights_path(again, path[2]);
+    assert_string_not_equal(changed, beside);
+    assert_int_equal(rename(beside, changed), 0); /* of that name, but not of that hash */
+    assert_int_equal(lvt_weights_read(again, path[2], d), LVT_USER);
+    assert_int_equal(rename(changed, beside), 0);
+    free(changed);
     unlink(beside);
     assert_int_equal(lvt_weights_read(again, path[2], d), LVT_USER);
     write_text(beside, "somebody's");
