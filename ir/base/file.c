@@ -126,13 +126,14 @@ lvt_status lvt_file_read_part(const char *path, uint64_t offset, size_t n, uint8
 
 /* ---- folders that are held open ------------------------------------------------------------------------ */
 
-lvt_status lvt_folder_open(lvt_folder *f, const char *path, lvt_diag *diag) {
-    *f = (lvt_folder){open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), strdup(path)};
-    if (f->fd >= 0 && f->path)
-        return LVT_OK;
-    return f->path
-               ? lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "%s: cannot be opened: %s", path, strerror(errno))
-               : lvt_no_memory(diag, NULL);
+lvt_status lvt_folder_open(lvt_folder *f, const lvt_folder *in, const char *path, lvt_diag *diag) {
+    *f = (lvt_folder){-1, in ? lvt_path_join(in->path, path) : strdup(path)};
+    if (!f->path)
+        return lvt_no_memory(diag, NULL);
+    f->fd = openat(in ? in->fd : AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | (in ? O_NOFOLLOW : 0));
+    return f->fd >= 0 ? LVT_OK
+                      : lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "%s: cannot be opened: %s", f->path,
+                                  strerror(errno));
 }
 
 void lvt_folder_close(lvt_folder *f) {

@@ -35,7 +35,7 @@ typedef struct lvt_folder {
     char *path; /* for messages */
 } lvt_folder;
 /* LVT_IO, LVT_NOMEM. Freed by lvt_folder_close (also after an error). */
-lvt_status lvt_folder_open(lvt_folder *f, const char *path, lvt_diag *diag);
+lvt_status lvt_folder_open(lvt_folder *f, const lvt_folder *in, const char *path, lvt_diag *diag);
 void lvt_folder_close(lvt_folder *f);
 /* Removes temporary files of processes that were killed; nobody else may be writing into the folder. */
 void lvt_folder_clean(const lvt_folder *f);

@@ -53,8 +53,8 @@ static char *make_header(const char *metadata, const lvt_stored_tensor *const *o
     return text;
 }
 
-lvt_status lvt_safetensors_write(const char *path, const char *metadata, const lvt_stored_tensor *tensors,
-                                 size_t n, lvt_diag *diag) {
+lvt_status lvt_safetensors_write(const lvt_folder *in, const char *path, const char *metadata,
+                                 const lvt_stored_tensor *tensors, size_t n, lvt_diag *diag) {
     for (size_t i = 0; i < n; i++)
         if (!lvt_utf8_valid(tensors[i].name))
             return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
@@ -73,7 +73,7 @@ lvt_status lvt_safetensors_write(const char *path, const char *metadata, const l
         return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "%s: out of memory", path);
     }
     lvt_atomic_file f;
-    lvt_status status = lvt_atomic_begin(&f, NULL, path, diag);
+    lvt_status status = lvt_atomic_begin(&f, in, path, diag);
     if (status == LVT_OK) {
         size_t length = strlen(header), padded = (length + 7) / 8 * 8;
         uint8_t size[8];
@@ -274,12 +274,14 @@ static bool all_utf8(const char *text, size_t n) {
     return true;
 }
 
-static lvt_status read_file(const char *path, bool any, lvt_safetensors *out, lvt_diag *diag) {
+static lvt_status read_file(const lvt_folder *in, const char *path, bool any, lvt_safetensors *out,
+                            lvt_diag *diag) {
     *out = (lvt_safetensors){.converted = any ? lvt_arena_new() : NULL};
     size_t size;
     if (any && !out->converted)
         return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "%s: out of memory", path);
-    lvt_status status = lvt_file_read(path, &out->bytes, &size, diag);
+    lvt_status status = in ? lvt_folder_file_read(in, path, &out->bytes, &size, diag)
+                           : lvt_file_read(path, &out->bytes, &size, diag);
     if (status != LVT_OK) {
         lvt_safetensors_free(out);
         return status;
@@ -305,9 +307,14 @@ static lvt_status read_file(const char *path, bool any, lvt_safetensors *out, lv
 }
 
 lvt_status lvt_safetensors_read(const char *path, lvt_safetensors *out, lvt_diag *diag) {
-    return read_file(path, false, out, diag);
+    return read_file(NULL, path, false, out, diag);
+}
+
+lvt_status lvt_safetensors_read_in(const lvt_folder *in, const char *name, lvt_safetensors *out,
+                                   lvt_diag *diag) {
+    return read_file(in, name, false, out, diag);
 }
 
 lvt_status lvt_safetensors_read_any(const char *path, lvt_safetensors *out, lvt_diag *diag) {
-    return read_file(path, true, out, diag);
+    return read_file(NULL, path, true, out, diag);
 }

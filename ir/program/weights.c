@@ -134,7 +134,7 @@ lvt_status lvt_weights_write(const lvt_module *m, const char *program, lvt_diag 
     if (status == LVT_OK && n)
         status = may_write(path, diag);
     if (status == LVT_OK && n)
-        status = lvt_safetensors_write(path, OURS, list, n, diag);
+        status = lvt_safetensors_write(NULL, path, OURS, list, n, diag);
     free(path);
     free(list);
     return status;
@@ -171,8 +171,7 @@ lvt_status lvt_program_move(const lvt_module *m, const char *from, const char *t
     int folder = values && before ? lock_folder(place, &base) : -1;
     lvt_status status = values && before ? LVT_OK : no_memory(diag, to);
     if (status == LVT_OK && ((rename(before, values) != 0 && errno != ENOENT) || rename(from, place) != 0))
-        status =
-            lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "%s: cannot be written: %s", to, strerror(errno));
+        status = lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "%s: cannot be written: %s", to, strerror(errno));
     if (status == LVT_OK && folder >= 0)
         remove_others(folder, base, values);
     if (folder >= 0)

@@ -130,7 +130,7 @@ static lvt_status write_sheet(const sheet *s, const char *path, lvt_diag *diag) 
     }
     if (ok && s->rows_a_class == 2)
         ok = draw_augmented(s, &p, chosen, (uint32_t)n, scratch);
-    lvt_status status = ok ? lvt_picture_write(&p, path, diag)
+    lvt_status status = ok ? lvt_picture_write(&p, NULL, path, diag)
                            : lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "%s: out of memory", path);
     free(p.pixels);
     free(shown);

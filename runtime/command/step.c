@@ -209,7 +209,7 @@ static lvt_status save(const char *path, lvt_stored_tensor *tensors, size_t n, l
             tensors[i].data = NULL;
             tensors[kept++] = t;
         }
-    return lvt_safetensors_write(path, NULL, tensors, kept, diag);
+    return lvt_safetensors_write(NULL, path, NULL, tensors, kept, diag);
 }
 
 static lvt_status save_states(const run *r, const char *path, lvt_diag *diag) {
@@ -219,7 +219,7 @@ static lvt_status save_states(const run *r, const char *path, lvt_diag *diag) {
         return lvt_no_memory(diag, NULL);
     for (uint32_t i = 0; i < m->n_states; i++)
         t[i] = (lvt_stored_tensor){m->states[i].name, m->states[i].type, lvt_session_state(r->session, i)};
-    lvt_status status = lvt_safetensors_write(path, NULL, t, m->n_states, diag);
+    lvt_status status = lvt_safetensors_write(NULL, path, NULL, t, m->n_states, diag);
     free(t);
     return status;
 }

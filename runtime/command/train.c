@@ -20,6 +20,7 @@
 #include "ir/base/utf8.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -87,49 +88,35 @@ static lvt_status merge(const lvt_settings *given, const bool *was_given, lvt_se
 
 /* ---- the command --------------------------------------------------------------------------------------- */
 
-/* Bytes up to the end of the last whole line. */
-static uint64_t whole_lines(FILE *f) {
-    uint64_t at = 0, end = 0;
-    rewind(f);
-    for (int c; (c = getc(f)) != EOF && c;) {
-        at++;
-        end = c == '\n' ? at : end;
-    }
-    return end;
-}
-
 static lvt_status open_metrics(lvt_trainer *t, lvt_diag *diag) {
-    char *path = lvt_path_join(t->folder, "metrics.jsonl");
-    if (!path)
-        return lvt_no_memory(diag, NULL);
-    lvt_status status = LVT_OK;
-    t->metrics = fopen(path, "a+e");
+    static const char name[] = "metrics.jsonl";
+    uint8_t *text = NULL;
+    size_t size = 0;
+    int fd = lvt_folder_descriptor(t->folder, name, O_RDWR | O_APPEND | O_CREAT);
     struct stat file;
-    bool there = t->metrics && fstat(fileno(t->metrics), &file) == 0;
-    if (there && (uint64_t)file.st_size < t->metrics_bytes) {
-        lvt_warning(diag, NULL, LVT_NOWHERE,
-                    "%s has lost records that the checkpoint counts: tables of `lvt-run compare` lack them",
-                    path);
-        t->metrics_bytes = whole_lines(t->metrics);
-    }
+    bool there = fd >= 0 && fstat(fd, &file) == 0 && S_ISREG(file.st_mode);
+    t->metrics = there ? fdopen(fd, "a+e") : NULL;
+    if (!t->metrics && fd >= 0)
+        close(fd);
+    lvt_status status =
+        t->metrics && t->resumed ? lvt_folder_file_read(t->folder, name, &text, &size, diag) : LVT_OK;
+    if (text && !lvt_checkpoint_find_record(t, (const char *)text, size))
+        lvt_warning(
+            diag, NULL, LVT_NOWHERE,
+            "%s/%s has lost records that the checkpoint counts: tables of `lvt-run compare` lack them",
+            t->folder->path, name);
+    free(text);
     /* Records after the checkpoint belong to steps that will be done again. */
-    if (!there || ftruncate(fileno(t->metrics), (off_t)t->metrics_bytes) != 0)
-        status =
-            lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "%s: cannot be written: %s", path, strerror(errno));
-    free(path);
+    if (status == LVT_OK && (!t->metrics || ftruncate(fileno(t->metrics), (off_t)t->metrics_bytes) != 0))
+        status = lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "%s/%s: cannot be written: %s", t->folder->path,
+                           name, strerror(errno));
     return status;
 }
 
 static lvt_status write_reports(const lvt_trainer *t, lvt_diag *diag) {
     lvt_accuracies a = lvt_accuracies_of(t);
-    static const char *const names[] = {"accuracy.csv", "confusion.csv", "accuracy.svg", "memory.png",
-                                        "report.html"};
-    enum { N = sizeof names / sizeof *names };
-    char *paths[N], *title = NULL;
+    char *title = NULL;
     const lvt_settings *s = t->settings;
-    bool memory = true;
-    for (int i = 0; i < N; i++)
-        memory = (paths[i] = lvt_path_join(t->folder, names[i])) && memory;
     char limit[48] = "";
     if (s->steps)
         snprintf(limit, sizeof limit, " (at most %d steps a task)", s->steps);
@@ -138,19 +125,17 @@ static lvt_status write_reports(const lvt_trainer *t, lvt_diag *diag) {
                  t->tasks.n == 1 ? "" : "s", s->memory, s->epochs, s->epochs == 1 ? "" : "s", limit,
                  (unsigned long long)s->seed) < 0)
         title = NULL;
-    lvt_status status = memory && title ? LVT_OK : lvt_no_memory(diag, NULL);
+    lvt_status status = title ? LVT_OK : lvt_no_memory(diag, NULL);
     if (status == LVT_OK)
-        status = lvt_report_csv(&a, paths[0], diag);
+        status = lvt_report_csv(&a, t->folder, "accuracy.csv", diag);
     if (status == LVT_OK)
-        status = lvt_report_confusion(&a, t->last.confusion, paths[1], diag);
+        status = lvt_report_confusion(&a, t->last.confusion, t->folder, "confusion.csv", diag);
     if (status == LVT_OK)
-        status = lvt_report_svg(&a, title, paths[2], diag);
+        status = lvt_report_svg(&a, title, t->folder, "accuracy.svg", diag);
     if (status == LVT_OK)
-        status = lvt_report_memory(&t->memory, &t->tasks, t->data, paths[3], diag);
+        status = lvt_report_memory(&t->memory, &t->tasks, t->data, t->folder, "memory.png", diag);
     if (status == LVT_OK)
-        status = lvt_page_write(t, title, paths[4], diag);
-    for (int i = 0; i < N; i++)
-        free(paths[i]);
+        status = lvt_page_write(t, title, "report.html", diag);
     free(title);
     return status;
 }
@@ -211,7 +196,7 @@ static lvt_status prepare(work *w, const char *program, bool resume, lvt_diag *d
     lvt_status status = lvt_parse_size(s->resize, &options, diag);
     lvt_program_options how = {
         .interpret = s->interpret, .threads = s->threads, .weights = s->weights, .map = s->map};
-    if (resume && lvt_checkpoint_exists(w->run.folder)) { /* it has all states */
+    if (resume && lvt_checkpoint_exists(&w->run.folder)) { /* it has all states */
         how.weights = NULL;
         how.no_weights = true;
     }
@@ -238,7 +223,7 @@ static lvt_status prepare(work *w, const char *program, bool resume, lvt_diag *d
     w->console.trainer = &w->trainer;
     lvt_events events = lvt_console_events(&w->console);
     events.evaluated = follower ? NULL : after_task;
-    status = lvt_trainer_init(&w->trainer, s, &w->model, w->data, w->run.folder, &events, diag);
+    status = lvt_trainer_init(&w->trainer, s, &w->model, w->data, &w->run.folder, &events, diag);
     w->trainer.follower = follower;
     if (status == LVT_OK)
         status = resume ? lvt_checkpoint_resume(&w->trainer, diag) : lvt_trainer_effects(&w->trainer, diag);
@@ -250,8 +235,7 @@ static lvt_status open_run(work *w, const char *folder, bool resume, lvt_diag *d
     if (w->ranks.all.rank == 0)
         return lvt_run_open(&w->run, folder, resume, diag);
     w->console.quiet = true;
-    w->run.folder = strdup(folder);
-    return w->run.folder ? LVT_OK : lvt_no_memory(diag, NULL);
+    return lvt_folder_open(&w->run.folder, NULL, folder, diag);
 }
 
 static lvt_status train(work *w, const char *program, const char *folder, bool resume, lvt_diag *diag) {
@@ -291,7 +275,7 @@ static lvt_status train(work *w, const char *program, const char *folder, bool r
     if (status == LVT_OK && !t->follower)
         status = open_metrics(t, diag);
     if (status == LVT_OK && !t->follower)
-        status = lvt_board_open(&w->board, folder, diag);
+        status = lvt_board_open(&w->board, &w->run.folder, diag);
     t->events.record = keep_record;
     t->events.record_user = &w->board;
     if (status != LVT_OK)
@@ -342,7 +326,7 @@ static lvt_status train(work *w, const char *program, const char *folder, bool r
 }
 
 lvt_status lvt_cmd_train(int argc, char **argv, lvt_diag *diag) {
-    work w = {.run = {NULL, -1, false}, .console = {.signals = -1}};
+    work w = {.run = LVT_RUN_NONE, .console = {.signals = -1}};
     const char *folder = NULL;
     bool resume = false;
     lvt_settings_defaults(&w.settings);

@@ -1,6 +1,6 @@
 /* Checkpoints: everything a run needs to go on bit for bit, as one safetensors file.
  *
- * Invariants: written atomically; what is read is checked against the program, the data and the settings
+ * Invariants: written atomically; equal runs write equal bytes; what is read is checked against the program, the data and the settings
  * before any state changes. Parameters and other states go by their own names; what belongs to the run is
  * called "lvt:...". May not know: command lines. */
 #ifndef LVT_CONTINUAL_CHECKPOINT_H
@@ -27,7 +27,12 @@ lvt_status lvt_checkpoint_save(lvt_trainer *t, bool boundary, lvt_diag *diag);
  * other data, or not a checkpoint). After an error the trainer must not be run. */
 lvt_status lvt_checkpoint_resume(lvt_trainer *t, lvt_diag *diag);
 /* Whether there is a checkpoint to go on from. */
-bool lvt_checkpoint_exists(const char *folder);
+bool lvt_checkpoint_exists(const lvt_folder *folder);
+/* A checkpoint holds nothing that another run of the same steps would have otherwise; how long they took and
+ * what they used is in a record of metrics.jsonl before it. Finds the record of the checkpoint that was
+ * resumed in the text of that file (without one: the end of its whole lines and the last times before the
+ * checkpoint, and false), and takes over what it says; t->metrics_bytes: what of the file stays. */
+bool lvt_checkpoint_find_record(lvt_trainer *t, const char *text, size_t n);
 lvt_status lvt_checkpoint_info_read(const lvt_safetensors *file, const char *path, lvt_checkpoint_info *out,
                                     lvt_diag *diag);
 /* How images become inputs of the network that was trained. */

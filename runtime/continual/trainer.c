@@ -69,12 +69,9 @@ lvt_status lvt_trainer_record(lvt_trainer *t, cJSON *record, lvt_diag *diag) {
         return lvt_no_memory(diag, NULL);
     lvt_status status = LVT_OK;
     if (t->metrics) {
-        int n = fprintf(t->metrics, "%s\n", text);
-        if (n < 0 || fflush(t->metrics) != 0)
+        if (fprintf(t->metrics, "%s\n", text) < 0 || fflush(t->metrics) != 0)
             status = lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "%s/metrics.jsonl: cannot be written: %s",
-                               t->folder, strerror(errno));
-        else
-            t->metrics_bytes += (uint64_t)n;
+                               t->folder->path, strerror(errno));
     }
     free(text);
     return status;

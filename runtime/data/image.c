@@ -426,10 +426,10 @@ lvt_status lvt_picture_encode_jpeg(const lvt_picture *p, int quality, uint8_t **
     return LVT_OK;
 }
 
-lvt_status lvt_picture_write(const lvt_picture *p, const char *path, lvt_diag *diag) {
+lvt_status lvt_picture_write(const lvt_picture *p, const lvt_folder *in, const char *path, lvt_diag *diag) {
     png_image image = describe(p);
     lvt_atomic_file f;
-    lvt_status status = lvt_atomic_begin(&f, NULL, path, diag);
+    lvt_status status = lvt_atomic_begin(&f, in, path, diag);
     if (status != LVT_OK)
         return status;
     if (!png_image_write_to_stdio(&image, f.stream, 0, p->pixels, 0, NULL))

@@ -5,7 +5,7 @@
 #ifndef LVT_DATA_IMAGE_H
 #define LVT_DATA_IMAGE_H
 
-#include "ir/base/diag.h"
+#include "ir/base/file.h"
 
 enum { LVT_MAX_PICTURE_SIDE = 16384 };
 
@@ -33,7 +33,7 @@ lvt_status lvt_picture_encode(const lvt_picture *p, uint8_t **bytes, size_t *siz
 /* The same as JPEG of `quality` 1..100: for thumbnails of photographs, a third of the bytes. */
 lvt_status lvt_picture_encode_jpeg(const lvt_picture *p, int quality, uint8_t **bytes, size_t *size,
                                    lvt_diag *diag);
-/* Writes an 8-bit PNG (1 or 3 channels), atomically. */
-lvt_status lvt_picture_write(const lvt_picture *p, const char *path, lvt_diag *diag);
+/* Writes an 8-bit PNG (1 or 3 channels), atomically; `in`: see file.h, may be NULL. */
+lvt_status lvt_picture_write(const lvt_picture *p, const lvt_folder *in, const char *path, lvt_diag *diag);
 
 #endif

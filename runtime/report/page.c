@@ -181,11 +181,10 @@ static void settings_table(FILE *f, const lvt_trainer *t) {
 
 /* The records of metrics.jsonl as an array; a line that cannot be read is left out. NULL: none. */
 static cJSON *read_records(const lvt_trainer *t) {
-    char *path = lvt_path_join(t->folder, "metrics.jsonl");
     uint8_t *bytes = NULL;
     size_t size;
     cJSON *list = cJSON_CreateArray();
-    if (path && list && lvt_path_exists(path) && lvt_file_read(path, &bytes, &size, NULL) == LVT_OK) {
+    if (list && lvt_folder_file_read(t->folder, "metrics.jsonl", &bytes, &size, NULL) == LVT_OK) {
         char *rest = (char *)bytes, *line;
         while ((line = strsep(&rest, "\n"))) {
             cJSON *o = *line ? cJSON_Parse(line) : NULL;
@@ -194,13 +193,12 @@ static cJSON *read_records(const lvt_trainer *t) {
         }
     }
     free(bytes);
-    free(path);
     return list;
 }
 
-lvt_status lvt_page_write(const lvt_trainer *t, const char *title, const char *path, lvt_diag *diag) {
+lvt_status lvt_page_write(const lvt_trainer *t, const char *title, const char *file, lvt_diag *diag) {
     lvt_atomic_file out;
-    lvt_status status = lvt_atomic_begin(&out, NULL, path, diag);
+    lvt_status status = lvt_atomic_begin(&out, t->folder, file, diag);
     if (status != LVT_OK)
         return status;
     FILE *f = out.stream;

@@ -24,7 +24,7 @@ static void round_trip(void **state) {
         {"a \"quoted\" name", lvt_type_make(LVT_F32, 2, (int64_t[]){2, 3}), f},
         {"scalar", lvt_type_make(LVT_F64, 0, NULL), &d},
     };
-    assert_int_equal(lvt_safetensors_write(path, "{\"x\": 1}", tensors, 3, NULL), LVT_OK);
+    assert_int_equal(lvt_safetensors_write(NULL, path, "{\"x\": 1}", tensors, 3, NULL), LVT_OK);
     lvt_safetensors s;
     assert_int_equal(lvt_safetensors_read(path, &s, NULL), LVT_OK);
     assert_int_equal(s.n, 3);

@@ -118,7 +118,7 @@ static void stopped_while_measuring(void **state) {
         assert_int_equal(r.trainer.at.task, 0);
         assert_int_equal(r.trainer.at.global_step == 0, fwt);
         assert_int_equal(r.trainer.ending, !fwt);
-        assert_true(lvt_checkpoint_exists(r.folder));
+        assert_true(lvt_checkpoint_exists(&r.in));
         close_run(&r);
         r.stop_in = NULL;
         r.in_it = false;
@@ -479,9 +479,9 @@ static void no_room(void **state) {
     assert_int_equal(status, LVT_IO);
     expect_words(r.diag, "last.safetensors: cannot be written: File too large");
     close_run(&r);
-    char path[128];
-    snprintf(path, sizeof path, "%s/last.safetensors.tmp", r.folder);
-    assert_false(lvt_path_exists(path));
+    char left[128]; /* nothing temporary */
+    snprintf(left, sizeof left, "ls -A %s | grep -q tmp", r.folder);
+    assert_int_not_equal(system(left), 0);
     open_run(&r, false);
     assert_int_equal(lvt_checkpoint_resume(&r.trainer, r.diag), LVT_OK);
     assert_int_equal(r.trainer.at.global_step, 0);

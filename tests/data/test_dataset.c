@@ -214,7 +214,7 @@ static void write_png(fixture *f, const char *name, int side, int channels, uint
     for (int i = 0; i < side * side * channels; i++)
         pixels[i] = (uint8_t)(value + i % channels);
     lvt_picture p = {side, side, channels, pixels};
-    assert_int_equal(lvt_picture_write(&p, path_in(f, name), f->diag), LVT_OK);
+    assert_int_equal(lvt_picture_write(&p, NULL, path_in(f, name), f->diag), LVT_OK);
 }
 
 static void folder(void **state) {

@@ -187,7 +187,7 @@ static void write_scalars(const char *name, const char *const *names, size_t n) 
     assert_true(n <= 40);
     for (size_t i = 0; i < n; i++)
         list[i] = (lvt_stored_tensor){names[i], lvt_type_make(LVT_F32, 0, NULL), &values[i]};
-    assert_int_equal(lvt_safetensors_write(name, NULL, list, n, NULL), LVT_OK);
+    assert_int_equal(lvt_safetensors_write(NULL, name, NULL, list, n, NULL), LVT_OK);
 }
 
 /* What load says of the scalars `names` for a model with these states, the first two parameters. */
