@@ -177,15 +177,20 @@ static const char *read_entry(const cJSON *entry, const uint8_t *data, size_t si
     out->type = (lvt_type){.dtype = own ? (uint8_t)dtypes[t].dtype : foreign[f].dtype};
     uint64_t bytes = own ? lvt_dtype_size(dtypes[t].dtype) : foreign[f].size;
     const cJSON *dim;
+    bool empty = false;
+    cJSON_ArrayForEach(dim, shape) empty |= cJSON_IsNumber(dim) && dim->valuedouble == 0;
+    /* Without elements a tensor is no larger than any file, but its dimensions have to be countable. */
+    uint64_t room = empty ? (uint64_t)LVT_MAX_DIM : size;
     cJSON_ArrayForEach(dim, shape) {
         uint64_t n;
         if (!whole(dim, (double)LVT_MAX_DIM, &n))
             return "a dimension is no whole number";
         out->type.dim[out->type.rank++] = (int64_t)n;
-        if (n && bytes > size / n)
-            return "it is larger than the file"; /* bytes <= size stays true, so nothing overflows */
-        bytes *= n;
+        if (n && bytes > room / n)
+            return "it is larger than the file"; /* bytes <= room stays true, so nothing overflows */
+        bytes *= n ? n : 1;
     }
+    bytes = empty ? 0 : bytes;
     const double largest = 9007199254740992.; /* 2^53 */
     if (!whole(cJSON_GetArrayItem(offsets, 0), largest, &ends[0]) ||
         !whole(cJSON_GetArrayItem(offsets, 1), largest, &ends[1]) || ends[0] > ends[1] || ends[1] > size)

@@ -64,8 +64,9 @@ static void foreign(void **state) {
     (void)state;
     const char *header = "{\"__metadata__\":{\"format\":\"pt\"},\"w\":{\"dtype\":\"F32\",\"shape\":[1],"
                          "\"data_offsets\":[0,4]},"
-                         "\"none\":{\"dtype\":\"F32\",\"shape\":[0,5],\"data_offsets\":[4,4]}}  ";
-    uint8_t bytes[256] = {0};
+                         "\"none\":{\"dtype\":\"F32\",\"shape\":[0,5],\"data_offsets\":[4,4]},"
+                         "\"late\":{\"dtype\":\"F32\",\"shape\":[5,0],\"data_offsets\":[4,4]}}  ";
+    uint8_t bytes[512] = {0};
     size_t n = strlen(header);
     bytes[0] = (uint8_t)n;
     memcpy(bytes + 8, header, n);
@@ -97,6 +98,9 @@ static void hostile(void **state) {
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1e300],\"data_offsets\":[0,16]}}", "whole number"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2147483648,2147483648,2147483648],\"data_offsets\":[0,16]}}",
          "larger than the file"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2147483648,2147483648,2147483648,0],\"data_offsets\":[0,0]}}",
+         "larger than the file"},
+        {"{\"caf\xe9\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]}}", "not UTF-8"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,1,4],\"data_offsets\":[0,16]}}", "dimensions"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,17]}}", "outside"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[16,0]}}", "outside"},

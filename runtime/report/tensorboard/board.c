@@ -2,6 +2,7 @@
 #include "board.h"
 #include "runtime/report/record.h"
 #include "ir/base/file.h"
+#include "ir/base/utf8.h"
 
 #include <errno.h>
 #include <dirent.h>
@@ -105,6 +106,8 @@ static void add(scalars *s, double v, const char *group, const char *name, int t
         snprintf(tag, TAG, "%s/task_%02d", group, task);
     else
         snprintf(tag, TAG, "%s/%s", group, name);
+    for (size_t n = strlen(tag); n && !lvt_utf8_valid(tag);) /* as protobuf wants it; its end was cut off */
+        tag[--n] = 0;
     LvtBoard__Summary__Value *value = s->pointers[s->n] = &s->values[s->n];
     lvt_board__summary__value__init(value);
     value->tag = tag;
