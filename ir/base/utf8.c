@@ -148,10 +148,10 @@ void lvt_terminal_print(FILE *f, const char *format, ...) {
 }
 
 void lvt_csv_text(FILE *f, const char *text) {
-    char *safe = lvt_utf8_copy(text);
+    char *safe = lvt_terminal_text(text, false);
     if (!safe)
         return;
-    fputs(*safe && strchr("=+-@\t\r\n", *safe) ? "\"'" : "\"", f);
+    fputs(*safe && strchr("=+-@", *safe) ? "\"'" : "\"", f);
     for (const char *c = safe; *c; c++) {
         if (*c == '"')
             fputc('"', f);

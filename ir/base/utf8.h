@@ -38,8 +38,8 @@ bool lvt_terminal_shows(uint32_t c); /* false: the character must not go there a
 void lvt_terminal_print(FILE *f, const char *format, ...) __attribute__((format(printf, 2, 3)));
 #define lvt_print(...) lvt_terminal_print(stdout, __VA_ARGS__)
 
-/* CSV: in quotes; a text that a spreadsheet would take for
- * a formula (it begins with = + - @, a tab or a line end) gets an apostrophe in front. */
+/* CSV: in quotes, control characters (tabs and line ends too) as for a terminal; a text that a spreadsheet
+ * would take for a formula (it begins with = + - @) gets an apostrophe in front. */
 void lvt_csv_text(FILE *f, const char *text);
 
 #endif

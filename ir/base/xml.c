@@ -10,7 +10,7 @@ const char *lvt_xml_next(const char **text, char room[8]) {
     uint32_t c = lvt_utf8_next(text, strnlen(from, 4));
     if (c == UINT32_MAX)
         return "\xEF\xBF\xBD";
-    if (c < ' ' || (c >= 0x7F && c < 0xA0) || c == 0xFFFE || c == 0xFFFF)
+    if (!lvt_terminal_shows(c) || c == 0xFFFE || c == 0xFFFF)
         return "";
     if (c < 0x80 && strchr("&<>\"'", (int)c))
         snprintf(room, 8, "&#%u;", c);

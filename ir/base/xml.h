@@ -10,7 +10,7 @@
 #include <stdio.h>
 
 /* What stands for the next character of *text, which is not at its end, in `room` or static; moves *text
- * behind the character. Empty for control characters, most of which XML does not allow; U+FFFD for a byte
+ * behind the character. Empty for what lvt_terminal_shows would not, most of which XML does not allow; U+FFFD for a byte
  * that is no UTF-8. */
 const char *lvt_xml_next(const char **text, char room[8]);
 

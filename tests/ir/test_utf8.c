@@ -118,11 +118,11 @@ static void csv(void **state) {
                 {"+a", "\"'+a\""},
                 {"-a", "\"'-a\""},
                 {"@a", "\"'@a\""},
-                {"\ta", "\"'\ta\""},
-                {"\ra", "\"'\ra\""},
+                {"\ta", "\"\\x09a\""},
+                {"\ra", "\"\\x0da\""},
                 {"", "\"\""},
                 {"a=b", "\"a=b\""},
-                {"caf\xe9", "\"caf\uFFFD\""}};
+                {"caf\xe9", "\"caf\\xe9\""}};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char *out = NULL;
         size_t n = 0;
