@@ -235,7 +235,10 @@ static lvt_status open_run(work *w, const char *folder, bool resume, lvt_diag *d
     if (w->ranks.all.rank == 0)
         return lvt_run_open(&w->run, folder, resume, diag);
     w->console.quiet = true;
-    return lvt_folder_open(&w->run.folder, NULL, folder, diag);
+    if (resume)
+        return lvt_folder_open(&w->run.folder, NULL, folder, diag);
+    w->run.folder.path = strdup(folder); /* the first may not have made it yet */
+    return w->run.folder.path ? LVT_OK : lvt_no_memory(diag, NULL);
 }
 
 static lvt_status train(work *w, const char *program, const char *folder, bool resume, lvt_diag *diag) {
