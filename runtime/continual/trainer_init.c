@@ -280,7 +280,7 @@ static bool make_teacher(lvt_trainer *t) {
 }
 
 lvt_status lvt_trainer_init(lvt_trainer *t, const lvt_settings *s, lvt_model *m, const lvt_dataset *d,
-                            const char *folder, const lvt_events *events, lvt_diag *diag) {
+                            const lvt_folder *folder, const lvt_events *events, lvt_diag *diag) {
     static const lvt_events none;
     *t = (lvt_trainer){
         .settings = s, .model = m, .data = d, .folder = folder, .events = events ? *events : none};

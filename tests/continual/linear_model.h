@@ -323,6 +323,7 @@ const void *lvt_session_output(const lvt_session *s, int e, int output) {
 
 typedef struct run {
     char folder[64];
+    lvt_folder in;
     lvt_settings settings;
     lvt_dataset *data;
     lvt_model model;
@@ -359,8 +360,9 @@ static inline lvt_status open_run_of(run *r, const char *program, bool fresh) {
                                     r->settings.seed, true, r->diag),
                      LVT_OK);
     r->model.method = r->compiled;
+    assert_int_equal(lvt_folder_open(&r->in, NULL, r->folder, r->diag), LVT_OK);
     lvt_events events = {r, stop, NULL, phase, evaluated};
-    return lvt_trainer_init(&r->trainer, &r->settings, &r->model, r->data, r->folder, &events, r->diag);
+    return lvt_trainer_init(&r->trainer, &r->settings, &r->model, r->data, &r->in, &events, r->diag);
 }
 
 static inline void open_run(run *r, bool fresh) {
@@ -371,6 +373,7 @@ static inline void open_run(run *r, bool fresh) {
 
 static inline void close_run(run *r) {
     lvt_trainer_free(&r->trainer);
+    lvt_folder_close(&r->in);
     lvt_model_close(&r->model);
     lvt_dataset_free(r->data);
     lvt_diag_free(r->diag);

@@ -118,7 +118,7 @@ static void stopped_while_measuring(void **state) {
         assert_int_equal(r.trainer.at.task, 0);
         assert_int_equal(r.trainer.at.global_step == 0, fwt);
         assert_int_equal(r.trainer.ending, !fwt);
-        assert_true(lvt_checkpoint_exists(r.folder));
+        assert_true(lvt_checkpoint_exists(&r.in));
         close_run(&r);
         r.stop_in = NULL;
         r.in_it = false;
@@ -280,7 +280,7 @@ static void not_a_number(void **state) {
     lvt_safetensors_free(&file);
     assert_int_equal(lvt_file_read(path, &bytes, &size, r.diag), LVT_OK);
     memcpy(bytes + at + 8, &(float){NAN}, sizeof(float));
-    assert_int_equal(lvt_file_write(path, bytes, size, r.diag), LVT_OK);
+    assert_int_equal(lvt_file_write(NULL, path, bytes, size, r.diag), LVT_OK);
     free(bytes);
     snprintf(path, sizeof path, "rm %s/task-*.safetensors", r.folder);
     assert_int_equal(system(path), 0);
@@ -562,7 +562,7 @@ static void wrong_checkpoints(void **state) {
     uint8_t *bytes;
     size_t size;
     assert_int_equal(lvt_file_read(path, &bytes, &size, NULL), LVT_OK);
-    assert_int_equal(lvt_file_write(path, bytes, size / 2, NULL), LVT_OK);
+    assert_int_equal(lvt_file_write(NULL, path, bytes, size / 2, NULL), LVT_OK);
     open_run(&r, false);
     assert_int_equal(lvt_checkpoint_resume(&r.trainer, r.diag), LVT_USER);
     expect_words(r.diag, "not a whole safetensors file");
@@ -595,9 +595,9 @@ static void no_room(void **state) {
     assert_int_equal(status, LVT_IO);
     expect_words(r.diag, "last.safetensors: cannot be written: File too large");
     close_run(&r);
-    char path[128];
-    snprintf(path, sizeof path, "%s/last.safetensors.tmp", r.folder);
-    assert_false(lvt_path_exists(path));
+    char left[128]; /* nothing temporary */
+    snprintf(left, sizeof left, "ls -A %s | grep -q tmp", r.folder);
+    assert_int_not_equal(system(left), 0);
     open_run(&r, false);
     assert_int_equal(lvt_checkpoint_resume(&r.trainer, r.diag), LVT_OK);
     assert_int_equal(r.trainer.at.global_step, 0);
