@@ -32,6 +32,10 @@ bool lvt_loop_heavy(int op) {
     }
 }
 
+bool lvt_loop_has_f64(int op) {
+    return op != LVT_OP_erf && op != LVT_OP_gelu && op != LVT_OP_sin && op != LVT_OP_cos && op != LVT_OP_mod;
+}
+
 typedef struct placing {
     const lvt_graph *g;
     lvt_loop *loop;
@@ -213,8 +217,8 @@ static const char *node_form(const lvt_graph *g, const lvt_node *n) {
         return "an op with several results has loops of its own";
     const lvt_type *t = &g->values[n->result].type;
     if (lvt_op_of(n)->kind == LVT_KIND_POINTWISE) {
-        if (has_f64(g, n) && (n->op == LVT_OP_erf || n->op == LVT_OP_gelu))
-            return "erf has no vector code in f64";
+        if (has_f64(g, n) && !lvt_loop_has_f64(n->op))
+            return "erf, sin, cos and mod have no vector code in f64";
         return NULL;
     }
     switch (n->op) {
