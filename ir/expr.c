@@ -207,6 +207,10 @@ static double primitive(lvt_op op, lvt_dtype dtype, const double *x) {
         return exp(x[0]);
     case LVT_OP_log:
         return log(x[0]);
+    case LVT_OP_log1p:
+        return log1p(x[0]);
+    case LVT_OP_expm1:
+        return expm1(x[0]);
     case LVT_OP_sqrt:
         return sqrt(x[0]);
     case LVT_OP_rsqrt:

@@ -18,6 +18,8 @@ bool lvt_loop_heavy(int op) {
     switch (op) {
     case LVT_OP_exp:
     case LVT_OP_log:
+    case LVT_OP_log1p:
+    case LVT_OP_expm1:
     case LVT_OP_tanh:
     case LVT_OP_erf:
     case LVT_OP_sin:

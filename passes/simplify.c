@@ -2,8 +2,9 @@
  * that kernels like.
  *
  * Invariant: each rule replaces one node by others that compute the same up to rounding and the sign of zero,
- * NaN and infinities included (what overflows in between may be spared it), looking at operands only; since operands were simplified before, one pass over the graph reaches a fixed point for nearly all.
- * May not know: kernels. The rules for matrix products are in simplify_matmul.c. */
+ * NaN and infinities included (what overflows in between may be spared it), looking at operands only; since
+ * operands were simplified before, one pass over the graph reaches a fixed point for nearly all. May not
+ * know: kernels. The rules for matrix products are in simplify_matmul.c. */
 #include "simplify.h"
 
 #include <math.h>

@@ -3,6 +3,7 @@
  * May not know: files. */
 #include "frontend/onnx/importer.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -194,8 +195,14 @@ static bool top_k(lvt_importer *im) {
                          (long long)t.dim[axis]);
     bool largest = lvt_im_int(im, "largest", 1), whole = t.dtype == LVT_I32;
     /* What is taken lies below all others, those of -infinity too. */
-    double floor = whole ? INT32_MIN : -INFINITY, above = whole ? INT32_MIN + 1.0 : -3e38;
-    lvt_value key = largest ? x : lvt_im1(im, LVT_OP_neg, x), places = lvt_im_iota(im, t.rank, t.dim, axis);
+    double floor = whole ? INT32_MIN : -INFINITY, above = t.dtype == LVT_I32    ? INT32_MIN + 1.0
+                                                          : t.dtype == LVT_F64  ? -DBL_MAX
+                                                          : t.dtype == LVT_BF16 ? -0x1.fep127
+                                                                                : -(double)FLT_MAX;
+    lvt_value key = largest ? x : lvt_im1(im, LVT_OP_neg, x);
+    if (!largest && !whole) /* NaN is above all numbers: the last among the smallest */
+        key = lvt_build_select(b, lvt_im2(im, LVT_OP_ne, x, x), lvt_im_number(im, x, -INFINITY), key);
+    lvt_value places = lvt_im_iota(im, t.rank, t.dim, axis);
     lvt_named_attr a = {"axis", lvt_attr_int(axis)};
     key = lvt_imk(im, LVT_OP_max, key, above);
     one.dim[axis] = 1;

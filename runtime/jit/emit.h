@@ -65,6 +65,8 @@ LLVMValueRef lvt_emit_fma(lvt_emit *e, LLVMValueRef x, LLVMValueRef y,
 LLVMValueRef lvt_emit_floor(lvt_emit *e, LLVMValueRef x);
 LLVMValueRef lvt_emit_exp(lvt_emit *e, LLVMValueRef x);
 LLVMValueRef lvt_emit_log(lvt_emit *e, LLVMValueRef x);
+LLVMValueRef lvt_emit_log1p(lvt_emit *e, LLVMValueRef x);
+LLVMValueRef lvt_emit_expm1(lvt_emit *e, LLVMValueRef x);
 LLVMValueRef lvt_emit_tanh(lvt_emit *e, LLVMValueRef x);
 LLVMValueRef lvt_emit_erf(lvt_emit *e, LLVMValueRef x);
 LLVMValueRef lvt_emit_sincos(lvt_emit *e, LLVMValueRef x, bool cosine);

@@ -1,9 +1,10 @@
-/* exp, log, tanh and pow on vectors of float and double, erf, sin, cos and mod on vectors of float.
+/* exp, expm1, log, log1p, tanh and pow on vectors of float and double, erf, sin, cos and mod on vectors of
+ * float.
  *
  * Invariant: no calls to functions, only intrinsics that every host has instructions for; straight-line code,
  * but for arguments of sin and cos from 2^24 on and for mod. Accuracy (units in the last place, as
- * tests/runtime/test_jit_math.c bounds it): f32 exp 2, log 2, tanh 6, erf 6, sin and cos 2, pow 1, mod none;
- * f64 exp 2, log 2, tanh 4. The f32 coefficients are minimax
+ * tests/runtime/test_jit_math.c bounds it): f32 exp 2, expm1 5, log 2, log1p 4, tanh 6, erf 6, sin and cos 2,
+ * pow 1, mod none; f64 exp 2, expm1 5, log 2, log1p 4, tanh 4. The f32 coefficients are minimax
  * fits of the remainder after range reduction (Lawson's iteration on a Chebyshev grid, relative error); the
  * f64 ones are Taylor coefficients, computed here. Not-a-number goes in and comes out. May not know: ops,
  * loops. */
@@ -136,7 +137,16 @@ V lvt_emit_exp(lvt_emit *e, V x) {
     return scale_by(e, p, n, magic);
 }
 
-V lvt_emit_log(lvt_emit *e, V x) {
+V lvt_emit_expm1(lvt_emit *e, V x) {
+    V near = less(e, absolute(e, x), real(e, x, 0.34657359027997264)); /* without the cancellation */
+    V r = lvt_emit_select(e, near, x, real(e, x, 0));
+    V m = lvt_emit_fma(e, mul(e, exp_rest(e, r), r), r, r);
+    return lvt_emit_select(e, near, m, sub(e, lvt_emit_exp(e, x), real(e, x, 1)));
+}
+
+/* log(x), or log(1 + given) where `given` is that and x its sum with 1: where 1 + f needs no reduction the
+ * rounding error of the sum is left out. */
+static V log_of(lvt_emit *e, V x, V given) {
     bool d = is_f64(x);
     LLVMTypeRef lane = d ? e->i64 : e->i32;
     int mantissa = d ? 52 : 23;
@@ -151,6 +161,11 @@ V lvt_emit_log(lvt_emit *e, V x) {
     k = LLVMBuildSub(
         e->b, k, lvt_emit_select(e, small, lvt_emit_int(e, lane, d ? 54 : 23), lvt_emit_int(e, lane, 0)), "");
     V kf = LLVMBuildSIToFP(e->b, k, LLVMTypeOf(x), ""), r;
+    if (given) {
+        V near = LLVMBuildAnd(e->b, less(e, real(e, x, -0.29), given), less(e, given, real(e, x, 0.41)), "");
+        f = lvt_emit_select(e, near, given, f);
+        kf = lvt_emit_select(e, near, real(e, x, 0), kf);
+    }
     if (d) { /* log(1 + f) = 2 artanh(s), s = f / (2 + f), = f - s (f - rest) with the series of artanh in s^2
               */
         double c[11];
@@ -177,6 +192,14 @@ V lvt_emit_log(lvt_emit *e, V x) {
     return lvt_emit_select(e, positive, lvt_emit_select(e, infinite, x, r), outside);
 }
 
+V lvt_emit_log(lvt_emit *e, V x) {
+    return log_of(e, x, NULL);
+}
+
+V lvt_emit_log1p(lvt_emit *e, V x) {
+    return log_of(e, add(e, x, real(e, x, 1)), x);
+}
+
 /* x p(x^2) / q(x^2) on |x| <= limit, where the function has rounded to its limit of 1. */
 static V odd_rational(lvt_emit *e, V x, double limit, const double *p, int np, const double *q, int nq) {
     x = clamp(e, x, -limit, limit);
@@ -195,10 +218,7 @@ V lvt_emit_tanh(lvt_emit *e, V x) {
     }
     /* m / (m + 2), m = e^(2x) - 1, without the cancellation of e^(2x) - 1 near 0 */
     V t = clamp(e, mul(e, x, real(e, x, 2)), -40, 40);
-    V near = less(e, absolute(e, t), real(e, x, 0.34657359027997264));
-    V r = lvt_emit_select(e, near, t, real(e, x, 0));
-    V m = lvt_emit_fma(e, mul(e, exp_rest(e, r), r), r, r);
-    m = lvt_emit_select(e, near, m, sub(e, lvt_emit_exp(e, t), real(e, x, 1)));
+    V m = lvt_emit_expm1(e, t);
     return quotient(e, m, add(e, m, real(e, x, 2)));
 }
 
@@ -255,8 +275,7 @@ static V huge_table(lvt_emit *e) {
         return known;
     for (int k = 0; k < HUGE_ROWS; k++)
         for (int part = 0, at = k; part < HUGE_PARTS; at += length[part++])
-            items[k * HUGE_PARTS + part] =
-                LLVMConstReal(e->f64, ldexp(digits(at, length[part]), k + 1));
+            items[k * HUGE_PARTS + part] = LLVMConstReal(e->f64, ldexp(digits(at, length[part]), k + 1));
     V table = LLVMAddGlobal(e->module, type, "two_over_pi");
     LLVMSetInitializer(table, LLVMConstArray(e->f64, items, HUGE_ROWS * HUGE_PARTS));
     LLVMSetGlobalConstant(table, true);
@@ -294,8 +313,8 @@ static V reduce_huge(lvt_emit *e, V x, V huge, V *quadrant) {
     return lvt_emit_select(e, minus, LLVMBuildFNeg(e->b, rest, ""), rest);
 }
 
-/* x = n pi/2 + r, reduced in double: below 2^24 the two parts of pi/2 leave about 100 bits. Larger numbers are
- * seldom: their code is jumped over where there is none. */
+/* x = n pi/2 + r, reduced in double: below 2^24 the two parts of pi/2 leave about 100 bits. Larger numbers
+ * are seldom: their code is jumped over where there is none. */
 static V quarter_turns(lvt_emit *e, V x, V *quadrant) {
     V w = LLVMBuildFPExt(e->b, x, lvt_emit_vector(e, e->f64), ""), size = absolute(e, x), magic;
     V n = nearest(e, w, real(e, w, 0.63661977236758134), &magic);
@@ -367,8 +386,8 @@ V lvt_emit_pow(lvt_emit *e, V x, V y) {
  * smaller first; it is 1 at least. Ten rounds at most, one for quotients below 2^29. */
 static V remainder_of(lvt_emit *e, V a, V b) {
     V possible = both(e, compare(e, LLVMRealOGT, b, 0), compare(e, LLVMRealOLT, a, INFINITY));
-    LLVMBasicBlockRef from[2] = {LLVMGetInsertBlock(e->b)}, head = lvt_emit_block(e), body = lvt_emit_block(e),
-                      end = lvt_emit_block(e);
+    LLVMBasicBlockRef from[2] = {LLVMGetInsertBlock(e->b)}, head = lvt_emit_block(e),
+                      body = lvt_emit_block(e), end = lvt_emit_block(e);
     LLVMBuildBr(e->b, head);
     LLVMPositionBuilderAtEnd(e->b, head);
     V r = LLVMBuildPhi(e->b, LLVMTypeOf(a), "");

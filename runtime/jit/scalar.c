@@ -283,7 +283,7 @@ static V flagged(V x) {
 static V extreme(lvt_emit *e, LLVMRealPredicate wins, V x, V y) {
     V asked = LLVMIsConstant(y) ? y : x, other = asked == x ? y : x;
     LLVMRealPredicate held = wins; /* that x is the result */
-    if (asked == y) /* y wins ties, as it does with the other question */
+    if (asked == y)                /* y wins ties, as it does with the other question */
         held = wins == LLVMRealOGT ? LLVMRealOLE : LLVMRealOGE;
     V best = lvt_emit_select(e, LLVMBuildFCmp(e->b, held, x, y, ""), asked, other);
     return lvt_emit_select(e, LLVMBuildFCmp(e->b, LLVMRealUNO, asked, asked, ""), asked, best);
@@ -321,6 +321,10 @@ static V float_op(lvt_emit *e, lvt_op op, LLVMTypeRef lane, const V *x) {
         return lvt_emit_exp(e, x[0]);
     case LVT_OP_log:
         return lvt_emit_log(e, x[0]);
+    case LVT_OP_log1p:
+        return lvt_emit_log1p(e, x[0]);
+    case LVT_OP_expm1:
+        return lvt_emit_expm1(e, x[0]);
     case LVT_OP_sqrt:
         return lvt_emit_intrinsic(e, "llvm.sqrt", type, args, 1);
     case LVT_OP_rsqrt:
