@@ -35,7 +35,8 @@ bool lvt_loop_heavy(int op) {
 }
 
 bool lvt_loop_has_f64(int op) {
-    return op != LVT_OP_erf && op != LVT_OP_gelu && op != LVT_OP_sin && op != LVT_OP_cos && op != LVT_OP_mod;
+    return op != LVT_OP_erf && op != LVT_OP_gelu && op != LVT_OP_sin && op != LVT_OP_cos && op != LVT_OP_mod &&
+           op != LVT_OP_pow;
 }
 
 typedef struct placing {
@@ -220,7 +221,7 @@ static const char *node_form(const lvt_graph *g, const lvt_node *n) {
     const lvt_type *t = &g->values[n->result].type;
     if (lvt_op_of(n)->kind == LVT_KIND_POINTWISE) {
         if (has_f64(g, n) && !lvt_loop_has_f64(n->op))
-            return "erf, sin, cos and mod have no vector code in f64";
+            return "erf, sin, cos, mod and pow have no vector code in f64";
         return NULL;
     }
     switch (n->op) {

@@ -363,9 +363,8 @@ V lvt_emit_sincos(lvt_emit *e, V x, bool cosine) {
 /* |x|^y = e^(y log |x|), in double: in float the error of the logarithm would be multiplied by up to 88. Then
  * what C says of signs, and of 1 and 0 where the product is 0 times infinity. */
 V lvt_emit_pow(lvt_emit *e, V x, V y) {
-    bool d = is_f64(x);
     LLVMTypeRef wide = lvt_emit_vector(e, e->f64);
-    V a = d ? x : LLVMBuildFPExt(e->b, x, wide, ""), p = d ? y : LLVMBuildFPExt(e->b, y, wide, "");
+    V a = LLVMBuildFPExt(e->b, x, wide, ""), p = LLVMBuildFPExt(e->b, y, wide, "");
     V size = absolute(e, a), half = mul(e, p, real(e, p, 0.5)), one = real(e, p, 1);
     V r = lvt_emit_exp(e, mul(e, p, lvt_emit_log(e, size)));
     V unit = both(e, compare(e, LLVMRealOEQ, size, 1), LLVMBuildFCmp(e->b, LLVMRealORD, p, p, ""));
@@ -378,7 +377,7 @@ V lvt_emit_pow(lvt_emit *e, V x, V y) {
     r = lvt_emit_select(e, both(e, root, LLVMBuildNot(e->b, whole, "")), real(e, p, NAN), r);
     V always = LLVMBuildOr(e->b, compare(e, LLVMRealOEQ, p, 0), compare(e, LLVMRealOEQ, a, 1), "");
     r = lvt_emit_select(e, always, one, r);
-    return d ? r : LLVMBuildFPTrunc(e->b, r, LLVMTypeOf(x), "");
+    return LLVMBuildFPTrunc(e->b, r, LLVMTypeOf(x), "");
 }
 
 /* |x| without |y| as often as it fits: as long as it does, the first 29 digits of the quotient, which make an

@@ -113,8 +113,7 @@ static void test_sweeps(void **state) {
     free(x32), free(y32), free(x64), free(y64);
 }
 
-/* pow goes through double: about one rounding in f32; in f64 the error of the logarithm counts b log(a)
- * times. */
+/* pow goes through double: about one rounding. */
 static void test_pow(void **state) {
     float *x = malloc(N * sizeof *x), *p = malloc(N * sizeof *p), *y = malloc(N * sizeof *y);
     uint64_t seed = 5;
