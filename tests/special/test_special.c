@@ -5,8 +5,10 @@
  * An op without a line in the table fails. README.md beside says how the table is made and read. */
 #include "ir/interp.h"
 #include "passes/pass.h"
-#include "runtime/jit/codegen.h"
-#include "runtime/jit/jit.h"
+#include "runtime/kernels/jit/codegen.h"
+#include "runtime/kernels/jit/image.h"
+#include "runtime/kernels/jit/jit.h"
+#include "runtime/kernels/jit/nest.h"
 #include "runtime/lvt.h"
 #include "tests/samples.h"
 
