@@ -104,10 +104,10 @@ static bool clip(lvt_importer *im) {
     for (size_t i = 1; i <= 2; i++) {
         lvt_op op = i == 1 ? LVT_OP_max : LVT_OP_min;
         const Onnx__AttributeProto *a = lvt_im_attr(im, i == 1 ? "min" : "max");
-        if (lvt_im_has(im, i)) /* at the limit x has a slope, as in PyTorch */
-            x = lvt_im2(im, op, widen(im, lvt_im_in(im, i)), x);
+        if (lvt_im_has(im, i))
+            x = lvt_im2(im, op, x, widen(im, lvt_im_in(im, i)));
         else if (a && a->has_f)
-            x = lvt_imk_first(im, op, a->f, x);
+            x = lvt_imk(im, op, x, a->f);
     }
     return lvt_im_out(im, narrow(im, x, (lvt_dtype)lvt_im_type(im, given).dtype));
 }
@@ -168,9 +168,18 @@ static lvt_value size_of(lvt_importer *im, lvt_value x) {
     return odd(im, x, x);
 }
 
+/* sqrt(1 - x), sqrt(1 + x): apart, for the slope of the one is infinite where the other's is not. */
+static lvt_value below_one(lvt_importer *im, lvt_value x) {
+    return lvt_im1(im, LVT_OP_sqrt, lvt_im2(im, LVT_OP_sub, lvt_im_number(im, x, 1), x));
+}
+static lvt_value above_one(lvt_importer *im, lvt_value x) {
+    return lvt_im1(im, LVT_OP_sqrt, lvt_imk(im, LVT_OP_add, x, 1));
+}
+
 /* What is made by f of x up to `limit`, and by log(x) + log(2) beyond, where x^2 + 1 has rounded to x^2. */
 static lvt_value area(lvt_importer *im, lvt_value x, lvt_value near, double limit) {
-    lvt_value far = lvt_imk(im, LVT_OP_add, lvt_im1(im, LVT_OP_log, x), 0.69314718055994531);
+    lvt_value far = lvt_im1(im, LVT_OP_log, lvt_imk_first(im, LVT_OP_max, limit, x));
+    far = lvt_imk(im, LVT_OP_add, far, 0.69314718055994531);
     return lvt_build_select(&im->b, lvt_imk(im, LVT_OP_gt, x, limit), far, near);
 }
 
@@ -289,31 +298,34 @@ static bool curve(lvt_importer *im) {
     case ATAN:
         y = arc_tangent(im, x);
         break;
-    case ASIN: /* twice the angle whose tangent is x / (1 + sqrt((1 - x) (1 + x))) */
-        e = lvt_im2(im, LVT_OP_mul, lvt_im2(im, LVT_OP_sub, lvt_im_number(im, x, 1), x),
-                    lvt_imk(im, LVT_OP_add, x, 1));
-        e = lvt_imk(im, LVT_OP_add, lvt_im1(im, LVT_OP_sqrt, e), 1);
+    case ASIN: /* twice the angle whose tangent is x / (1 + sqrt(1 - x) sqrt(1 + x)) */
+        e = lvt_imk(im, LVT_OP_add, lvt_im2(im, LVT_OP_mul, below_one(im, x), above_one(im, x)), 1);
         y = lvt_imk(im, LVT_OP_mul, arc_tangent(im, lvt_im2(im, LVT_OP_div, x, e)), 2);
         break;
-    case ACOS: /* the tangent of half the angle whose cosine is x: sqrt((1 - x) / (1 + x)) */
-        e = lvt_im2(im, LVT_OP_div, lvt_im2(im, LVT_OP_sub, lvt_im_number(im, x, 1), x),
-                    lvt_imk(im, LVT_OP_add, x, 1));
-        y = lvt_imk(im, LVT_OP_mul, arc_tangent(im, lvt_im1(im, LVT_OP_sqrt, e)), 2);
+    case ACOS: { /* of |x|: twice the angle whose tangent is sqrt(1 - x) / sqrt(1 + x) */
+        lvt_value size = size_of(im, x);
+        y = arc_tangent(im, lvt_im2(im, LVT_OP_div, below_one(im, size), above_one(im, size)));
+        y = lvt_imk(im, LVT_OP_mul, y, 2);
+        e = lvt_im2(im, LVT_OP_sub, lvt_im_number(im, x, 3.1415926535897931), y);
+        y = lvt_build_select(b, lvt_imk(im, LVT_OP_lt, x, 0), e, y);
         break;
-    case SINH: /* of |x|: u = exp(x) - 1, (u + u / (u + 1)) / 2; where that is exp(x) / 2, by halves */
-    case COSH: {
-        lvt_value size = lvt_im_code(im) == SINH ? size_of(im, x) : x;
-        lvt_value half = lvt_im1(im, LVT_OP_exp, lvt_imk(im, LVT_OP_mul, size, 0.5));
-        lvt_value large = lvt_im2(im, LVT_OP_mul, lvt_imk(im, LVT_OP_mul, half, 0.5), half);
-        if (lvt_im_code(im) == COSH) {
-            e = lvt_im2(im, LVT_OP_div, lvt_im_number(im, x, 0.5), half);
-            y = lvt_im2(im, LVT_OP_add, large, lvt_im2(im, LVT_OP_div, e, half));
-            break;
+    }
+    case SINH:   /* of |x|: u = exp(x) - 1, (u + u / (u + 1)) / 2 */
+    case COSH: { /* (exp(x) + 1 / exp(x)) / 2; far out both are exp(x / 2)^2 / 2 */
+        lvt_value size = size_of(im, x), small = lvt_imk_first(im, LVT_OP_min, 20, size);
+        if (lvt_im_code(im) == SINH) {
+            e = lvt_im1(im, LVT_OP_expm1, small);
+            e = lvt_im2(im, LVT_OP_add, e, lvt_im2(im, LVT_OP_div, e, lvt_imk(im, LVT_OP_add, e, 1)));
+            e = lvt_imk(im, LVT_OP_mul, e, 0.5);
+        } else {
+            e = lvt_im1(im, LVT_OP_exp, small);
+            e = lvt_im2(im, LVT_OP_add, e, lvt_im2(im, LVT_OP_div, lvt_im_number(im, x, 1), e));
+            e = lvt_imk(im, LVT_OP_mul, e, 0.5);
         }
-        e = lvt_im1(im, LVT_OP_expm1, lvt_imk_first(im, LVT_OP_min, 20, size));
-        e = lvt_im2(im, LVT_OP_add, e, lvt_im2(im, LVT_OP_div, e, lvt_imk(im, LVT_OP_add, e, 1)));
-        e = lvt_imk(im, LVT_OP_mul, e, 0.5);
-        y = odd(im, x, lvt_build_select(b, lvt_imk(im, LVT_OP_gt, size, 20), large, e));
+        y = lvt_im1(im, LVT_OP_exp, lvt_imk(im, LVT_OP_mul, size, 0.5));
+        y = lvt_im2(im, LVT_OP_mul, lvt_imk(im, LVT_OP_mul, y, 0.5), y);
+        y = lvt_build_select(b, lvt_imk(im, LVT_OP_gt, size, 20), y, e);
+        y = lvt_im_code(im) == SINH ? odd(im, x, y) : y;
         break;
     }
     case ASINH: { /* of |x|: log(1 + x + x^2 / (1 + sqrt(x^2 + 1))) */
@@ -324,16 +336,16 @@ static bool curve(lvt_importer *im) {
         y = odd(im, x, area(im, size, lvt_im1(im, LVT_OP_log1p, e), 1e9));
         break;
     }
-    case ACOSH: { /* t = x - 1: log(1 + t + sqrt(t (t + 2))) */
+    case ACOSH: { /* t = x - 1: log(1 + t + sqrt(t) sqrt(t + 2)) */
         lvt_value t = lvt_imk(im, LVT_OP_sub, lvt_imk_first(im, LVT_OP_min, 1e9, x), 1);
-        e = lvt_im1(im, LVT_OP_sqrt, lvt_im2(im, LVT_OP_mul, t, lvt_imk(im, LVT_OP_add, t, 2)));
+        e = lvt_im1(im, LVT_OP_sqrt, lvt_imk(im, LVT_OP_add, t, 2));
+        e = lvt_im2(im, LVT_OP_mul, lvt_im1(im, LVT_OP_sqrt, t), e);
         y = area(im, x, lvt_im1(im, LVT_OP_log1p, lvt_im2(im, LVT_OP_add, t, e)), 1e9);
         break;
     }
-    case ATANH: /* half of log((1 + x) / (1 - x)) */
-        e = lvt_im2(im, LVT_OP_div, lvt_imk(im, LVT_OP_mul, x, 2),
-                    lvt_im2(im, LVT_OP_sub, lvt_im_number(im, x, 1), x));
-        y = lvt_imk(im, LVT_OP_mul, lvt_im1(im, LVT_OP_log1p, e), 0.5);
+    case ATANH: /* half of log(1 + x) - log(1 - x) */
+        e = lvt_im1(im, LVT_OP_log1p, lvt_im1(im, LVT_OP_neg, x));
+        y = lvt_imk(im, LVT_OP_mul, lvt_im2(im, LVT_OP_sub, lvt_im1(im, LVT_OP_log1p, x), e), 0.5);
         break;
     case IS_NAN:
         y = lvt_im2(im, LVT_OP_ne, x, x);
@@ -360,11 +372,14 @@ static bool curve(lvt_importer *im) {
             y = lvt_im1(im, LVT_OP_gelu, x);
             break;
         }
-        /* 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) */
-        e = lvt_imk(im, LVT_OP_mul, lvt_im2(im, LVT_OP_mul, lvt_im1(im, LVT_OP_square, x), x), 0.044715);
-        e = lvt_im1(im, LVT_OP_tanh,
-                    lvt_imk(im, LVT_OP_mul, lvt_im2(im, LVT_OP_add, x, e), 0.7978845608028654));
-        y = lvt_imk(im, LVT_OP_mul, lvt_im2(im, LVT_OP_mul, x, lvt_imk(im, LVT_OP_add, e, 1)), 0.5);
+        /* 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))); from 20 on the tangent is 1, and x^3 might be
+         * infinite */
+        e = lvt_imk_first(im, LVT_OP_max, -20, lvt_imk_first(im, LVT_OP_min, 20, x));
+        e = lvt_im2(
+            im, LVT_OP_add, e,
+            lvt_imk(im, LVT_OP_mul, lvt_im2(im, LVT_OP_mul, lvt_im1(im, LVT_OP_square, e), e), 0.044715));
+        e = lvt_im1(im, LVT_OP_tanh, lvt_imk(im, LVT_OP_mul, e, 0.7978845608028654));
+        y = lvt_im2(im, LVT_OP_mul, lvt_imk(im, LVT_OP_mul, x, 0.5), lvt_imk(im, LVT_OP_add, e, 1));
         break;
     }
     return lvt_im_out(im, y);

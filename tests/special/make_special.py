@@ -379,16 +379,21 @@ def attentions():
              [dy, qf, k, v, y, l, bf], back)
 
 
-print("# Special points of every op of ir/ops.def. Made by make_special.py with numpy %s and PyTorch %s; README.md says how to read it." %
-      (np.__version__, torch.__version__.split("+")[0]))
-for name, text in REASONS.items():
-    print("reason %s: %s" % (name, text))
-for name, text in dict(input="a value from outside", state="a value from outside", gradient="replaced by pass autodiff; every grad line goes through it",
-                       fused="its body's values; every kernel here runs one",
-                       random_uniform="its bits are known numbers, tests/ir/test_sweep_math.c has them").items():
-    print("none %s: %s" % (name, text))
-rows()
-moves()
-sums()
-products()
-attentions()
+def main():
+    print("# Special points of every op of ir/ops.def. Made by make_special.py with numpy %s and PyTorch %s; README.md says how to read it." %
+          (np.__version__, torch.__version__.split("+")[0]))
+    for name, text in REASONS.items():
+        print("reason %s: %s" % (name, text))
+    for name, text in dict(input="a value from outside", state="a value from outside", gradient="replaced by pass autodiff; every grad line goes through it",
+                           fused="its body's values; every kernel here runs one",
+                           random_uniform="its bits are known numbers, tests/ir/test_sweep_math.c has them").items():
+        print("none %s: %s" % (name, text))
+    rows()
+    moves()
+    sums()
+    products()
+    attentions()
+
+
+if __name__ == "__main__":
+    main()

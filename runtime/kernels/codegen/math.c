@@ -200,7 +200,8 @@ V lvt_emit_log1p(lvt_emit *e, V x) {
     return log_of(e, add(e, x, real(e, x, 1)), x);
 }
 
-/* x p(x^2) / q(x^2) on |x| <= limit, where the function has rounded to its limit of 1. */
+/* x p(x^2) / q(x^2) on |x| <= limit, where the quotient is above 1 by several units in the last place, so that
+ * it is 1 from there on: 1 + erf is multiplied by numbers of any size. */
 static V odd_rational(lvt_emit *e, V x, double limit, const double *p, int np, const double *q, int nq) {
     x = clamp(e, x, -limit, limit);
     V z = mul(e, x, x);
@@ -214,7 +215,7 @@ V lvt_emit_tanh(lvt_emit *e, V x) {
                                    2.058370247803265e-05, 1.331932272524993e-08},
                             q[] = {1.0, 0.467130467692617, 0.025871133493044814, 0.0003283116538385303,
                                    7.762133771147357e-07};
-        return odd_rational(e, x, 9.01, p, 5, q, 5);
+        return odd_rational(e, x, 9.5, p, 5, q, 5);
     }
     /* m / (m + 2), m = e^(2x) - 1, without the cancellation of e^(2x) - 1 near 0 */
     V t = clamp(e, mul(e, x, real(e, x, 2)), -40, 40);
@@ -231,7 +232,7 @@ V lvt_emit_erf(lvt_emit *e, V x) {
                                0.014969024961174913,
                                0.0011625008400726227,
                                3.809075043335779e-05};
-    return odd_rational(e, x, 3.92, p, 6, q, 6);
+    return odd_rational(e, x, 4.1, p, 6, q, 6);
 }
 
 /* Whether any lane of a mask holds. */
