@@ -38,6 +38,7 @@ void lvt_philox(uint64_t seed, uint32_t use, uint32_t a, uint32_t b, uint32_t c,
 #define EXACT __attribute__((optimize("O3,fp-contract=off")))
 #else
 #define EXACT
+#pragma STDC FP_CONTRACT OFF
 #endif
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
 #define WIDE __attribute__((target_clones("default", "avx2", "arch=x86-64-v4")))

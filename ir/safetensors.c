@@ -43,7 +43,8 @@ static char *make_header(const char *metadata, const lvt_stored_tensor *const *o
         ok = shape != NULL;
         for (int k = 0; k < t->rank && ok; k++)
             ok = cJSON_AddItemToArray(shape, cJSON_CreateNumber((double)t->dim[k]));
-        double ends[2] = {offset, offset += (double)lvt_type_bytes(t)};
+        const double ends[2] = {offset, offset + (double)lvt_type_bytes(t)};
+        offset = ends[1];
         ok = ok && cJSON_AddItemToObject(entry, "data_offsets", cJSON_CreateDoubleArray(ends, 2));
     }
     char *text = ok ? cJSON_PrintUnformatted(root) : NULL;
