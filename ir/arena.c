@@ -15,7 +15,8 @@ typedef struct block {
 
 struct lvt_arena {
     block *blocks;
-    size_t used;
+    size_t used, limit; /* limit 0: none */
+    bool at_limit;
 };
 
 enum { FIRST_BLOCK = 1 << 14, LARGEST_STEP = 1 << 22 };
@@ -38,6 +39,10 @@ void *lvt_arena_alloc(lvt_arena *a, size_t bytes) {
     if (bytes > SIZE_MAX / 2)
         return NULL;
     bytes = (bytes + 15) & ~(size_t)15;
+    if (a->limit && (a->used > a->limit || bytes > a->limit - a->used)) {
+        a->at_limit = true;
+        return NULL;
+    }
     block *b = a->blocks;
     if (!b || b->size - b->used < bytes) {
         /* Blocks double, so that a large module has few and a small one wastes little. */
@@ -106,6 +111,14 @@ void *lvt_arena_grow(lvt_arena *a, void *old, size_t have, size_t want, size_t *
         memcpy(fresh, old, have * size);
     *cap = larger;
     return fresh;
+}
+
+void lvt_arena_limit(lvt_arena *a, size_t bytes) {
+    a->limit = bytes;
+}
+
+bool lvt_arena_at_limit(const lvt_arena *a) {
+    return a->at_limit;
 }
 
 size_t lvt_arena_used(const lvt_arena *a) {

@@ -9,7 +9,8 @@
 
 bool lvt_read_no_memory(lvt_reader *r) {
     if (r->status == LVT_OK)
-        r->status = lvt_error(r->diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+        r->status = r->m ? lvt_module_no_memory(r->m, 0, "reading the module", r->diag)
+                         : lvt_error(r->diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
     return false;
 }
 

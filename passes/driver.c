@@ -70,10 +70,9 @@ static lvt_status run_entry(driver *d, const lvt_pass_info *info, uint32_t entry
                     .exact = o->exact,
                     .measure = o->measure,
                     .status = LVT_INTERNAL};
-    if (!ctx.arena) {
-        lvt_pass_nomem(&ctx);
-        return ctx.status;
-    }
+    if (!ctx.arena)
+        return lvt_module_no_memory(d->module, 0, info->name, d->diag);
+    lvt_arena_limit(ctx.arena, LVT_MAX_SCRATCH_BYTES);
     lvt_graph *g = info->run(&ctx, d->module->entries[entry]);
     lvt_arena_free(ctx.arena);
     if (!g)

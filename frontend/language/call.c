@@ -69,7 +69,7 @@ static bool check_dims(frame *f, frame *caller, const argument *a, const ast_par
         if (!d)
             continue;
         int64_t have = got.dim[i < open ? i : got.rank - (t->n_dims - i)];
-        if (d->kind == EXPR_NAME && !env_find(f->env, d->text)) {
+        if (d->kind == EXPR_NAME && !env_find(f->e, f->env, d->text)) {
             if (!env_add(f, f->env, d->text, value_int(have), BIND_LOCAL, SPOT(d)))
                 return false;
             continue;
@@ -234,7 +234,7 @@ value eval_call(frame *f, const ast_expr *x, const char *name) {
     const ast_expr *callee = x->a;
     spot at = SPOT(x);
     value v;
-    const binding *bound = callee->kind == EXPR_NAME ? env_find(f->env, callee->text) : NULL;
+    const binding *bound = callee->kind == EXPR_NAME ? env_find(f->e, f->env, callee->text) : NULL;
     bool known =
         callee->kind == EXPR_NAME &&
         (builtin_find(callee->text) || (int)lvt_op_find(callee->text, strlen(callee->text)) != LVT_N_OPS);

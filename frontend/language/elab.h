@@ -15,11 +15,12 @@ enum {
     ELAB_MAX_DEPTH = 1500,     /* expressions and statements within each other, over all calls */
     ELAB_MAX_UNROLL = 1000000, /* iterations of all loops of a compilation */
     ELAB_MAX_LIST = 1000000,   /* items of a list */
-    ELAB_MAX_NODES = 1000000,  /* nodes of an entry */
+    ELAB_MAX_WORK = 50000000,  /* expressions, names and items looked at: some seconds */
     ELAB_MAX_FILES = 256,
-    ELAB_MAX_PATH = 1000 /* letters of a parameter's path */
+    ELAB_MAX_TEXT = 10000, /* letters of a text */
+    ELAB_MAX_PATH = 1000   /* letters of a parameter's path */
 };
-#define ELAB_MAX_MEMORY ((size_t)512 << 20)
+#define ELAB_MAX_MEMORY ((size_t)256 << 20) /* for values and names; graphs have the module's own bound */
 
 typedef enum value_kind {
     VALUE_POISON, /* came from a mistake that was reported */
@@ -104,6 +105,11 @@ typedef struct scope {
     bool explicit_path; /* given by `as` or `at`: sharing is meant */
 } scope;
 
+/* Place of a syntax node, for messages and nodes. */
+typedef struct spot {
+    uint32_t line, col;
+} spot;
+
 typedef struct elab {
     lvt_arena *arena;
     lvt_module *m;
@@ -119,7 +125,13 @@ typedef struct elab {
     uint32_t streams; /* numbers given out by stream() in this entry */
     scope **declared; /* of the entry at hand: for every state the scope that declared it, or NULL */
     uint32_t n_declared;
-    bool nomem, errors;
+    bool *updated; /* of the entry at hand: by state, as far as it reaches */
+    uint32_t n_updated;
+    bool nomem; /* the compilation ends: memory, or (reported then) a bound above */
+    bool beyond, errors;
+    uint64_t work;    /* see ELAB_MAX_WORK */
+    struct frame *at; /* the statement at hand: its frame (NULL: none) and place */
+    spot at_spot;
     bool silenced; /* the last mistake was at a place that had been reported: no notes either */
     struct place {
         uint32_t file, line, col;
@@ -139,10 +151,6 @@ typedef struct frame { /* one expansion of a block or entry, or a file's top */
     value result;
 } frame;
 
-/* Place of a syntax node, for messages and nodes. */
-typedef struct spot {
-    uint32_t line, col;
-} spot;
 #define SPOT(x) ((spot){(x)->line, (x)->col})
 
 /* ---- report.c: messages, environments, paths */
@@ -152,11 +160,14 @@ void explain(frame *f, uint32_t line, uint32_t col, const source_file *file, con
     __attribute__((format(printf, 5, 6))); /* a note, if the error before it was not silenced */
 value too_deep(frame *f, spot at);         /* E305, once */
 value out_of_memory(elab *e);              /* poison, and ends the compilation */
-void *room(elab *e, size_t bytes);         /* NULL: out of memory, noted */
+/* Reports E314, "<format>", at the statement at hand and ends the compilation; poison. */
+value beyond_bound(elab *e, const char *format, ...) __attribute__((format(printf, 2, 3)));
+bool spend(elab *e, uint64_t work); /* false: that was too much, and is reported */
+void *room(elab *e, size_t bytes);  /* NULL: out of memory, noted */
 bool grow(elab *e, void *array, uint32_t *n, const void *element, size_t size);
 lvt_loc loc_of(frame *f, spot at);
-binding *env_find(env *en, const char *name);       /* through parents and imports */
-binding *env_find_local(env *en, const char *name); /* up to the frame */
+binding *env_find(elab *e, env *en, const char *name);       /* through parents and imports */
+binding *env_find_local(elab *e, env *en, const char *name); /* up to the frame */
 bool env_add(frame *f, env *en, const char *name, value v, binding_kind kind, spot at);
 const char *join_path(elab *e, const char *base, const char *name, const char *suffix);
 /* "; did you mean 'x'?" or "" for a name that nothing visible from `en` has; callable: ops and built-ins too.
@@ -231,6 +242,7 @@ uint32_t declare_state(frame *f, const char *path, const lvt_type *type, lvt_ini
                        spot at);
 bool update(frame *f, const ast_stmt *s);
 bool updated_once(frame *f, uint32_t state, spot at); /* false after an error: there is an update already */
+bool add_update(frame *f, uint32_t state, lvt_value v, spot at);
 bool minimize(frame *f, const ast_stmt *s);
 /* A list of the parameters, or of the other states, declared so far; poison after an error. */
 value states_matching(frame *f, const value *patterns, uint32_t n, bool trainable, spot at);

@@ -7,7 +7,7 @@
 #include <string.h>
 
 static value name_value(frame *f, const ast_expr *x) {
-    binding *b = env_find(f->env, x->text);
+    binding *b = env_find(f->e, f->env, x->text);
     if (b)
         return b->v;
     if (!strcmp(x->text, "training")) {
@@ -88,7 +88,7 @@ static value index_value(frame *f, const ast_expr *x) {
 }
 
 static value field_value(frame *f, const ast_expr *x) {
-    if (x->a->kind == EXPR_NAME && !strcmp(x->a->text, "op") && !env_find(f->env, "op")) {
+    if (x->a->kind == EXPR_NAME && !strcmp(x->a->text, "op") && !env_find(f->e, f->env, "op")) {
         if ((int)lvt_op_find(x->text, strlen(x->text)) == LVT_N_OPS)
             return fail(f, SPOT(x), "E301", "there is no op '%.60s'%s", x->text,
                         suggest(f, NULL, x->text, true));
@@ -125,6 +125,8 @@ static value binary_value(frame *f, const ast_expr *x) {
 value eval_named(frame *f, const ast_expr *x, const char *name) {
     elab *e = f->e;
     if (e->nomem)
+        return (value){.kind = VALUE_POISON};
+    if (!spend(e, 1))
         return (value){.kind = VALUE_POISON};
     if (++e->depth > ELAB_MAX_DEPTH) {
         e->depth--;

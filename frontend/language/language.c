@@ -32,6 +32,8 @@ static lvt_status compile(const char *name, const char *text, size_t length, con
               .m = lvt_module_new(name),
               .diag = diag ? diag : own,
               .models_folder = models_folder};
+    if (e.arena)
+        lvt_arena_limit(e.arena, ELAB_MAX_MEMORY);
     lvt_status status = LVT_NOMEM;
     if (e.arena && e.m && e.diag) {
         source_file *file = text ? load_text(&e, name, text, length) : load_file(&e, name, NULL, (spot){0});
@@ -40,10 +42,12 @@ static lvt_status compile(const char *name, const char *text, size_t length, con
         if (model && !e.errors && evaluate_file(&e, file))
             run_model(&e, file, model, settings, n_settings);
         bool failed = !model || e.errors || lvt_diag_errors(e.diag) > before;
-        status = e.nomem ? LVT_NOMEM : !failed ? LVT_OK : !file && !e.n_files ? LVT_IO : LVT_USER;
-        if (e.nomem)
-            lvt_error(e.diag, LVT_NOMEM, NULL, LVT_NOWHERE,
-                      "out of memory: the model needs more than a compilation may use");
+        status = e.nomem && !e.beyond  ? LVT_NOMEM
+                 : !failed             ? LVT_OK
+                 : !file && !e.n_files ? LVT_IO
+                                       : LVT_USER;
+        if (status == LVT_NOMEM)
+            lvt_error(e.diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
     }
     if (status)
         lvt_module_free(e.m);

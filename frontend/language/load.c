@@ -182,7 +182,7 @@ static bool imports_agree(frame *f, const source_file *file) {
                 continue;
             for (binding *b = file->imports[i]->names.first; b; b = b->next)
                 for (binding *c = file->imports[k]->names.first; c; c = c->next)
-                    if (!strcmp(b->name, c->name) && !env_find_local((env *)&file->names, b->name)) {
+                    if (!strcmp(b->name, c->name) && !env_find_local(f->e, (env *)&file->names, b->name)) {
                         lvt_error(f->e->diag, LVT_USER, "E502", (lvt_pos){b->file->name, b->line, b->col},
                                   "'%s' is also declared in another import of %s", b->name, file->name);
                         explain(f, c->line, c->col, c->file, "the other declaration");

@@ -210,7 +210,8 @@ static void run_entry(elab *e, source_file *file, env *model_env, const ast_stmt
     }
     e->b = lvt_builder_for(g, e->diag);
     e->declared = NULL;
-    e->n_declared = e->streams = 0;
+    e->updated = NULL;
+    e->n_declared = e->n_updated = e->streams = 0;
     bind_inputs(&f, s);
     run_body(&f, &s->body, &body);
     add_outputs(&f, s);

@@ -122,7 +122,7 @@ static bool set_state(void *u, lvt_value of, lvt_value x) {
     uint32_t s = (uint32_t)lvt_attr_get(lvt_value_node(g, of), "index")->i;
     if (!updated_once(c->f, s, c->at))
         return false;
-    return lvt_graph_add_update(g, s, x, loc_of(c->f, c->at)) || (out_of_memory(c->f->e), false);
+    return add_update(c->f, s, x, c->at);
 }
 
 typedef struct call_options {

@@ -8,16 +8,43 @@
 #include <string.h>
 
 void *room(elab *e, size_t bytes) {
-    void *p =
-        lvt_arena_used(e->arena) > ELAB_MAX_MEMORY ? NULL : lvt_arena_alloc(e->arena, bytes ? bytes : 1);
+    void *p = lvt_arena_alloc(e->arena, bytes ? bytes : 1);
     if (!p)
-        e->nomem = true;
+        out_of_memory(e);
     return p;
 }
 
 value out_of_memory(elab *e) {
+    if (lvt_arena_at_limit(e->arena))
+        return beyond_bound(e, "the values of the model take more than %zu MiB", ELAB_MAX_MEMORY >> 20);
+    if (e->m->too_many_nodes)
+        return beyond_bound(e, "an entry has more than %d nodes", LVT_MAX_NODES);
+    if (lvt_arena_at_limit(e->m->arena))
+        return beyond_bound(e, "the nodes of the model take more than %zu MiB", LVT_MAX_MODULE_BYTES >> 20);
     e->nomem = true;
     return (value){.kind = VALUE_POISON};
+}
+
+value beyond_bound(elab *e, const char *format, ...) {
+    char text[200];
+    va_list list;
+    va_start(list, format);
+    vsnprintf(text, sizeof text, format, list);
+    va_end(list);
+    bool first = !e->nomem;
+    e->nomem = e->beyond = e->errors = true; /* before the report, which may want memory too */
+    if (first && e->at)
+        fail(e->at, e->at_spot, "E314", "%s", text);
+    else if (first)
+        lvt_error(e->diag, LVT_USER, "E314", LVT_NOWHERE, "%s", text);
+    return (value){.kind = VALUE_POISON};
+}
+
+bool spend(elab *e, uint64_t work) {
+    e->work += work;
+    if (e->work > ELAB_MAX_WORK)
+        beyond_bound(e, "the model takes more than %d steps to unfold", ELAB_MAX_WORK);
+    return e->work <= ELAB_MAX_WORK;
 }
 
 bool grow(elab *e, void *array, uint32_t *n, const void *element, size_t size) {
@@ -107,8 +134,7 @@ void build_begin(frame *f, spot at) {
         if (e->places[i].file == f->file->source && e->places[i].line == at.line &&
             e->places[i].col == at.col)
             e->b.diag = NULL;
-    if (e->b.graph->n_nodes > ELAB_MAX_NODES || lvt_arena_used(e->m->arena) > ELAB_MAX_MEMORY)
-        out_of_memory(e);
+    spend(e, 1 + e->n_places);
 }
 
 value build_end(frame *f, lvt_value v, spot at) {
@@ -131,27 +157,29 @@ value build_end(frame *f, lvt_value v, spot at) {
 /* ---- environments -----------------------------------------------------------------------------------------
  */
 
-static binding *in_one(const env *en, const char *name) {
-    for (binding *b = en->first; b; b = b->next)
+static binding *in_one(elab *e, const env *en, const char *name) {
+    for (binding *b = en->first; b; b = b->next) {
+        e->work++;
         if (!strcmp(b->name, name))
             return b;
+    }
     return NULL;
 }
 
-binding *env_find(env *en, const char *name) {
+binding *env_find(elab *e, env *en, const char *name) {
     for (; en; en = en->parent) {
-        binding *b = in_one(en, name);
+        binding *b = in_one(e, en, name);
         for (uint32_t i = 0; !b && en->imports_of && i < en->imports_of->n_imports; i++)
-            b = in_one(&en->imports_of->imports[i]->names, name);
+            b = in_one(e, &en->imports_of->imports[i]->names, name);
         if (b)
             return b;
     }
     return NULL;
 }
 
-binding *env_find_local(env *en, const char *name) {
+binding *env_find_local(elab *e, env *en, const char *name) {
     for (; en; en = en->parent) {
-        binding *b = in_one(en, name);
+        binding *b = in_one(e, en, name);
         if (b)
             return b;
         if (en->frame)
@@ -161,9 +189,9 @@ binding *env_find_local(env *en, const char *name) {
 }
 
 bool env_add(frame *f, env *en, const char *name, value v, binding_kind kind, spot at) {
-    const binding *old = en->frame ? in_one(en, name) : NULL;
+    const binding *old = en->frame ? in_one(f->e, en, name) : NULL;
     for (const env *k = en; k && !k->frame && !old; k = k->parent)
-        old = in_one(k, name);
+        old = in_one(f->e, k, name);
     if (old) {
         fail(f, at, "E302", "'%.60s' is already declared%s", name,
              kind == BIND_LOCAL ? "; to change it write = without let" : "");
@@ -186,9 +214,11 @@ bool env_add(frame *f, env *en, const char *name, value v, binding_kind kind, sp
 
 const char *join_path(elab *e, const char *base, const char *name, const char *suffix) {
     size_t n = strlen(base) + strlen(name) + strlen(suffix) + 2;
-    char *path = n > ELAB_MAX_PATH ? NULL : room(e, n);
+    if (n > ELAB_MAX_PATH)
+        return beyond_bound(e, "the path of a parameter has more than %d letters", ELAB_MAX_PATH), "";
+    char *path = room(e, n);
     if (!path)
-        return e->nomem = true, "";
+        return "";
     snprintf(path, n, "%s%s%s%s", base, *base && *name ? "." : "", name, suffix);
     return path;
 }

@@ -123,7 +123,8 @@ bool declare(frame *f, const ast_stmt *s) {
 bool updated_once(frame *f, uint32_t state, spot at) {
     elab *e = f->e;
     const lvt_graph *g = e->b.graph;
-    for (uint32_t i = 0; i < g->n_updates; i++)
+    bool again = state < e->n_updated && e->updated[state];
+    for (uint32_t i = 0; again && i < g->n_updates; i++)
         if (g->updates[i].state == state) {
             fail(f, at, "E416", "'%s' is updated twice in this entry", e->m->states[state].name);
             if (!e->silenced)
@@ -131,6 +132,15 @@ bool updated_once(frame *f, uint32_t state, spot at) {
             return false;
         }
     return true;
+}
+
+bool add_update(frame *f, uint32_t state, lvt_value v, spot at) {
+    elab *e = f->e;
+    for (bool no = false; e->n_updated <= state;)
+        if (!grow(e, &e->updated, &e->n_updated, &no, sizeof no))
+            return false;
+    e->updated[state] = true;
+    return lvt_graph_add_update(e->b.graph, state, v, loc_of(f, at)) || (out_of_memory(e), false);
 }
 
 bool update(frame *f, const ast_stmt *s) {
@@ -143,7 +153,6 @@ bool update(frame *f, const ast_stmt *s) {
         fail(f, at, "E415", "update takes a parameter or state, not %s", value_describe(e, target));
         return false;
     }
-    lvt_graph *g = e->b.graph;
     const lvt_state *state = &e->m->states[target.tensor.state];
     if (!updated_once(f, target.tensor.state, at))
         return false;
@@ -160,8 +169,7 @@ bool update(frame *f, const ast_stmt *s) {
         note_state(f, target.tensor.state, "it is declared here");
         return false;
     }
-    return lvt_graph_add_update(g, target.tensor.state, v.tensor.v, loc_of(f, SPOT(s))) ||
-           (out_of_memory(e), false);
+    return add_update(f, target.tensor.state, v.tensor.v, SPOT(s));
 }
 
 static value state_value(frame *f, uint32_t state, spot at) {
@@ -203,7 +211,7 @@ value states_matching(frame *f, const value *patterns, uint32_t n, bool trainabl
     uint32_t count = 0;
     if (!e->b.graph)
         return fail(f, at, "E303", "'%s' is known inside entries only", trainable ? "params" : "states");
-    if (!all_match(f, patterns, n, trainable, at))
+    if (!spend(e, (uint64_t)(n + 1) * e->m->n_states) || !all_match(f, patterns, n, trainable, at))
         return (value){.kind = VALUE_POISON};
     for (uint32_t i = 0; i < e->m->n_states; i++)
         if (e->m->states[i].trainable == trainable && matches(patterns, n, e->m->states[i].name)) {
@@ -257,7 +265,7 @@ static value dependencies(frame *f, lvt_value loss, const value *patterns, uint3
     elab *e = f->e;
     const lvt_graph *g = e->b.graph;
     bool *needed = room(e, g->n_nodes), *used = room(e, e->m->n_states);
-    if (!needed || !used)
+    if (!needed || !used || !spend(e, g->n_nodes + (uint64_t)(n + 1) * e->m->n_states))
         return out_of_memory(e);
     needed[g->values[loss].node] = true;
     for (lvt_node_id i = g->values[loss].node + 1; i-- > 0;) { /* operands come earlier */

@@ -46,12 +46,12 @@ static void run_assign(frame *f, const ast_stmt *s) {
     for (uint32_t i = 0; i < s->n_names; i++) {
         const ast_name *name = &s->names[i];
         value one = part(f, v, i, s->n_names, SPOT(s->value));
-        binding *b = env_find_local(f->env, name->text);
+        binding *b = env_find_local(f->e, f->env, name->text);
         if (b) {
             b->v = one;
             continue;
         }
-        b = env_find(f->env, name->text);
+        b = env_find(f->e, f->env, name->text);
         if (b) {
             fail(f, SPOT(name), "E306", "'%.60s' cannot be changed here", name->text);
             explain(f, b->line, b->col, b->file, "it is declared here");
@@ -125,7 +125,7 @@ static void run_loop(frame *f, const ast_stmt *s) {
         if (f->suffix[0] != '.')
             f->suffix = lvt_arena_printf(e->arena, ".%s", f->suffix);
         if (!f->suffix)
-            f->suffix = "", e->nomem = true;
+            f->suffix = "", out_of_memory(e);
         value item = repeat ? value_int(i) : v.items[i];
         for (uint32_t k = 0; k < s->n_names; k++)
             env_add(f, own, s->names[k].text, part(f, item, k, s->n_names, at), BIND_LOCAL,
@@ -150,18 +150,12 @@ static void run_if(frame *f, const ast_stmt *s) {
     run_nested(f, v.i ? &s->body : &s->otherwise);
 }
 
-void run_stmt(frame *f, const ast_stmt *s) {
+static void run_kind(frame *f, const ast_stmt *s) {
     elab *e = f->e;
-    if (++e->depth > ELAB_MAX_DEPTH) {
-        too_deep(f, SPOT(s));
-        e->depth--;
-        return;
-    }
     bool needs_entry =
         s->kind == STMT_PARAM || s->kind == STMT_STATE || s->kind == STMT_UPDATE || s->kind == STMT_MINIMIZE;
     if (needs_entry && !e->b.graph) {
         fail(f, SPOT(s), "E303", "parameters, state and updates are for entries only");
-        e->depth--;
         return;
     }
     switch (s->kind) {
@@ -197,5 +191,19 @@ void run_stmt(frame *f, const ast_stmt *s) {
     default: /* declarations of files and models are not run */
         break;
     }
+}
+
+void run_stmt(frame *f, const ast_stmt *s) {
+    elab *e = f->e;
+    frame *outer = e->at;
+    spot outer_spot = e->at_spot;
+    e->at = f;
+    e->at_spot = SPOT(s);
+    if (++e->depth > ELAB_MAX_DEPTH)
+        too_deep(f, SPOT(s));
+    else if (spend(e, 1))
+        run_kind(f, s);
     e->depth--;
+    e->at = outer;
+    e->at_spot = outer_spot;
 }

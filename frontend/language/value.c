@@ -27,7 +27,9 @@ value value_tensor(lvt_value v, uint32_t state) {
 }
 
 value value_list(elab *e, value_kind kind, const value *items, size_t n) {
-    value *copy = n > ELAB_MAX_LIST ? NULL : room(e, n * sizeof *copy);
+    if (n > ELAB_MAX_LIST)
+        return beyond_bound(e, "a list has more than %d items", ELAB_MAX_LIST);
+    value *copy = room(e, n * sizeof *copy);
     if (!copy)
         return out_of_memory(e);
     if (n)
@@ -35,14 +37,17 @@ value value_list(elab *e, value_kind kind, const value *items, size_t n) {
     return (value){.kind = (uint8_t)kind, .n = (uint32_t)n, .items = copy};
 }
 
-static bool value_equal(value a, value b) {
+/* Lists that share parts may be compared in many more ways than they have items: what is spent bounds it. */
+static bool value_equal(elab *e, value a, value b) {
+    if (!spend(e, 1))
+        return false;
     if (is_number(a) && is_number(b))
         return a.kind == VALUE_INT && b.kind == VALUE_INT ? a.i == b.i : number_of(a) == number_of(b);
     if (is_list(a) && is_list(b)) {
         if (a.n != b.n)
             return false;
         for (uint32_t i = 0; i < a.n; i++)
-            if (!value_equal(a.items[i], b.items[i]))
+            if (!value_equal(e, a.items[i], b.items[i]))
                 return false;
         return true;
     }
@@ -85,7 +90,8 @@ static void put(char *out, size_t cap, const char *text) {
         snprintf(out + n, cap - n, "%s", text);
 }
 
-static void text_into(value v, char *out, size_t cap, int depth) {
+static void text_into(elab *e, value v, char *out, size_t cap, int depth) {
+    e->work += 10; /* numbers take longer than other steps */
     char one[64] = "";
     switch (v.kind) {
     case VALUE_INT:
@@ -107,13 +113,13 @@ static void text_into(value v, char *out, size_t cap, int depth) {
     case VALUE_LIST:
     case VALUE_TUPLE:
         put(out, cap, v.kind == VALUE_LIST ? "[" : "(");
-        for (uint32_t i = 0; i < v.n && depth < 4; i++) {
+        for (uint32_t i = 0; i < v.n && depth < 4 && strlen(out) + 1 < cap; i++) {
             put(out, cap, i ? ", " : "");
             if (i == 8) {
                 put(out, cap, "...");
                 break;
             }
-            text_into(v.items[i], out, cap, depth + 1);
+            text_into(e, v.items[i], out, cap, depth + 1);
         }
         put(out, cap, v.kind == VALUE_LIST ? "]" : ")");
         return;
@@ -140,8 +146,10 @@ static void text_into(value v, char *out, size_t cap, int depth) {
 }
 
 const char *value_text(elab *e, value v) {
+    if (v.kind == VALUE_STRING)
+        return v.s; /* whole, however long */
     char text[256] = "";
-    text_into(v, text, sizeof text, 0);
+    text_into(e, v, text, sizeof text, 0);
     const char *copy = lvt_arena_strdup(e->arena, text);
     return copy ? copy : "";
 }
@@ -291,14 +299,16 @@ value value_binary(frame *f, ast_op op, value a, value b, spot at) {
         if (op_rows[op].op != LVT_N_OPS && other)
             return tensor_binary(f, op_rows[op].op, a, b, at);
     } else if (op == AST_EQ || op == AST_NE) {
-        return value_bool(value_equal(a, b) == (op == AST_EQ));
+        return value_bool(value_equal(e, a, b) == (op == AST_EQ));
     } else if (a.kind == VALUE_INT && b.kind == VALUE_INT) {
         return int_binary(f, op, a.i, b.i, at);
     } else if (is_number(a) && is_number(b)) {
         return float_binary(f, op, number_of(a), number_of(b), at);
     } else if (op == AST_ADD && a.kind == VALUE_STRING) {
         const char *s = lvt_arena_printf(e->arena, "%s%s", a.s, value_text(e, b));
-        return s && strlen(s) < 10000 ? value_string(s) : out_of_memory(e);
+        if (s && strlen(s) > ELAB_MAX_TEXT)
+            return fail(f, at, "E307", "a text may have at most %d letters", ELAB_MAX_TEXT);
+        return s ? value_string(s) : out_of_memory(e);
     } else if (op == AST_ADD && is_list(a) && is_list(b)) {
         if ((size_t)a.n + b.n > ELAB_MAX_LIST)
             return fail(f, at, "E307", "a list may have at most %d items", ELAB_MAX_LIST);
