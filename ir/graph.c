@@ -2,6 +2,8 @@
  * what an op does beyond the size of its attribute table. */
 #include "op.h"
 
+#include "ir/base/hash.h"
+
 #include <string.h>
 
 /* Room for one more element of an arena array, as an expression that is false when out of memory. */
@@ -48,7 +50,8 @@ lvt_status lvt_module_no_memory(const lvt_module *m, lvt_loc at, const char *doi
     if (lvt_arena_at_limit(m->arena))
         return lvt_error(diag, LVT_USER, "E609", pos, "%s: more than %zu MiB of nodes", doing,
                          LVT_MAX_MODULE_BYTES >> 20);
-    return lvt_error(diag, LVT_NOMEM, NULL, pos, "%s: out of memory", doing);
+    return pos.file ? lvt_error(diag, LVT_NOMEM, NULL, pos, "out of memory (%s)", doing)
+                    : lvt_no_memory(diag, doing);
 }
 
 uint32_t lvt_module_source(lvt_module *m, const char *name, const char *text, size_t length) {
@@ -105,9 +108,7 @@ lvt_loc lvt_module_outermost(const lvt_module *m, lvt_loc loc) {
 
 /* Where the name is in the table, or the free place where it belongs. */
 static size_t slot_of(const lvt_module *m, const char *name) {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
-    for (const char *p = name; *p; p++)
-        hash = (hash ^ (unsigned char)*p) * UINT64_C(0x100000001b3);
+    uint64_t hash = lvt_hash_text(name);
     size_t at = (hash ^ hash >> 32) & (m->cap_names - 1);
     while (m->names[at] && strcmp(m->states[m->names[at] - 1].name, name))
         at = (at + 1) & (m->cap_names - 1);

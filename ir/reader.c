@@ -4,13 +4,12 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- tokens -----------------------------------------------------------------------------------------------
- */
+/* ---- tokens -------------------------------------------------------------------------------------------- */
 
 bool lvt_read_no_memory(lvt_reader *r) {
     if (r->status == LVT_OK)
         r->status = r->m ? lvt_module_no_memory(r->m, 0, "reading the module", r->diag)
-                         : lvt_error(r->diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+                         : lvt_no_memory(r->diag, NULL);
     return false;
 }
 
@@ -164,8 +163,7 @@ bool lvt_read_loc(lvt_reader *r, lvt_loc *out) {
     return true;
 }
 
-/* ---- attributes -------------------------------------------------------------------------------------------
- */
+/* ---- attributes ---------------------------------------------------------------------------------------- */
 
 static bool take_list(lvt_reader *r, lvt_attr *out) {
     size_t capacity = 0, n = 0;

@@ -9,7 +9,7 @@
 
 #include "ir/build.h"
 #include "ir/op.h"
-#include "ir/program.h"
+#include "ir/program/program.h"
 
 #define LVT_MAX_SCRATCH_BYTES ((size_t)1 << 30) /* what a pass may take beside the graphs */
 
@@ -95,8 +95,7 @@ lvt_graph *lvt_pass_fail(lvt_pass *ctx, lvt_status status, const char *code, lvt
  * NULL. */
 lvt_graph *lvt_pass_nomem(lvt_pass *ctx);
 
-/* ---- the driver -------------------------------------------------------------------------------------------
- */
+/* ---- the driver ---------------------------------------------------------------------------------------- */
 
 typedef enum lvt_report {
     LVT_REPORT_DUMP,

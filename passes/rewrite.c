@@ -119,3 +119,11 @@ lvt_graph *lvt_pass_nomem(lvt_pass *ctx) {
     ctx->status = lvt_module_no_memory(ctx->module, ctx->at, doing, ctx->diag);
     return NULL;
 }
+
+lvt_value lvt_rewrite_reshape(lvt_rewrite *r, lvt_value x, int rank, const int64_t *dims) {
+    while (lvt_is_op(r->out, x, LVT_OP_reshape))
+        x = lvt_value_node(r->out, x)->operands[0];
+    const lvt_type *have = &r->out->values[x].type;
+    lvt_type want = lvt_type_make((lvt_dtype)have->dtype, rank, dims);
+    return lvt_type_equal(have, &want) ? x : lvt_build_reshape(&r->b, x, rank, dims);
+}

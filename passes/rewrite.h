@@ -27,8 +27,7 @@ void lvt_rewrite_replace(lvt_rewrite *r, lvt_node_id n, const lvt_value *values)
 /* Copies outputs and updates. NULL, reported, when anything had failed. */
 lvt_graph *lvt_rewrite_end(lvt_rewrite *r);
 
-/* ---- small questions about nodes, shared by the passes ----------------------------------------------------
- */
+/* ---- small questions about nodes, shared by the passes ------------------------------------------------- */
 
 static inline bool lvt_is_op(const lvt_graph *g, lvt_value v, lvt_op op) {
     return v != LVT_NONE && lvt_value_node(g, v)->op == op;
@@ -53,5 +52,8 @@ lvt_value lvt_channel_vector(const lvt_graph *g, lvt_value v, int64_t channels);
 lvt_value lvt_shaped(lvt_builder *b, lvt_value x, const lvt_type *t);
 /* Bit k set: the reduction reduces dim k of its operand. */
 uint32_t lvt_reduce_mask(const lvt_graph *g, const lvt_node *n);
+
+/* x of the new graph in that shape, through the reshapes it may come from. */
+lvt_value lvt_rewrite_reshape(lvt_rewrite *r, lvt_value x, int rank, const int64_t *dims);
 
 #endif

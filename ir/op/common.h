@@ -4,16 +4,8 @@
 #ifndef LVT_IR_OP_COMMON_H
 #define LVT_IR_OP_COMMON_H
 
-#include "../op.h"
+#include "ir/op.h"
 
-#define LVT_COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
-/* Leaves the function with the status when it is not LVT_OK. */
-#define LVT_TRY(call)                                                                                        \
-    do {                                                                                                     \
-        lvt_status try_status_ = (call);                                                                     \
-        if (try_status_ != LVT_OK)                                                                           \
-            return try_status_;                                                                              \
-    } while (0)
 /* For gradients and decompositions, whose builds cannot be wrong: LVT_NONE means out of memory. */
 #define LVT_MADE(value) ((value) == LVT_NONE ? LVT_NOMEM : LVT_OK)
 

@@ -1,7 +1,7 @@
 /* The training loop. May not know: command lines, terminals, file formats. */
-#include "continual/trainer.h"
-#include "continual/checkpoint.h"
-#include "ir/clock.h"
+#include "trainer.h"
+#include "checkpoint.h"
+#include "ir/base/clock.h"
 
 #include <errno.h>
 #include <math.h>
@@ -17,8 +17,7 @@ void lvt_trainer_set(lvt_model *m, const char *name, double value) {
     }
 }
 
-/* ---- one step ---------------------------------------------------------------------------------------------
- */
+/* ---- one step ------------------------------------------------------------------------------------------ */
 
 static lvt_status one_step(lvt_trainer *t, uint64_t steps, lvt_diag *diag) {
     lvt_model *m = t->model;
@@ -58,42 +57,13 @@ static lvt_status one_step(lvt_trainer *t, uint64_t steps, lvt_diag *diag) {
     return LVT_OK;
 }
 
-/* ---- records ----------------------------------------------------------------------------------------------
- */
-
-lvt_status lvt_trainer_record(lvt_trainer *t, cJSON *record, lvt_diag *diag) {
-    char *text = record ? cJSON_PrintUnformatted(record) : NULL;
-    if (text && t->metrics) /* in this order: what the board lacks it gets when it is opened, what it has too
-                               much is cut */
-        lvt_board_record(t->board, record);
-    cJSON_Delete(record);
-    if (!text)
-        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
-    lvt_status status = LVT_OK;
-    if (t->metrics) {
-        int n = fprintf(t->metrics, "%s\n", text);
-        if (n < 0 || fflush(t->metrics) != 0)
-            status = lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "%s/metrics.jsonl: cannot be written: %s",
-                               t->folder, strerror(errno));
-        else
-            t->metrics_bytes += (uint64_t)n;
-    }
-    cJSON_free(text);
-    return status;
-}
+/* ---- records ------------------------------------------------------------------------------------------- */
 
 static double steps_left(const lvt_trainer *t, uint64_t steps) {
     double left = (double)(steps - t->at.step);
     for (int k = t->at.task + 1; k < t->tasks.n; k++)
         left += (double)lvt_trainer_steps(t, k);
     return left;
-}
-
-void lvt_trainer_tick(lvt_trainer *t) {
-    double now = lvt_seconds();
-    t->seconds += now - t->clock;
-    t->clock = now;
-    t->images = 0;
 }
 
 static lvt_status report(lvt_trainer *t, uint64_t steps, bool record, lvt_diag *diag) {
@@ -137,8 +107,7 @@ static lvt_status report(lvt_trainer *t, uint64_t steps, bool record, lvt_diag *
     return lvt_trainer_record(t, j, diag);
 }
 
-/* ---- the loop ---------------------------------------------------------------------------------------------
- */
+/* ---- the loop ------------------------------------------------------------------------------------------ */
 
 static bool stopping(const lvt_trainer *t) {
     return t->events.stop && t->events.stop(t->events.user);

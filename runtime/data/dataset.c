@@ -1,7 +1,8 @@
 /* Data sets: the table of readers, and what all of them share (statistics, checks, names).
  * Invariant: a data set that is handed out has passed `finish`. May not know: any file format. */
-#include "data/dataset.h"
-#include "data/image.h"
+#include "dataset.h"
+#include "image.h"
+#include "ir/base/hash.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -44,30 +45,6 @@ const char *lvt_dataset_help(void) {
     return help_text;
 }
 
-bool lvt_images_grow(const lvt_dataset *d, lvt_images *images, size_t n) {
-    uint8_t *pixels = realloc(images->pixels, (images->n + n) * lvt_image_bytes(d) + 1);
-    if (!pixels)
-        return false;
-    images->pixels = pixels;
-    int32_t *labels = realloc(images->labels, (images->n + n + 1) * sizeof *labels);
-    if (!labels)
-        return false;
-    images->labels = labels;
-    return true;
-}
-
-bool lvt_images_colour(const lvt_dataset *d, lvt_images *images) {
-    size_t n = images->n * (size_t)d->height * (size_t)d->width;
-    uint8_t *pixels = malloc(6 * n + 3 * (size_t)d->height * (size_t)d->width + 1);
-    if (!pixels)
-        return false;
-    for (size_t i = 0; i < n; i++)
-        memset(pixels + 3 * i, images->pixels[i], 3);
-    free(images->pixels);
-    images->pixels = pixels;
-    return true;
-}
-
 /* Images of a reader that knows nothing of options: scaled, then grey ones as colour. */
 static lvt_status adapt(lvt_dataset *d, const lvt_dataset_options *o, lvt_diag *diag) {
     int height = o->resize_height ? o->resize_height : d->height,
@@ -77,13 +54,12 @@ static lvt_status adapt(lvt_dataset *d, const lvt_dataset_options *o, lvt_diag *
     size_t from = lvt_image_bytes(d), to = (size_t)height * (size_t)width * (size_t)d->channels;
     for (int part = 0; part < 2 && scaled; part++) {
         uint8_t *pixels = malloc(parts[part]->n * to + 1);
-        lvt_status status = pixels ? LVT_OK : lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+        lvt_status status = pixels ? LVT_OK : lvt_no_memory(diag, NULL);
         for (size_t i = 0; i < parts[part]->n && status == LVT_OK; i++) {
             lvt_picture p = {d->height, d->width, d->channels, malloc(from + 1)};
             if (p.pixels)
                 memcpy(p.pixels, parts[part]->pixels + i * from, from);
-            status = p.pixels ? lvt_picture_resize(&p, height, width, diag)
-                              : lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+            status = p.pixels ? lvt_picture_resize(&p, height, width, diag) : lvt_no_memory(diag, NULL);
             if (status == LVT_OK)
                 memcpy(pixels + i * to, p.pixels, to);
             free(p.pixels);
@@ -101,48 +77,10 @@ static lvt_status adapt(lvt_dataset *d, const lvt_dataset_options *o, lvt_diag *
     d->width = width;
     if (o->channels == 3 && d->channels == 1) {
         if (!lvt_images_colour(d, &d->train) || !lvt_images_colour(d, &d->test))
-            return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+            return lvt_no_memory(diag, NULL);
         d->channels = 3;
     }
     return LVT_OK;
-}
-
-const uint8_t *lvt_image_at(const lvt_images *images, size_t bytes, size_t i, uint8_t *scratch) {
-    const lvt_views *v = images->views;
-    if (!v)
-        return images->pixels + i * bytes;
-    const uint8_t *in = images->pixels + i % images->stored * bytes;
-    const lvt_tap *taps = v->taps + (size_t)images->domains[i] * v->pixels;
-    for (size_t p = 0; p < v->pixels; p++) {
-        for (size_t c = 0; c < v->channels; c++) {
-            uint32_t sum = 128;
-            for (int k = 0; k < 4; k++)
-                sum += taps[p].weight[k] * in[taps[p].from[k] * v->channels + c];
-            scratch[p * v->channels + c] = (uint8_t)(sum >> 8);
-        }
-    }
-    return scratch;
-}
-
-void lvt_dataset_free(lvt_dataset *d) {
-    if (!d)
-        return;
-    for (int c = 0; d->class_names && c < d->classes; c++)
-        free(d->class_names[c]);
-    free(d->class_names);
-    free(d->groups);
-    free(d->train.pixels);
-    free(d->train.labels);
-    free(d->train.domains);
-    free(d->test.domains);
-    for (int k = 0; d->domain_names && k < d->domains; k++)
-        free(d->domain_names[k]);
-    free(d->domain_names);
-    free(d->views.taps);
-    free(d->test.pixels);
-    free(d->test.labels);
-    free(d->name);
-    free(d);
 }
 
 /* FNV-1a, eight bytes at a time: fast enough for 180 MB, and any changed byte changes it. */
@@ -151,12 +89,10 @@ static uint64_t hash_bytes(uint64_t h, const void *bytes, size_t n) {
     for (; n >= 8; n -= 8, p += 8) {
         uint64_t word;
         memcpy(&word, p, 8);
-        h = (h ^ word) * 0x100000001b3u;
+        h = (h ^ word) * LVT_FNV_PRIME;
         h ^= h >> 29; /* the product alone never carries a high bit down */
     }
-    for (; n; n--)
-        h = (h ^ *p++) * 0x100000001b3u;
-    return h;
+    return lvt_fnv(h, p, n);
 }
 
 /* Mean and deviation of each channel over the training images, from exact integer sums. */
@@ -208,7 +144,7 @@ static lvt_status finish(lvt_dataset *d, const char *spec, lvt_diag *diag) {
     if (!scratch)
         return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "%s: out of memory", spec);
     measure(d, scratch);
-    uint64_t h = 0xcbf29ce484222325u;
+    uint64_t h = LVT_FNV_START;
     for (int part = 0; part < 2; part++) {
         if (!parts[part]->views)
             h = hash_bytes(h, parts[part]->pixels, parts[part]->n * bytes);
