@@ -74,6 +74,9 @@ static lvt_status run_entry(driver *d, const lvt_pass_info *info, uint32_t entry
         return lvt_module_no_memory(d->module, 0, info->name, d->diag);
     lvt_arena_limit(ctx.arena, LVT_MAX_SCRATCH_BYTES);
     lvt_graph *g = info->run(&ctx, d->module->entries[entry]);
+    /* What a pass left undone for want of memory may look like a decision: nothing such goes on. */
+    if (g && (lvt_arena_failed(ctx.arena) || lvt_arena_failed(d->module->arena)))
+        g = lvt_pass_nomem(&ctx);
     lvt_arena_free(ctx.arena);
     if (!g)
         return ctx.status == LVT_OK ? LVT_INTERNAL : ctx.status;

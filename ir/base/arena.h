@@ -29,6 +29,9 @@ size_t lvt_arena_used(const lvt_arena *a); /* bytes handed out */
  * that reason is NULL too: lvt_arena_at_limit tells it from memory that the system has not. */
 void lvt_arena_limit(lvt_arena *a, size_t bytes);
 bool lvt_arena_at_limit(const lvt_arena *a); /* something was refused because of the limit */
+/* Some request was refused, for whatever reason. What was decided in this arena may then have been decided
+ * for want of memory, and does not count. */
+bool lvt_arena_failed(const lvt_arena *a);
 
 #pragma GCC visibility pop
 
