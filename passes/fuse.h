@@ -34,6 +34,7 @@ typedef struct lvt_fuse {
     uint32_t *stamp, now;               /* by node: scratch of the search for cycles */
     uint32_t *before, *after, n_before; /* groups found between two that may be joined, see makes_cycle */
     uint32_t *places;                   /* scratch: their numbers */
+    uint64_t looked;                    /* operands and users looked at in the search for cycles */
     bool nomem;                         /* nothing that was decided since counts */
     lvt_value *map;                     /* by value of in: scratch, its value in the body at hand */
     lvt_value *touched;                 /* values of in entered in map */

@@ -9,12 +9,15 @@
 #include <string.h>
 
 enum {
-    MOST_NODES = 128,      /* in one body: what the code generator compiles in tens of milliseconds */
-    MOST_COPIED = 24,      /* nodes copied to save one value */
-    MOST_SIBLINGS = 1000,  /* readers of a value that each of the others is compared with */
-    ROUNDS = 3,            /* of copying: what a copy brings along may make the next one free */
-    HEAVY = 8,             /* an exp or erf takes as long as so many bytes from memory */
-    TRIAL_MEMORY = 1 << 24 /* bytes of tried bodies before the scratch module is renewed */
+    MOST_NODES = 128,       /* in one body: what the code generator compiles in tens of milliseconds */
+    MOST_COPIED = 24,       /* nodes copied to save one value */
+    MOST_LOOKED = 300,     /* operands a node of the graph that the search for cycles looks at, beyond ... */
+    FREE_LOOKED = 5000000, /* ... so many; after that groups join only */
+    NEAR = 4096,            /* that have fewer groups between them */
+    MOST_SIBLINGS = 1000,   /* readers of a value that each of the others is compared with */
+    ROUNDS = 3,             /* of copying: what a copy brings along may make the next one free */
+    HEAVY = 8,              /* an exp or erf takes as long as so many bytes from memory */
+    TRIAL_MEMORY = 1 << 24  /* bytes of tried bodies before the scratch module is renewed */
 };
 
 /* The group has this node, its own or a copy. */
@@ -51,6 +54,7 @@ static bool makes_cycle(lvt_fuse *f, uint32_t low, uint32_t high) {
         for (uint32_t i = 0; i < group->n; i++)
             for (uint32_t k = 0; k < g->nodes[group->nodes[i]].n_operands; k++) {
                 uint32_t home = maker(f, &g->nodes[group->nodes[i]], k);
+                f->looked++;
                 if (home == LVT_NONE || home == at || f->order[home] < f->order[low])
                     continue;
                 if (home == low && at != high)
@@ -90,6 +94,7 @@ static void renumber(lvt_fuse *f, uint32_t low, uint32_t high) {
             for (; v < end; v++)
                 for (uint32_t k = f->offset[v]; k < f->offset[v + 1]; k++) {
                     uint32_t home = lvt_fuse_home(f, f->users[k]);
+                    f->looked++;
                     if (home == at || home == high || f->order[home] > f->order[high] ||
                         f->stamp[home] == f->now)
                         continue;
@@ -183,6 +188,9 @@ static const char *merge(lvt_fuse *f, uint32_t a, uint32_t b) {
     if ((x->role == LVT_FORWARD) != (y->role == LVT_FORWARD) && (x->large || y->large))
         return "a value of the forward pass would be kept for the backward pass";
     uint32_t low = f->order[a] < f->order[b] ? a : b, high = low == a ? b : a;
+    if (f->looked > FREE_LOOKED + (uint64_t)MOST_LOOKED * f->in->n_nodes &&
+        f->order[high] - f->order[low] > NEAR)
+        return "too much stands between them to be looked through in a model of this size";
     if (makes_cycle(f, low, high))
         return "something between them has to run first";
     if (x->reduces || y->reduces) {
