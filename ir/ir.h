@@ -284,8 +284,11 @@ static inline lvt_node_id lvt_only_user(const lvt_uses *uses, lvt_value v) {
     return !uses->ends[v] && uses->offset[v + 1] == at + 1 ? uses->users[at] : LVT_NONE;
 }
 
+/* LVT_NONE, what a build that failed gives, has a type too, a scalar's: who asks before the failure is noticed
+ * reads no other memory. */
 static inline const lvt_type *lvt_value_type(const lvt_graph *g, lvt_value v) {
-    return &g->values[v].type;
+    static const lvt_type none = {0};
+    return v == LVT_NONE ? &none : &g->values[v].type;
 }
 static inline const lvt_node *lvt_value_node(const lvt_graph *g, lvt_value v) {
     return &g->nodes[g->values[v].node];
