@@ -198,7 +198,8 @@ value lvt_lang_value_binary(frame *f, ast_op op, value a, value b, spot at) {
         if (op_rows[op].op != LVT_N_OPS && other)
             return lvt_lang_tensor_binary(f, op_rows[op].op, a, b, at);
     } else if (op == AST_EQ || op == AST_NE) {
-        return lvt_lang_value_bool(value_equal(e, a, b) == (op == AST_EQ));
+        bool equal = value_equal(e, a, b);
+        return e->nomem ? (value){.kind = VALUE_POISON} : lvt_lang_value_bool(equal == (op == AST_EQ));
     } else if (a.kind == VALUE_INT && b.kind == VALUE_INT) {
         return int_binary(f, op, a.i, b.i, at);
     } else if (is_number(a) && is_number(b)) {

@@ -8,7 +8,8 @@
 
 static lvt_status option(void *user, const char *key, const char *value, bool *flag, lvt_diag *diag) {
     (void)user, (void)value, (void)diag;
-    *flag = key[0] == 'n';
+    if (flag)
+        *flag = key[0] == 'n';
     return LVT_OK;
 }
 
