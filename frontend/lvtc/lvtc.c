@@ -8,6 +8,7 @@
 #include "frontend/language/language.h"
 #include "frontend/onnx/export.h"
 #include "frontend/onnx/import.h"
+#include "ir/base/file.h"
 #include "frontend/lvtc/again.h"
 #include "frontend/lvtc/ops.h"
 #include "frontend/lvtc/settings_list.h"
@@ -398,6 +399,8 @@ static lvt_status act(session *s, char **argv) {
 }
 
 int main(int argc, char **argv) {
+    if (!lvt_fd_standard()) /* nobody can be told */
+        return 1;
     lvt_lvtc_command command;
     session s = {.command = &command, .diag = lvt_diag_new()};
     if (!s.diag) {

@@ -3,6 +3,7 @@
  * Invariant: running out of memory while noting a problem loses words, never the count of errors, so a caller
  * that asks lvt_diag_errors always learns the truth. May not know: the graph, files of any format. */
 #include "diag.h"
+#include "ir/base/c_locale.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -126,11 +127,11 @@ drop:
 static void add(lvt_diag *d, severity kind, const char *code, lvt_pos at, const char *format, va_list args) {
     va_list again;
     va_copy(again, args);
-    int length = vsnprintf(NULL, 0, format, args);
+    int length = lvt_vsnprintf(NULL, 0, format, args);
     message m = {.kind = kind, .line = at.line, .col = at.col};
     m.text = length < 0 ? NULL : malloc((size_t)length + 1);
     if (m.text)
-        vsnprintf(m.text, (size_t)length + 1, format, again);
+        lvt_vsnprintf(m.text, (size_t)length + 1, format, again);
     va_end(again);
     m.code = code ? copy_bytes(code, strlen(code)) : NULL;
     m.file = at.file ? copy_bytes(at.file, strlen(at.file)) : NULL;
@@ -253,7 +254,7 @@ __attribute__((format(printf, 2, 3))) static void put_format(text *t, const char
     char small[64];
     va_list args;
     va_start(args, format);
-    int n = vsnprintf(small, sizeof small, format, args);
+    int n = lvt_vsnprintf(small, sizeof small, format, args);
     va_end(args);
     if (n > 0)
         put_bytes(t, small, (size_t)n < sizeof small ? (size_t)n : sizeof small - 1);

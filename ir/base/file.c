@@ -115,6 +115,16 @@ lvt_status lvt_file_read_part(const char *path, uint64_t offset, size_t n, uint8
     return status;
 }
 
+bool lvt_fd_standard(void) {
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR); /* the lowest number that is free */
+    while (fd >= 0 && fd <= 2);
+    if (fd > 2)
+        close(fd);
+    return fd > 2;
+}
+
 static void forget(lvt_atomic_file *f) {
     free(f->path);
     free(f->temporary);

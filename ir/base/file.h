@@ -22,6 +22,10 @@ lvt_status lvt_file_read_part(const char *path, uint64_t offset, size_t n, uint8
 bool lvt_fd_write(int fd, const void *bytes, size_t n);
 bool lvt_fd_read(int fd, void *bytes, size_t n);
 
+/* For the beginning of a program: gives descriptors 0, 1 and 2 to /dev/null where its parent closed them, or
+ * the first file it opens would get their number, and what it prints. False: it cannot be done. */
+bool lvt_fd_standard(void);
+
 /* "DIR/NAME", malloc'ed; NULL when out of memory. */
 char *lvt_path_join(const char *dir, const char *name);
 bool lvt_path_exists(const char *path);

@@ -2,6 +2,7 @@
 #include "safetensors.h"
 #include "ir/base/file.h"
 #include "ir/base/half.h"
+#include "json.h"
 
 #include <cjson/cJSON.h>
 #include <math.h>
@@ -47,7 +48,7 @@ static char *make_header(const char *metadata, const lvt_stored_tensor *const *o
         offset = ends[1];
         ok = ok && cJSON_AddItemToObject(entry, "data_offsets", cJSON_CreateDoubleArray(ends, 2));
     }
-    char *text = ok ? cJSON_PrintUnformatted(root) : NULL;
+    char *text = ok ? lvt_json_text(root, false) : NULL;
     cJSON_Delete(root);
     return text;
 }
@@ -278,8 +279,7 @@ static lvt_status read_file(const char *path, bool any, lvt_safetensors *out, lv
     cJSON *root = NULL;
     if (size < 8 || header > MAX_HEADER || header > size - 8) {
         status = wrong(path, "it is shorter than its header says", diag);
-    } else if (memchr(out->bytes + 8, 0, header) ||
-               !(root = cJSON_ParseWithLength((char *)out->bytes + 8, header))) {
+    } else if (memchr(out->bytes + 8, 0, header) || !(root = lvt_json_read((char *)out->bytes + 8, header))) {
         status = wrong(path, "the header is not JSON", diag);
     } else {
         status = read_header(path, root, out->bytes + 8 + header, size - 8 - header, out, diag);

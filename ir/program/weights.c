@@ -3,6 +3,8 @@
 #include "ir/base/file.h"
 #include "ir/interp.h"
 #include "file.h"
+#include "ir/base/c_locale.h"
+#include "ir/finite.h"
 #include "weight_map.h"
 
 #include <stdio.h>
@@ -11,6 +13,17 @@
 
 static lvt_status no_memory(lvt_diag *diag, const char *path) {
     return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "%s: out of memory", path);
+}
+
+/* Values that are no numbers would be trained on without a word. `path`: where they were read. */
+static lvt_status sound(const lvt_state *s, const void *values, bool infinite, const char *path,
+                        lvt_diag *diag) {
+    lvt_dtype dtype = (lvt_dtype)s->type.dtype;
+    int64_t at = lvt_first_unsound(dtype, values, lvt_numel(&s->type), infinite);
+    return at < 0 ? LVT_OK
+                  : lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s: element %lld of %lld of %s is %s", path,
+                              (long long)at, (long long)lvt_numel(&s->type), s->name,
+                              lvt_unsound_name(dtype, values, at));
 }
 
 /* ---- beside a program ---- */
@@ -108,8 +121,7 @@ lvt_status lvt_weights_read(lvt_module *m, const char *program, lvt_diag *diag) 
         void *copy = lvt_module_values(m, bytes);
         if (copy)
             values[i] = memcpy(copy, t->data, bytes);
-        else
-            status = no_memory(diag, path);
+        status = copy ? sound(s, t->data, true, path, diag) : no_memory(diag, path);
     }
     if (status == LVT_OK && wrong) {
         status = lvt_error(
@@ -154,7 +166,7 @@ __attribute__((format(printf, 3, 4))) static void wrong(loading *l, const lvt_ma
     char text[4096];
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    lvt_vsnprintf(text, sizeof text, format, args);
     va_end(args);
     l->status = lvt_error(l->diag, LVT_USER, NULL, at, "%s%s%s", l->map_path ? "" : l->path,
                           l->map_path ? "" : ": ", text);
@@ -354,6 +366,10 @@ lvt_status lvt_weights_load(lvt_module *m, const char *path, const char *map, lv
         if (l.status == LVT_OK)
             say_what_is_left_out(&l);
     }
+    for (uint32_t s = 0; s < m->n_states && l.status == LVT_OK; s++)
+        if (l.values[s])
+            l.status =
+                sound(&m->states[s], l.values[s], lvt_state_begins_infinite(&m->states[s]), path, diag);
     for (uint32_t s = 0; s < m->n_states && l.status == LVT_OK; s++)
         if (l.values[s])
             m->states[s].values = l.values[s];

@@ -19,7 +19,7 @@ char *lvt_weights_path(const char *program);
  * write), LVT_IO, LVT_NOMEM. */
 lvt_status lvt_weights_write(const lvt_module *m, const char *program, lvt_diag *diag);
 /* Reads what lvt_weights_write wrote into states that are initialised by FILE and have no values yet. Errors:
- * LVT_USER (a file that does not fit the program), LVT_IO, LVT_NOMEM. */
+ * LVT_USER (a file that does not fit the program, NaN in it), LVT_IO, LVT_NOMEM. */
 lvt_status lvt_weights_read(lvt_module *m, const char *program, lvt_diag *diag);
 
 /* Initial values from any safetensors file, by `map`, the path of a text file of lines
@@ -34,7 +34,8 @@ lvt_status lvt_weights_read(lvt_module *m, const char *program, lvt_diag *diag);
  * tensor have its place. Tensors that PyTorch and lvt-run write for themselves (`*num_batches_tracked`,
  * `lvt:*`) need none. Nor does, without a map or where its line `* = *` decides, a tensor `P.NAME` below a
  * parameter P if the model has no such state: what another optimiser or method kept is left out with a
- * warning. Errors: LVT_USER (with what does not fit), LVT_IO, LVT_NOMEM. */
+ * warning. Errors: LVT_USER (with what does not fit; a value that is NaN, or infinite where
+ * the model's own are not), LVT_IO, LVT_NOMEM. */
 lvt_status lvt_weights_load(lvt_module *m, const char *path, const char *map, lvt_diag *diag);
 
 #endif

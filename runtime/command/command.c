@@ -3,6 +3,7 @@
  * Invariant: the table that parses is the table that help prints, so the two cannot disagree. May not know:
  * any command. */
 #include "command.h"
+#include "ir/base/c_locale.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -54,7 +55,7 @@ static lvt_status set_number(const lvt_option *o, const char *value, lvt_diag *d
     char *end;
     errno = 0;
     bool whole = o->kind == LVT_OPTION_INT;
-    double v = whole ? (double)strtoll(value, &end, 10) : strtod(value, &end);
+    double v = whole ? (double)strtoll(value, &end, 10) : lvt_strtod(value, &end);
     if (end == value || *end || errno || v != v || (whole && (v < -2147483647. || v > 2147483647.)))
         return bad_value(o, value, whole ? "a whole number" : "a number", diag);
     if ((o->min != 0 || o->max != 0) && (v < o->min || v > o->max))
@@ -227,4 +228,21 @@ void lvt_print_json_string(const char *s) {
             putchar(c);
     }
     putchar('"');
+}
+
+void lvt_cmd_say(lvt_diag *diag) {
+    char *text = lvt_diag_warnings(diag) && !lvt_diag_errors(diag) ? lvt_diag_text(diag) : NULL;
+    if (text) {
+        fputs(text, stderr);
+        lvt_diag_clear(diag);
+    }
+    free(text);
+}
+
+void lvt_cmd_chance(lvt_diag *diag) {
+    lvt_warning(diag, NULL, LVT_NOWHERE,
+                "the answers are no better than chance in every task: nothing was learned");
+    lvt_note(diag, LVT_NOWHERE,
+             "images that are not what the model expects, --lr, too few steps and initial values are what to "
+             "look at");
 }

@@ -1,5 +1,6 @@
 /* lvt-run data: what a data set holds, and a sheet of its pictures. May not know: models, training. */
 #include "command.h"
+#include "ir/base/c_locale.h"
 #include "checkpoint.h"
 #include "settings.h"
 #include "runtime/continual/trainer.h"
@@ -195,7 +196,7 @@ lvt_status lvt_cmd_data(int argc, char **argv, lvt_diag *diag) {
                              changes ? " and --augmented" : "");
     }
     size_t length = path ? strlen(path) : 0;
-    if (path && (length < 4 || strcasecmp(path + length - 4, ".png")))
+    if (path && (length < 4 || !lvt_same_word(path + length - 4, ".png")))
         return lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE, "--sheet writes PNG: %s does not end in .png",
                          path);
     lvt_dataset_options options;

@@ -3,6 +3,7 @@
 #include "command.h"
 #include "runtime/continual/checkpoint.h"
 #include "checkpoint.h"
+#include "ir/program/json.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,7 +58,7 @@ static bool print_json(const lvt_checkpoint_info *info, const accuracy *a, int n
     cJSON_AddItemToObject(o, "per_task", list);
     cJSON_AddNumberToObject(o, "class_il", c);
     cJSON_AddNumberToObject(o, "task_il", t);
-    char *text = cJSON_Print(o);
+    char *text = lvt_json_text(o, true);
     cJSON_Delete(o);
     if (text)
         printf("%s\n", text);
@@ -98,6 +99,9 @@ static lvt_status evaluate(lvt_trained *t, const lvt_dataset *d, bool json, lvt_
     for (int j = 0; j < n && status == LVT_OK; j++)
         status = lvt_evaluate_task(&t->model, &t->augment, (lvt_part){&d->test, NULL, false}, &info->tasks, j,
                                    n, NULL, NULL, &a[j].class_il, &a[j].task_il, diag);
+    if (status == LVT_OK && lvt_at_chance(&info->tasks, (lvt_part){&d->test, NULL, false}, n, n, &a->class_il,
+                                          &a->task_il, sizeof *a / sizeof a->class_il))
+        lvt_cmd_chance(diag);
     if (status == LVT_OK && !json)
         print_text(info, a, n, d);
     if (status == LVT_OK && json && !print_json(info, a, n))

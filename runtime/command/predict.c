@@ -2,6 +2,7 @@
 #include "command.h"
 #include "checkpoint.h"
 #include "runtime/data/image.h"
+#include "ir/program/json.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -94,7 +95,7 @@ static lvt_status predict(lvt_trained *t, char **paths, int n, bool resize, bool
         if (status == LVT_OK)
             status =
                 lvt_predict_images(m, &t->augment, &images, index, (uint32_t)n, NULL, show_one, &a, diag);
-        char *text = status == LVT_OK && json ? cJSON_Print(a.json) : NULL;
+        char *text = status == LVT_OK && json ? lvt_json_text(a.json, true) : NULL;
         if (text)
             printf("%s\n", text);
         else if (status == LVT_OK && json)

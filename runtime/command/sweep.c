@@ -9,6 +9,7 @@
 #include "command.h"
 #include "settings.h"
 #include "sweep.h"
+#include "runtime/kernels/threads.h"
 #include "runtime/report/compare.h"
 #include "ir/base/file.h"
 #include "ir/base/clock.h"
@@ -17,7 +18,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <math.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -238,8 +238,7 @@ static lvt_status sweep(lvt_sweeping *w, lvt_diag *diag) {
                          strerror(errno));
     self[n] = 0;
     w->self = self;
-    cpu_set_t set;
-    int processors = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    int processors = lvt_processors();
     w->threads_each = processors / w->jobs ? processors / w->jobs : 1;
     if (w->dry_run)
         return list_runs(w, diag);

@@ -166,6 +166,7 @@ typedef struct work { /* everything a run holds, freed in one place */
     lvt_console console;
     const bool *given; /* settings that were on the command line: a row of settings.def each */
     bool tasks_given;
+    lvt_run_facts begun; /* of a run that is resumed */
 } work;
 
 static void keep_record(void *board, const cJSON *record) {
@@ -185,6 +186,8 @@ static lvt_status prepare(work *w, const char *program, bool resume, lvt_diag *d
     lvt_status status = lvt_parse_size(s->resize, &options, diag);
     lvt_program_options how = {
         .interpret = s->interpret, .threads = s->threads, .weights = s->weights, .map = s->map};
+    if (resume && !s->threads)
+        how.threads = lvt_cmd_resumed_team(w->begun.team, diag);
     if (resume && lvt_checkpoint_exists(w->run.folder)) { /* it has all states */
         how.weights = NULL;
         how.no_weights = true;
@@ -227,14 +230,13 @@ static lvt_status open_run(work *w, const char *folder, bool resume, lvt_diag *d
 }
 
 static lvt_status train(work *w, const char *program, const char *folder, bool resume, lvt_diag *diag) {
-    uint64_t hash = 0;
     bool changed = !resume; /* settings.json is to be written */
     lvt_status status = LVT_OK;
     if (resume) {
         lvt_settings given = w->settings;
         status = open_run(w, folder, true, diag);
         if (status == LVT_OK)
-            status = lvt_run_read_settings(&w->run, &w->settings, &hash, &w->tree, diag);
+            status = lvt_run_read_settings(&w->run, &w->settings, &w->begun, &w->tree, diag);
         if (status == LVT_OK)
             status = merge(&given, w->given, &w->settings, &changed, diag);
         if (status == LVT_OK && !w->settings.data)
@@ -252,14 +254,15 @@ static lvt_status train(work *w, const char *program, const char *folder, bool r
         return status;
     lvt_trainer *t = &w->trainer;
     const lvt_compiled *p = lvt_program_compiled(w->model.program);
-    if (resume && hash != p->hash)
+    if (resume && w->begun.hash != p->hash)
         return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
                          "%s was started with another program than %s; resuming needs the very same", folder,
                          program);
     w->settings.method = t->method->name; /* what it was compiled with, when it was not said */
-    if (changed && !t->follower)
-        status = lvt_run_write_settings(&w->run, &w->settings, p->module->name, p->hash, w->data->fingerprint,
-                                        w->data->domains > 0, diag);
+    const lvt_run_facts facts = {p->module->name, p->hash, w->data->fingerprint, w->data->domains > 0,
+                                 lvt_session_threads(w->model.session)};
+    if ((changed || facts.team != w->begun.team) && !t->follower)
+        status = lvt_run_write_settings(&w->run, &w->settings, &facts, diag);
     if (status == LVT_OK && !t->follower)
         status = open_metrics(t, diag);
     if (status == LVT_OK && !t->follower)
@@ -280,6 +283,7 @@ static lvt_status train(work *w, const char *program, const char *folder, bool r
                                     ? "a finished run: only the reports are written again"
                                 : t->at.global_step ? "from the last checkpoint"
                                                     : "from the beginning: there is no checkpoint yet");
+    lvt_cmd_say(diag); /* a warning is of use before hours of training */
     double began = lvt_seconds();
     lvt_console_open(c);
     status = lvt_trainer_run(t, diag);
@@ -300,6 +304,10 @@ static lvt_status train(work *w, const char *program, const char *folder, bool r
     }
     if (status != LVT_OK)
         return status;
+    const size_t n = (size_t)t->tasks.n; /* of each task after it was learned: row j + 1, column j */
+    if (lvt_at_chance(&t->tasks, (lvt_part){&t->data->test, NULL, false}, t->tasks.n, 0,
+                      t->accuracy[LVT_CLASS_IL] + n, t->accuracy[LVT_TASK_IL] + n, n + 1))
+        lvt_cmd_chance(diag);
     lvt_accuracies a = lvt_accuracies_of(t);
     char *text = lvt_report_text(&a), time[32];
     printf("\n%s\ndone in %s, with at most %.0f MiB of memory", text ? text : "",

@@ -4,6 +4,8 @@
 #endif
 #include "checkpoint.h"
 #include "ir/base/file.h"
+#include "ir/finite.h"
+#include "ir/program/json.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -114,6 +116,7 @@ static char *make_metadata(const lvt_trainer *t) {
     cJSON_AddNumberToObject(o, "losses_summed", (double)t->summed);
     cJSON_AddNumberToObject(o, "memory_seen", (double)t->memory.seen);
     cJSON_AddNumberToObject(o, "metrics_bytes", (double)t->metrics_bytes);
+    cJSON_AddNumberToObject(o, "team", lvt_session_threads(t->model->session));
     cJSON_AddNumberToObject(o, "seconds", t->seconds);
     cJSON_AddNumberToObject(o, "energy_joules", t->energy.joules);
     cJSON_AddItemToObject(o, "task_seconds", cJSON_CreateDoubleArray(t->task_seconds, t->tasks.n));
@@ -136,7 +139,7 @@ static char *make_metadata(const lvt_trainer *t) {
      * tell. */
     if (settings && cJSON_AddItemToObject(o, "settings", settings) &&
         cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(o, "task_starts")) == t->tasks.n + 1)
-        text = cJSON_PrintUnformatted(o);
+        text = lvt_json_text(o, false);
     cJSON_Delete(o);
     return text;
 }
@@ -259,7 +262,7 @@ void lvt_checkpoint_augment(const lvt_checkpoint_info *info, const lvt_model *m,
 lvt_status lvt_checkpoint_info_read(const lvt_safetensors *file, const char *path, lvt_checkpoint_info *out,
                                     lvt_diag *diag) {
     *out = (lvt_checkpoint_info){0};
-    cJSON *o = file->metadata ? cJSON_Parse(file->metadata) : NULL;
+    cJSON *o = file->metadata ? lvt_json_read(file->metadata, strlen(file->metadata)) : NULL;
     lvt_status status = o ? read_info(o, path, out, diag) : not_ours(path, "it has no metadata of lvt", diag);
     cJSON_Delete(o);
     if (status != LVT_OK)
@@ -270,14 +273,14 @@ lvt_status lvt_checkpoint_info_read(const lvt_safetensors *file, const char *pat
 /* ---- saving -------------------------------------------------------------------------------------------- */
 
 lvt_status lvt_checkpoint_save(lvt_trainer *t, bool boundary, lvt_diag *diag) {
-    if (t->follower)
-        return LVT_OK;
+    lvt_status status = lvt_trainer_sound(t, diag);
+    if (status != LVT_OK || t->follower)
+        return status;
     const lvt_module *module = lvt_model_module(t->model);
     lvt_stored_tensor *tensors = calloc((size_t)module->n_states + N_OWN, sizeof *tensors);
     char *metadata = make_metadata(t), *path = NULL;
     int printed = boundary ? asprintf(&path, "%s/task-%02d.safetensors", t->folder, t->at.task)
                            : asprintf(&path, "%s/last.safetensors", t->folder);
-    lvt_status status = LVT_OK;
     /* The records that the checkpoint counts must be on the disk before it is. */
     if (t->metrics && fsync(fileno(t->metrics)) != 0 && errno != EINVAL && errno != ENOTSUP)
         status = lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "%s/metrics.jsonl: cannot be written: %s",
@@ -335,6 +338,12 @@ lvt_status lvt_checkpoint_load_model(lvt_model *m, const lvt_safetensors *file,
     for (uint32_t s = 0; s < module->n_states; s++)
         memcpy(lvt_session_state(m->session, s), lvt_safetensors_find(file, module->states[s].name)->data,
                lvt_type_bytes(&module->states[s].type));
+    int64_t element, bad = lvt_session_unsound(m->session, &element);
+    if (bad >= 0)
+        return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s: element %lld of %s is %s", path,
+                         (long long)element, module->states[bad].name,
+                         lvt_unsound_name((lvt_dtype)module->states[bad].type.dtype,
+                                          lvt_session_state(m->session, (uint32_t)bad), element));
     if (info->program_hash != lvt_program_compiled(m->program)->hash)
         lvt_warning(diag, NULL, LVT_NOWHERE,
                     "%s was written by another build of the program; names and shapes are equal", path);
@@ -379,6 +388,21 @@ static lvt_status load_own(lvt_trainer *t, const cJSON *o, const lvt_safetensors
     return LVT_OK;
 }
 
+/* The bits depend on the number of threads. */
+static void compare_team(const lvt_trainer *t, const cJSON *o, const char *path, lvt_diag *diag) {
+    int now = lvt_session_threads(t->model->session);
+    uint64_t then; /* 0: files of before it was stored */
+    if (!get_count(o, "team", &then) || !then || then == (uint64_t)now)
+        return;
+    lvt_warning(
+        diag, NULL, LVT_NOWHERE,
+        "%s was written with %llu thread%s, the run goes on with %d: its numbers will differ in the last "
+        "bits from those of a run without a break",
+        path, (unsigned long long)then, then == 1 ? "" : "s", now);
+    if (then <= LVT_MAX_THREADS)
+        lvt_note(diag, LVT_NOWHERE, "--threads %d keeps them", (int)then);
+}
+
 static lvt_status restore(lvt_trainer *t, const lvt_safetensors *file, const lvt_checkpoint_info *info,
                           const char *path, lvt_diag *diag) {
     const lvt_compiled *p = lvt_program_compiled(t->model->program);
@@ -398,9 +422,11 @@ static lvt_status restore(lvt_trainer *t, const lvt_safetensors *file, const lvt
         return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
                          "%s: its tasks are not those of the run's settings", path);
     lvt_status status = lvt_checkpoint_load_model(t->model, file, info, path, diag);
-    cJSON *o = cJSON_Parse(file->metadata);
+    cJSON *o = lvt_json_read(file->metadata, strlen(file->metadata));
     if (status == LVT_OK)
         status = load_own(t, o, file, path, diag);
+    if (status == LVT_OK)
+        compare_team(t, o, path, diag);
     cJSON_Delete(o);
     if (status == LVT_OK)
         t->at = info->at;

@@ -1,12 +1,13 @@
 /* Records of metrics.jsonl, and the time they count. May not know: what is in a record. */
 #include "trainer.h"
+#include "ir/program/json.h"
 #include "ir/base/clock.h"
 
 #include <errno.h>
 #include <string.h>
 
 lvt_status lvt_trainer_record(lvt_trainer *t, cJSON *record, lvt_diag *diag) {
-    char *text = record ? cJSON_PrintUnformatted(record) : NULL;
+    char *text = record ? lvt_json_text(record, false) : NULL;
     if (text && t->metrics && t->events.record)
         t->events.record(t->events.record_user, record);
     cJSON_Delete(record);

@@ -1,6 +1,7 @@
 /* The folder of a run. May not know: training. */
 #include "run.h"
 #include "ir/base/file.h"
+#include "ir/program/json.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -52,19 +53,20 @@ void lvt_run_close(lvt_run *r) {
     *r = (lvt_run){NULL, -1, false};
 }
 
-lvt_status lvt_run_write_settings(lvt_run *r, const lvt_settings *s, const char *program, uint64_t hash,
-                                  uint64_t data, bool domains, lvt_diag *diag) {
+lvt_status lvt_run_write_settings(lvt_run *r, const lvt_settings *s, const lvt_run_facts *facts,
+                                  lvt_diag *diag) {
     char text[24], fingerprint[24];
-    snprintf(text, sizeof text, "%016" PRIx64, hash);
-    snprintf(fingerprint, sizeof fingerprint, "%016" PRIx64, data);
+    snprintf(text, sizeof text, "%016" PRIx64, facts->hash);
+    snprintf(fingerprint, sizeof fingerprint, "%016" PRIx64, facts->data);
     cJSON *o = cJSON_CreateObject(), *settings = lvt_settings_to_json(s);
     char *printed = NULL, *path = lvt_path_join(r->folder, "settings.json");
-    if (o && settings && cJSON_AddStringToObject(o, "program", program) &&
+    if (o && settings && cJSON_AddStringToObject(o, "program", facts->program) &&
         cJSON_AddStringToObject(o, "program_hash", text) &&
         cJSON_AddStringToObject(o, "data_fingerprint", fingerprint) &&
-        cJSON_AddBoolToObject(o, "domains", domains) && cJSON_AddItemToObject(o, "settings", settings)) {
+        cJSON_AddBoolToObject(o, "domains", facts->domains) &&
+        cJSON_AddNumberToObject(o, "team", facts->team) && cJSON_AddItemToObject(o, "settings", settings)) {
         settings = NULL;
-        printed = cJSON_Print(o);
+        printed = lvt_json_text(o, true);
     }
     cJSON_Delete(settings);
     cJSON_Delete(o);
@@ -76,22 +78,27 @@ lvt_status lvt_run_write_settings(lvt_run *r, const lvt_settings *s, const char 
     return status;
 }
 
-lvt_status lvt_run_read_settings(const lvt_run *r, lvt_settings *s, uint64_t *hash, cJSON **tree,
+lvt_status lvt_run_read_settings(const lvt_run *r, lvt_settings *s, lvt_run_facts *facts, cJSON **tree,
                                  lvt_diag *diag) {
     *tree = NULL;
+    *facts = (lvt_run_facts){0};
     char *path = lvt_path_join(r->folder, "settings.json");
     if (!path)
         return lvt_no_memory(diag, NULL);
     uint8_t *bytes;
     size_t size;
     lvt_status status = lvt_file_read(path, &bytes, &size, diag);
-    cJSON *o = status == LVT_OK ? cJSON_ParseWithLength((char *)bytes, size) : NULL;
+    cJSON *o = status == LVT_OK ? lvt_json_read((char *)bytes, size) : NULL;
     const cJSON *settings = cJSON_GetObjectItemCaseSensitive(o, "settings");
     const cJSON *text = cJSON_GetObjectItemCaseSensitive(o, "program_hash");
     if (status == LVT_OK && (!cJSON_IsObject(settings) || !cJSON_IsString(text)))
         status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s: not the settings of a run", path);
     if (status == LVT_OK) {
-        *hash = strtoull(text->valuestring, NULL, 16);
+        const cJSON *team = cJSON_GetObjectItemCaseSensitive(o, "team");
+        facts->hash = strtoull(text->valuestring, NULL, 16);
+        facts->team = cJSON_IsNumber(team) && team->valuedouble >= 1 && team->valuedouble <= LVT_MAX_THREADS
+                          ? (int)team->valuedouble
+                          : 0;
         status = lvt_settings_from_json(settings, path, s, diag);
     }
     free(bytes);

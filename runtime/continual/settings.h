@@ -38,6 +38,7 @@ extern const char *const LVT_LR_SCHEDULES[],
 
 void lvt_settings_defaults(lvt_settings *s);
 /* NULL when out of memory; the caller deletes it. */
+enum { LVT_MAX_THREADS = 1024 }; /* of --threads */
 cJSON *lvt_settings_to_json(const lvt_settings *s);
 /* Settings that the object lacks keep their defaults. `file` names it in messages. Errors: LVT_USER. */
 lvt_status lvt_settings_from_json(const cJSON *object, const char *file, lvt_settings *s, lvt_diag *diag);

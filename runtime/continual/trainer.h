@@ -85,7 +85,9 @@ struct lvt_trainer {
     uint64_t epoch_ordered;      /* 1 + epoch that `order` is of; 0: none */
     double sums[LVT_MAX_LOSSES]; /* of losses since the last record */
     uint64_t summed, images;
-    lvt_energy energy;     /* as seconds: of earlier processes too */
+    lvt_energy energy; /* as seconds: of earlier processes too */
+    bool sound;        /* all states were looked at for NaN and infinities, last after the step of the run */
+    uint64_t sound_step;   /* sound_step, and had none */
     double started, clock; /* start of this process's first step; up to where `seconds` has been counted */
     bool ending;         /* a task's end has begun: memory and what was measured last belong to no task yet */
     uint64_t steps_here; /* steps of this process */
@@ -113,8 +115,15 @@ lvt_status lvt_trainer_init(lvt_trainer *t, const lvt_settings *s, lvt_model *m,
 lvt_status lvt_trainer_effects(const lvt_trainer *t, lvt_diag *diag);
 void lvt_trainer_free(lvt_trainer *t);
 /* From the position to the end. LVT_INTERRUPT: stopped on request, a checkpoint is written. LVT_IO: the last
- * checkpoint on the disk is whole. LVT_USER: a loss is not finite. */
+ * checkpoint on the disk is whole. LVT_USER: a loss, a gradient, a state or an answer is not a number; the last
+ * checkpoint has none such. */
 lvt_status lvt_trainer_run(lvt_trainer *t, lvt_diag *diag);
+
+/* sound.c: LVT_USER, with what is no number and since when. All states, before each checkpoint and record; a loss
+ * of the step that was just run; parameters after it, most of the time the first step whose gradient was none. */
+lvt_status lvt_trainer_sound(lvt_trainer *t, lvt_diag *diag);
+lvt_status lvt_trainer_loss_sound(const lvt_trainer *t, const char *name, double loss, lvt_diag *diag);
+lvt_status lvt_trainer_step_sound(const lvt_trainer *t, lvt_diag *diag);
 
 /* batch.c: the images of a task and of its steps. */
 /* What the settings say about how images are changed: the data's usual ways where they say nothing. */

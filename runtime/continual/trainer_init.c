@@ -1,5 +1,6 @@
 /* Making a trainer ready: do data, model, method and settings go together? May not know: steps, files. */
 #include "trainer.h"
+#include "ir/base/c_locale.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -173,7 +174,7 @@ static lvt_status hold_back(lvt_trainer *t, lvt_diag *diag) {
     if (!text)
         return LVT_OK;
     char *end;
-    double part = strtod(text, &end);
+    double part = lvt_strtod(text, &end);
     if (end != text && *end == '%') {
         part /= 100;
         end++;

@@ -1,6 +1,7 @@
 /* PNG and JPEG pictures through libpng and libjpeg. May not know: data sets, models. */
 #include "image.h"
 #include "ir/base/file.h"
+#include "ir/base/c_locale.h"
 
 #include <stdio.h> /* before jpeglib.h, which needs it */
 #include <jpeglib.h>
@@ -14,7 +15,7 @@
 bool lvt_picture_name(const char *name) {
     const char *dot = strrchr(name, '.');
     return dot && dot != name &&
-           (!strcasecmp(dot, ".png") || !strcasecmp(dot, ".jpg") || !strcasecmp(dot, ".jpeg"));
+           (lvt_same_word(dot, ".png") || lvt_same_word(dot, ".jpg") || lvt_same_word(dot, ".jpeg"));
 }
 
 static lvt_status broken(const char *path, const char *reason, lvt_diag *diag) {

@@ -4,6 +4,7 @@
 #include "report.h"
 #include "ir/base/file.h"
 #include "ir/base/xml.h"
+#include "ir/base/c_locale.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -166,6 +167,8 @@ lvt_status lvt_report_svg(const lvt_accuracies *a, const char *title, const char
     lvt_status status = lvt_atomic_begin(&out, path, diag);
     if (status != LVT_OK)
         return status;
+    locale_t before = lvt_c_locale_begin();
     draw(a, title, out.stream);
+    lvt_c_locale_end(before);
     return lvt_atomic_end(&out, LVT_OK, diag);
 }

@@ -5,6 +5,8 @@
 #include "compare.h"
 #include "record.h"
 #include "ir/base/file.h"
+#include "ir/program/json.h"
+#include "ir/base/c_locale.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -44,7 +46,7 @@ static lvt_status read_run(lvt_compared_run *r, const char *folder, lvt_diag *di
     if (status == LVT_OK)
         status = lvt_file_read(settings, &bytes, &size, diag);
     if (status == LVT_OK) {
-        r->settings = cJSON_ParseWithLength((char *)bytes, size);
+        r->settings = lvt_json_read((char *)bytes, size);
         double tasks = lvt_record_number(cJSON_GetObjectItemCaseSensitive(r->settings, "settings"), "tasks");
         r->tasks = tasks >= 1 && tasks <= 100000 ? (int)tasks : 0;
         if (!r->tasks)
@@ -61,7 +63,8 @@ static lvt_status read_run(lvt_compared_run *r, const char *folder, lvt_diag *di
             r->values[i] = NAN;
         char *rest = (char *)bytes, *line;
         while ((line = strsep(&rest, "\n"))) {
-            cJSON *o = *line ? cJSON_Parse(line) : NULL; /* a line cut off by a crash is no object */
+            cJSON *o =
+                *line ? lvt_json_read(line, strlen(line)) : NULL; /* a line cut off by a crash is no object */
             read_record(r, o);
             cJSON_Delete(o);
         }
@@ -178,7 +181,7 @@ static char *label_of(const lvt_comparison *c, int group) {
                            : !ignored(j->string) && !same_item(r, first_of(c, g), j->string);
         if (!differs || says_nothing(j))
             continue;
-        char *value = cJSON_PrintUnformatted(j);
+        char *value = lvt_json_text(j, false);
         if (!strcmp(j->string, "method") && cJSON_IsString(j))
             fprintf(f, "%s%s", any ? ", " : "", j->valuestring);
         else
@@ -328,7 +331,8 @@ int lvt_compared(const char *name, int matrix) {
 
 static int interval_text(lvt_interval v, double scale, char text[48]) {
     return !v.n ? snprintf(text, 48, "-")
-                : snprintf(text, 48, isnan(v.half) ? "%.2f" : "%.2f +- %.2f", scale * v.mean, scale * v.half);
+                : lvt_snprintf(text, 48, isnan(v.half) ? "%.2f" : "%.2f +- %.2f", scale * v.mean,
+                               scale * v.half);
 }
 
 void lvt_comparison_text(const lvt_comparison *c, FILE *f) {
@@ -424,6 +428,7 @@ static void csv_row(const lvt_comparison *c, FILE *f, int g, const char *scenari
 }
 
 void lvt_comparison_csv(const lvt_comparison *c, FILE *f) {
+    locale_t before = lvt_c_locale_begin();
     fprintf(f, "group,runs,scenario,metric,mean,low,high\n");
     for (int g = 0; g < c->n_groups; g++) {
         for (int s = 0; s < LVT_N_MATRICES; s++) {
@@ -435,4 +440,5 @@ void lvt_comparison_csv(const lvt_comparison *c, FILE *f) {
         csv_row(c, f, g, "", "peak_memory_bytes", LVT_COMPARED_MEMORY);
         csv_row(c, f, g, "", "energy_joules", LVT_COMPARED_ENERGY);
     }
+    lvt_c_locale_end(before);
 }

@@ -4,6 +4,8 @@
 #include "report.h"
 #include "ir/base/file.h"
 #include "ir/base/xml.h"
+#include "ir/program/json.h"
+#include "ir/base/c_locale.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -137,7 +139,7 @@ static void settings_table(FILE *f, const lvt_trainer *t) {
     fprintf(f, "<section class='long'><div class='row'><div><h2>Settings of the run</h2><table>\n");
     cJSON *settings = lvt_settings_to_json(t->settings), *j;
     cJSON_ArrayForEach(j, settings) {
-        char *value = cJSON_PrintUnformatted(j);
+        char *value = lvt_json_text(j, false);
         row(f, j->string, cJSON_IsString(j) ? j->valuestring : value ? value : "");
         cJSON_free(value);
     }
@@ -152,7 +154,7 @@ static void settings_table(FILE *f, const lvt_trainer *t) {
     fprintf(f, "</table></div><div><h2>Coefficients</h2><table>\n");
     for (int i = 0; i < t->model->n_scalars; i++) {
         const lvt_scalar *s = &t->model->scalars[i];
-        snprintf(text, sizeof text, "%.6g", s->given ? s->exact : s->default_value);
+        lvt_snprintf(text, sizeof text, "%.6g", s->given ? s->exact : s->default_value);
         row(f, s->name, text);
     }
     fprintf(f, "</table><h2>Machine</h2><table>\n");
@@ -185,7 +187,7 @@ static cJSON *read_records(const lvt_trainer *t) {
     if (path && list && lvt_path_exists(path) && lvt_file_read(path, &bytes, &size, NULL) == LVT_OK) {
         char *rest = (char *)bytes, *line;
         while ((line = strsep(&rest, "\n"))) {
-            cJSON *o = *line ? cJSON_Parse(line) : NULL;
+            cJSON *o = *line ? lvt_json_read(line, strlen(line)) : NULL;
             if (o)
                 cJSON_AddItemToArray(list, o);
         }
@@ -200,6 +202,7 @@ lvt_status lvt_page_write(const lvt_trainer *t, const char *title, const char *p
     lvt_status status = lvt_atomic_begin(&out, path, diag);
     if (status != LVT_OK)
         return status;
+    locale_t before = lvt_c_locale_begin();
     FILE *f = out.stream;
     int n = t->tasks.n, k = t->at.task;
     lvt_accuracies a = lvt_accuracies_of(t);
@@ -247,5 +250,6 @@ lvt_status lvt_page_write(const lvt_trainer *t, const char *title, const char *p
         status = lvt_page_memory(f, t, diag);
     settings_table(f, t);
     fprintf(f, "</main></body></html>\n");
+    lvt_c_locale_end(before);
     return lvt_atomic_end(&out, status, diag);
 }

@@ -3,6 +3,7 @@
 #include "runtime/continual/metrics.h"
 #include "ir/base/file.h"
 #include "runtime/data/image.h"
+#include "ir/base/c_locale.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -27,6 +28,7 @@ char *lvt_report_text(const lvt_accuracies *a) {
     FILE *f = open_memstream(&text, &size);
     if (!f)
         return NULL;
+    locale_t before = lvt_c_locale_begin();
     int n = a->tasks->n, scenarios = lvt_scenarios(a->tasks);
     for (int s = 0; s < scenarios; s++) {
         fprintf(f, "%s: among %s, per cent on task (columns) after task (rows)\n      ",
@@ -68,6 +70,7 @@ char *lvt_report_text(const lvt_accuracies *a) {
         fprintf(f, "%-30s%*.2f%*s   mean over images of |accuracy - probability| of their bin, of %d\n",
                 "expected calibration error", COLUMN, 100 * lvt_calibration_error(a->bins),
                 (scenarios - 1) * COLUMN, "", LVT_CALIBRATION_BINS);
+    lvt_c_locale_end(before);
     bool failed = ferror(f);
     if (fclose(f) != 0 || failed) {
         free(text);
@@ -81,6 +84,7 @@ lvt_status lvt_report_csv(const lvt_accuracies *a, const char *path, lvt_diag *d
     lvt_status status = lvt_atomic_begin(&f, path, diag);
     if (status != LVT_OK)
         return status;
+    locale_t before = lvt_c_locale_begin();
     int n = a->tasks->n;
     fprintf(f.stream, "scenario,after_task,task,classes,accuracy\n");
     for (int s = 0; s < LVT_N_MATRICES && a->in[s]; s++) {
@@ -96,6 +100,7 @@ lvt_status lvt_report_csv(const lvt_accuracies *a, const char *path, lvt_diag *d
             }
         }
     }
+    lvt_c_locale_end(before);
     return lvt_atomic_end(&f, LVT_OK, diag);
 }
 

@@ -24,7 +24,7 @@ lvt_status lvt_program_new(lvt_compiled *compiled, const char *name, const lvt_p
     p->compiled = compiled;
     p->name = copy;
     p->interpret = options->interpret;
-    p->threads = options->threads > 0 ? options->threads : lvt_processors();
+    p->threads = options->threads;
     lvt_status status =
         p->interpret ? LVT_OK : lvt_jit_new(options->cache, options->compile_apart, &p->jit, diag);
     if (status != LVT_OK) {

@@ -215,12 +215,12 @@ static lvt_status profile(lvt_session *s, int entry, void **inputs, int runs, do
     if (status == LVT_OK)
         status = time_steps(s, entry, inputs, runs, seconds, diag);
     if (status == LVT_OK && w->roofline) {
-        int team = lvt_team(s->threads);
+        lvt_team_settings team = lvt_team(s->threads);
         if (lvt_limits_measure(peak, s->threads, &measured))
             limits = &measured;
         else
             status = lvt_no_memory(diag, NULL);
-        lvt_team(team);
+        lvt_team_restore(team);
     }
     if (status == LVT_OK && limits)
         print_limits(limits, w->json);

@@ -2,6 +2,8 @@
 #include "board.h"
 #include "runtime/report/record.h"
 #include "ir/base/file.h"
+#include "ir/program/json.h"
+#include "ir/base/c_locale.h"
 
 #include <errno.h>
 #include <dirent.h>
@@ -190,7 +192,7 @@ static char *find_file(const char *folder) {
     if (!*name) {
         if (gethostname(host, sizeof host - 1) || !*host || strchr(host, '/'))
             snprintf(host, sizeof host, "lvt");
-        snprintf(name, sizeof name, "events.out.tfevents.%010.0f.%s", floor(wall_time()), host);
+        lvt_snprintf(name, sizeof name, "events.out.tfevents.%010.0f.%s", floor(wall_time()), host);
     }
     return lvt_path_join(folder, name);
 }
@@ -222,7 +224,7 @@ static size_t walk(lvt_board *b, const uint8_t *text, size_t size, size_t skip, 
     for (size_t at = 0; at < size;) {
         const uint8_t *end = memchr(text + at, '\n', size - at);
         size_t length = end ? (size_t)(end - text) - at : size - at;
-        cJSON *record = end ? cJSON_ParseWithLength((const char *)text + at, length) : NULL;
+        cJSON *record = end ? lvt_json_read((const char *)text + at, length) : NULL;
         scalars_of(record, scratch);
         if (scratch->n && n++ >= skip && write)
             lvt_board_record(b, record);
