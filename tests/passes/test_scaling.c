@@ -1,6 +1,6 @@
-/* Compilation takes time in proportion to the size of the model: chains of all kinds, each of two sizes, the
- * larger twice the smaller and up to 50,000 nodes. A pass that compares each node with each other takes four
- * times as long; 2.3 times is allowed.
+/* Compilation takes time in proportion to the size of the model: chains of all kinds, each of 12,500 and of
+ * 50,000 nodes, which is doubled twice. A pass that compares each node with each other takes four times as long
+ * for each doubling; 2.3 times is allowed.
  *
  * Measured is the processor's time of this thread, the best of a few runs of each size: other programs on the
  * machine delay but do not count. A kind that misses the bound is measured again, since caches are shared. */
@@ -115,14 +115,15 @@ static void test_doubling(void **state) {
         if (only && strcmp(only, k->name))
             continue;
         double small = 1e9, large = 1e9;
-        for (int t = 0; t < TRIES && (t < 1 || large > most * small); t++) {
-            double a = compile(k, NODES / 2, only), b = compile(k, NODES, only);
+        for (int t = 0; t < TRIES && (t < 1 || large > most * most * small); t++) {
+            double a = compile(k, NODES / 4, only), b = compile(k, NODES, only);
             small = a < small ? a : small;
             large = b < large ? b : large;
         }
-        print_message("%-24s %6.2f s, %6.2f s: %.2f times\n", k->name, small, large, large / small);
-        if (large > most * small)
-            fail_msg("%s: twice the size takes %.2f times as long", k->name, large / small);
+        print_message("%-24s %6.2f s, %6.2f s: %.2f times, %.2f allowed\n", k->name, small, large,
+                      large / small, most * most);
+        if (large > most * most * small)
+            fail_msg("%s: four times the size takes %.2f times as long", k->name, large / small);
     }
 }
 
