@@ -33,6 +33,7 @@ static lvt_status one_step(lvt_trainer *t, uint64_t steps, lvt_diag *diag) {
         [LVT_IN_ZM] = t->zm,     [LVT_IN_ZM_MASK] = t->zm_mask,
         [LVT_IN_MASK] = t->mask, [LVT_IN_STEP] = t->step_input,
         [LVT_IN_Y2] = t->y2,     [LVT_IN_MIX] = t->mix,
+        [LVT_IN_FREQUENCY] = t->frequency,
     };
     lvt_status status = lvt_model_run(m, entry, tensors, diag);
     if (status != LVT_OK)
