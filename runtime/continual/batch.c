@@ -133,6 +133,8 @@ lvt_status lvt_trainer_begin_task(lvt_trainer *t, lvt_diag *diag) {
         !(t->order = malloc((t->n_index + 1) * sizeof *t->order)))
         return lvt_no_memory(diag, NULL);
     task_mask(&t->tasks, t->at.task, t->mask);
+    for (int c = 0; c < t->tasks.classes; c++)
+        t->task_mask[c] = t->tasks.domains || t->tasks.task_of[c] == t->at.task;
     count_classes(t);
     return ask_teacher(t, diag);
 }
@@ -203,7 +205,8 @@ static void take_remembered(lvt_trainer *t) {
         lvt_augment_image(&t->augment, memory->images + k * pixels, words, t->xm + (size_t)i * pixels);
         t->ym[i] = memory->labels[k];
         memcpy(t->zm + (size_t)i * classes, memory->logits + k * classes, classes * sizeof *t->zm);
-        task_mask(&t->tasks, memory->tasks[k], t->zm_mask + (size_t)i * classes);
+        task_mask(&t->tasks, t->method->logits == LVT_LOGITS_RENEWED ? t->at.task - 1 : memory->tasks[k],
+                  t->zm_mask + (size_t)i * classes);
     }
 }
 
