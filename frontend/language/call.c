@@ -194,7 +194,7 @@ static bool bind(frame *f, frame *caller, const block_value *block, const argume
 }
 
 value call_block(frame *f, const block_value *block, const argument *args, uint32_t n, const char *path,
-                 bool explicit_path, spot at) {
+                 naming named, spot at) {
     elab *e = f->e;
     const ast_stmt *s = block->ast;
     if (e->calls >= ELAB_MAX_CALLS)
@@ -210,13 +210,14 @@ value call_block(frame *f, const block_value *block, const argument *args, uint3
         return out_of_memory(e);
     if (!path)
         path = join_path(e, f->scope->path, s->names[0].text, f->suffix);
-    *sc = (scope){.parent = f->scope, .path = path, .explicit_path = explicit_path};
+    *sc = (scope){.parent = f->scope, .path = path, .named = named, .at = at, .caller = f};
     *own = (env){.parent = block->env, .frame = true};
     frame inner = {.e = e,
                    .file = block->file,
                    .env = own,
                    .scope = sc,
                    .suffix = "",
+                   .loop = "",
                    .parent = loc_of(f, at),
                    .name = s->names[0].text,
                    .result = {.kind = VALUE_NONE}};
@@ -255,11 +256,13 @@ value eval_call(frame *f, const ast_expr *x, const char *name) {
     bool known =
         callee->kind == EXPR_NAME &&
         (builtin_find(callee->text) || (int)lvt_op_find(callee->text, strlen(callee->text)) != LVT_N_OPS);
-    if (bound && (!known || bound->v.kind == VALUE_BLOCK || bound->v.kind == VALUE_NET ||
+    if (bound && (!known || is_poison(bound->v) || bound->v.kind == VALUE_BLOCK || bound->v.kind == VALUE_NET ||
                   bound->v.kind == VALUE_BUILTIN))
         v = bound->v;
     else if (known) /* a variable named `mean` does not hide the function */
         v = value_string(callee->text), v.kind = VALUE_BUILTIN;
+    else if (callee->kind == EXPR_NAME && e->names_lost)
+        return (value){.kind = VALUE_POISON};
     else if (callee->kind == EXPR_NAME)
         return fail(f, at, "E301", "there is no block, op or function '%.60s'%s", callee->text,
                     suggest(f, f->env, callee->text, true));
@@ -282,14 +285,15 @@ value eval_call(frame *f, const ast_expr *x, const char *name) {
                  : call_op(f, lvt_op_find(v.s, strlen(v.s)), args, x->n_args, at);
     }
     const char *path = NULL;
-    bool explicit_path = x->n_path || x->b;
+    naming named = x->b || x->shared ? NAMED_SHARED : x->n_path ? NAMED : NAMED_BY_PLACE;
     if (x->b && !(path = at_path(f, x->b)))
         return (value){.kind = VALUE_POISON};
     if (x->n_path) {
         const char *own = as_path(f, x);
         if (!own)
             return (value){.kind = VALUE_POISON};
-        explicit_path = *own || x->b; /* `as _` stays in the caller's scope, which is no word about sharing */
+        if (!*own && named == NAMED) /* `as _` stays in the caller's scope, which is no word about sharing */
+            named = NAMED_BY_PLACE;
         path = join_path(e, path ? path : f->scope->path, own, "");
     } else if (!path && name) {
         path = join_path(e, f->scope->path, name, f->suffix);
@@ -299,6 +303,6 @@ value eval_call(frame *f, const ast_expr *x, const char *name) {
     if (!ok)
         return (value){.kind = VALUE_POISON};
     if (v.kind == VALUE_NET)
-        return call_net(f, v.net, args, x->n_args, path, explicit_path, at);
-    return call_block(f, v.block, args, x->n_args, path, explicit_path, at);
+        return call_net(f, v.net, args, x->n_args, path, named, at);
+    return call_block(f, v.block, args, x->n_args, path, named, at);
 }

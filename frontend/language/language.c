@@ -17,7 +17,7 @@ static const ast_stmt *find_model(elab *e, const source_file *file) {
         }
         model = s;
     }
-    if (!model && !e->errors)
+    if (!model && !e->errors && !e->misread)
         lvt_error(e->diag, LVT_USER, "E508", (lvt_pos){.file = file->name}, "%s holds no model", file->name);
     return model;
 }
@@ -32,18 +32,18 @@ static lvt_status compile(const char *name, const char *text, size_t length, con
     elab e = {.arena = lvt_arena_new(),
               .m = lvt_module_new(name),
               .diag = diag ? diag : own,
+              .aside = lvt_diag_new(),
               .models_folder = models_folder,
               .given = settings,
               .n_given = n_settings,
               .settings_only = list != NULL};
     lvt_status status = LVT_NOMEM;
-    if (e.arena && e.m && e.diag) {
+    if (e.arena && e.m && e.diag && e.aside) {
         source_file *file = text ? load_text(&e, name, text, length) : load_file(&e, name, NULL, (spot){0});
         const ast_stmt *model = file ? find_model(&e, file) : NULL;
-        /* after a syntax mistake what is missing would be reported again as unknown */
         if (model && !e.errors && evaluate_file(&e, file))
             run_model(&e, file, model);
-        bool failed = !model || e.errors || lvt_diag_errors(e.diag) > before;
+        bool failed = !model || e.errors || e.misread || lvt_diag_errors(e.diag) > before;
         status = e.nomem ? LVT_NOMEM : !failed ? LVT_OK : !file && !e.n_files ? LVT_IO : LVT_USER;
         if (e.nomem)
             lvt_error(e.diag, LVT_NOMEM, NULL, LVT_NOWHERE,
@@ -57,6 +57,7 @@ static lvt_status compile(const char *name, const char *text, size_t length, con
         *out = e.m;
     close_nets(&e);
     lvt_arena_free(e.arena);
+    lvt_diag_free(e.aside);
     lvt_diag_free(own);
     return status;
 }

@@ -19,6 +19,11 @@ lvt_status lvt_compile_file(const char *path, const char *const *settings, size_
 lvt_status lvt_compile_text(const char *name, const char *text, size_t length, const char *const *settings,
                             size_t n_settings, const char *models_folder, lvt_module **out, lvt_diag *diag);
 
+/* The built-in functions, from 0: the name of each, NULL after the last, and how it is called and what it
+ * means in two lines (malloc'ed; NULL after the last, or when out of memory). */
+const char *lvt_builtin_name(size_t i);
+char *lvt_builtin_text(size_t i);
+
 /* A setting of a model or of a contract that it uses. All strings are the list's. */
 typedef struct lvt_setting_info {
     char *name, *value;

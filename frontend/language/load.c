@@ -102,8 +102,11 @@ source_file *load_text(elab *e, const char *name, const char *text, size_t lengt
     lvt_status status = ast_parse(own_name, own, length, e->arena, e->diag, &file->ast);
     if (status == LVT_NOMEM)
         return out_of_memory(e), NULL;
-    if (status)
-        e->errors = true;
+    e->misread |= status != LVT_OK;
+    for (uint32_t i = 0; file->ast && i < file->ast->items.n; i++) {
+        const ast_stmt *one = file->ast->items.items[i];
+        e->names_lost |= one->kind == STMT_LOST && (one->was == STMT_IMPORT || !one->n_names);
+    }
     return file->ast && load_imports(e, file) ? file : NULL;
 }
 
@@ -200,9 +203,11 @@ bool evaluate_file(elab *e, source_file *file) {
     for (uint32_t i = 0; i < file->n_imports; i++)
         ok &= evaluate_file(e, file->imports[i]);
     scope top = {.path = ""};
-    frame f = {.e = e, .file = file, .env = &file->names, .scope = &top, .suffix = "", .name = ""};
+    frame f = {.e = e, .file = file, .env = &file->names, .scope = &top, .suffix = "", .loop = "", .name = ""};
     for (uint32_t i = 0; i < file->ast->items.n; i++) {
         const ast_stmt *s = file->ast->items.items[i];
+        if (s->kind == STMT_LOST)
+            run_lost(&f, s);
         if (s->kind != STMT_BLOCK && s->kind != STMT_CONTRACT)
             continue;
         block_value *b = room(e, sizeof *b);

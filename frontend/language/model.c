@@ -1,205 +1,176 @@
-/* Models: settings, then one graph an entry.
+/* Models, and the contracts that they use: `use NAME(...)` brings a contract's settings and entries.
  *
- * Invariants: settings are evaluated in order, a later default may use an earlier one; entries are elaborated
- * in the order of the file, so that `params` of a later one sees what the earlier ones declared. */
+ * Invariants: settings are evaluated in order, a later default may use an earlier one; entries are elaborated in
+ * the order of the file, so that `params` of a later one sees what the earlier ones declared. A contract sees
+ * what `use` gives it, its settings and its file, nothing of the model else; what it is given wrong is told where
+ * it is used. May not know: any contract. */
 #include "elab.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
-/* Of what a contract brings, the place is where it is used: the driver's messages then name a line that its user
- * has written. */
-static lvt_loc place_of(frame *f, spot at) {
-    return f->user ? f->parent : loc_of(f, at);
-}
-
-static bool add_input(frame *f, const char *name, value v, spot at) {
-    elab *e = f->e;
-    return env_add(f, f->env, name, v, BIND_LOCAL, at) &&
-           grow(e, &e->input_names, &e->n_input_names, &name, sizeof name) &&
-           grow(e, &e->input_values, &e->n_input_values, &v, sizeof v);
-}
-
-/* `...record`: an f32[] input for each field, whose value is the default. */
-static bool spread_inputs(frame *f, const ast_param *p) {
-    lvt_graph *g = f->e->b.graph;
-    value all = eval(f, p->value);
-    spot at = SPOT(p);
-    const lvt_type scalar = {.dtype = LVT_F32};
-    if (is_poison(all))
-        return false;
-    frame *who = f->user ? f->user : f;
-    spot where = f->user ? f->used_at : at;
-    bool record = all.kind == VALUE_TUPLE && all.names, ok = record;
-    if (!record)
-        fail(who, where, "E421", "'...' takes a record of numbers, not %s", value_describe(f->e, all));
-    for (uint32_t i = 0; ok && i < all.n; i++) {
-        ok = is_number(all.items[i]) && !env_find_local(f->env, all.names[i]);
-        if (!is_number(all.items[i]))
-            fail(who, where, "E421", "the input '%.60s' has a number for its default, not %s", all.names[i],
-                 value_describe(f->e, all.items[i]));
-        else if (!ok)
-            fail(who, where, "E302", "'%.60s' is an input already", all.names[i]);
+static const ast_stmt *setting_of(const ast_stmt *contract, const char *name) {
+    for (uint32_t i = 0; i < contract->body.n; i++) {
+        const ast_stmt *s = contract->body.items[i];
+        if (s->kind == STMT_SETTING && !strcmp(s->names[0].text, name))
+            return s;
     }
-    if (!ok && f->user)
-        explain(f, at.line, at.col, f->file, "the fields of a record become inputs here");
-    for (uint32_t i = 0; !ok && record && i < all.n; i++) /* what uses them is silent then */
-        if (!env_find_local(f->env, all.names[i]))
-            add_input(f, all.names[i], (value){.kind = VALUE_POISON}, at);
-    if (!ok)
-        return false;
-    for (uint32_t i = 0; i < all.n; i++) {
-        build_begin(f, at);
-        value v = build_end(f, lvt_build_input(&f->e->b, all.names[i], &scalar), at);
-        if (is_poison(v) || !add_input(f, all.names[i], v, at))
+    return NULL;
+}
+
+static void no_such(frame *f, const block_value *contract, const argument *a) {
+    const ast_stmt *s = contract->ast;
+    const char **names = NULL;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < s->n_params; i++)
+        if (!grow(f->e, &names, &n, &s->params[i].name, sizeof *names))
+            return;
+    for (uint32_t i = 0; i < s->body.n; i++)
+        if (s->body.items[i]->kind == STMT_SETTING &&
+            !grow(f->e, &names, &n, &s->body.items[i]->names[0].text, sizeof *names))
+            return;
+    const char *near = lvt_nearest(a->name, names, n);
+    fail(f, a->name_at, "E311", "%s has no parameter or setting '%.60s'%s%s%s", s->names[0].text, a->name,
+         near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+    explain(f, s->names[0].line, s->names[0].col, contract->file, "'%s' is declared here", s->names[0].text);
+}
+
+static const argument *pick(const argument *args, uint32_t n, const char *name) {
+    for (uint32_t i = 0; i < n; i++)
+        if (!strcmp(args[i].name, name))
+            return &args[i];
+    return NULL;
+}
+
+/* Gives arguments by position their names. Every one is then a parameter of the contract or a setting. */
+static bool name_all(frame *f, const block_value *contract, argument *args, uint32_t n) {
+    const ast_stmt *s = contract->ast;
+    for (uint32_t i = 0, next = 0; i < n; i++) {
+        argument *a = &args[i];
+        if (!a->name && next >= s->n_params) {
+            fail(f, a->at, "E310", "%s takes %u argument%s by position", s->names[0].text, s->n_params,
+                 s->n_params == 1 ? "" : "s");
             return false;
-        lvt_input *in = &g->inputs[g->n_inputs - 1];
-        in->loc = place_of(f, at);
-        in->has_default = true;
-        in->default_value = number_of(all.items[i]);
+        }
+        bool known = !a->name || setting_of(s, a->name);
+        if (!a->name) {
+            a->name = s->params[next++].name;
+            a->name_at = a->at;
+        }
+        for (uint32_t k = 0; !known && k < s->n_params; k++)
+            known = !strcmp(s->params[k].name, a->name);
+        if (!known) {
+            no_such(f, contract, a);
+            return false;
+        }
+        if (pick(args, i, a->name)) {
+            fail(f, a->name_at, "E313", "%s: '%s' is given twice", s->names[0].text, a->name);
+            return false;
+        }
     }
     return true;
 }
 
-static bool bind_inputs(frame *f, const ast_stmt *s) {
-    elab *e = f->e;
-    lvt_graph *g = e->b.graph;
-    bool ok = true;
-    for (uint32_t i = 0; i < s->n_params; i++) {
-        const ast_param *p = &s->params[i];
-        spot at = SPOT(p);
-        lvt_type type;
-        if (p->spread) {
-            ok &= spread_inputs(f, p);
-            continue;
-        }
-        value v = {.kind = VALUE_POISON};
-        value wanted = p->condition ? eval(f, p->condition) : (value){.kind = VALUE_BOOL, .i = true};
-        if (wanted.kind == VALUE_BOOL && !wanted.i) {
-            ok &= add_input(f, p->name, (value){.kind = VALUE_NONE}, at);
-            continue;
-        }
-        if (wanted.kind != VALUE_BOOL) {
-            if (!is_poison(wanted))
-                fail(f, SPOT(p->condition), "E220", "an input is there if a setting is true, not if %s",
-                     value_describe(e, wanted));
-        } else if (!p->type)
-            fail(f, at, "E421", "the input '%s' needs a type, as in %s: f32[batch, 10]", p->name, p->name);
-        else if (eval_type(f, p->type, &type)) {
-            build_begin(f, at);
-            v = build_end(f, lvt_build_input(&e->b, p->name, &type), at);
-        }
-        if (!is_poison(v))
-            g->inputs[g->n_inputs - 1].loc = place_of(f, at);
-        if (p->value && !is_poison(v)) {
-            value d = eval(f, p->value);
-            if (type.rank != 0 || !(is_number(d) || d.kind == VALUE_BOOL)) {
-                if (!is_poison(d))
-                    fail(f, SPOT(p->value), "E421",
-                         "only scalar inputs have defaults, and these are numbers");
-                ok = false;
-            } else {
-                g->inputs[g->n_inputs - 1].has_default = true;
-                g->inputs[g->n_inputs - 1].default_value = number_of(d);
-            }
-        }
-        ok &= add_input(f, p->name, v, at) && !is_poison(v);
-    }
-    return ok;
-}
-
-static void add_outputs(frame *f, const ast_stmt *s) {
-    elab *e = f->e;
-    value r = f->result;
-    if (is_poison(r) || r.kind == VALUE_NONE)
-        return;
-    spot at = SPOT(s);
-    for (uint32_t i = 0; i < s->body.n; i++) /* the place of the return, where there is one at the top */
-        if (s->body.items[i]->kind == STMT_RETURN)
-            at = SPOT(s->body.items[i]);
-    if (r.kind != VALUE_TUPLE || !r.names) {
-        fail(f, at, "E420", "an entry returns values by name, as in return loss = loss");
-        return;
-    }
-    for (uint32_t i = 0; i < r.n; i++) {
-        bool several = r.items[i].kind == VALUE_LIST;
-        for (uint32_t k = 0; k < (several ? r.items[i].n : 1); k++) {
-            value item = several ? r.items[i].items[k] : r.items[i];
-            size_t size = strlen(r.names[i]) + 16;
-            char *name = several ? room(e, size) : NULL;
-            lvt_value v;
-            if (name)
-                snprintf(name, size, "%s.%" PRIu32, r.names[i], k);
-            if (is_poison(item) || !as_tensor(f, item, LVT_F32, at, &v))
-                continue;
-            if ((several && !name) ||
-                !lvt_graph_add_output(e->b.graph, several ? name : r.names[i], v, place_of(f, at)))
-                out_of_memory(e);
-        }
-    }
-}
-
-void run_entry(frame *declaring, const ast_stmt *s) {
-    elab *e = declaring->e;
-    scope top = {.path = ""};
-    env inputs = {.parent = declaring->env, .frame = true}, body = {.parent = &inputs};
-    frame f = {.e = e,
-               .file = declaring->file,
-               .env = &inputs,
-               .scope = &top,
-               .suffix = "",
-               .parent = declaring->parent,
-               .name = s->names[0].text,
-               .result = {.kind = VALUE_NONE},
-               .user = declaring->user,
-               .used_at = declaring->used_at};
-    if (e->settings_only)
-        return;
-    const lvt_graph *other = lvt_module_find_entry(e->m, s->names[0].text);
-    if (other) {
-        fail(f.user ? f.user : &f, f.user ? f.used_at : SPOT(&s->names[0]), "E302",
-             "there are two entries '%s'%s", s->names[0].text, f.user ? ", one of them from here" : "");
-        if (f.user)
-            explain(&f, s->names[0].line, s->names[0].col, f.file, "'%s' is declared here", s->names[0].text);
-        return;
-    }
-    lvt_graph *g = lvt_module_add_entry(e->m, s->names[0].text, place_of(&f, SPOT(s)), s->training);
-    if (!g) {
-        out_of_memory(e);
-        return;
-    }
-    e->b = lvt_builder_for(g, e->diag);
-    e->declared = NULL;
-    e->input_names = NULL;
-    e->input_values = NULL;
-    e->n_declared = e->streams = e->n_input_names = e->n_input_values = 0;
-    bind_inputs(&f, s);
-    run_body(&f, &s->body, &body);
-    add_outputs(&f, s);
-    e->b.graph = NULL;
-}
-
-bool bind_blocks(frame *f, const ast_body *body) {
-    bool ok = true;
-    for (uint32_t i = 0; i < body->n; i++) {
-        const ast_stmt *s = body->items[i];
-        if (s->kind != STMT_BLOCK)
-            continue;
-        block_value *b = room(f->e, sizeof *b);
-        if (!b)
+static bool bind_arguments(frame *c, const ast_stmt *contract, const argument *args, uint32_t n) {
+    for (uint32_t k = 0; k < contract->n_params; k++) {
+        const ast_param *p = &contract->params[k];
+        const argument *a = pick(args, n, p->name);
+        if (!a && !p->value) {
+            fail(c->user, c->used_at, "E312", "%s: '%s' is missing", contract->names[0].text, p->name);
+            explain(c->user, p->line, p->col, c->file, "the parameter is declared here");
             return false;
-        *b = (block_value){.ast = s, .env = f->env, .file = f->file};
-        value v = {.kind = VALUE_BLOCK, .block = b};
-        ok &= env_add(f, f->env, s->names[0].text, v, BIND_BLOCK, SPOT(&s->names[0]));
+        }
+        value v = a ? a->v : eval(c, p->value);
+        if (is_poison(v) || !env_add(c, c->env, p->name, v, BIND_LOCAL, SPOT(p)))
+            return false;
     }
-    return ok;
+    return true;
+}
+
+/* What the contract's setting is without --set: what `use` says, the model's own, or the default. */
+static bool bind_one(frame *c, const ast_stmt *s, const argument *args, uint32_t n) {
+    elab *e = c->e;
+    const char *name = s->names[0].text;
+    spot at = SPOT(&s->names[0]);
+    const argument *a = pick(args, n, name);
+    const setting *own = find_setting(e, name);
+    value asked = eval(c, s->value);
+    if (a && own) {
+        fail(c->user, a->name_at, "E511",
+             "'%s' is a setting of '%s', whose value is taken here; leave it out, or the other", name,
+             own->owner);
+        explain(c->user, own->at.line, own->at.col, own->file, "the setting is declared here");
+        return false;
+    }
+    if (!a && !own)
+        return bind_setting(c, name, at, asked, asked, c, at);
+    frame from = *c->user;
+    if (own)
+        from.file = own->file;
+    return bind_setting(c, name, at, asked, a ? a->v : own->v, &from, a ? a->at : own->at);
+}
+
+static void no_contract(frame *f, const char *name, spot at) {
+    fail(f, at, "E301", "there is no contract '%.60s'%s", name, suggest(f, f->env, name, false));
+    if (!f->e->silenced && !f->file->n_imports)
+        lvt_note(f->e->diag, LVT_NOWHERE, "it is brought by an import, as in import \"continual.lvt\"");
+}
+
+static void run_use(frame *f, const ast_stmt *s) {
+    elab *e = f->e;
+    const ast_expr *call = s->value;
+    spot at = SPOT(call);
+    const binding *b = env_find(f->env, call->a->text);
+    if (b ? is_poison(b->v) : e->names_lost)
+        return;
+    if (!b || b->v.kind != VALUE_CONTRACT) {
+        if (b)
+            fail(f, at, "E304", "'use' takes a contract, not %s", value_describe(e, b->v));
+        else
+            no_contract(f, call->a->text, at);
+        return;
+    }
+    const block_value *contract = b->v.block;
+    const ast_stmt *declared = contract->ast;
+    argument *args;
+    env *own = room(e, sizeof *own);
+    bool ok = eval_args(f, call->args, call->n_args, &args);
+    if (!own || !ok || !name_all(f, contract, args, call->n_args))
+        return;
+    *own = (env){.parent = contract->env, .frame = true};
+    frame c = {.e = e,
+               .file = contract->file,
+               .env = own,
+               .scope = f->scope,
+               .suffix = "",
+               .loop = "",
+               .parent = loc_of(f, at),
+               .name = declared->names[0].text,
+               .result = {.kind = VALUE_NONE},
+               .user = f,
+               .used_at = at};
+    if (!bind_arguments(&c, declared, args, call->n_args) || !bind_blocks(&c, &declared->body))
+        return;
+    for (uint32_t i = 0; ok && i < declared->body.n && !e->nomem && !c.returned; i++) {
+        const ast_stmt *one = declared->body.items[i];
+        if (one->kind == STMT_SETTING)
+            ok = bind_one(&c, one, args, call->n_args);
+        else if (one->kind == STMT_ENTRY)
+            run_entry(&c, one);
+        else
+            run_stmt(&c, one);
+    }
 }
 
 void run_model(elab *e, source_file *file, const ast_stmt *model) {
     scope top = {.path = ""};
     env own = {.parent = &file->names, .frame = true};
-    frame f = {.e = e, .file = file, .env = &own, .scope = &top, .suffix = "", .name = model->names[0].text};
+    frame f = {.e = e,
+               .file = file,
+               .env = &own,
+               .scope = &top,
+               .suffix = "",
+               .loop = "",
+               .name = model->names[0].text};
     e->m->name = lvt_arena_strdup(e->m->arena, model->names[0].text);
     if (!e->m->name) {
         out_of_memory(e);
@@ -212,7 +183,8 @@ void run_model(elab *e, source_file *file, const ast_stmt *model) {
     bind_blocks(&f, &model->body);
     uint32_t entries = 0;
     for (uint32_t i = 0; i < model->body.n; i++)
-        entries += model->body.items[i]->kind == STMT_ENTRY || model->body.items[i]->kind == STMT_USE;
+        entries += model->body.items[i]->kind == STMT_ENTRY || model->body.items[i]->kind == STMT_USE ||
+                   model->body.items[i]->kind == STMT_LOST;
     if (!entries)
         fail(&f, SPOT(model), "E508",
              "the model has no entry; those of lvt-run come with use continual(network, image = [H, W, C])");
@@ -225,4 +197,6 @@ void run_model(elab *e, source_file *file, const ast_stmt *model) {
         else
             run_stmt(&f, s);
     }
+    if (!e->errors && !e->misread && !e->settings_only && !e->nomem)
+        check_trained(e);
 }

@@ -313,6 +313,63 @@ static const struct statement_rule {
      parse_plain},
 };
 
+/* After a mistake in the head of a block, entry, loop or condition: its body is still read, for what else is
+ * wrong. */
+static void read_body_of(parser *p, ast_stmt *s) {
+    static const uint8_t levels[] = {[STMT_MODEL] = LEVEL_MODEL, [STMT_CONTRACT] = LEVEL_CONTRACT};
+    static const ast_stmt_kind bodies[] = {STMT_BLOCK,  STMT_ENTRY, STMT_MODEL, STMT_CONTRACT,
+                                           STMT_REPEAT, STMT_FOR,   STMT_IF,    STMT_WITH};
+    bool has_body = false;
+    for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++)
+        has_body |= s->kind == bodies[i];
+    if (!has_body || s->body.n || s->otherwise.n || p->depth >= AST_MAX_DEPTH - 1)
+        return;
+    ast_token *t = p->t;
+    while (t->kind != TOKEN_END && t->kind != TOKEN_NEWLINE &&
+           !(t->kind == TOKEN_MARK && strchr("{}", *t->text)))
+        t++;
+    if (t->kind != TOKEN_MARK || *t->text != '{')
+        return;
+    p->t = t;
+    p->panic = false;
+    ast_body ignored = {0};
+    level where = s->kind == STMT_MODEL || s->kind == STMT_CONTRACT ? (level)levels[s->kind] : LEVEL_BODY;
+    bool ok = body(p, where, &ignored);
+    for (;;) { /* else belongs to it */
+        ast_token *here = p->t;
+        skip_newlines(p);
+        if (!ok || s->kind != STMT_IF || !parser_take(p, "else")) {
+            p->t = here;
+            return;
+        }
+        while (p->t->kind != TOKEN_END && p->t->kind != TOKEN_NEWLINE && !parser_at(p, "{"))
+            p->t++;
+        ok = parser_at(p, "{") && body(p, LEVEL_BODY, &ignored);
+    }
+}
+
+/* What stands in the place of a statement from `start` to here: its names have no value that is known. */
+static ast_stmt *lost(parser *p, ast_stmt *s, const ast_token *start) {
+    if (s->kind == STMT_EXPR || s->kind == STMT_ASSIGN) { /* perhaps `lett a = ...`: what stands before = */
+        const ast_token *end = start;
+        while (end < p->t && !(end->kind == TOKEN_MARK && !strcmp(end->text, "=")))
+            end++;
+        s->n_names = 0;
+        for (const ast_token *t = start; end < p->t && t < end && !p->nomem; t++) {
+            ast_name name = {.text = t->text, .line = t->line, .col = t->col};
+            if (t->kind == TOKEN_NAME)
+                parser_push(p, &s->names, &s->n_names, &name, sizeof name);
+        }
+    }
+    *s = (ast_stmt){.kind = STMT_LOST,
+                    .was = s->kind,
+                    .line = s->line,
+                    .col = s->col,
+                    .names = s->names,
+                    .n_names = s->n_names};
+    return s;
+}
+
 static ast_stmt *statement(parser *p, level where) {
     ast_token *start = p->t;
     ast_stmt *s = lvt_arena_alloc(p->arena, sizeof *s);
@@ -336,6 +393,11 @@ static ast_stmt *statement(parser *p, level where) {
     if (!(r->where & 1u << where)) {
         parser_error(p, "E113", start->line, start->col, "'%s' does not belong %s", r->word,
                      level_names[where]);
+        if ((r->kind == STMT_PARAM || r->kind == STMT_STATE || r->kind == STMT_BLOCK) &&
+            p->t[1].kind == TOKEN_NAME) { /* what uses it is silent */
+            ast_name name = {.text = p->t[1].text, .line = p->t[1].line, .col = p->t[1].col};
+            parser_push(p, &s->names, &s->n_names, &name, sizeof name);
+        }
         ok = false;
     }
     if (ok) {
@@ -351,8 +413,9 @@ static ast_stmt *statement(parser *p, level where) {
     if (!ok) {
         if (p->t == start && p->t->kind != TOKEN_END)
             p->t++;
+        read_body_of(p, s);
         recover(p);
-        return NULL;
+        return lost(p, s, start);
     }
     return s;
 }

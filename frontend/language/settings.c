@@ -160,7 +160,7 @@ bool bind_setting(frame *f, const char *name, spot at, value asked, value usual,
     if (known)
         return true;
     setting s = {.name = name, .v = v, .usual = usual, .owner = f->name, .file = f->file, .at = at};
-    return (lvt_module_add_setting(e->m, name, value_text(e, v)) &&
+    return (lvt_module_add_setting(e->m, name, value_source(e, v)) &&
             grow(e, &e->settings, &e->n_settings, &s, sizeof s)) ||
            (out_of_memory(e), false);
 }
@@ -273,8 +273,8 @@ bool list_settings(elab *e, lvt_setting_list *out) {
         const setting *s = &e->settings[i];
         lvt_setting_info *to = &out->items[i];
         *to = (lvt_setting_info){.name = copy_of(s->name),
-                                 .value = copy_of(value_text(e, s->v)),
-                                 .usual = copy_of(value_text(e, s->usual)),
+                                 .value = copy_of(value_source(e, s->v)),
+                                 .usual = copy_of(value_source(e, s->usual)),
                                  .owner = copy_of(s->owner),
                                  .file = copy_of(s->file->name),
                                  .line = s->at.line,

@@ -80,6 +80,12 @@ static bool take_split(lvt_lvtc_command *c, const char *value) {
     return *value;
 }
 
+static bool take_ops(lvt_lvtc_command *c, const char *value) {
+    c->action = LVT_LVTC_OPS;
+    c->input = value;
+    return true;
+}
+
 static bool take_memory_report(lvt_lvtc_command *c, const char *value) {
     c->memory_file = value;
     c->compile.memory_report = value && ends_with(value, ".svg")    ? LVT_MEMORY_SVG
@@ -144,6 +150,7 @@ static const row rows[] = {
     {"verify-each", FLAG, AT(compile.verify_each), .with = PASSES},
     {"pass-limit", NUMBER, AT(pass_limit), 1, 1000000, "a number from 1", .with = PASSES},
     {"passes", ACTION, .least = LVT_LVTC_PASSES},
+    {"ops", MAYBE, .take = take_ops},
     {"version", ACTION, .least = LVT_LVTC_VERSION},
     {"help", ACTION, .least = LVT_LVTC_HELP},
 };
@@ -303,6 +310,8 @@ lvt_status lvt_lvtc_parse(lvt_lvtc_command *c, int argc, char **argv, lvt_diag *
                              rows[index].wants, optarg);
         else
             given[index] = true;
+        if (c->action == LVT_LVTC_OPS && !c->input && optind < argc && argv[optind][0] != '-')
+            c->input = argv[optind]; /* --ops NAME as --ops=NAME */
         if (c->action != LVT_LVTC_COMPILE)
             return LVT_OK;
     }

@@ -14,6 +14,7 @@ typedef enum lvt_lvtc_action {
     LVT_LVTC_HELP,
     LVT_LVTC_VERSION,
     LVT_LVTC_PASSES,
+    LVT_LVTC_OPS, /* of `input`, or all */
 } lvt_lvtc_action;
 
 typedef enum lvt_lvtc_emit { LVT_EMIT_PROGRAM, LVT_EMIT_IR, LVT_EMIT_ONNX } lvt_lvtc_emit;
@@ -21,7 +22,7 @@ typedef enum lvt_lvtc_emit { LVT_EMIT_PROGRAM, LVT_EMIT_IR, LVT_EMIT_ONNX } lvt_
 typedef enum lvt_lvtc_source { LVT_SOURCE_MODEL, LVT_SOURCE_IR, LVT_SOURCE_ONNX } lvt_lvtc_source;
 
 typedef struct lvt_lvtc_command {
-    lvt_lvtc_action action; /* anything but LVT_LVTC_COMPILE: nothing else was looked at */
+    lvt_lvtc_action action; /* anything but LVT_LVTC_COMPILE: nothing else was looked at, but of OPS */
     lvt_lvtc_emit emit;
     bool emit_given;
     lvt_lvtc_source source;     /* what the input is */

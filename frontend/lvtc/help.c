@@ -79,6 +79,8 @@ void lvt_lvtc_help(FILE *to) {
         "      --time-passes     milliseconds and nodes of every pass\n"
         "\n"
         "Working on the compiler:\n"
+        "      --ops [NAME]      every op and built-in function of the language, or the one: operands, types,\n"
+        "                        attributes with defaults, meaning, gradient, which family runs it\n"
         "      --passes          lists the passes in order, with what they do\n"
         "      --stop-after=PASS  runs no pass after this one; prints the IR then\n"
         "      --start-at=PASS   the input is IR text (.lvtir), as --dump-after prints it; begins with this "

@@ -8,6 +8,7 @@
 #include "frontend/language/language.h"
 #include "frontend/onnx/export.h"
 #include "frontend/onnx/import.h"
+#include "frontend/lvtc/ops.h"
 #include "frontend/lvtc/settings_list.h"
 #include "ir/text.h"
 #include "ir/program/weights.h"
@@ -373,6 +374,8 @@ static lvt_status act(session *s, char **argv) {
         for (const lvt_pass_info *p = lvt_pass_table; p->name; p++)
             printf("%-16s %s\n", p->name, p->purpose);
         return LVT_OK;
+    case LVT_LVTC_OPS:
+        return lvt_lvtc_ops(stdout, c->input, s->diag);
     case LVT_LVTC_COMPILE:
         break;
     }

@@ -74,7 +74,7 @@ END
 expect 0 "method own" train own.lvtx --data digits --tasks 2 --steps 2 --memory 20 --threads 1 --out own
 expect 0 "method own" train own.lvtx --data digits --tasks 2 --steps 2 --memory 20 --threads 1 --coef weight_of_old=0 --out own-0
 differ own/task-02.safetensors own-0/task-02.safetensors
-sed -i 's/own = record(usual, loss = twice.*/own = plain_loss)/' own.lvt # a loss alone
+sed -i 's/own = record(usual, loss = twice.*/own = er_loss)/' own.lvt # a loss alone
 "$BUILD/lvtc" own.lvt --models models -o loss.lvtx
 expect 0 "method own" train loss.lvtx --data digits --tasks 2 --steps 2 --memory 20 --threads 1 --out own-loss
 "$BUILD/lvtc" own.lvt --models models --set method=er -o own-er.lvtx # the library's are there as well
