@@ -9,8 +9,6 @@
 #include "ir.h"
 #include "build.h"
 
-#pragma GCC visibility push(default) /* the shared library exports what this header declares */
-
 /* A tensor of the interpreter. Elements are doubles whatever the type; `type.dtype` says what they stand for.
  */
 typedef struct lvt_tensor {
@@ -145,7 +143,5 @@ lvt_expr *lvt_expr_parse(const char *text, lvt_arena *arena);
 double lvt_scalar_eval(lvt_op op, lvt_dtype dtype, const double *args);
 /* Value of an expression over primitives, for a, b, c = args[0..2]. */
 double lvt_expr_eval(const lvt_expr *e, lvt_dtype dtype, const double *args);
-
-#pragma GCC visibility pop
 
 #endif

@@ -10,7 +10,7 @@
 #include "frontend/onnx/import.h"
 #include "ir/text.h"
 #include "ir/program/weights.h"
-#include "runtime/lvt.h"
+#include "runtime/compiled.h"
 
 #include <errno.h>
 #include <stdio.h>

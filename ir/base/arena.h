@@ -8,8 +8,6 @@
 #include <stddef.h>
 #include <stdarg.h>
 
-#pragma GCC visibility push(default) /* the shared library exports what this header declares */
-
 typedef struct lvt_arena lvt_arena;
 
 lvt_arena *lvt_arena_new(void); /* NULL when out of memory */
@@ -24,7 +22,5 @@ char *lvt_arena_printf(lvt_arena *a, const char *format, ...) __attribute__((for
  * valid). */
 void *lvt_arena_grow(lvt_arena *a, void *old, size_t have, size_t want, size_t *cap, size_t size);
 size_t lvt_arena_used(const lvt_arena *a); /* bytes handed out */
-
-#pragma GCC visibility pop
 
 #endif

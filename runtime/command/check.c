@@ -1,5 +1,6 @@
 /* lvt-run check: kernels against the reference interpreter. */
 #include "command.h"
+#include "runtime/compiled.h"
 
 #include <stdio.h>
 

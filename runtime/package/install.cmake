@@ -1,5 +1,5 @@
-# What `cmake --install` puts in place: programs, the shared library with the public C API (runtime/lvt.h and the
-# headers of ir it needs), headers, pkg-config and CMake files, models, man pages.
+# What `cmake --install` puts in place, and `cpack -G DEB` into a package: programs with man pages and completion, the
+# shared library with its header runtime/lvt.h, pkg-config and CMake files, models, what there is to read.
 
 # Before 1.0 every minor version may change the interface, so the shared object's name carries it.
 foreach(unit base ir program kernels session data continual report)
@@ -25,10 +25,11 @@ install(TARGETS lvtc lvt-run RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 if(TARGET lvt-mpi)
   install(TARGETS lvt-mpi LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/lvt)
 endif()
+# The public interface: lvt.h and what it includes, nothing else of ir. tests/install compares this with what the shared
+# library exports.
 install(FILES runtime/lvt.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/lvt)
-install(FILES ir/base/arena.h ir/base/diag.h ir/base/version.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/lvt/ir/base)
-install(FILES ir/build.h ir/interp.h ir/ir.h ir/op.h ir/ops.def ir/text.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/lvt/ir)
-install(FILES ir/program/program.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/lvt/ir/program)
+install(FILES ir/base/diag.h ir/base/version.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/lvt/ir/base)
+install(FILES ir/type.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/lvt/ir)
 install(DIRECTORY models/ DESTINATION ${CMAKE_INSTALL_DATADIR}/lvt/models FILES_MATCHING PATTERN "*.lvt" PATTERN "*.sweep")
 install(FILES frontend/lvtc/lvtc.1 runtime/command/lvt-run.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 install(FILES LICENSE README.md DESTINATION ${CMAKE_INSTALL_DOCDIR})

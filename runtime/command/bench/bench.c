@@ -244,8 +244,10 @@ static lvt_status bench(lvt_program *p, const char *path, int entry, lvt_session
     void **inputs = lvt_cmd_inputs(p, entry, seed, diag);
     if (!inputs)
         return LVT_NOMEM;
-    const char *name = lvt_program_compiled(p)->plans[entry].graph->name;
-    lvt_entry_cost(p, entry, &r->flops, &r->bytes);
+    lvt_entry_info info = lvt_program_entry(p, entry);
+    const char *name = info.name;
+    r->flops = info.flops;
+    r->bytes = info.bytes;
     lvt_status status = measure(s, entry, inputs, warm, r, diag);
     if (status == LVT_OK) {
         (w->json ? print_json : print_result)(r, path, name);
