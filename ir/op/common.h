@@ -6,14 +6,6 @@
 
 #include "ir/op.h"
 
-#define LVT_COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
-/* Leaves the function with the status when it is not LVT_OK. */
-#define LVT_TRY(call)                                                                                        \
-    do {                                                                                                     \
-        lvt_status try_status_ = (call);                                                                     \
-        if (try_status_ != LVT_OK)                                                                           \
-            return try_status_;                                                                              \
-    } while (0)
 /* For gradients and decompositions, whose builds cannot be wrong: LVT_NONE means out of memory. */
 #define LVT_MADE(value) ((value) == LVT_NONE ? LVT_NOMEM : LVT_OK)
 
