@@ -15,7 +15,7 @@ test: configure
 	ctest --preset release
 
 programs: configure
-	cmake --build --preset release --target lvtc lvt-run
+	cmake --build --preset release --target programs
 
 configure:
 	@bash .ci/setup

@@ -358,6 +358,9 @@ static lvt_status act(session *s, char **argv) {
         for (const lvt_pass_info *p = lvt_pass_table; p->name; p++)
             printf("%-16s %s\n", p->name, p->purpose);
         return LVT_OK;
+    case LVT_LVTC_COMPLETION:
+        lvt_lvtc_completion(stdout);
+        return LVT_OK;
     case LVT_LVTC_COMPILE:
         break;
     }
