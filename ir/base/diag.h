@@ -28,7 +28,6 @@ typedef enum lvt_status {
  * (interrupt). */
 int lvt_exit_code(lvt_status status);
 
-/* Returns from a function that returns an lvt_status when a call did not succeed. */
 #define LVT_COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
 /* Leaves the function with the status when it is not LVT_OK. */
 #define LVT_TRY(call)                                                                                        \
