@@ -1,5 +1,5 @@
-/* What lvt's own programs see of the runtime beyond lvt.h: the compiled module with its plans, and the tuner that
- * a compiler asks. Not installed, not exported: it changes as the graph does.
+/* What lvt's own programs see of the runtime beyond lvt.h: the compiled module with its plans, and the tuner
+ * that a compiler asks. Not installed, not exported: it changes as the graph does.
  *
  * May not know: how a session does its work. */
 #ifndef LVT_COMPILED_H

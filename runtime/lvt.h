@@ -10,9 +10,9 @@
  * Every call that returns an lvt_status leaves its words in the diag (NULL: nobody wants them).
  * tests/install/user.c is a whole program.
  *
- * Invariants: complete by itself, with the headers it includes; no globals, no output, no exit; a run compiles
- * nothing, allocates nothing and takes no lock; a program is read-only and may be shared by sessions, a
- * session belongs to one thread at a time; indices out of range are answered, not trusted. */
+ * Invariants: complete by itself, with the headers it includes; no globals, no output, no exit; a run
+ * compiles nothing, allocates nothing and takes no lock; a program is read-only and may be shared by
+ * sessions, a session belongs to one thread at a time; indices out of range are answered, not trusted. */
 #ifndef LVT_H
 #define LVT_H
 
@@ -72,7 +72,7 @@ typedef struct lvt_tensor_info {
     lvt_type type;
     size_t bytes; /* of its elements, packed */
     lvt_tensor_role role;
-    bool used; /* of inputs: something is computed from it. Of others: true */
+    bool used;        /* of inputs: something is computed from it. Of others: true */
     bool has_default; /* of inputs, scalars only: NULL may be given in its place */
     double default_value;
     lvt_pos at; /* where the model file declares it */
@@ -80,10 +80,10 @@ typedef struct lvt_tensor_info {
 
 /* A step of an entry: one kernel. Steps are what lvt_session_times counts in. */
 typedef struct lvt_step_info {
-    const char *op, *name;       /* name: of its first result in the model file, or NULL */
+    const char *op, *name;        /* name: of its first result in the model file, or NULL */
     const char *family, *variant; /* who runs it, and in which of that family's ways */
-    const char *role;            /* "forward", "gradient", "update", "recompute" */
-    bool prologue;               /* depends on states alone: runs when these have changed */
+    const char *role;             /* "forward", "gradient", "update", "recompute" */
+    bool prologue;                /* depends on states alone: runs when these have changed */
     lvt_pos at, from; /* its place; the line of the model file that led there, when that is in a library */
     double flops, bytes;
 } lvt_step_info;
@@ -133,11 +133,11 @@ lvt_status lvt_session_run(lvt_session *s, int entry, const void *const *inputs,
 /* Packed elements of output i of the last run (NULL: the entry is not prepared); valid
  * until the next run of any entry. */
 const void *lvt_session_output(const lvt_session *s, int entry, int output);
-/* State by index in the program (NULL: there are not so many): packed row-major elements, to read or to write before the next run of any
- * entry. Whoever writes after a run asks for the pointer again, though it is the same: entries without
- * updates keep what they make of states alone (folded norms, packed weights) from run to run. They make it
- * anew in their first run after a call of this function, a run of an entry with updates, or
- * lvt_session_reset. */
+/* State by index in the program (NULL: there are not so many): packed row-major elements, to read or to
+ * write before the next run of any entry. Whoever writes after a run asks for the pointer again, though it is
+ * the same: entries without updates keep what they make of states alone (folded norms, packed weights) from
+ * run to run. They make it anew in their first run after a call of this function, a run of an entry with
+ * updates, or lvt_session_reset. */
 void *lvt_session_state(lvt_session *s, uint32_t state);
 void lvt_session_reset(lvt_session *s, uint64_t seed); /* initial values again */
 /* Gives that memory of an entry back to the system until its next run, which makes the contents anew: for

@@ -1,7 +1,7 @@
 /* The command line of lvtc.
  *
- * Invariant: reading it prints nothing; what it hands over can be acted on, except for what only a model or the disk
- * knows, and no option in it is without effect. May not know: how anything is compiled. */
+ * Invariant: reading it prints nothing; what it hands over can be acted on, except for what only a model or
+ * the disk knows, and no option in it is without effect. May not know: how anything is compiled. */
 #ifndef LVT_FRONTEND_LVTC_COMMAND_H
 #define LVT_FRONTEND_LVTC_COMMAND_H
 

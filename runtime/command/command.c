@@ -46,8 +46,8 @@ static void print_help(const lvt_usage *u) {
     printf("  -h, --help              this text\n");
 }
 
-/* For the shell: every option with what its value may be, a line each, as runtime/package/completion.bash reads
- * it. */
+/* For the shell: every option with what its value may be, a line each, as runtime/package/completion.bash
+ * reads it. */
 static void print_completion(const lvt_usage *u) {
     for (int i = 0; i < u->n_options; i++) {
         const lvt_option *o = &u->options[i];

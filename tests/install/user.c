@@ -29,9 +29,10 @@ int main(int argc, char **argv) {
     lvt_session *session;
     diag = lvt_diag_new();
     check(lvt_program_open(argc > 1 ? argv[1] : "lvt-tiny.lvtx", NULL, &program, diag));
-    check(lvt_session_new(program, &(lvt_session_options){.seed = 1}, &session, diag)); /* makes all kernels */
+    /* Memory, initial values and the kernels of all entries: what takes time, or can fail, is done here. */
+    check(lvt_session_new(program, &(lvt_session_options){.seed = 1}, &session, diag));
 
-    /* How its entries and their inputs are called is said by the model file, and by `lvt-run info PROGRAM`. */
+    /* How entries and their inputs are called is said by the model file, and by `lvt-run info PROGRAM`. */
     int train = lvt_entry_find(program, "train_new"), predict = lvt_entry_find(program, "predict");
     int x = lvt_entry_input(program, train, "x"), mask = lvt_entry_input(program, train, "mask");
     lvt_type pictures = lvt_program_input(program, train, x).type;

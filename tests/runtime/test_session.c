@@ -191,7 +191,8 @@ static void names(void **unused) {
     assert_int_equal(lvt_entry_input(p, 0, "y"), -1);
     assert_int_equal(lvt_entry_output(p, 0, "old"), 2);
     assert_int_equal(lvt_entry_output(p, 0, "scale"), -1);
-    assert_true(lvt_program_entry(p, 0).flops == 2 * 4 * 5 * 6 + 20 + 30); /* the product, the scaling, the update */
+    assert_true(lvt_program_entry(p, 0).flops ==
+                2 * 4 * 5 * 6 + 20 + 30); /* the product, the scaling, the update */
     done(&e, p, NULL);
 }
 
