@@ -251,15 +251,15 @@ static lvt_status train(work *w, const char *program, const char *folder, bool r
     if (status != LVT_OK)
         return status;
     lvt_trainer *t = &w->trainer;
-    const lvt_compiled *p = lvt_program_compiled(w->model.program);
-    if (resume && hash != p->hash)
+    const lvt_program *p = w->model.program;
+    if (resume && hash != lvt_program_hash(p))
         return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
                          "%s was started with another program than %s; resuming needs the very same", folder,
                          program);
     w->settings.method = t->method->name; /* what it was compiled with, when it was not said */
     if (changed && !t->follower)
-        status = lvt_run_write_settings(&w->run, &w->settings, p->module->name, p->hash, w->data->fingerprint,
-                                        w->data->domains > 0, diag);
+        status = lvt_run_write_settings(&w->run, &w->settings, lvt_program_name(p), lvt_program_hash(p),
+                                        w->data->fingerprint, w->data->domains > 0, diag);
     if (status == LVT_OK && !t->follower)
         status = open_metrics(t, diag);
     if (status == LVT_OK && !t->follower)

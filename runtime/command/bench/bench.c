@@ -136,7 +136,7 @@ static void print_json(const result *r, const char *path, const char *entry) {
 /* Median time of each step, over runs in which every step is timed. seconds: room for one a step. */
 static lvt_status time_steps(lvt_session *s, int entry, void **inputs, int runs, double *seconds,
                              lvt_diag *diag) {
-    uint32_t n = lvt_program_compiled(s->program)->plans[entry].n_steps;
+    uint32_t n = (uint32_t)lvt_program_entry(s->program, entry).n_steps;
     double *all = calloc((size_t)runs * n + 1, sizeof *all);
     if (!all)
         return lvt_no_memory(diag, NULL);
