@@ -128,7 +128,7 @@ void lvt_session_free(lvt_session *s);
 lvt_status lvt_session_prepare(lvt_session *s, const int *entries, int n_entries, lvt_diag *diag);
 /* One step of an entry. inputs[i]: packed row-major elements of input i's type; NULL takes the default value.
  * They are read during the call only. Errors: LVT_USER when an input is missing that has no default (E701),
- * when the entry is not prepared (E702) or does not exist (E703). */
+ * when the entry is not prepared (E704) or does not exist (E705). */
 lvt_status lvt_session_run(lvt_session *s, int entry, const void *const *inputs, lvt_diag *diag);
 /* Packed elements of output i of the last run (NULL: the entry is not prepared); valid
  * until the next run of any entry. */

@@ -375,7 +375,7 @@ static lvt_status finish_entries(lvt_session *s, const int *entries, int n, lvt_
 }
 
 lvt_status lvt_session_no_entry(int entry, lvt_diag *diag) {
-    return lvt_error(diag, LVT_USER, "E703", LVT_NOWHERE,
+    return lvt_error(diag, LVT_USER, "E705", LVT_NOWHERE,
                      "the program has no entry %d; lvt_entry_find gives -1 for a name it does not know",
                      entry);
 }

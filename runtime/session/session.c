@@ -138,7 +138,7 @@ lvt_status lvt_session_bind(lvt_session *s, int entry, const void *const *inputs
     const lvt_graph *g = e->graph;
     lvt_status status = LVT_OK;
     if (!e->made) {
-        status = lvt_error(diag, LVT_USER, "E702", LVT_NOWHERE, "entry %s has no kernels yet", g->name);
+        status = lvt_error(diag, LVT_USER, "E704", LVT_NOWHERE, "entry %s has no kernels yet", g->name);
         lvt_note(diag, LVT_NOWHERE,
                  "a run makes none: call lvt_session_prepare first, or name the entry in "
                  "the options of lvt_session_new");

@@ -250,11 +250,11 @@ static void prepared_late(void **unused) {
     assert_int_equal(lvt_session_opening(now)->onednn_kernels, 1);
     assert_int_equal(lvt_session_opening(late)->onednn_kernels, 0);
     assert_null(lvt_session_output(late, 0, 0));
-    expect_code(&e, lvt_session_run(late, 0, NULL, e.diag), "E702");
-    expect_code(&e, lvt_session_check(late, 0, NULL, e.diag), "E702");
-    expect_code(&e, lvt_session_run(late, -1, NULL, e.diag), "E703");
-    expect_code(&e, lvt_session_run(late, 1, NULL, e.diag), "E703");
-    expect_code(&e, lvt_session_prepare(late, (const int[]){0, 1}, 2, e.diag), "E703");
+    expect_code(&e, lvt_session_run(late, 0, NULL, e.diag), "E704");
+    expect_code(&e, lvt_session_check(late, 0, NULL, e.diag), "E704");
+    expect_code(&e, lvt_session_run(late, -1, NULL, e.diag), "E705");
+    expect_code(&e, lvt_session_run(late, 1, NULL, e.diag), "E705");
+    expect_code(&e, lvt_session_prepare(late, (const int[]){0, 1}, 2, e.diag), "E705");
     assert_null(lvt_session_output(late, -1, 0));
     assert_null(lvt_session_state(late, 4));
     lvt_session_profile(late, true); /* nothing to time yet */
