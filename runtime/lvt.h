@@ -39,6 +39,9 @@ typedef struct lvt_program_options {
     const char *weights, *map; /* a safetensors file that states start from (and a map from its names to
                                   theirs, lines `FROM = TO`), or NULL */
 } lvt_program_options;
+/* Reads and verifies a program file. options may be NULL. *out belongs to the caller, who closes it after its
+ * sessions; NULL after an error: LVT_USER (not a program, damaged, of another version, weights that do not
+ * fit), LVT_IO, LVT_NOMEM. */
 lvt_status lvt_program_open(const char *path, const lvt_program_options *options, lvt_program **out,
                             lvt_diag *diag);
 void lvt_program_close(lvt_program *p);
@@ -114,10 +117,12 @@ typedef struct lvt_session_options {
     int threads;   /* 0: as many as the program's options say */
     uint64_t seed; /* of the initial values of parameters */
     /* Which entries get their kernels at once, as lvt_session_prepare makes them; the others have to be
-     * prepared before they run. NULL: all of them. */
+     * prepared before they run. NULL: all of them; not NULL with n_entries 0: none yet. */
     const int *entries;
     int n_entries;
 } lvt_session_options;
+/* Memory, initial values, kernels. options may be NULL. *out belongs to the caller, the program has to outlive
+ * it; NULL after an error, which are those of lvt_session_prepare. */
 lvt_status lvt_session_new(lvt_program *p, const lvt_session_options *options, lvt_session **out,
                            lvt_diag *diag);
 void lvt_session_free(lvt_session *s);
@@ -130,8 +135,8 @@ lvt_status lvt_session_prepare(lvt_session *s, const int *entries, int n_entries
  * They are read during the call only. Errors: LVT_USER when an input is missing that has no default (E701),
  * when the entry is not prepared (E704) or does not exist (E705). */
 lvt_status lvt_session_run(lvt_session *s, int entry, const void *const *inputs, lvt_diag *diag);
-/* Packed elements of output i of the last run (NULL: the entry is not prepared); valid
- * until the next run of any entry. */
+/* Packed elements of output i of the entry's last run (NULL: it is not prepared, or has no such output); the
+ * session's, valid until the next run of any entry. */
 const void *lvt_session_output(const lvt_session *s, int entry, int output);
 /* State by index in the program (NULL: there are not so many): packed row-major elements, to read or to
  * write before the next run of any entry. Whoever writes after a run asks for the pointer again, though it is
