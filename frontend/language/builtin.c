@@ -3,17 +3,22 @@
  * Invariant: a built-in that has an op of the same name calls it as soon as an argument is a tensor. May not
  * know: how values are declared (state.c). */
 #include "elab.h"
+#include "language.h"
 
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct builtin {
     const char *name;
-    int min, max;      /* arguments; max < 0: any number */
-    const char *names; /* names its arguments may have, with a space before and after each; NULL: none */
+    int min, max; /* arguments; max < 0: any number */
+    const char
+        *names; /* names its arguments may have, with a space before and after each; "*": any; NULL: none */
     value (*run)(frame *f, const builtin *b, const argument *args, uint32_t n, spot at);
     double (*number)(double); /* of functions of one number */
     lvt_op op;                /* on tensors; LVT_N_OPS: none */
+    const char *usage, *meaning; /* for people: `lvtc --ops`, the guide */
 };
 
 static value poison(void) {
@@ -250,16 +255,26 @@ static value run_stream(frame *f, const builtin *b, const argument *a, uint32_t 
     return value_int(f->e->streams++);
 }
 
+static value run_random_key(frame *f, const builtin *b, const argument *a, uint32_t n, spot at) {
+    (void)b, (void)a, (void)n;
+    return random_key(f, at);
+}
+
 static value run_params(frame *f, const builtin *b, const argument *a, uint32_t n, spot at) {
     value *patterns = room(f->e, n * sizeof *patterns);
+    uint32_t n_patterns = 0;
+    bool optional = false;
     if (!patterns)
         return out_of_memory(f->e);
     for (uint32_t i = 0; i < n; i++) {
-        patterns[i] = a[i].v;
-        if (a[i].v.kind != VALUE_STRING)
-            return wrong(f, b, &a[i], "patterns in quotes");
+        if (a[i].name && a[i].v.kind == VALUE_BOOL)
+            optional = a[i].v.i;
+        else if (!a[i].name && a[i].v.kind == VALUE_STRING)
+            patterns[n_patterns++] = a[i].v;
+        else
+            return wrong(f, b, &a[i], a[i].name ? "optional = true or false" : "patterns in quotes");
     }
-    return states_matching(f, patterns, n, !strcmp(b->name, "params"), at);
+    return states_matching(f, patterns, n_patterns, !strcmp(b->name, "params"), optional, at);
 }
 
 static value run_grad(frame *f, const builtin *b, const argument *a, uint32_t n, spot at) {
@@ -298,14 +313,27 @@ static value run_init(frame *f, const builtin *b, const argument *a, uint32_t n,
 
 /* ---- checks -------------------------------------------------------------------------------------------- */
 
-/* What fails ends its block: all that follows relies on it, and would only hide the cause. */
+/* What fails ends its block: all that follows relies on it, and would only hide the cause. `at`, a block: the
+ * mistake is there. In a contract it is where the contract is used. */
 static value run_assert(frame *f, const builtin *b, const argument *a, uint32_t n, spot at) {
     if (a->v.kind != VALUE_BOOL)
         return wrong(f, b, a, "a condition known at compile time");
     if (a->v.i)
         return (value){.kind = VALUE_NONE};
     f->returned = true;
-    f->result = fail(f, at, "E230", "%s", n > 1 ? value_text(f->e, a[1].v) : "this assertion does not hold");
+    const argument *text = pick(a, n, 1, "text"), *where = pick(a, n, 2, "at");
+    frame declared = *f, *to = f->user ? f->user : f;
+    spot place = f->user ? f->used_at : at;
+    if (where && where->v.kind == VALUE_BLOCK) {
+        to = &declared;
+        declared.file = where->v.block->file;
+        declared.parent = 0;
+        place = SPOT(&where->v.block->ast->names[0]);
+    }
+    f->result =
+        fail(to, place, "E230", "%s", text ? value_text(f->e, text->v) : "this assertion does not hold");
+    if (to != f)
+        explain(f, at.line, at.col, f->file, "it is asked for here");
     return f->result;
 }
 
@@ -316,50 +344,142 @@ static value run_print(frame *f, const builtin *b, const argument *a, uint32_t n
         const char *one =
             a[i].v.kind == VALUE_TENSOR ? value_describe(f->e, a[i].v) : value_text(f->e, a[i].v);
         const char *both = lvt_arena_printf(f->e->arena, "%s%s%s", text, i ? " " : "", one);
-        text = both && strlen(both) < 2000 ? both : text;
+        text = both && strlen(both) <= ELAB_MAX_TEXT ? both : text;
     }
     lvt_warning(f->e->diag, "print", (lvt_pos){f->file->name, at.line, at.col}, "%s", text);
     return (value){.kind = VALUE_NONE};
 }
 
+/* clang-format off */
 static const builtin table[] = {
-    {"shape", 1, 1, NULL, run_shape, NULL, LVT_N_OPS},
-    {"rank", 1, 1, NULL, run_shape, NULL, LVT_N_OPS},
-    {"numel", 1, 1, NULL, run_shape, NULL, LVT_N_OPS},
-    {"dim", 2, 2, NULL, run_shape, NULL, LVT_N_OPS},
-    {"dtype", 1, 1, NULL, run_shape, NULL, LVT_N_OPS},
-    {"is_tensor", 1, 1, NULL, run_is_tensor, NULL, LVT_N_OPS},
-    {"len", 1, 1, NULL, run_len, NULL, LVT_N_OPS},
-    {"range", 1, 3, NULL, run_range, NULL, LVT_N_OPS},
-    {"zip", 1, -1, NULL, run_zip, NULL, LVT_N_OPS},
-    {"concat_shape", 1, -1, NULL, run_concat_shape, NULL, LVT_N_OPS},
-    {"int", 1, 1, NULL, run_math, trunc, LVT_N_OPS},
-    {"float", 1, 1, NULL, run_math, identity, LVT_N_OPS},
-    {"round", 1, 1, NULL, run_math, round, LVT_N_OPS},
-    {"ceil", 1, 1, NULL, run_math, ceil, LVT_N_OPS},
-    {"floor", 1, 1, NULL, run_math, floor, LVT_OP_floor},
-    {"sqrt", 1, 1, NULL, run_math, sqrt, LVT_OP_sqrt},
-    {"log", 1, 1, NULL, run_math, log, LVT_OP_log},
-    {"exp", 1, 1, NULL, run_math, exp, LVT_OP_exp},
-    {"abs", 1, 1, NULL, run_math, fabs, LVT_OP_abs},
-    {"min", 1, 3, " axes keep ", run_extreme, NULL, LVT_OP_min},
-    {"max", 1, 3, " axes keep ", run_extreme, NULL, LVT_OP_max},
-    {"sum", 1, 3, " axes keep ", run_reduce, NULL, LVT_OP_reduce_sum},
-    {"mean", 1, 3, " axes keep ", run_reduce, NULL, LVT_OP_reduce_mean},
-    {"full", 2, 3, " dtype ", run_full, NULL, LVT_N_OPS},
-    {"iota", 1, 3, " axis dtype ", run_iota, NULL, LVT_N_OPS},
-    {"stream", 0, 0, NULL, run_stream, NULL, LVT_N_OPS},
-    {"params", 0, -1, NULL, run_params, NULL, LVT_N_OPS},
-    {"states", 0, -1, NULL, run_params, NULL, LVT_N_OPS},
-    {"grad", 1, 2, " of ", run_grad, NULL, LVT_N_OPS},
-    {"normal", 1, 1, NULL, run_init, NULL, LVT_N_OPS},
-    {"truncated_normal", 1, 1, NULL, run_init, NULL, LVT_N_OPS},
-    {"uniform", 2, 2, NULL, run_init, NULL, LVT_N_OPS},
-    {"kaiming_uniform", 1, 1, NULL, run_init, NULL, LVT_N_OPS},
-    {"kaiming_normal", 1, 1, NULL, run_init, NULL, LVT_N_OPS},
-    {"assert", 1, 2, NULL, run_assert, NULL, LVT_N_OPS},
-    {"print", 0, -1, NULL, run_print, NULL, LVT_N_OPS},
+    {"shape", 1, 1, NULL, run_shape, NULL, LVT_N_OPS,
+     "shape(x)",
+     "the dims of a tensor as a list"},
+    {"rank", 1, 1, NULL, run_shape, NULL, LVT_N_OPS,
+     "rank(x)",
+     "how many dims a tensor has"},
+    {"numel", 1, 1, NULL, run_shape, NULL, LVT_N_OPS,
+     "numel(x)",
+     "how many elements a tensor has"},
+    {"dim", 2, 2, NULL, run_shape, NULL, LVT_N_OPS,
+     "dim(x, i)",
+     "dim i of a tensor, from the end when negative"},
+    {"dtype", 1, 1, NULL, run_shape, NULL, LVT_N_OPS,
+     "dtype(x)",
+     "the element type of a tensor"},
+    {"is_tensor", 1, 1, NULL, run_is_tensor, NULL, LVT_N_OPS,
+     "is_tensor(v)",
+     "whether v is a tensor: an input that is not there, or none, is not"},
+    {"len", 1, 1, NULL, run_len, NULL, LVT_N_OPS,
+     "len(list)",
+     "how many items a list has"},
+    {"range", 1, 3, NULL, run_range, NULL, LVT_N_OPS,
+     "range(n), range(from, to, step = 1)",
+     "the list of whole numbers from 0 or `from` to below n or `to`"},
+    {"zip", 1, -1, NULL, run_zip, NULL, LVT_N_OPS,
+     "zip(a, b, ...)",
+     "the items of lists of equal length side by side: for p, g in zip(ps, gs) { ... }"},
+    {"concat_shape", 1, -1, NULL, run_concat_shape, NULL, LVT_N_OPS,
+     "concat_shape(a, b, ...)",
+     "lists one after the other, as a + b"},
+    {"int", 1, 1, NULL, run_math, trunc, LVT_N_OPS,
+     "int(x)",
+     "a number without its fraction"},
+    {"float", 1, 1, NULL, run_math, identity, LVT_N_OPS,
+     "float(x)",
+     "a number as a float"},
+    {"round", 1, 1, NULL, run_math, round, LVT_N_OPS,
+     "round(x)",
+     "the nearest whole number, halves away from 0"},
+    {"ceil", 1, 1, NULL, run_math, ceil, LVT_N_OPS,
+     "ceil(x)",
+     "the next whole number above"},
+    {"floor", 1, 1, NULL, run_math, floor, LVT_OP_floor,
+     "floor(x)",
+     "the next whole number below; of a tensor the op"},
+    {"sqrt", 1, 1, NULL, run_math, sqrt, LVT_OP_sqrt,
+     "sqrt(x)",
+     "square root of a number; of a tensor the op"},
+    {"log", 1, 1, NULL, run_math, log, LVT_OP_log,
+     "log(x)",
+     "natural logarithm of a number; of a tensor the op"},
+    {"exp", 1, 1, NULL, run_math, exp, LVT_OP_exp,
+     "exp(x)",
+     "e to the power of a number; of a tensor the op"},
+    {"abs", 1, 1, NULL, run_math, fabs, LVT_OP_abs,
+     "abs(x)",
+     "absolute value of a number; of a tensor the op"},
+    {"min", 1, 3, " axes keep ", run_extreme, NULL, LVT_OP_min,
+     "min(a, b), min(list), min(x, axes = all, keep = false)",
+     "the smaller of two numbers or, element by element, tensors; the smallest of a list, or along axes of a tensor"},
+    {"max", 1, 3, " axes keep ", run_extreme, NULL, LVT_OP_max,
+     "max(a, b), max(list), max(x, axes = all, keep = false)",
+     "the larger of two numbers or, element by element, tensors; the largest of a list, or along axes of a tensor"},
+    {"sum", 1, 3, " axes keep ", run_reduce, NULL, LVT_OP_reduce_sum,
+     "sum(list), sum(x, axes = all, keep = false)",
+     "of numbers and tensors in a list, or along axes of a tensor; keep: reduced dims stay as 1"},
+    {"mean", 1, 3, " axes keep ", run_reduce, NULL, LVT_OP_reduce_mean,
+     "mean(list), mean(x, axes = all, keep = false)",
+     "of numbers and tensors in a list, or along axes of a tensor; keep: reduced dims stay as 1"},
+    {"full", 2, 3, " dtype ", run_full, NULL, LVT_N_OPS,
+     "full(shape, v, dtype = f32)",
+     "a tensor of one value"},
+    {"iota", 1, 3, " axis dtype ", run_iota, NULL, LVT_N_OPS,
+     "iota(shape, axis = 0, dtype = i32)",
+     "a tensor whose elements are their index along the axis"},
+    {"stream", 0, 0, NULL, run_stream, NULL, LVT_N_OPS,
+     "stream()",
+     "another number at each use: the stream of random_uniform"},
+    {"random_key", 0, 0, NULL, run_random_key, NULL, LVT_N_OPS,
+     "random_key()",
+     "seed and step number, i32[2], the key of random_uniform: the entry's input `step`, which an entry that does not declare it gets"},
+    {"params", 0, -1, " optional ", run_params, NULL, LVT_N_OPS,
+     "params(pattern, ..., optional = false)",
+     "the list of parameters declared so far whose paths match a pattern such as \"*.key\"; without patterns all; optional: a pattern may match none"},
+    {"states", 0, -1, " optional ", run_params, NULL, LVT_N_OPS,
+     "states(pattern, ..., optional = false)",
+     "the same of what is not trained"},
+    {"grad", 1, 2, " of ", run_grad, NULL, LVT_N_OPS,
+     "grad(loss, of = list)",
+     "the list of gradients of a scalar for tensors"},
+    {"normal", 1, 1, NULL, run_init, NULL, LVT_N_OPS,
+     "normal(std)",
+     "initialiser: normal distribution around 0"},
+    {"truncated_normal", 1, 1, NULL, run_init, NULL, LVT_N_OPS,
+     "truncated_normal(std)",
+     "initialiser: the same within two deviations"},
+    {"uniform", 2, 2, NULL, run_init, NULL, LVT_N_OPS,
+     "uniform(a, b)",
+     "initialiser: evenly from a to below b"},
+    {"kaiming_uniform", 1, 1, NULL, run_init, NULL, LVT_N_OPS,
+     "kaiming_uniform(fan_in)",
+     "initialiser: evenly within sqrt(1 / fan_in) of 0, as PyTorch's layers start"},
+    {"kaiming_normal", 1, 1, NULL, run_init, NULL, LVT_N_OPS,
+     "kaiming_normal(fan_out)",
+     "initialiser: normal with deviation sqrt(2 / fan_out)"},
+    {"assert", 1, 3, " at ", run_assert, NULL, LVT_N_OPS,
+     "assert(condition, \"text\", at = block)",
+     "an error with the text where a condition known at compile time does not hold; at: the block to blame"},
+    {"print", 0, -1, NULL, run_print, NULL, LVT_N_OPS,
+     "print(v, ...)",
+     "a warning with the values, to look at them while compiling"},
+    {"record", 0, -1, "*", run_record, NULL, LVT_N_OPS,
+     "record(r, ..., name = v, ...)",
+     "a record of these values and of the fields of other records; a later field replaces an earlier one"},
+    {"settings", 0, 0, NULL, run_settings, NULL, LVT_N_OPS,
+     "settings()",
+     "the record of all settings"},
+    {"inputs", 0, 0, NULL, run_inputs, NULL, LVT_N_OPS,
+     "inputs()",
+     "the record of the entry's inputs"},
+    {"has", 2, 2, NULL, run_has, NULL, LVT_N_OPS,
+     "has(r, \"name\")",
+     "whether a record has a field of that name"},
+    {"kind", 1, 1, NULL, run_kind, NULL, LVT_N_OPS,
+     "kind(v)",
+     "what v is, as a text"},
 };
+/* clang-format on */
 
 const builtin *builtin_find(const char *name) {
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
@@ -373,6 +493,20 @@ size_t builtin_names(const char **names, size_t cap) {
     for (size_t i = 0; i < sizeof table / sizeof *table && n < cap; i++)
         names[n++] = table[i].name;
     return n;
+}
+
+char *lvt_builtin_text(size_t i) {
+    if (i >= sizeof table / sizeof *table)
+        return NULL;
+    size_t n = strlen(table[i].usage) + strlen(table[i].meaning) + 8;
+    char *text = malloc(n);
+    if (text)
+        snprintf(text, n, "%s\n    %s\n", table[i].usage, table[i].meaning);
+    return text;
+}
+
+const char *lvt_builtin_name(size_t i) {
+    return i < sizeof table / sizeof *table ? table[i].name : NULL;
 }
 
 value call_builtin(frame *f, const builtin *b, const argument *args, uint32_t n, spot at) {
@@ -391,7 +525,8 @@ value call_builtin(frame *f, const builtin *b, const argument *args, uint32_t n,
             memcpy(word + 1, args[i].name, length);
             memcpy(word + 1 + length, " ", 2);
         }
-        if (i == 0 || !b->names || !strstr(b->names, word))
+        bool any = b->names && b->names[0] == '*';
+        if (!any && (i == 0 || !b->names || !strstr(b->names, word)))
             return fail(f, args[i].name_at, "E311", "%s has no parameter '%.60s'", b->name, args[i].name);
     }
     return b->run(f, b, args, n, at);

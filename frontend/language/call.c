@@ -42,6 +42,18 @@ static const char *as_path(frame *f, const ast_expr *x) {
     return path;
 }
 
+/* A mistake in a call. Where a library calls a block of the model, its declaration is what can be mended. */
+static void wrong_call(frame *f, frame *caller, spot at, spot declared, const char *code, const char *text,
+                       const char *note) {
+    const source_file *model = f->e->files[0];
+    if (f->file == model && caller->file != model) {
+        fail(f, declared, code, "%s", text);
+        return;
+    }
+    fail(caller, at, code, "%s", text);
+    explain(caller, declared.line, declared.col, f->file, "%s", note);
+}
+
 /* Binds or checks the dims of one parameter's type. */
 static bool check_dims(frame *f, frame *caller, const argument *a, const ast_param *p,
                        const block_value *block) {
@@ -85,8 +97,7 @@ static bool check_dims(frame *f, frame *caller, const argument *a, const ast_par
     }
     if (!problem)
         return true;
-    fail(caller, a->at, "E224", "%s", problem);
-    explain(caller, t->line, t->col, f->file, "the parameter is declared here");
+    wrong_call(f, caller, a->at, SPOT(t), "E224", problem, "the parameter is declared here");
     return false;
 }
 
@@ -135,8 +146,13 @@ static bool bind(frame *f, frame *caller, const block_value *block, const argume
         }
         if (k >= s->n_params) {
             if (!args[i].name) {
-                fail(caller, args[i].at, "E310", "%s takes %u argument%s", name, s->n_params,
-                     s->n_params == 1 ? "" : "s");
+                bool library = f->file == e->files[0] && caller->file != f->file;
+                wrong_call(f, caller, args[i].at, SPOT(&s->names[0]), "E310",
+                           lvt_arena_printf(e->arena, "%s takes %u argument%s%s", name, s->n_params,
+                                            s->n_params == 1 ? "" : "s",
+                                            library ? ", too few for its call" : ""),
+                           lvt_arena_printf(e->arena, "'%s' is declared here", name));
+                return false;
             } else {
                 const char **names = room(e, (s->n_params + 1) * sizeof *names);
                 if (!names)
@@ -161,8 +177,9 @@ static bool bind(frame *f, frame *caller, const block_value *block, const argume
         const ast_param *p = &s->params[k];
         if (!given[k]) {
             if (!p->value) {
-                fail(caller, at, "E312", "%s: '%s' is missing", name, p->name);
-                explain(caller, p->line, p->col, f->file, "the parameter is declared here");
+                wrong_call(f, caller, at, SPOT(p), "E312",
+                           lvt_arena_printf(e->arena, "%s: '%s' is missing", name, p->name),
+                           "the parameter is declared here");
                 return false;
             }
             bound[k] = (argument){.name = p->name, .v = eval(f, p->value), .at = at};
@@ -177,7 +194,7 @@ static bool bind(frame *f, frame *caller, const block_value *block, const argume
 }
 
 value call_block(frame *f, const block_value *block, const argument *args, uint32_t n, const char *path,
-                 bool explicit_path, spot at) {
+                 naming named, spot at) {
     elab *e = f->e;
     const ast_stmt *s = block->ast;
     if (e->calls >= ELAB_MAX_CALLS)
@@ -193,13 +210,14 @@ value call_block(frame *f, const block_value *block, const argument *args, uint3
         return out_of_memory(e);
     if (!path)
         path = join_path(e, f->scope->path, s->names[0].text, f->suffix);
-    *sc = (scope){.parent = f->scope, .path = path, .explicit_path = explicit_path};
+    *sc = (scope){.parent = f->scope, .path = path, .named = named, .at = at, .caller = f};
     *own = (env){.parent = block->env, .frame = true};
     frame inner = {.e = e,
                    .file = block->file,
                    .env = own,
                    .scope = sc,
                    .suffix = "",
+                   .loop = "",
                    .parent = loc_of(f, at),
                    .name = s->names[0].text,
                    .result = {.kind = VALUE_NONE}};
@@ -238,11 +256,13 @@ value eval_call(frame *f, const ast_expr *x, const char *name) {
     bool known =
         callee->kind == EXPR_NAME &&
         (builtin_find(callee->text) || (int)lvt_op_find(callee->text, strlen(callee->text)) != LVT_N_OPS);
-    if (bound && (!known || bound->v.kind == VALUE_BLOCK || bound->v.kind == VALUE_NET ||
+    if (bound && (!known || is_poison(bound->v) || bound->v.kind == VALUE_BLOCK || bound->v.kind == VALUE_NET ||
                   bound->v.kind == VALUE_BUILTIN))
         v = bound->v;
     else if (known) /* a variable named `mean` does not hide the function */
         v = value_string(callee->text), v.kind = VALUE_BUILTIN;
+    else if (callee->kind == EXPR_NAME && e->names_lost)
+        return (value){.kind = VALUE_POISON};
     else if (callee->kind == EXPR_NAME)
         return fail(f, at, "E301", "there is no block, op or function '%.60s'%s", callee->text,
                     suggest(f, f->env, callee->text, true));
@@ -265,14 +285,15 @@ value eval_call(frame *f, const ast_expr *x, const char *name) {
                  : call_op(f, lvt_op_find(v.s, strlen(v.s)), args, x->n_args, at);
     }
     const char *path = NULL;
-    bool explicit_path = x->n_path || x->b;
+    naming named = x->b || x->shared ? NAMED_SHARED : x->n_path ? NAMED : NAMED_BY_PLACE;
     if (x->b && !(path = at_path(f, x->b)))
         return (value){.kind = VALUE_POISON};
     if (x->n_path) {
         const char *own = as_path(f, x);
         if (!own)
             return (value){.kind = VALUE_POISON};
-        explicit_path = *own || x->b; /* `as _` stays in the caller's scope, which is no word about sharing */
+        if (!*own && named == NAMED) /* `as _` stays in the caller's scope, which is no word about sharing */
+            named = NAMED_BY_PLACE;
         path = join_path(e, path ? path : f->scope->path, own, "");
     } else if (!path && name) {
         path = join_path(e, f->scope->path, name, f->suffix);
@@ -282,6 +303,6 @@ value eval_call(frame *f, const ast_expr *x, const char *name) {
     if (!ok)
         return (value){.kind = VALUE_POISON};
     if (v.kind == VALUE_NET)
-        return call_net(f, v.net, args, x->n_args, path, explicit_path, at);
-    return call_block(f, v.block, args, x->n_args, path, explicit_path, at);
+        return call_net(f, v.net, args, x->n_args, path, named, at);
+    return call_block(f, v.block, args, x->n_args, path, named, at);
 }

@@ -20,6 +20,8 @@ static value name_value(frame *f, const ast_expr *x) {
         return (value){.kind = VALUE_DTYPE, .i = dtype};
     if (builtin_find(x->text) || (int)lvt_op_find(x->text, strlen(x->text)) != LVT_N_OPS)
         return (value){.kind = VALUE_BUILTIN, .s = x->text};
+    if (f->e->names_lost)
+        return (value){.kind = VALUE_POISON};
     return fail(f, SPOT(x), "E301", "'%.60s' is not known here%s", x->text,
                 suggest(f, f->env, x->text, false));
 }
@@ -36,55 +38,6 @@ static value list_value(frame *f, const ast_expr *x) {
     if (poison)
         return (value){.kind = VALUE_POISON};
     return (value){.kind = x->kind == EXPR_LIST ? VALUE_LIST : VALUE_TUPLE, .n = x->n_args, .items = items};
-}
-
-/* An index, from the end when negative; false after an error. */
-static bool index_in(frame *f, const ast_expr *x, int64_t size, int64_t *out) {
-    value v = eval(f, x);
-    if (is_poison(v))
-        return false;
-    if (v.kind != VALUE_INT) {
-        fail(f, SPOT(x), "E225", "an index is a whole number, not %s", value_describe(f->e, v));
-        return false;
-    }
-    *out = v.i < 0 ? v.i + size : v.i;
-    return true;
-}
-
-static value tensor_rows(frame *f, value a, int64_t from, int64_t to, bool drop, spot at) {
-    elab *e = f->e;
-    lvt_type type = *type_of(f, a);
-    build_begin(f, at);
-    lvt_value v = lvt_build_slice(&e->b, a.tensor.v, 0, from, to);
-    if (drop)
-        v = v == LVT_NONE ? v : lvt_build_reshape(&e->b, v, type.rank - 1, type.dim + 1);
-    return build_end(f, v, at);
-}
-
-static value index_value(frame *f, const ast_expr *x) {
-    value a = eval(f, x->a);
-    if (is_poison(a))
-        return a;
-    bool tensor = a.kind == VALUE_TENSOR && type_of(f, a)->rank > 0;
-    if (!tensor && !is_list(a))
-        return fail(f, SPOT(x), "E225", "%s cannot be indexed", value_describe(f->e, a));
-    int64_t size = tensor ? type_of(f, a)->dim[0] : a.n;
-    if (x->kind == EXPR_INDEX) {
-        int64_t i = 0;
-        if (!index_in(f, x->b, size, &i))
-            return (value){.kind = VALUE_POISON};
-        if (i < 0 || i >= size)
-            return fail(f, SPOT(x->b), "E226", "index out of range: there are %lld items", (long long)size);
-        return tensor ? tensor_rows(f, a, i, i + 1, true, SPOT(x)) : a.items[i];
-    }
-    int64_t from = 0, to = size;
-    if ((x->b && !index_in(f, x->b, size, &from)) || (x->c && !index_in(f, x->c, size, &to)))
-        return (value){.kind = VALUE_POISON};
-    if (from < 0 || to > size || from > to || (tensor && from == to))
-        return fail(f, SPOT(x), "E226", "slice out of range: [%lld:%lld] of %lld items", (long long)from,
-                    (long long)to, (long long)size);
-    return tensor ? tensor_rows(f, a, from, to, false, SPOT(x))
-                  : (value){.kind = VALUE_LIST, .n = (uint32_t)(to - from), .items = a.items + from};
 }
 
 static value field_value(frame *f, const ast_expr *x) {
@@ -161,7 +114,6 @@ value eval_named(frame *f, const ast_expr *x, const char *name) {
         v = value_unary(f, (ast_op)x->op, eval(f, x->a), SPOT(x));
         break;
     case EXPR_INDEX:
-    case EXPR_SLICE:
         v = index_value(f, x);
         break;
     case EXPR_FIELD:
@@ -195,7 +147,7 @@ bool shape_of(frame *f, value v, spot at, const char *what, lvt_type *shape) {
         value d = v.items[i];
         if (d.kind != VALUE_INT || d.i < 1 || d.i > LVT_MAX_DIM || (total *= d.i) > LVT_MAX_DIM) {
             if (d.kind == VALUE_INT && d.i >= 1)
-                fail(f, at, "E228", "%s %s has more than 2147483648 elements", what, value_text(f->e, v));
+                fail(f, at, "E228", "%s %s has more than 2147483648 elements", what, value_brief(f->e, v));
             else
                 fail(f, at, "E228", "dimension %u of %s is %s; a dimension is a whole number from 1", i, what,
                      value_describe(f->e, d));

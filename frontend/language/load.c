@@ -102,8 +102,11 @@ source_file *load_text(elab *e, const char *name, const char *text, size_t lengt
     lvt_status status = ast_parse(own_name, own, length, e->arena, e->diag, &file->ast);
     if (status == LVT_NOMEM)
         return out_of_memory(e), NULL;
-    if (status)
-        e->errors = true;
+    e->misread |= status != LVT_OK;
+    for (uint32_t i = 0; file->ast && i < file->ast->items.n; i++) {
+        const ast_stmt *one = file->ast->items.items[i];
+        e->names_lost |= one->kind == STMT_LOST && (one->was == STMT_IMPORT || !one->n_names);
+    }
     return file->ast && load_imports(e, file) ? file : NULL;
 }
 
@@ -147,11 +150,37 @@ const char *find_import(elab *e, const char *name, const source_file *from, spot
     return NULL;
 }
 
+/* Among the sources that were given: the name itself, then one that ends in it, as it was found in another
+ * models folder. */
+static const lvt_source *held(const elab *e, const char *path, const char *name) {
+    for (size_t i = 0; i < e->n_sources; i++)
+        if (!strcmp(e->sources[i].name, path) && e->sources[i].text)
+            return &e->sources[i];
+    size_t n = strlen(name);
+    for (size_t i = 0; i < e->n_sources; i++) {
+        const char *other = e->sources[i].name;
+        size_t k = strlen(other);
+        if (k > n && other[k - n - 1] == '/' && !strcmp(other + k - n, name) && e->sources[i].text)
+            return &e->sources[i];
+    }
+    return NULL;
+}
+
 source_file *load_file(elab *e, const char *name, const source_file *from, spot at) {
     const char *tries[2];
     if (!candidates(e, name, from, tries))
         return NULL;
     int error = ENOENT;
+    if (e->sources) {
+        const lvt_source *s = held(e, tries[0], name);
+        source_file *known = s ? find(e, s->name) : NULL;
+        if (known)
+            return known->ast ? known : NULL;
+        if (s)
+            return load_text(e, s->name, s->text, s->length);
+        cannot_load(e, name, from, at, tries, error);
+        return NULL;
+    }
     for (int i = 0; i < 2 && tries[i]; i++) {
         source_file *known = find(e, tries[i]);
         if (known)
@@ -200,16 +229,19 @@ bool evaluate_file(elab *e, source_file *file) {
     for (uint32_t i = 0; i < file->n_imports; i++)
         ok &= evaluate_file(e, file->imports[i]);
     scope top = {.path = ""};
-    frame f = {.e = e, .file = file, .env = &file->names, .scope = &top, .suffix = "", .name = ""};
+    frame f = {
+        .e = e, .file = file, .env = &file->names, .scope = &top, .suffix = "", .loop = "", .name = ""};
     for (uint32_t i = 0; i < file->ast->items.n; i++) {
         const ast_stmt *s = file->ast->items.items[i];
-        if (s->kind != STMT_BLOCK)
+        if (s->kind == STMT_LOST)
+            run_lost(&f, s);
+        if (s->kind != STMT_BLOCK && s->kind != STMT_CONTRACT)
             continue;
         block_value *b = room(e, sizeof *b);
         if (!b)
             return false;
         *b = (block_value){.ast = s, .env = &file->names, .file = file};
-        value v = {.kind = VALUE_BLOCK, .block = b};
+        value v = {.kind = s->kind == STMT_BLOCK ? VALUE_BLOCK : VALUE_CONTRACT, .block = b};
         ok &= env_add(&f, &file->names, s->names[0].text, v, BIND_BLOCK, SPOT(&s->names[0]));
     }
     for (uint32_t i = 0; i < file->ast->items.n; i++)

@@ -12,24 +12,11 @@
 
 enum { MOST_INPUTS = 64, MOST_OUTPUTS = 64, MOST_GROUPS = 64 };
 
-struct net {
-    const char *name; /* of the block */
-    lvt_onnx_file *onnx;
-    const char **outputs; /* named by the import */
-    uint32_t n_outputs;
-    const source_file *file;
-    spot at;
-};
-
 static const lvt_onnx_import no_options;
 
 bool is_net(const char *name) {
     size_t n = name ? strlen(name) : 0;
     return n > 5 && !strcmp(name + n - 5, ".onnx");
-}
-
-const char *net_name(const net *n) {
-    return n->name;
 }
 
 /* The text of the first error, without its place. */
@@ -125,6 +112,12 @@ static bool set_state(void *u, lvt_value of, lvt_value x) {
     return lvt_graph_add_update(g, s, x, loc_of(c->f, c->at)) || (out_of_memory(c->f->e), false);
 }
 
+static lvt_value key(void *u) {
+    const user *c = u;
+    value v = random_key(c->f, c->at);
+    return is_poison(v) ? LVT_NONE : v.tensor.v;
+}
+
 typedef struct call_options {
     value training, step, groups, images, any_size, tied;
 } call_options;
@@ -192,7 +185,7 @@ static bool bind(frame *f, const net *n, const argument *args, uint32_t n_args, 
 }
 
 value call_net(frame *f, const net *n, const argument *args, uint32_t n_args, const char *path,
-               bool explicit_path, spot at) {
+               naming named, spot at) {
     elab *e = f->e;
     value inputs[MOST_INPUTS], poison = {.kind = VALUE_POISON};
     lvt_value in[MOST_INPUTS], out[MOST_OUTPUTS];
@@ -222,7 +215,7 @@ value call_net(frame *f, const net *n, const argument *args, uint32_t n_args, co
     scope *sc = room(e, sizeof *sc);
     if (!sc)
         return out_of_memory(e);
-    *sc = (scope){.parent = f->scope, .path = path, .explicit_path = explicit_path};
+    *sc = (scope){.parent = f->scope, .path = path, .named = named, .at = at, .caller = f};
     frame inner = *f;
     inner.scope = sc;
     inner.suffix = "";
@@ -230,7 +223,6 @@ value call_net(frame *f, const net *n, const argument *args, uint32_t n_args, co
     if (e->nomem)
         return poison;
     lvt_builder b = e->b;
-    lvt_diag *diag = e->b.diag;
     user u = {&inner, at};
     lvt_onnx_use use = {.module = e->m,
                         .builder = &b,
@@ -249,16 +241,18 @@ value call_net(frame *f, const net *n, const argument *args, uint32_t n_args, co
                         .n_groups = (int)n_groups,
                         .state = state,
                         .update = set_state,
+                        .key = key,
                         .user = &u};
-    lvt_status status = lvt_onnx_expand(n->onnx, &use, out, diag);
+    lvt_status status = lvt_onnx_expand(n->onnx, &use, out, e->aside);
     if (status == LVT_NOMEM)
         return out_of_memory(e);
     if (status != LVT_OK) {
         value v = build_end(f, LVT_NONE, at);
-        if (diag)
-            lvt_note(diag, (lvt_pos){n->file->name, n->at.line, n->at.col}, "'%s' is imported here", n->name);
+        if (!e->silenced)
+            lvt_note(e->diag, (lvt_pos){n->file->name, n->at.line, n->at.col}, "'%s' is imported here", n->name);
         return v;
     }
+    lvt_diag_move(e->diag, e->aside);
     size_t n_out = n->n_outputs ? n->n_outputs : lvt_onnx_outputs(n->onnx);
     if (n_out == 1)
         return value_tensor(out[0], LVT_NONE);

@@ -133,11 +133,17 @@ static bool parse_args(parser *p, ast_arg **args, uint32_t *n, const char *close
     return parser_expect(p, close);
 }
 
-/* The depth of a node with arguments counts them too. */
+/* The depth of a node with arguments or places of an index counts them too. */
 static ast_expr *deepen(parser *p, ast_expr *e) {
     for (uint32_t i = 0; e && i < e->n_args; i++)
         if (e->args[i].value->depth >= e->depth)
             e->depth = (uint16_t)(e->args[i].value->depth + 1);
+    for (uint32_t i = 0; e && i < e->n_parts; i++) {
+        const ast_expr *ends[] = {e->parts[i].from, e->parts[i].to, e->parts[i].step};
+        for (int k = 0; k < 3; k++)
+            if (ends[k] && ends[k]->depth >= e->depth)
+                e->depth = (uint16_t)(ends[k]->depth + 1);
+    }
     if (e && e->depth > AST_MAX_DEPTH) {
         parser_error(p, "E112", e->line, e->col, "nested more than %d levels deep", AST_MAX_DEPTH);
         return NULL;
@@ -208,6 +214,10 @@ static ast_expr *primary(parser *p) {
 }
 
 static bool parse_path(parser *p, ast_expr *call) {
+    if (p->t->kind == TOKEN_NAME && !strcmp(p->t->text, "shared") && p->t[1].kind == TOKEN_NAME) {
+        call->shared = true;
+        p->t++;
+    }
     ast_path_part part = {.name = parser_name(p, "a name after 'as'")};
     if (!part.name || !parser_push(p, &call->path, &call->n_path, &part, sizeof part))
         return false;
@@ -246,6 +256,36 @@ static ast_expr *call(parser *p, const ast_token *open, ast_expr *callee) {
     return deepen(p, e);
 }
 
+/* One place between the brackets of an index: a number, from:to:step with open ends, or "...". */
+static bool parse_part(parser *p, ast_part *part) {
+    *part = (ast_part){.kind = PART_AT, .line = p->t->line, .col = p->t->col};
+    if (parser_take(p, "...")) {
+        part->kind = PART_REST;
+        return true;
+    }
+    if (!parser_at(p, ":") && !(part->from = parse_expr(p)))
+        return false;
+    ast_expr **ends[] = {&part->to, &part->step};
+    for (int i = 0; i < 2 && parser_take(p, ":"); i++) {
+        part->kind = PART_RANGE;
+        if (!parser_at(p, ":") && !parser_at(p, ",") && !parser_at(p, "]") && !(*ends[i] = parse_expr(p)))
+            return false;
+    }
+    return true;
+}
+
+static ast_expr *subscript(parser *p, const ast_token *open, ast_expr *of) {
+    ast_expr *e = node(p, EXPR_INDEX, open, of, NULL, NULL);
+    bool outer = p->no_as, ok = e != NULL;
+    p->no_as = false;
+    do {
+        ast_part part;
+        ok = ok && parse_part(p, &part) && parser_push(p, &e->parts, &e->n_parts, &part, sizeof part);
+    } while (ok && parser_take(p, ",") && !parser_at(p, "]"));
+    p->no_as = outer;
+    return ok && parser_expect(p, "]") ? deepen(p, e) : NULL;
+}
+
 static ast_expr *postfix(parser *p) {
     ast_expr *e = primary(p);
     while (e) {
@@ -253,21 +293,7 @@ static ast_expr *postfix(parser *p) {
         if (parser_take(p, "(")) {
             e = call(p, t, e);
         } else if (parser_take(p, "[")) {
-            bool outer = p->no_as;
-            p->no_as = false;
-            ast_expr *from = NULL, *to = NULL;
-            bool slice = false, ok = true;
-            if (!parser_at(p, ":"))
-                ok = (from = parse_expr(p)) != NULL;
-            if (ok && parser_take(p, ":")) {
-                slice = true;
-                if (!parser_at(p, "]"))
-                    ok = (to = parse_expr(p)) != NULL;
-            }
-            p->no_as = outer;
-            if (!ok || !parser_expect(p, "]"))
-                return NULL;
-            e = node(p, slice ? EXPR_SLICE : EXPR_INDEX, t, e, from, to);
+            e = subscript(p, t, e);
         } else if (parser_take(p, ".")) {
             const char *name = parser_name(p, "a name after '.'");
             if (!name || !(e = node(p, EXPR_FIELD, t, e, NULL, NULL)))

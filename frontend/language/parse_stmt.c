@@ -8,8 +8,9 @@
 #include <string.h>
 
 /* Where a statement may stand. */
-typedef enum level { LEVEL_FILE, LEVEL_MODEL, LEVEL_BODY } level;
-static const char *const level_names[] = {"at the top of a file", "in a model", "in a block or entry"};
+typedef enum level { LEVEL_FILE, LEVEL_MODEL, LEVEL_CONTRACT, LEVEL_BODY } level;
+static const char *const level_names[] = {"at the top of a file", "in a model", "in a contract",
+                                          "in a block or entry"};
 
 static void skip_newlines(parser *p) {
     while (p->t->kind == TOKEN_NEWLINE)
@@ -75,7 +76,16 @@ static bool params(parser *p, ast_stmt *s) {
     if (!parser_expect(p, "("))
         return false;
     while (!parser_at(p, ")")) {
-        ast_param param = {.line = p->t->line, .col = p->t->col};
+        ast_param param = {.name = "", .line = p->t->line, .col = p->t->col};
+        if (s->kind == STMT_ENTRY && parser_take(p, "...")) { /* ...record: its fields are inputs */
+            param.spread = true;
+            if (!(param.value = parse_expr(p)) ||
+                !parser_push(p, &s->params, &s->n_params, &param, sizeof param))
+                return false;
+            if (!parser_take(p, ","))
+                break;
+            continue;
+        }
         if (!(param.name = parser_name(p, "a parameter name")))
             return false;
         if (parser_take(p, ":") && !(param.type = parse_type(p)))
@@ -225,6 +235,29 @@ static bool parse_model(parser *p, ast_stmt *s) {
     return body(p, LEVEL_MODEL, &s->body);
 }
 
+static bool parse_contract(parser *p, ast_stmt *s) {
+    return one_name(p, s, "a name") && params(p, s) && body(p, LEVEL_CONTRACT, &s->body);
+}
+
+static bool parse_use(parser *p, ast_stmt *s) {
+    if (!(s->value = parse_expr(p)))
+        return false;
+    const ast_expr *call = s->value;
+    if (call->kind == EXPR_CALL && call->a->kind == EXPR_NAME && !call->n_path && !call->b)
+        return true;
+    parser_error(p, "E110", call->line, call->col,
+                 "expected a contract with its arguments, as in use continual(network)");
+    return false;
+}
+
+static bool parse_named(parser *p, ast_stmt *s) { /* setting, ambient */
+    return one_name(p, s, "a name") && parser_expect(p, "=") && (s->value = parse_expr(p));
+}
+
+static bool parse_with(parser *p, ast_stmt *s) {
+    return parse_named(p, s) && body(p, LEVEL_BODY, &s->body);
+}
+
 static bool parse_update(parser *p, ast_stmt *s) {
     return (s->target = parse_expr(p)) && parser_expect(p, "=") && (s->value = parse_expr(p));
 }
@@ -258,10 +291,15 @@ static const struct statement_rule {
     bool (*parse)(parser *p, ast_stmt *s);
 } rules[] = {
     {"import", STMT_IMPORT, 1u << LEVEL_FILE, parse_import},
-    {"block", STMT_BLOCK, 1u << LEVEL_FILE | 1u << LEVEL_MODEL, parse_block},
+    {"block", STMT_BLOCK, 1u << LEVEL_FILE | 1u << LEVEL_MODEL | 1u << LEVEL_CONTRACT, parse_block},
     {"model", STMT_MODEL, 1u << LEVEL_FILE, parse_model},
-    {"entry", STMT_ENTRY, 1u << LEVEL_MODEL, parse_block},
-    {"let", STMT_LET, 1u << LEVEL_FILE | 1u << LEVEL_MODEL | 1u << LEVEL_BODY, parse_let},
+    {"contract", STMT_CONTRACT, 1u << LEVEL_FILE, parse_contract},
+    {"ambient", STMT_AMBIENT, 1u << LEVEL_FILE, parse_named},
+    {"use", STMT_USE, 1u << LEVEL_MODEL, parse_use},
+    {"setting", STMT_SETTING, 1u << LEVEL_CONTRACT, parse_named},
+    {"entry", STMT_ENTRY, 1u << LEVEL_MODEL | 1u << LEVEL_CONTRACT, parse_block},
+    {"let", STMT_LET, 1u << LEVEL_FILE | 1u << LEVEL_MODEL | 1u << LEVEL_CONTRACT | 1u << LEVEL_BODY,
+     parse_let},
     {"param", STMT_PARAM, 1u << LEVEL_BODY, parse_declared},
     {"state", STMT_STATE, 1u << LEVEL_BODY, parse_declared},
     {"update", STMT_UPDATE, 1u << LEVEL_BODY, parse_update},
@@ -269,9 +307,68 @@ static const struct statement_rule {
     {"repeat", STMT_REPEAT, 1u << LEVEL_BODY, parse_repeat},
     {"for", STMT_FOR, 1u << LEVEL_BODY, parse_for},
     {"if", STMT_IF, 1u << LEVEL_BODY, parse_if},
+    {"with", STMT_WITH, 1u << LEVEL_BODY, parse_with},
     {"minimize", STMT_MINIMIZE, 1u << LEVEL_BODY, parse_minimize},
-    {NULL, STMT_EXPR, 1u << LEVEL_BODY | 1u << LEVEL_MODEL | 1u << LEVEL_FILE, parse_plain},
+    {NULL, STMT_EXPR, 1u << LEVEL_BODY | 1u << LEVEL_CONTRACT | 1u << LEVEL_MODEL | 1u << LEVEL_FILE,
+     parse_plain},
 };
+
+/* After a mistake in the head of a block, entry, loop or condition: its body is still read, for what else is
+ * wrong. */
+static void read_body_of(parser *p, ast_stmt *s) {
+    static const uint8_t levels[] = {[STMT_MODEL] = LEVEL_MODEL, [STMT_CONTRACT] = LEVEL_CONTRACT};
+    static const ast_stmt_kind bodies[] = {STMT_BLOCK,  STMT_ENTRY, STMT_MODEL, STMT_CONTRACT,
+                                           STMT_REPEAT, STMT_FOR,   STMT_IF,    STMT_WITH};
+    bool has_body = false;
+    for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++)
+        has_body |= s->kind == bodies[i];
+    if (!has_body || s->body.n || s->otherwise.n || p->depth >= AST_MAX_DEPTH - 1)
+        return;
+    ast_token *t = p->t;
+    while (t->kind != TOKEN_END && t->kind != TOKEN_NEWLINE &&
+           !(t->kind == TOKEN_MARK && strchr("{}", *t->text)))
+        t++;
+    if (t->kind != TOKEN_MARK || *t->text != '{')
+        return;
+    p->t = t;
+    p->panic = false;
+    ast_body ignored = {0};
+    level where = s->kind == STMT_MODEL || s->kind == STMT_CONTRACT ? (level)levels[s->kind] : LEVEL_BODY;
+    bool ok = body(p, where, &ignored);
+    for (;;) { /* else belongs to it */
+        ast_token *here = p->t;
+        skip_newlines(p);
+        if (!ok || s->kind != STMT_IF || !parser_take(p, "else")) {
+            p->t = here;
+            return;
+        }
+        while (p->t->kind != TOKEN_END && p->t->kind != TOKEN_NEWLINE && !parser_at(p, "{"))
+            p->t++;
+        ok = parser_at(p, "{") && body(p, LEVEL_BODY, &ignored);
+    }
+}
+
+/* What stands in the place of a statement from `start` to here: its names have no value that is known. */
+static ast_stmt *lost(parser *p, ast_stmt *s, const ast_token *start) {
+    if (s->kind == STMT_EXPR || s->kind == STMT_ASSIGN) { /* perhaps `lett a = ...`: what stands before = */
+        const ast_token *end = start;
+        while (end < p->t && !(end->kind == TOKEN_MARK && !strcmp(end->text, "=")))
+            end++;
+        s->n_names = 0;
+        for (const ast_token *t = start; end < p->t && t < end && !p->nomem; t++) {
+            ast_name name = {.text = t->text, .line = t->line, .col = t->col};
+            if (t->kind == TOKEN_NAME)
+                parser_push(p, &s->names, &s->n_names, &name, sizeof name);
+        }
+    }
+    *s = (ast_stmt){.kind = STMT_LOST,
+                    .was = s->kind,
+                    .line = s->line,
+                    .col = s->col,
+                    .names = s->names,
+                    .n_names = s->n_names};
+    return s;
+}
 
 static ast_stmt *statement(parser *p, level where) {
     ast_token *start = p->t;
@@ -296,6 +393,11 @@ static ast_stmt *statement(parser *p, level where) {
     if (!(r->where & 1u << where)) {
         parser_error(p, "E113", start->line, start->col, "'%s' does not belong %s", r->word,
                      level_names[where]);
+        if ((r->kind == STMT_PARAM || r->kind == STMT_STATE || r->kind == STMT_BLOCK) &&
+            p->t[1].kind == TOKEN_NAME) { /* what uses it is silent */
+            ast_name name = {.text = p->t[1].text, .line = p->t[1].line, .col = p->t[1].col};
+            parser_push(p, &s->names, &s->n_names, &name, sizeof name);
+        }
         ok = false;
     }
     if (ok) {
@@ -311,8 +413,9 @@ static ast_stmt *statement(parser *p, level where) {
     if (!ok) {
         if (p->t == start && p->t->kind != TOKEN_END)
             p->t++;
+        read_body_of(p, s);
         recover(p);
-        return NULL;
+        return lost(p, s, start);
     }
     return s;
 }

@@ -1,6 +1,7 @@
 /* Messages with their chain of calls, environments, parameter paths, and the elaborator's memory.
  *
- * Invariant: a place is reported once a compilation (a block expanded ten times has its mistake once). */
+ * Invariant: a place and message is reported once a compilation: a block expanded ten times has its mistake
+ * once, and another mistake of a later call or entry on the same line is told at once, too. */
 #include "elab.h"
 
 #include <stdio.h>
@@ -40,13 +41,18 @@ lvt_loc loc_of(frame *f, spot at) {
     return lvt_module_loc(f->e->m, f->file->source, at.line, at.col, f->parent);
 }
 
-static bool reported(elab *e, uint32_t file, spot at) {
+/* Whether these words were said of this place before; notes them. */
+static bool reported(elab *e, uint32_t file, spot at, const char *words) {
     for (uint32_t i = 0; i < e->n_places; i++)
-        if (e->places[i].file == file && e->places[i].line == at.line && e->places[i].col == at.col)
+        if (e->places[i].file == file && e->places[i].line == at.line && e->places[i].col == at.col &&
+            !strcmp(e->places[i].words, words))
             return true;
     if (e->n_places < 4096) {
-        struct place p = {file, at.line, at.col};
-        grow(e, &e->places, &e->n_places, &p, sizeof p);
+        struct place p = {file, at.line, at.col, lvt_arena_strdup(e->arena, words)};
+        if (p.words)
+            grow(e, &e->places, &e->n_places, &p, sizeof p);
+        else
+            e->nomem = true;
     }
     return false;
 }
@@ -65,17 +71,28 @@ static void chain(frame *f) {
     }
 }
 
+/* printf into the compilation's memory. */
+static const char *words(elab *e, const char *format, va_list list) {
+    va_list again;
+    va_copy(again, list);
+    int n = vsnprintf(NULL, 0, format, list);
+    char *text = n < 0 ? NULL : room(e, (size_t)n + 1);
+    if (text)
+        vsnprintf(text, (size_t)n + 1, format, again);
+    va_end(again);
+    return text ? text : "";
+}
+
 value fail(frame *f, spot at, const char *code, const char *format, ...) {
     elab *e = f->e;
     e->errors = true;
-    e->silenced = reported(e, f->file->source, at);
-    if (e->silenced)
-        return (value){.kind = VALUE_POISON};
-    char text[512];
     va_list list;
     va_start(list, format);
-    vsnprintf(text, sizeof text, format, list);
+    const char *text = words(e, format, list);
     va_end(list);
+    e->silenced = reported(e, f->file->source, at, text);
+    if (e->silenced)
+        return (value){.kind = VALUE_POISON};
     lvt_error(e->diag, LVT_USER, code, (lvt_pos){f->file->name, at.line, at.col}, "%s", text);
     chain(f);
     return (value){.kind = VALUE_POISON};
@@ -91,10 +108,9 @@ value too_deep(frame *f, spot at) {
 void explain(frame *f, uint32_t line, uint32_t col, const source_file *file, const char *format, ...) {
     if (f->e->silenced)
         return;
-    char text[512];
     va_list list;
     va_start(list, format);
-    vsnprintf(text, sizeof text, format, list);
+    const char *text = words(f->e, format, list);
     va_end(list);
     lvt_note(f->e->diag, (lvt_pos){file->name, line, col}, "%s", text);
 }
@@ -102,29 +118,25 @@ void explain(frame *f, uint32_t line, uint32_t col, const source_file *file, con
 void build_begin(frame *f, spot at) {
     elab *e = f->e;
     e->b.loc = loc_of(f, at);
-    e->b.diag = e->diag;
-    for (uint32_t i = 0; i < e->n_places; i++)
-        if (e->places[i].file == f->file->source && e->places[i].line == at.line &&
-            e->places[i].col == at.col)
-            e->b.diag = NULL;
+    e->b.diag = e->aside;
     if (e->b.graph->n_nodes > ELAB_MAX_NODES || lvt_arena_used(e->m->arena) > ELAB_MAX_MEMORY)
         out_of_memory(e);
 }
 
 value build_end(frame *f, lvt_value v, spot at) {
     elab *e = f->e;
+    const char *words = lvt_diag_first(e->aside);
+    bool no_memory = e->b.graph->no_memory || (!words && !lvt_diag_errors(e->diag));
+    e->silenced = words && reported(e, f->file->source, at, words);
+    lvt_diag_move(e->silenced ? NULL : e->diag, e->aside);
     if (v != LVT_NONE)
         return value_tensor(v, LVT_NONE);
-    bool said = e->b.diag != NULL;
-    if (e->b.graph->no_memory)
+    if (no_memory) /* that alone fails without a word */
         return out_of_memory(e);
     e->b.graph->failed = false; /* go on: the compilation fails anyway, but finds more mistakes */
-    if (said && !reported(e, f->file->source, at)) {
-        if (lvt_diag_errors(e->diag) == 0)
-            return out_of_memory(e); /* a build that fails without a word */
-        chain(f);
-    }
     e->errors = true;
+    if (!e->silenced)
+        chain(f);
     return (value){.kind = VALUE_POISON};
 }
 

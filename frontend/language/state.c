@@ -25,10 +25,64 @@ static bool sharing_meant(const scope *before, const scope *now) {
         for (const scope *b = before; b; b = b->parent)
             if (b == s)
                 return false; /* what differs has not said so */
-        if (s->explicit_path)
+        if (s->named != NAMED_BY_PLACE)
             return true;
     }
     return false;
+}
+
+static int depth_of(const scope *s) {
+    int n = 0;
+    for (; s->parent; s = s->parent)
+        n++;
+    return n;
+}
+
+/* The outermost call in which the two differ, if a loop has made it twice with one path and nothing in it
+ * says that sharing is meant; else NULL. Only a loop runs one call twice for one caller. */
+static const scope *repeated(const scope *before, const scope *now) {
+    int a = depth_of(before), b = depth_of(now);
+    bool meant = false;
+    for (; a > b; a--)
+        before = before->parent;
+    for (; b > a; b--, now = now->parent)
+        meant |= now->named == NAMED_SHARED;
+    if (before == now)
+        return NULL;
+    for (; before->parent != now->parent; before = before->parent, now = now->parent)
+        meant |= now->named == NAMED_SHARED;
+    meant |= now->named == NAMED_SHARED;
+    bool same = before->at.line == now->at.line && before->at.col == now->at.col;
+    return same && !meant && !strcmp(before->path, now->path) ? now : NULL;
+}
+
+/* E422 where a loop would make its iterations share a state by accident. */
+static bool tied_by_loop(frame *f, uint32_t state) {
+    const elab *e = f->e;
+    const scope *before = state < e->n_declared ? e->declared[state] : NULL;
+    const scope *call = before && before != f->scope ? repeated(before, f->scope) : NULL;
+    if (!call)
+        return false;
+    const char *path = call->path, *outer = call->parent->path;
+    frame caller = *call->caller;
+    if (*outer && !strncmp(path, outer, strlen(outer)))
+        path += strlen(outer) + (path[strlen(outer)] == '.');
+    if (!*path) {
+        fail(&caller, call->at, "E422",
+             "all iterations of this loop would share their parameters; without `as _` each has its own, `as "
+             "shared _` says that one is meant");
+        return true;
+    }
+    const char *last = path; /* the last part that is a name, not an index */
+    for (const char *p = path; *p; p++)
+        if ((p == path || p[-1] == '.') && (*p < '0' || *p > '9'))
+            last = p;
+    int n = (int)strcspn(last, ".");
+    fail(&caller, call->at, "E422",
+         "all iterations of this loop would share the parameters of '%s'; `as %.*s[%s]` gives each its own, `as "
+         "shared %.*s` says that one is meant",
+         path, n, last, caller.loop, n, last);
+    return true;
 }
 
 /* Remembers who declared a state in this entry; false when another call did, by accident. */
@@ -57,6 +111,8 @@ uint32_t declare_state(frame *f, const char *path, const lvt_type *type, lvt_ini
     elab *e = f->e;
     lvt_module *m = e->m;
     uint32_t state = lvt_module_find_state(m, path);
+    if (state != LVT_NONE && tied_by_loop(f, state))
+        return LVT_NONE;
     if (state == LVT_NONE) {
         state = lvt_module_add_state(m, path, type, init, trainable, loc_of(f, at));
         if (state == LVT_NONE)
@@ -188,7 +244,7 @@ static bool all_match(frame *f, const value *patterns, uint32_t n, bool trainabl
             any = m->states[i].trainable == trainable && matches(&patterns[k], 1, m->states[i].name);
         if (any)
             continue;
-        if (f->e->errors) /* what would match may be behind the mistake */
+        if (f->e->errors || f->e->misread) /* what would match may be behind the mistake */
             return false;
         fail(f, at, "E414", "no %s declared so far matches \"%s\"", trainable ? "parameter" : "state",
              patterns[k].s);
@@ -197,13 +253,13 @@ static bool all_match(frame *f, const value *patterns, uint32_t n, bool trainabl
     return true;
 }
 
-value states_matching(frame *f, const value *patterns, uint32_t n, bool trainable, spot at) {
+value states_matching(frame *f, const value *patterns, uint32_t n, bool trainable, bool optional, spot at) {
     elab *e = f->e;
     value *items = NULL;
     uint32_t count = 0;
     if (!e->b.graph)
         return fail(f, at, "E303", "'%s' is known inside entries only", trainable ? "params" : "states");
-    if (!all_match(f, patterns, n, trainable, at))
+    if (!optional && !all_match(f, patterns, n, trainable, at))
         return (value){.kind = VALUE_POISON};
     for (uint32_t i = 0; i < e->m->n_states; i++)
         if (e->m->states[i].trainable == trainable && matches(patterns, n, e->m->states[i].name)) {
@@ -347,7 +403,8 @@ bool minimize(frame *f, const ast_stmt *s) {
         all[1] = (argument){.v = gs.items[i], .at = call_at};
         for (uint32_t k = 2; k < n; k++)
             all[k] = args[k - 2];
-        call_block(f, optimiser.block, all, n, e->m->states[ps.items[i].tensor.state].name, true, call_at);
+        call_block(f, optimiser.block, all, n, e->m->states[ps.items[i].tensor.state].name, NAMED_SHARED,
+                   call_at);
     }
     e->b.role = role;
     return true;

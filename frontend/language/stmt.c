@@ -55,7 +55,7 @@ static void run_assign(frame *f, const ast_stmt *s) {
         if (b) {
             fail(f, SPOT(name), "E306", "'%.60s' cannot be changed here", name->text);
             explain(f, b->line, b->col, b->file, "it is declared here");
-        } else {
+        } else if (!f->e->names_lost) {
             fail(f, SPOT(name), "E301", "'%.60s' is not known here; declare it with let%s", name->text,
                  suggest(f, f->env, name->text, false));
         }
@@ -104,7 +104,7 @@ static void run_loop(frame *f, const ast_stmt *s) {
     elab *e = f->e;
     spot at = SPOT(s->value);
     value v = eval(f, s->value);
-    const char *outer = f->suffix;
+    const char *outer = f->suffix, *outer_loop = f->loop;
     bool repeat = s->kind == STMT_REPEAT;
     if (is_poison(v)) {
         end_with_poison(f);
@@ -116,6 +116,7 @@ static void run_loop(frame *f, const ast_stmt *s) {
         return;
     }
     int64_t n = repeat ? v.i : (int64_t)v.n;
+    f->loop = s->names[0].text;
     for (int64_t i = 0; i < n && iterate(f, at); i++) {
         env *own = room(e, sizeof *own);
         if (!own)
@@ -133,6 +134,7 @@ static void run_loop(frame *f, const ast_stmt *s) {
         run_body(f, &s->body, own);
     }
     f->suffix = outer;
+    f->loop = outer_loop;
 }
 
 static void run_if(frame *f, const ast_stmt *s) {
@@ -148,6 +150,50 @@ static void run_if(frame *f, const ast_stmt *s) {
         return;
     }
     run_nested(f, v.i ? &s->body : &s->otherwise);
+}
+
+/* An ambient name has another value while the body runs, in whatever it calls. */
+static void run_with(frame *f, const ast_stmt *s) {
+    const ast_name *name = &s->names[0];
+    binding *b = env_find(f->env, name->text);
+    if (!b || b->kind != BIND_AMBIENT) {
+        if (b)
+            fail(f, SPOT(name), "E510",
+                 "'%.60s' is not ambient: 'with' sets what a file declares with 'ambient'", name->text);
+        else
+            fail(f, SPOT(name), "E510", "there is no ambient '%.60s'%s", name->text,
+                 suggest(f, f->env, name->text, false));
+        if (b)
+            explain(f, b->line, b->col, b->file, "it is declared here");
+        end_with_poison(f);
+        return;
+    }
+    value v = eval(f, s->value), before = b->v;
+    b->v = v;
+    run_nested(f, &s->body);
+    b->v = before;
+}
+
+void run_lost(frame *f, const ast_stmt *s) {
+    value poison = {.kind = VALUE_POISON};
+    for (uint32_t i = 0; i < s->n_names; i++) {
+        binding *b = env_find_local(f->env, s->names[i].text);
+        if (b)
+            b->v = poison;
+        else if (!env_find(f->env, s->names[i].text))
+            env_add(f, f->env, s->names[i].text, poison, BIND_LOCAL, SPOT(&s->names[i]));
+    }
+    switch (s->was) {
+    case STMT_RETURN:
+    case STMT_REPEAT:
+    case STMT_FOR:
+    case STMT_IF:
+    case STMT_WITH:
+        end_with_poison(f);
+        break;
+    default:
+        break;
+    }
 }
 
 void run_stmt(frame *f, const ast_stmt *s) {
@@ -193,6 +239,15 @@ void run_stmt(frame *f, const ast_stmt *s) {
         break;
     case STMT_EXPR:
         eval(f, s->value);
+        break;
+    case STMT_AMBIENT:
+        env_add(f, f->env, s->names[0].text, eval(f, s->value), BIND_AMBIENT, SPOT(&s->names[0]));
+        break;
+    case STMT_WITH:
+        run_with(f, s);
+        break;
+    case STMT_LOST:
+        run_lost(f, s);
         break;
     default: /* declarations of files and models are not run */
         break;

@@ -104,8 +104,7 @@ value build_op(frame *f, lvt_op op, const value *operands, uint32_t n, const lvt
     return (value){.kind = VALUE_TUPLE, .n = n_results, .items = items};
 }
 
-/* A value as an attribute; kind: what the table wants, or -1 when the op has none of that name (the builder
- * says so). */
+/* A value as an attribute; kind: what the table wants. */
 static bool as_attr(frame *f, const argument *a, const char *name, int kind, lvt_op op, lvt_attr *out) {
     elab *e = f->e;
     value v = a->v;
@@ -197,11 +196,40 @@ value call_op(frame *f, lvt_op op, const argument *args, uint32_t n, spot at) {
         for (uint32_t k = 0; k < n_attrs; k++)
             if (!strcmp(attrs[k].name, name))
                 return fail(f, a->name_at, "E313", "%s: '%s' is given twice", def->name, name);
-        lvt_named_attr attr = {.name = name};
-        if (!as_attr(f, a, name, kind, op, &attr.value))
+        lvt_named_attr attr = {.name = name, .value = lvt_attr_int(0)};
+        if (kind >= 0 && !as_attr(f, a, name, kind, op, &attr.value)) /* of unknown ones the builder speaks */
             return (value){.kind = VALUE_POISON};
         if (!grow(e, &attrs, &n_attrs, &attr, sizeof attr))
             return out_of_memory(e);
     }
     return build_op(f, op, operands, n_operands, attrs, n_attrs, at);
+}
+
+value random_key(frame *f, spot at) {
+    static const char name[] = "step";
+    elab *e = f->e;
+    const lvt_type type = lvt_type_make(LVT_I32, 1, (int64_t[]){2});
+    if (!e->b.graph)
+        return fail(f, at, "E303", "random numbers are drawn inside entries only");
+    const lvt_graph *g = e->b.graph;
+    for (uint32_t i = 0; i < g->n_inputs; i++) {
+        if (strcmp(g->inputs[i].name, name) != 0)
+            continue;
+        value v = value_tensor(g->inputs[i].value, LVT_NONE);
+        if (lvt_type_equal(type_of(f, v), &type))
+            return v;
+        fail(f, at, "E421",
+             "random numbers take the entry's input '%s' for their key, seed and step number, "
+             "which must be i32[2], not %s",
+             name, value_describe(e, v));
+        if (!e->silenced)
+            lvt_note(e->diag, lvt_module_pos(e->m, g->inputs[i].loc), "it is declared here");
+        return (value){.kind = VALUE_POISON};
+    }
+    lvt_role role = e->b.role;
+    e->b.role = LVT_FORWARD;
+    build_begin(f, at);
+    value v = build_end(f, lvt_build_input(&e->b, name, &type), at);
+    e->b.role = role;
+    return v;
 }

@@ -17,6 +17,7 @@ static const struct reserved {
     {"for", true},    {"minimize", true}, {"in", false},    {"if", false},    {"else", false},
     {"as", false},    {"at", false},      {"with", false},  {"true", false},  {"false", false},
     {"none", false},  {"and", false},     {"or", false},    {"not", false},
+    {"use", true},    {"contract", true}, {"setting", true}, {"ambient", true},
 };
 
 static const struct reserved *find(const lvt_token *t) {

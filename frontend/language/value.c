@@ -6,8 +6,6 @@
 
 #include <inttypes.h>
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 value value_int(int64_t i) {
@@ -58,6 +56,7 @@ static bool value_equal(value a, value b) {
     case VALUE_BUILTIN:
         return !strcmp(a.s, b.s);
     case VALUE_BLOCK:
+    case VALUE_CONTRACT:
         return a.block->ast == b.block->ast;
     case VALUE_NET:
         return a.net == b.net;
@@ -66,106 +65,6 @@ static bool value_equal(value a, value b) {
     default:
         return false;
     }
-}
-
-/* Shortest form that reads back as the same number, always with a point or an exponent. */
-static void float_text(double x, char *out, size_t n) {
-    for (int digits = 1; digits <= 17; digits++) {
-        snprintf(out, n, "%.*g", digits, x);
-        if (strtod(out, NULL) == x)
-            break;
-    }
-    if (!strpbrk(out, ".en"))
-        snprintf(out + strlen(out), n - strlen(out), ".0");
-}
-
-static void put(char *out, size_t cap, const char *text) {
-    size_t n = strlen(out);
-    if (n + 1 < cap)
-        snprintf(out + n, cap - n, "%s", text);
-}
-
-static void text_into(value v, char *out, size_t cap, int depth) {
-    char one[64] = "";
-    switch (v.kind) {
-    case VALUE_INT:
-        snprintf(one, sizeof one, "%" PRId64, v.i);
-        break;
-    case VALUE_FLOAT:
-        float_text(v.f, one, sizeof one);
-        break;
-    case VALUE_BOOL:
-        put(out, cap, v.i ? "true" : "false");
-        return;
-    case VALUE_STRING:
-    case VALUE_BUILTIN:
-        put(out, cap, v.s);
-        return;
-    case VALUE_DTYPE:
-        put(out, cap, lvt_dtype_name((lvt_dtype)v.i));
-        return;
-    case VALUE_LIST:
-    case VALUE_TUPLE:
-        put(out, cap, v.kind == VALUE_LIST ? "[" : "(");
-        for (uint32_t i = 0; i < v.n && depth < 4; i++) {
-            put(out, cap, i ? ", " : "");
-            if (i == 8) {
-                put(out, cap, "...");
-                break;
-            }
-            text_into(v.items[i], out, cap, depth + 1);
-        }
-        put(out, cap, v.kind == VALUE_LIST ? "]" : ")");
-        return;
-    case VALUE_BLOCK:
-        put(out, cap, v.block->ast->names[0].text);
-        return;
-    case VALUE_NET:
-        put(out, cap, net_name(v.net));
-        return;
-    case VALUE_NONE:
-        put(out, cap, "none");
-        return;
-    case VALUE_INIT:
-        put(out, cap, "an initialiser");
-        return;
-    case VALUE_TENSOR:
-        put(out, cap, "a tensor");
-        return;
-    default:
-        put(out, cap, "?");
-        return;
-    }
-    put(out, cap, one);
-}
-
-const char *value_text(elab *e, value v) {
-    char text[256] = "";
-    text_into(v, text, sizeof text, 0);
-    const char *copy = lvt_arena_strdup(e->arena, text);
-    return copy ? copy : "";
-}
-
-const char *value_describe(elab *e, value v) {
-    static const char *const kinds[] = {
-        [VALUE_INT] = "the number ", [VALUE_FLOAT] = "the number ",    [VALUE_BOOL] = "",
-        [VALUE_DTYPE] = "the type ", [VALUE_LIST] = "the list ",       [VALUE_BLOCK] = "the block ",
-        [VALUE_NET] = "the block ",  [VALUE_BUILTIN] = "the function "};
-    char type[LVT_TYPE_TEXT];
-    const char *text = NULL;
-    if (v.kind == VALUE_TENSOR && e->b.graph)
-        text = lvt_arena_strdup(e->arena, lvt_type_text(lvt_value_type(e->b.graph, v.tensor.v), type));
-    else if (v.kind == VALUE_TUPLE)
-        text = lvt_arena_printf(e->arena, "%u values", v.n);
-    else if (v.kind == VALUE_NONE)
-        return "nothing";
-    else if (v.kind == VALUE_STRING)
-        text = lvt_arena_printf(e->arena, "the text \"%.60s\"", v.s);
-    else
-        text = lvt_arena_printf(e->arena, "%s%s",
-                                v.kind < sizeof kinds / sizeof *kinds && kinds[v.kind] ? kinds[v.kind] : "",
-                                value_text(e, v));
-    return text ? text : "";
 }
 
 static const struct op_row {
@@ -280,7 +179,10 @@ value value_binary(frame *f, ast_op op, value a, value b, spot at) {
     elab *e = f->e;
     if (is_poison(a) || is_poison(b))
         return (value){.kind = VALUE_POISON};
-    if (a.kind == VALUE_TENSOR || b.kind == VALUE_TENSOR) {
+    bool none = a.kind == VALUE_NONE || b.kind == VALUE_NONE;
+    if (none && (op == AST_EQ || op == AST_NE)) { /* of a tensor, too: is there one? */
+        return value_bool((a.kind == b.kind) == (op == AST_EQ));
+    } else if (a.kind == VALUE_TENSOR || b.kind == VALUE_TENSOR) {
         bool other = (a.kind == VALUE_TENSOR || is_number(a) || a.kind == VALUE_BOOL) &&
                      (b.kind == VALUE_TENSOR || is_number(b) || b.kind == VALUE_BOOL);
         if (op == AST_FLOORDIV && other) { /* of integers, div rounds down by itself */
@@ -298,7 +200,9 @@ value value_binary(frame *f, ast_op op, value a, value b, spot at) {
         return float_binary(f, op, number_of(a), number_of(b), at);
     } else if (op == AST_ADD && a.kind == VALUE_STRING) {
         const char *s = lvt_arena_printf(e->arena, "%s%s", a.s, value_text(e, b));
-        return s && strlen(s) < 10000 ? value_string(s) : out_of_memory(e);
+        if (s && strlen(s) > ELAB_MAX_TEXT)
+            return fail(f, at, "E307", "a text may have at most %d bytes", ELAB_MAX_TEXT);
+        return s ? value_string(s) : out_of_memory(e);
     } else if (op == AST_ADD && is_list(a) && is_list(b)) {
         if ((size_t)a.n + b.n > ELAB_MAX_LIST)
             return fail(f, at, "E307", "a list may have at most %d items", ELAB_MAX_LIST);

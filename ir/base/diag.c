@@ -192,6 +192,33 @@ size_t lvt_diag_warnings(const lvt_diag *d) {
     return d ? d->warnings : 0;
 }
 
+const char *lvt_diag_first(const lvt_diag *d) {
+    for (size_t i = 0; d && i < d->n_messages; i++)
+        if (d->messages[i].kind == ERROR)
+            return d->messages[i].text;
+    return NULL;
+}
+
+void lvt_diag_move(lvt_diag *to, lvt_diag *from) {
+    for (size_t i = 0; to && from && i < from->n_messages; i++) {
+        const message *m = &from->messages[i];
+        lvt_pos at = {m->file, m->line, m->col};
+        if (m->kind == ERROR)
+            lvt_error(to, LVT_USER, m->code, at, "%s", m->text);
+        else if (m->kind == WARNING)
+            lvt_warning(to, m->code, at, "%s", m->text);
+        else
+            lvt_note(to, at, "%s", m->text);
+    }
+    /* errors that were counted but not kept count on */
+    size_t kept = 0;
+    for (size_t i = 0; from && i < from->n_messages; i++)
+        kept += from->messages[i].kind == ERROR;
+    if (to && from)
+        to->errors += from->errors - kept;
+    lvt_diag_clear(from);
+}
+
 /* ---- rendering ----------------------------------------------------------------------------------------- */
 
 typedef struct text {
