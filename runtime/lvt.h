@@ -29,7 +29,8 @@ typedef struct lvt_session lvt_session;
 typedef struct lvt_program_options {
     const char *cache; /* folder for machine code; NULL: the user's cache folder; "": no cache */
     bool interpret;    /* run every step on the reference interpreter */
-    int threads;       /* of sessions that do not say; 0: all processors */
+    int threads;       /* of sessions that do not say; 0: all processors, as far as affinity and a CPU quota
+                          let the process use them */
     /* Compile machine code in a process made by fork, which takes LLVM's memory (80 MB) with it when it is
      * done. For programs that do not mind a child process and have no other threads running while they make a
      * session. */
@@ -122,9 +123,13 @@ typedef struct lvt_session_options {
     int n_entries;
 } lvt_session_options;
 /* Memory, initial values, kernels. options may be NULL. *out belongs to the caller, the program has to outlive
- * it; NULL after an error, which are those of lvt_session_prepare. */
+ * it; NULL after an error, which are those of lvt_session_prepare.
+ *
+ * Kernels are made for the team that there is: where OMP_THREAD_LIMIT, a parallel region around the call or
+ * the system gives fewer threads, a warning says so, as it does for more threads than processors. */
 lvt_status lvt_session_new(lvt_program *p, const lvt_session_options *options, lvt_session **out,
                            lvt_diag *diag);
+int lvt_session_threads(const lvt_session *s); /* of its team: with it and the processor go the bits */
 void lvt_session_free(lvt_session *s);
 /* Makes the kernels of these entries (NULL: of all), compiled together; what is made already costs nothing.
  * This is what takes time, up to seconds where machine code is in no cache; a run never does it. Errors:
@@ -133,7 +138,8 @@ void lvt_session_free(lvt_session *s);
 lvt_status lvt_session_prepare(lvt_session *s, const int *entries, int n_entries, lvt_diag *diag);
 /* One step of an entry. inputs[i]: packed row-major elements of input i's type; NULL takes the default value.
  * They are read during the call only. Errors: LVT_USER when an input is missing that has no default (E701),
- * when the entry is not prepared (E704) or does not exist (E705). */
+ * when the calling thread cannot have a team of lvt_session_threads (E702), when the entry is not prepared
+ * (E704) or does not exist (E705). */
 lvt_status lvt_session_run(lvt_session *s, int entry, const void *const *inputs, lvt_diag *diag);
 /* Packed elements of output i of the entry's last run (NULL: it is not prepared, or has no such output); the
  * session's, valid until the next run of any entry. */
@@ -144,6 +150,14 @@ const void *lvt_session_output(const lvt_session *s, int entry, int output);
  * run to run. They make it anew in their first run after a call of this function, a run of an entry with
  * updates, or lvt_session_reset. */
 void *lvt_session_state(lvt_session *s, uint32_t state);
+/* Looks for NaN and infinities in all states; infinities where the model begins with them are right. The first
+ * state that has one, and its first element that is; -1: none has. Reads all states once. */
+int64_t lvt_session_unsound(lvt_session *s, int64_t *element);
+/* The same in parameters, but only a part of each, for every step: its first LVT_GLANCE_ALWAYS elements each time, and in
+ * LVT_GLANCES turns (a number that grows by 1) all of it. A gradient that is not finite is in a parameter after
+ * the step that used it, in most of its elements. */
+enum { LVT_GLANCES = 16, LVT_GLANCE_ALWAYS = 256 };
+int64_t lvt_session_glance(lvt_session *s, uint64_t turn, int64_t *element);
 void lvt_session_reset(lvt_session *s, uint64_t seed); /* initial values again */
 /* Gives that memory of an entry back to the system until its next run, which makes the contents anew: for
  * entries that seldom run. Its outputs are gone. */

@@ -53,24 +53,24 @@ static lvt_status compile(const input *in, const char *const *settings, size_t n
               .n_sources = in->n_sources};
     lvt_status status = LVT_NOMEM;
     if (e.arena && e.m && e.diag && e.aside) {
-        source_file *file =
-            in->text ? load_text(&e, name, in->text, in->length) : load_file(&e, name, NULL, (spot){0});
+        source_file *file = in->text ? lvt_lang_load_text(&e, name, in->text, in->length)
+                                     : lvt_lang_load_file(&e, name, NULL, (spot){0});
         const ast_stmt *model = file ? find_model(&e, file) : NULL;
-        if (model && !e.errors && evaluate_file(&e, file))
-            run_model(&e, file, model);
+        if (model && !e.errors && lvt_lang_evaluate_file(&e, file))
+            lvt_lang_run_model(&e, file, model);
         bool failed = !model || e.errors || e.misread || lvt_diag_errors(e.diag) > before;
         status = e.nomem ? LVT_NOMEM : !failed ? LVT_OK : !file && !e.n_files ? LVT_IO : LVT_USER;
         if (e.nomem)
             lvt_error(e.diag, LVT_NOMEM, NULL, LVT_NOWHERE,
                       "out of memory: the model needs more than a compilation may use");
     }
-    if (status == LVT_OK && list && !list_settings(&e, list))
+    if (status == LVT_OK && list && !lvt_lang_list_settings(&e, list))
         status = lvt_error(e.diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
     if (status || list)
         lvt_module_free(e.m);
     else
         *out = e.m;
-    close_nets(&e);
+    lvt_lang_close_nets(&e);
     lvt_arena_free(e.arena);
     lvt_diag_free(e.aside);
     lvt_diag_free(own);
@@ -117,11 +117,15 @@ lvt_status lvt_compile_again(const lvt_module *program, const char *const *setti
     const lvt_source *main = program->sources;
     lvt_setting_list list = {0};
     lvt_arena *arena = lvt_arena_new();
+    lvt_diag *aside = lvt_diag_new();
     lvt_module *none;
     size_t n = 0;
     *out = NULL;
-    if (!arena)
+    if (!arena || !aside) {
+        lvt_arena_free(arena);
+        lvt_diag_free(aside);
         return lvt_no_memory(diag, NULL);
+    }
     input in = {.name = program->n_sources ? main->name : "",
                 .sources = program->sources,
                 .n_sources = program->n_sources,
@@ -135,7 +139,10 @@ lvt_status lvt_compile_again(const lvt_module *program, const char *const *setti
     if (status == LVT_OK && !texts)
         status = lvt_no_memory(diag, NULL);
     if (status == LVT_OK)
-        status = compile(&in, texts, n, models_folder, &none, &list, diag);
+        status = compile(&in, texts, n, models_folder, &none, &list, aside);
+    if (status != LVT_OK) /* else its warnings come once more below */
+        lvt_diag_move(diag, aside);
+    lvt_diag_free(aside);
     if (status == LVT_OK && !(texts = as_given(arena, NULL, &list, list.n, n_settings, &n)))
         status = lvt_no_memory(diag, NULL);
     for (size_t i = 0; status == LVT_OK && i < n_settings; i++)

@@ -3,9 +3,9 @@
  * Invariant: an option without effect in the company it is given in is refused, never ignored.
  * May not know: how anything is compiled, models, files. */
 #include "command.h"
+#include "ir/base/c_locale.h"
 #include "frontend/onnx/export.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
@@ -102,17 +102,17 @@ static bool take_memory_report(lvt_lvtc_command *c, const char *value) {
 static bool take_budget(lvt_lvtc_command *c, const char *text) {
     static const char units[] = "KMG";
     char *end;
-    double n = strtod(text, &end);
+    double n = lvt_strtod(text, &end);
     if (end == text || !(n > 0) || n > 1e15 || strspn(text, "0123456789.") != (size_t)(end - text))
         return false;
-    const char *unit = *end ? strchr(units, toupper((unsigned char)*end)) : NULL;
+    const char *unit = *end ? strchr(units, lvt_to_upper(*end)) : NULL;
     for (ptrdiff_t i = 0; unit && i <= unit - units; i++)
         n *= 1000;
     end += unit ? 1 : 0;
-    if (unit && !strcasecmp(end, "iB"))
+    if (unit && lvt_same_word(end, "iB"))
         for (ptrdiff_t i = 0; i <= unit - units; i++)
             n *= 1.024;
-    else if (*end && strcasecmp(end, "B"))
+    else if (*end && !lvt_same_word(end, "B"))
         return false;
     c->compile.memory_budget = (uint64_t)n;
     return n >= 1 && n < 1e18;
@@ -182,7 +182,7 @@ static bool take_number(const row *r, const char *text, uint64_t *out) {
     errno = 0;
     unsigned long long n = strtoull(text, &end, 10);
     *out = n;
-    return isdigit((unsigned char)*text) && !*end && !errno && n >= r->least && n <= r->most;
+    return lvt_is_digit(*text) && !*end && !errno && n >= r->least && n <= r->most;
 }
 
 /* False: the value is not what the option wants. */

@@ -8,11 +8,14 @@
 #include "frontend/language/language.h"
 #include "frontend/onnx/export.h"
 #include "frontend/onnx/import.h"
+#include "ir/base/file.h"
 #include "frontend/lvtc/again.h"
 #include "frontend/lvtc/ops.h"
 #include "frontend/lvtc/settings_list.h"
 #include "ir/text.h"
 #include "ir/program/weights.h"
+#include "ir/base/file.h"
+#include "ir/base/utf8.h"
 #include "runtime/compiled.h"
 
 #include <errno.h>
@@ -53,14 +56,11 @@ static char *find_models(void) {
 }
 
 static lvt_status write_text(const char *path, const char *text, lvt_diag *diag) {
-    bool std = !path || !strcmp(path, "-");
-    FILE *f = std ? stdout : fopen(path, "w");
-    bool ok = f && fputs(text, f) >= 0 && fflush(f) == 0;
-    if (f && !std)
-        ok = fclose(f) == 0 && ok;
-    return ok ? LVT_OK
-              : lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "%s: %s", std ? "standard output" : path,
-                          strerror(errno));
+    if (path && strcmp(path, "-"))
+        return lvt_file_write(NULL, path, text, strlen(text), diag);
+    return fputs(text, stdout) >= 0 && fflush(stdout) == 0
+               ? LVT_OK
+               : lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "standard output: %s", strerror(errno));
 }
 
 /* "models/lvt-s.lvt", ".lvtx" -> "lvt-s.lvtx" */
@@ -84,9 +84,12 @@ static void print_report(void *user, lvt_report kind, const char *title, const c
             s->report_status = write_text(file, text, s->diag);
         return;
     }
-    if (kind == LVT_REPORT_DUMP)
+    if (kind == LVT_REPORT_DUMP) { /* to be read again: its own quotes keep names in order */
         printf("# after %s\n", title);
-    fputs(text, stdout);
+        fputs(text, stdout);
+    } else {
+        lvt_print("%s", text);
+    }
 }
 
 static lvt_status read_text(const char *path, char **text, size_t *length, lvt_diag *diag) {
@@ -135,7 +138,8 @@ static lvt_status load_any(lvt_lvtc_command *c, lvt_module **m, lvt_diag *diag) 
     }
     if (c->source == LVT_SOURCE_MODEL && lvt_lvtc_is_program(c->input))
         return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
-                         "%s is a compiled program; with a name that ends in .lvtx it is compiled again", c->input);
+                         "%s is a compiled program; with a name that ends in .lvtx it is compiled again",
+                         c->input);
     char *found = c->models ? NULL : find_models();
     const char *models = c->models ? c->models : found;
     lvt_status status = c->source == LVT_SOURCE_PROGRAM
@@ -198,7 +202,11 @@ static lvt_status load_other_batch(lvt_lvtc_command *c, const lvt_module *m, lvt
         return lvt_no_memory(diag, NULL);
     memcpy(again.settings, c->settings, c->n_settings * sizeof *c->settings);
     again.settings[again.n_settings++] = text;
-    lvt_status status = load_unfused(&again, out, diag);
+    lvt_diag *aside = lvt_diag_new(); /* warnings have been given at the first batch */
+    lvt_status status = aside ? load_unfused(&again, out, aside) : lvt_no_memory(diag, NULL);
+    if (status != LVT_OK)
+        lvt_diag_move(diag, aside);
+    lvt_diag_free(aside);
     free(again.settings);
     return status;
 }
@@ -354,9 +362,7 @@ static lvt_status run(session *s) {
             status = lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE,
                                "a program goes into a file, not to standard output");
         else
-            status = lvt_weights_write(m, path, diag);
-        if (status == LVT_OK)
-            status = lvt_program_write(program, path, diag);
+            status = lvt_program_publish(program, path, diag);
         free(name);
     }
     if (program)
@@ -396,6 +402,8 @@ static lvt_status act(session *s, char **argv) {
 }
 
 int main(int argc, char **argv) {
+    if (!lvt_fd_standard()) /* nobody can be told */
+        return 1;
     lvt_lvtc_command command;
     session s = {.command = &command, .diag = lvt_diag_new()};
     if (!s.diag) {

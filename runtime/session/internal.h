@@ -69,6 +69,8 @@ struct lvt_session {
     lvt_arena *pool; /* tables, constants, defaults, output copies */
     lvt_block arena, state_block, scratch;
     lvt_block discard; /* where results go that nobody needs */
+    uint32_t *looked;  /* one a thread, see lvt_session_unsound */
+    bool *infinite;    /* one a state: the model begins with infinities there */
     lvt_opening opening;
 };
 

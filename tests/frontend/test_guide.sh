@@ -20,4 +20,7 @@ sed 's/ as _//' "$work/first.lvt" > "$work/two.lvt"
 "$build/lvtc" "$work/two.lvt" --models "$source/models" -o "$work/two.lvtx" 2> "$work/words" || fail "$(cat "$work/words")"
 grep -q "warning W701: predict reads the parameter 'network.hidden.weight' and 3 more" "$work/words" || fail "no warning: $(cat "$work/words")"
 grep -q "train trains 'f.hidden.weight' in its place" "$work/words" || fail "no other path: $(cat "$work/words")"
+# an export compiles twice, for two batches, and says it once
+"$build/lvtc" "$work/two.lvt" --models "$source/models" -o "$work/two.onnx" 2> "$work/words" || fail "$(cat "$work/words")"
+[ "$(grep -c 'warning W701' "$work/words")" = 1 ] || fail "not one warning: $(cat "$work/words")"
 echo "the guide's example is right"
