@@ -416,7 +416,8 @@ int main(int argc, char **argv) {
     if (fflush(stdout) && status == LVT_OK)
         status = lvt_error(s.diag, LVT_IO, NULL, LVT_NOWHERE, "standard output: %s", strerror(errno));
     char *words = lvt_diag_text(s.diag);
-    fputs(words ? words : "lvtc: out of memory\n", stderr);
+    bool lost = !words || (status != LVT_OK && !*words); /* no memory for the words either */
+    fputs(lost ? "lvtc: out of memory\n" : words, stderr);
     free(words);
     free(command.settings);
     lvt_diag_free(s.diag);
