@@ -265,6 +265,18 @@ static bool runs(const lvt_compile_options *o, const char *pass) {
     return (first <= at || at >= place_of("layout")) && (last < 0 || at <= last);
 }
 
+/* Which kind the input is: by the end of its name, or because a pass is named that takes it up. */
+static lvt_lvtc_source source_of(const lvt_lvtc_command *c) {
+    static const struct {
+        const char *ending;
+        lvt_lvtc_source source;
+    } endings[] = {{".onnx", LVT_SOURCE_ONNX}, {".lvtx", LVT_SOURCE_PROGRAM}, {".lvtir", LVT_SOURCE_IR}};
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
+        if (ends_with(c->input, endings[i].ending))
+            return endings[i].source;
+    return c->compile.start_at ? LVT_SOURCE_IR : LVT_SOURCE_MODEL;
+}
+
 /* What has to agree, and what follows. given: a mark for each row. */
 static lvt_status finish(lvt_lvtc_command *c, const bool *given, int n, char **files, lvt_diag *diag) {
     if (!n)
@@ -275,10 +287,7 @@ static lvt_status finish(lvt_lvtc_command *c, const bool *given, int n, char **f
     c->input = files[0];
     if (!c->emit_given && c->output && ends_with(c->output, ".onnx"))
         c->emit = LVT_EMIT_ONNX; /* nobody wants a program of that name */
-    c->source = ends_with(c->input, ".onnx")                           ? LVT_SOURCE_ONNX
-                : ends_with(c->input, ".lvtx")                         ? LVT_SOURCE_PROGRAM
-                : c->compile.start_at || ends_with(c->input, ".lvtir") ? LVT_SOURCE_IR
-                                                                       : LVT_SOURCE_MODEL;
+    c->source = source_of(c);
     if (c->source == LVT_SOURCE_PROGRAM) {
         if (!c->emit_given && c->emit != LVT_EMIT_ONNX)
             return lvt_error(
