@@ -132,7 +132,8 @@ lvt_value lvt_im_in(lvt_importer *im, size_t i) {
 }
 
 lvt_value lvt_im_statistic(lvt_importer *im, size_t i) {
-    return value_of(im, own_input(im, i), false);
+    lvt_im_value *v = input(im, i);
+    return value_of(im, v ? lvt_im_own_statistic(im, i, v) : NULL, false);
 }
 
 lvt_value lvt_im_named(lvt_importer *im, const char *name) {

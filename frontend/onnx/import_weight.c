@@ -71,15 +71,17 @@ void lvt_im_count_uses(lvt_importer *im, const Onnx__NodeProto *n) {
     }
 }
 
-lvt_im_value *lvt_im_of_its_own(lvt_importer *im, size_t i, lvt_im_value *v) {
+/* every: also when its elements differ. */
+static lvt_im_value *of_its_own(lvt_importer *im, size_t i, lvt_im_value *v, bool every) {
     const Onnx__NodeProto *n = im->n;
     bool inside = n != im->file->graph->node[im->index]; /* a branch of If: it has no uses of its own */
-    if (im->tied || inside || !v->name || !is_state(im, v))
+    if ((im->tied && !every) || inside || !v->name || !is_state(im, v))
         return v;
     uint32_t before = v->uses + uses_among(n, v->name, i);
     const lvt_onnx_weight *w = before ? read_weight(im, v) : NULL;
-    if (!w || !w->uniform)
+    if (!w || (!w->uniform && !every))
         return v;
+    im->statistics_copied |= !w->uniform;
     char *name = lvt_arena_printf(im->arena, "%s.%u", v->name, before + 1);
     lvt_im_value *own = name ? lvt_im_slot(im, name) : v;
     if (!own->name) {
@@ -93,14 +95,28 @@ lvt_im_value *lvt_im_of_its_own(lvt_importer *im, size_t i, lvt_im_value *v) {
     return own;
 }
 
+lvt_im_value *lvt_im_of_its_own(lvt_importer *im, size_t i, lvt_im_value *v) {
+    return of_its_own(im, i, v, false);
+}
+
+lvt_im_value *lvt_im_own_statistic(lvt_importer *im, size_t i, lvt_im_value *v) {
+    return of_its_own(im, i, v, im->use->form != LVT_ONNX_AS_IS);
+}
+
 void lvt_im_tell_copies(lvt_importer *im) {
     if (!im->n_copies || im->file->told || im->use->form == LVT_ONNX_AS_IS)
         return;
     im->file->told = true;
     lvt_warning(im->diag, NULL, im->use->at,
-                "%s has initialisers with all elements equal that are used more than once, the first is "
-                "'%s': exporters "
-                "write equal tensors once, so each use becomes a parameter of its own (%u more)",
-                im->file->name, im->first_copied, im->n_copies);
-    lvt_note(im->diag, LVT_NOWHERE, "say `tied = true` in the call if they are meant to be one");
+                "%s has initialisers %s that are used more than once, the first is '%s': exporters "
+                "write equal tensors once, so each use becomes a %s of its own (%u more)",
+                im->file->name,
+                im->statistics_copied ? "with all elements equal, or running statistics,"
+                                      : "with all elements equal",
+                im->first_copied, im->statistics_copied ? "parameter or state" : "parameter", im->n_copies);
+    if (!im->tied)
+        lvt_note(im->diag, LVT_NOWHERE,
+                 im->statistics_copied
+                     ? "say `tied = true` in the call if parameters are meant to be one; statistics never are"
+                     : "say `tied = true` in the call if they are meant to be one");
 }

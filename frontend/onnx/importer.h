@@ -65,9 +65,11 @@ typedef struct lvt_importer {
     lvt_diag *aside;      /* what the builder says of the node at hand */
     lvt_im_value *values; /* hash table by name */
     size_t cap_values;
+    bool sizes_given;         /* of some dim that the file leaves open */
     bool tied;                /* uses of one initialiser are one state, whatever it holds */
     uint32_t n_copies;        /* states beside those of the initialisers' names */
     const char *first_copied; /* the initialiser */
+    bool statistics_copied;   /* among them are some that are not uniform */
     /* of the node at hand */
     const Onnx__NodeProto *n;
     size_t index; /* of the node of the file's graph that it is, or in which it is */
@@ -106,6 +108,9 @@ void lvt_im_count_uses(lvt_importer *im, const Onnx__NodeProto *n);
 /* What input i of the node at hand, tensor v, stands for: an initialiser with all elements equal is one of
  * its own for each input that it is, but for the first. NULL: the reason is in im->why. */
 lvt_im_value *lvt_im_of_its_own(lvt_importer *im, size_t i, lvt_im_value *v);
+/* The same of a running statistic, which each norm moves for itself: one of its own for each use whatever it
+ * holds, but in a file alone, where nothing moves. */
+lvt_im_value *lvt_im_own_statistic(lvt_importer *im, size_t i, lvt_im_value *v);
 /* Warns of initialisers that became several, once a file. */
 void lvt_im_tell_copies(lvt_importer *im);
 
@@ -116,6 +121,8 @@ lvt_status lvt_im_node(lvt_importer *im, const Onnx__NodeProto *n);
 lvt_value lvt_im_named(lvt_importer *im, const char *name);
 
 bool lvt_im_no(lvt_importer *im, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Of the node at hand, which is built all the same. */
+void lvt_im_warn(lvt_importer *im, const char *format, ...) __attribute__((format(printf, 2, 3)));
 int lvt_im_code(const lvt_importer *im);
 bool lvt_im_has(const lvt_importer *im, size_t i);      /* input i is given */
 lvt_value lvt_im_in(lvt_importer *im, size_t i);        /* LVT_NONE: not given, or failed */
@@ -191,6 +198,11 @@ lvt_value lvt_im_round(lvt_importer *im, lvt_value x);
 double *lvt_onnx_read_tensor(lvt_arena *arena, const Onnx__TensorProto *t, const char *folder, lvt_type *type,
                              lvt_diag *diag);
 int lvt_onnx_dtype(int data_type); /* -1: no such element type here */
+const char *lvt_onnx_type_name(int data_type); /* ONNX's: float8e4m3fn */
+/* The setting that gives a dim of an input its size: the dim's name, or INPUT.AXIS (in `arena`) for one without a
+ * name; NULL for one whose size is in the file. */
+const char *lvt_onnx_dim_setting(lvt_arena *arena, const char *input, size_t axis,
+                                 const Onnx__TensorShapeProto__Dimension *d);
 /* Whether the bytes nest no deeper than `message` may be unpacked. */
 bool lvt_onnx_bounded(const ProtobufCMessageDescriptor *message, const uint8_t *bytes, size_t size,
                       int depth);

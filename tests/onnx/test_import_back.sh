@@ -140,7 +140,7 @@ refused "64 are wanted from 18446744073709551584 on" wrap
 refused "shorter or longer than its shape says" other
 refused "it has 64 bytes, but 2147483648 are wanted from 0 on" claim
 refused "it is empty or too large" huge negative
-refused "element type is not known" text
+refused "element type string is not supported" text
 refused "not as much data as its shape says" claim_raw
 refused "node '' (ConstantOfShape)" claim_fill
 refused "the size of dimension 0" claim_input
