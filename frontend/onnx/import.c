@@ -294,6 +294,7 @@ static lvt_status given_input(lvt_importer *im, const Onnx__ValueInfoProto *v, i
                  "on the size");
         return LVT_USER;
     }
+    lvt_im_input_range(im, x, v->type->tensor_type->elem_type);
     return add_name(im, v->name, x, LVT_NONE);
 }
 
@@ -325,6 +326,7 @@ static lvt_status add_input(lvt_importer *im, size_t index) {
     if (input_dims(im, name, s, &type) != LVT_OK)
         return LVT_USER;
     lvt_value value = lvt_build_input(&im->b, name, &type);
+    lvt_im_input_range(im, value, t->tensor_type->elem_type);
     return value == LVT_NONE ? LVT_USER : add_name(im, name, value, LVT_NONE);
 }
 
@@ -391,6 +393,7 @@ static lvt_status name_outputs(lvt_importer *im, bool ok) {
         *v = (lvt_im_value){.name = n->output[k],
                             .value = value == LVT_NONE ? LVT_NONE : fold(im, value, 64),
                             .weight = LVT_NONE,
+                            .type = ok ? lvt_im_result_type(im, k) : 0,
                             .wanted = v->wanted};
         v->empty = ok && !k && im->nothing;
         v->failed = v->value == LVT_NONE && !v->empty;
@@ -414,7 +417,10 @@ lvt_status lvt_im_node(lvt_importer *im, const Onnx__NodeProto *n) {
                          n->op_type ? n->op_type : "", n->name ? n->name : "");
     if (im->opset < 6 && other_before_6(n->op_type))
         lvt_im_no(im, "its form of operator set %d is not supported", im->opset);
+    uint32_t before = im->g->n_values;
     bool ok = whole && !poisoned && !im->why[0] && row->build(im);
+    im->n = n;
+    ok = ok && (im->nothing || lvt_im_in_range(im, before));
     if (im->empty && whole && !poisoned)
         ok = lvt_im_no(im, "its input '%s' is empty", im->empty);
     what_builder_says(im);
@@ -523,7 +529,10 @@ static lvt_status import_graph(lvt_importer *im, lvt_value *results) {
             results[i] = lvt_build_transpose(&im->b, results[i], (int64_t[]){0, 2, 3, 1});
         if (results[i] == LVT_NONE)
             status = lvt_error(im->diag, LVT_USER, NULL, im->use->at, "output '%s' cannot be made", name);
+        lvt_im_check_wide_output(im, name, results[i]);
     }
+    if (status == LVT_OK)
+        lvt_im_tell_wide(im);
     return status == LVT_OK && im->g->failed ? LVT_USER : status;
 }
 

@@ -265,6 +265,8 @@ int lvt_im_onnx_type(const lvt_importer *im, size_t i) {
     const Onnx__GraphProto *g = im->file->graph;
     if (!v || !v->name)
         return 0;
+    if (v->type)
+        return v->type;
     if (v->tensor)
         return v->tensor->has_data_type ? v->tensor->data_type : 0;
     int t = type_among(g->input, g->n_input, v->name);

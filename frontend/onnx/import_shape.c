@@ -268,12 +268,9 @@ static bool cast(lvt_importer *im) {
     lvt_value x = lvt_im_in(im, 0);
     if (like)
         return lvt_im_out(im, lvt_build_cast(&im->b, x, (lvt_dtype)lvt_im_type(im, lvt_im_in(im, 1)).dtype));
-    bool narrow = to == ONNX__TENSOR_PROTO__DATA_TYPE__INT8 || to == ONNX__TENSOR_PROTO__DATA_TYPE__INT16 ||
-                  to == ONNX__TENSOR_PROTO__DATA_TYPE__UINT16 ||
-                  to == ONNX__TENSOR_PROTO__DATA_TYPE__UINT32 || to == ONNX__TENSOR_PROTO__DATA_TYPE__UINT64;
     int dtype = to > 0 && to < 100 ? lvt_onnx_dtype((int)to) : -1;
-    if (dtype < 0 || narrow) /* rounding or wrapping to a type that is not here */
-        return lvt_im_no(im, "element type %lld is not supported", (long long)to);
+    if (dtype < 0)
+        return lvt_im_no(im, "element type %s is not supported", lvt_onnx_type_name((int)to));
     return lvt_im_out(im, lvt_build_cast(&im->b, x, (lvt_dtype)dtype));
 }
 

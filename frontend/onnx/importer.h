@@ -18,6 +18,7 @@ typedef struct lvt_im_value {
     lvt_value value;                 /* LVT_NONE until asked for, or for ever when its node failed */
     const Onnx__TensorProto *tensor; /* of the file, or NULL */
     uint32_t weight;                 /* number of the initialiser: becomes a state when it is a float */
+    int type;                        /* ONNX's; 0: not known */
     uint32_t uses;                   /* of a tensor of the file, by the nodes before the one at hand */
     bool failed;
     bool empty;  /* it has no elements: there is no value, but Concat and lists of numbers take it */
@@ -40,7 +41,8 @@ struct lvt_onnx_file {
     lvt_onnx_weight *weights; /* one an initialiser */
     const Onnx__ValueInfoProto **inputs;
     size_t n_inputs;
-    bool told; /* that initialisers were copied */
+    bool told;      /* that initialisers were copied */
+    bool told_wide; /* that numbers may leave 32 bits */
 };
 /* Fills f->inputs and makes room for f->weights: inputs that are initialisers too are taken as these by
  * default. False: out of memory. */
@@ -50,6 +52,10 @@ bool lvt_onnx_find_inputs(lvt_onnx_file *f);
 static inline bool lvt_im_made(const lvt_im_value *v) {
     return v->name && (v->value != LVT_NONE || v->tensor || v->failed || v->empty);
 }
+
+typedef struct lvt_im_range { /* of whole numbers, ends included; -INFINITY to INFINITY: not known */
+    double low, high;
+} lvt_im_range;
 
 typedef struct lvt_importer {
     lvt_onnx_file *file;
@@ -70,6 +76,9 @@ typedef struct lvt_importer {
     uint32_t n_copies;        /* states beside those of the initialisers' names */
     const char *first_copied; /* the initialiser */
     bool statistics_copied;   /* among them are some that are not uniform */
+    lvt_im_range *ranges; /* by value of the graph; NaN: not known yet */
+    uint32_t n_ranges, n_wide;
+    const char *first_wide, *first_wide_op; /* of the nodes whose numbers may leave 32 bits */
     /* of the node at hand */
     const Onnx__NodeProto *n;
     size_t index; /* of the node of the file's graph that it is, or in which it is */
@@ -206,6 +215,19 @@ const char *lvt_onnx_dim_setting(lvt_arena *arena, const char *input, size_t axi
 /* Whether the bytes nest no deeper than `message` may be unpacked. */
 bool lvt_onnx_bounded(const ProtobufCMessageDescriptor *message, const uint8_t *bytes, size_t size,
                       int depth);
+
+/* ---- types and ranges (import_types.c) ---- */
+
+/* ONNX's type of result k of the node at hand; right where it is a type of whole numbers. */
+int lvt_im_result_type(lvt_importer *im, size_t k);
+/* v wrapped to the numbers of a narrow type, where it may have others; v itself for other types. */
+lvt_value lvt_im_wrapped(lvt_importer *im, lvt_value v, int type);
+/* After the node at hand was built, from the graph's value `from` on: results of narrow types are wrapped, and it
+ * is noted when those of 64 bits, or of 32 unsigned, may not fit into 32. False: with the reason. */
+bool lvt_im_in_range(lvt_importer *im, uint32_t from);
+void lvt_im_input_range(lvt_importer *im, lvt_value v, int type);
+void lvt_im_check_wide_output(lvt_importer *im, const char *name, lvt_value v);
+void lvt_im_tell_wide(lvt_importer *im); /* once a file */
 
 /* Short forms of builders. */
 static inline lvt_value lvt_im1(lvt_importer *im, lvt_op op, lvt_value x) {

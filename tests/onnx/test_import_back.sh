@@ -143,7 +143,7 @@ refused "it is empty or too large" huge negative
 refused "element type string is not supported" text
 refused "not as much data as its shape says" claim_raw
 refused "node '' (ConstantOfShape)" claim_fill
-refused "the size of dimension 0" claim_input
+refused "that is larger than a dimension may be" claim_input
 refused "nothing before it makes its input 'y'" cycle self
 refused "there is a tensor 'y' already" twice
 refused "two tensors are called 'x'" same
