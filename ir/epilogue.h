@@ -7,7 +7,7 @@
  * inputs of the result's own shape (a residual connection); activations. The last of the chain is the body's
  * only result, so nothing inside is needed elsewhere. The interpreter runs the body as any other. Operands 0
  * and 1 lie as the product reads them, all others and the result are packed. May not know: oneDNN. passes
- * make such bodies, runtime/onednn runs them, providers.c asks. */
+ * make such bodies, runtime/kernels/onednn runs them, providers.c asks. */
 #ifndef LVT_IR_EPILOGUE_H
 #define LVT_IR_EPILOGUE_H
 

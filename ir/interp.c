@@ -3,6 +3,7 @@
  * Invariants: a value lives from its node to its last use; updates take effect together after the last node,
  * when the outputs have been taken. May not know: plans, kernels. */
 #include "interp.h"
+#include "ir/base/half.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -14,27 +15,12 @@ static double to_integer(double x, double low, double high) {
     return isnan(x) ? 0 : x <= low ? low : x >= high ? high : trunc(x);
 }
 
-static uint16_t bf16_bits(float x) {
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    if (isnan(x))
-        return (uint16_t)(bits >> 16 | 0x40);
-    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16); /* to nearest, ties to even */
-}
-
-static float bf16_value(uint16_t half) {
-    uint32_t bits = (uint32_t)half << 16;
-    float x;
-    memcpy(&x, &bits, sizeof x);
-    return x;
-}
-
 double lvt_round_to(lvt_dtype dtype, double x) {
     switch (dtype) {
     case LVT_F32:
         return (double)(float)x;
     case LVT_BF16:
-        return (double)bf16_value(bf16_bits((float)x));
+        return (double)lvt_bf16_value(lvt_bf16_bits((float)x));
     case LVT_I32:
         return to_integer(x, INT32_MIN, INT32_MAX);
     case LVT_U8:
@@ -57,7 +43,7 @@ void lvt_tensor_load(lvt_tensor *t, const void *packed) {
             t->data[i] = ((const double *)packed)[i];
             break;
         case LVT_BF16:
-            t->data[i] = (double)bf16_value(((const uint16_t *)packed)[i]);
+            t->data[i] = (double)lvt_bf16_value(((const uint16_t *)packed)[i]);
             break;
         case LVT_I32:
             t->data[i] = (double)((const int32_t *)packed)[i];
@@ -79,7 +65,7 @@ void lvt_tensor_store(const lvt_tensor *t, void *packed) {
             ((double *)packed)[i] = x;
             break;
         case LVT_BF16:
-            ((uint16_t *)packed)[i] = bf16_bits((float)x);
+            ((uint16_t *)packed)[i] = lvt_bf16_bits((float)x);
             break;
         case LVT_I32:
             ((int32_t *)packed)[i] = (int32_t)x;
@@ -109,7 +95,7 @@ typedef struct run {
 } run;
 
 static lvt_status nomem(lvt_diag *diag) {
-    return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    return lvt_no_memory(diag, NULL);
 }
 
 static double *allocate(const lvt_type *t) {

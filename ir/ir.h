@@ -7,13 +7,12 @@
 #ifndef LVT_IR_IR_H
 #define LVT_IR_IR_H
 
-#include "arena.h"
-#include "diag.h"
+#include "ir/base/arena.h"
+#include "ir/base/diag.h"
 
 #pragma GCC visibility push(default) /* the shared library exports what this header declares */
 
-/* ---- types ------------------------------------------------------------------------------------------------
- */
+/* ---- types --------------------------------------------------------------------------------------------- */
 
 typedef enum lvt_dtype { LVT_F32, LVT_BF16, LVT_F64, LVT_I32, LVT_U8, LVT_BOOL, LVT_N_DTYPES } lvt_dtype;
 enum { LVT_MAX_RANK = 6 };
@@ -45,8 +44,7 @@ size_t lvt_int_text(int64_t i, char text[LVT_INT_TEXT]);
 /* Result of numpy-style broadcasting of a and b (dtype of a); false when the shapes do not fit. */
 bool lvt_broadcast_types(const lvt_type *a, const lvt_type *b, lvt_type *out);
 
-/* ---- source locations -------------------------------------------------------------------------------------
- */
+/* ---- source locations ---------------------------------------------------------------------------------- */
 
 /* Index into the module's table; 0 means unknown. parent: the place the enclosing block was called from. */
 typedef uint32_t lvt_loc;
@@ -60,8 +58,7 @@ typedef struct lvt_source { /* text may be NULL when only the name is known */
     size_t length;
 } lvt_source;
 
-/* ---- attributes -------------------------------------------------------------------------------------------
- */
+/* ---- attributes ---------------------------------------------------------------------------------------- */
 
 typedef enum lvt_attr_kind {
     LVT_ATTR_INT,
@@ -94,8 +91,7 @@ typedef struct lvt_attr_def {
     const char *text;
 } lvt_attr_def;
 
-/* ---- ops --------------------------------------------------------------------------------------------------
- */
+/* ---- ops ----------------------------------------------------------------------------------------------- */
 
 typedef enum lvt_op {
 #define LVT_PW(name, ...) LVT_OP_##name,
@@ -137,8 +133,7 @@ typedef struct lvt_value_info {
     const char *name; /* as in the model file, or NULL; never needed for meaning */
 } lvt_value_info;
 
-/* ---- graphs -----------------------------------------------------------------------------------------------
- */
+/* ---- graphs -------------------------------------------------------------------------------------------- */
 
 typedef struct lvt_input {
     const char *name;
@@ -175,8 +170,7 @@ struct lvt_graph {
     size_t cap_nodes, cap_values, cap_inputs, cap_outputs, cap_updates;
 };
 
-/* ---- modules ----------------------------------------------------------------------------------------------
- */
+/* ---- modules ------------------------------------------------------------------------------------------- */
 
 typedef enum lvt_init_kind {
     LVT_INIT_CONSTANT,

@@ -7,8 +7,8 @@
 #ifndef LVT_IR_LEX_H
 #define LVT_IR_LEX_H
 
-#include "arena.h"
-#include "diag.h"
+#include "ir/base/arena.h"
+#include "ir/base/diag.h"
 
 #include <string.h>
 

@@ -13,7 +13,7 @@
  * What is returned is an ACC reduction, a value that varies along all of D (size 1 dims aside), or one that
  * is constant along the row and varies along the rest. Operands and results may have any strides; unit
  * strides along the innermost dim are fast. May not know: LLVM. passes use lvt_loop_accepts to decide what to
- * fuse, runtime/jit generates code from lvt_loop. */
+ * fuse, runtime/kernels/jit generates code from lvt_loop. */
 #ifndef LVT_IR_LOOP_H
 #define LVT_IR_LOOP_H
 

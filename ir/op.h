@@ -91,16 +91,15 @@ typedef struct lvt_op_def {
     lvt_status (*infer)(lvt_infer *c);
     lvt_status (*grad)(lvt_grad *c); /* NULL: not differentiable (a sweep test checks that this is meant) */
     lvt_status (*eval)(lvt_eval *c);
+    /* Into simpler ops; NULL: is simple. Operands are values of b->graph. */
     lvt_status (*decompose)(lvt_builder *b, const lvt_node *node, const lvt_value *operands,
-                            lvt_value *results);                                               /* into
-                         simpler ops; NULL: is simple. Operands are values of b->graph. */
-    lvt_cost (*cost)(const lvt_node *node, const lvt_type *operands, const lvt_type *results); /* NULL: 1 flop
-                                            a result element, all operands read and results written once */
-    const char *const
-        *samples;     /* NULL-ended. Cases for the sweep tests, in IR syntax with the operand types, an
-                         optional range of values after each and the attributes:
-                         "f32[2,3] in 0.5..2, i32[2] in 0..4 {axis = 1}"; of integers
-                                   the upper end is excluded */
+                            lvt_value *results);
+    /* NULL: 1 flop a result element, all operands read and results written once. */
+    lvt_cost (*cost)(const lvt_node *node, const lvt_type *operands, const lvt_type *results);
+    /* NULL-ended. Cases for the sweep tests, in IR syntax with the operand types, an optional range of values
+     * after each and the attributes: "f32[2,3] in 0.5..2, i32[2] in 0..4 {axis = 1}"; of integers the upper
+     * end is excluded. */
+    const char *const *samples;
     bool no_gradient; /* integer, boolean or piecewise constant result: exempt from the gradient check */
 } lvt_op_def;
 
@@ -126,8 +125,7 @@ lvt_window lvt_window_of(const lvt_node *n);
 lvt_cost lvt_node_cost(const lvt_graph *g,
                        const lvt_node *n); /* of `fused`: flops of the body, bytes of its ends */
 
-/* ---- scalar expressions of pointwise ops ------------------------------------------------------------------
- */
+/* ---- scalar expressions of pointwise ops --------------------------------------------------------------- */
 
 /* Syntax tree of an expression: call of a pointwise op, number, or variable. + - * / < > and unary - are
  * calls of add, sub, mul, div, lt, gt, neg. */

@@ -135,8 +135,7 @@ static void put_loc(out *o, const lvt_module *m, lvt_loc loc) {
     put(o, ")");
 }
 
-/* ---- nodes ------------------------------------------------------------------------------------------------
- */
+/* ---- nodes --------------------------------------------------------------------------------------------- */
 
 static bool same_double(double a, double b) {
     return memcmp(&a, &b, sizeof a) == 0;

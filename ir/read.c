@@ -38,8 +38,7 @@ typedef struct scope {
     uint32_t n_input_nodes;
 } scope;
 
-/* ---- values -----------------------------------------------------------------------------------------------
- */
+/* ---- values -------------------------------------------------------------------------------------------- */
 
 static bool take_reference(lvt_reader *r, reference *out) {
     if (r->t.kind != LVT_TOK_VALUE)
@@ -176,8 +175,7 @@ static bool take_names(lvt_reader *r, const lvt_node *node, const char **names) 
     return true;
 }
 
-/* ---- graphs -----------------------------------------------------------------------------------------------
- */
+/* ---- graphs -------------------------------------------------------------------------------------------- */
 
 static bool read_graph(lvt_reader *r, lvt_graph *g, const named *states, int depth);
 
@@ -349,8 +347,7 @@ static bool read_graph(lvt_reader *r, lvt_graph *g, const named *states, int dep
     return resolve_origins(r, &s) && lvt_read_advance(r);
 }
 
-/* ---- modules ----------------------------------------------------------------------------------------------
- */
+/* ---- modules ------------------------------------------------------------------------------------------- */
 
 static bool read_setting(lvt_reader *r) {
     const char *name, *value;

@@ -4,12 +4,11 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- tokens -----------------------------------------------------------------------------------------------
- */
+/* ---- tokens -------------------------------------------------------------------------------------------- */
 
 bool lvt_read_no_memory(lvt_reader *r) {
     if (r->status == LVT_OK)
-        r->status = lvt_error(r->diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+        r->status = lvt_no_memory(r->diag, NULL);
     return false;
 }
 
@@ -163,8 +162,7 @@ bool lvt_read_loc(lvt_reader *r, lvt_loc *out) {
     return true;
 }
 
-/* ---- attributes -------------------------------------------------------------------------------------------
- */
+/* ---- attributes ---------------------------------------------------------------------------------------- */
 
 static bool take_list(lvt_reader *r, lvt_attr *out) {
     size_t capacity = 0, n = 0;

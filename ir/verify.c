@@ -32,8 +32,7 @@ static bool count_problem(verifier *v) {
 #define PROBLEM(v, loc, code, ...)                                                                           \
     (lvt_error((v)->diag, LVT_USER, code, place(v, loc), __VA_ARGS__), count_problem(v))
 
-/* ---- names ------------------------------------------------------------------------------------------------
- */
+/* ---- names --------------------------------------------------------------------------------------------- */
 
 typedef struct named {
     const char *name;
@@ -58,8 +57,7 @@ static void check_unique(verifier *v, named *names, uint32_t n, const char *what
             PROBLEM(v, names[i].loc, "E160", "two %s are called '%s'", what, names[i].name);
 }
 
-/* ---- types and attributes ---------------------------------------------------------------------------------
- */
+/* ---- types and attributes ------------------------------------------------------------------------------ */
 
 static const char *type_mistake(const lvt_type *t) {
     if (t->dtype >= LVT_N_DTYPES)
@@ -98,8 +96,7 @@ static const char *attr_mistake(const lvt_attr *a, const lvt_attr_def *def) {
     return "is of an unknown kind";
 }
 
-/* ---- nodes ------------------------------------------------------------------------------------------------
- */
+/* ---- nodes --------------------------------------------------------------------------------------------- */
 
 static void check_graph(verifier *v, const lvt_graph *g, int depth);
 
@@ -281,8 +278,7 @@ static bool check_node(verifier *v, const lvt_graph *g, lvt_node_id id, uint32_t
     return true;
 }
 
-/* ---- graphs -----------------------------------------------------------------------------------------------
- */
+/* ---- graphs -------------------------------------------------------------------------------------------- */
 
 static const char *graph_name(const lvt_graph *g) {
     return g->name ? g->name : "body";
@@ -380,8 +376,7 @@ static void check_graph(verifier *v, const lvt_graph *g, int depth) {
     check_updates(v, g);
 }
 
-/* ---- modules ----------------------------------------------------------------------------------------------
- */
+/* ---- modules ------------------------------------------------------------------------------------------- */
 
 /* Places are checked first, since messages follow them. */
 static void check_locs(verifier *v) {
@@ -436,7 +431,7 @@ static void check_names(verifier *v) {
 static lvt_status verify(const lvt_module *m, const lvt_graph *g, lvt_diag *diag) {
     verifier v = {.m = m, .scratch = lvt_arena_new(), .diag = diag};
     if (!v.scratch)
-        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+        return lvt_no_memory(diag, NULL);
     if (g) {
         check_graph(&v, g, 0);
     } else {
@@ -448,7 +443,7 @@ static lvt_status verify(const lvt_module *m, const lvt_graph *g, lvt_diag *diag
     }
     lvt_arena_free(v.scratch);
     if (v.no_memory)
-        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+        return lvt_no_memory(diag, NULL);
     return v.problems ? LVT_USER : LVT_OK;
 }
 

@@ -1,4 +1,4 @@
-/* Pass choose: in which way a family runs each node, where it has several (ir/variants.def).
+/* Pass choose: in which way a family runs each node, where it has several (ir/program/variants.def).
  *
  * Invariant: the choice is a function of the node, its types and the options alone, or of what was measured
  * where the caller gives a way to measure (lvtc --tune); the program holds it, and nothing chooses again at

@@ -6,7 +6,7 @@
 #include "pass.h"
 #include "plan.h"
 
-#include "ir/clock.h"
+#include "ir/base/clock.h"
 #include "ir/text.h"
 
 #include <stdlib.h>
@@ -89,7 +89,7 @@ static lvt_status dump(driver *d, const char *title) {
     lvt_text plan = {0};
     char *text = lvt_print_module(d->module, NULL);
     if (!text)
-        return lvt_error(d->diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory printing the module");
+        return lvt_no_memory(d->diag, "printing the module");
     for (uint32_t i = 0; i < d->module->n_entries; i++)
         lvt_plan_print(&d->plans[i], &plan);
     lvt_text whole = {0};
@@ -134,7 +134,7 @@ static lvt_status run_passes(driver *d, int first, int last) {
 static lvt_status finish(driver *d, lvt_compiled **out) {
     lvt_compiled *p = lvt_plan_program(d->module, d->plans);
     if (!p)
-        return lvt_error(d->diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory making the program");
+        return lvt_no_memory(d->diag, "making the program");
     lvt_status status = lvt_program_verify(p, d->diag);
     if (status != LVT_OK) {
         lvt_plan_program_drop(p);
@@ -168,7 +168,7 @@ lvt_status lvt_compile(lvt_module *m, const lvt_compile_options *options, lvt_co
         return no_pass(&d, "--dump-after", options->dump_after);
     d.plans = lvt_arena_alloc(m->arena, (m->n_entries + 1u) * sizeof *d.plans);
     if (!d.plans)
-        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+        return lvt_no_memory(diag, NULL);
     /* The passes from layout on build on each other's decisions, which the text does not hold: layout, given
      * a graph it has made itself, decides the same again. */
     int layout = find_pass("layout");

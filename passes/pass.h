@@ -9,7 +9,7 @@
 
 #include "ir/build.h"
 #include "ir/op.h"
-#include "ir/program.h"
+#include "ir/program/program.h"
 
 /* A growing string for reports. Appending to NULL does nothing; running out of memory cuts the text. */
 typedef struct lvt_text {
@@ -90,8 +90,7 @@ lvt_graph *lvt_pass_fail(lvt_pass *ctx, lvt_status status, const char *code, lvt
                          ...) __attribute__((format(printf, 5, 6)));
 lvt_graph *lvt_pass_nomem(lvt_pass *ctx); /* out of memory: reports, sets ctx->status, returns NULL */
 
-/* ---- the driver -------------------------------------------------------------------------------------------
- */
+/* ---- the driver ---------------------------------------------------------------------------------------- */
 
 typedef enum lvt_report {
     LVT_REPORT_DUMP,

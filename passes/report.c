@@ -3,7 +3,7 @@
  * Invariant: changes nothing but the report; of JSON and SVG the first entry of the module begins the
  * document, the last one ends it. May not know: how buffers were placed. */
 #include "buffers.h"
-#include "ir/xml.h"
+#include "ir/base/xml.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

@@ -27,8 +27,7 @@ void lvt_rewrite_replace(lvt_rewrite *r, lvt_node_id n, const lvt_value *values)
 /* Copies outputs and updates. NULL, reported, when anything had failed. */
 lvt_graph *lvt_rewrite_end(lvt_rewrite *r);
 
-/* ---- small questions about nodes, shared by the passes ----------------------------------------------------
- */
+/* ---- small questions about nodes, shared by the passes ------------------------------------------------- */
 
 static inline bool lvt_is_op(const lvt_graph *g, lvt_value v, lvt_op op) {
     return v != LVT_NONE && lvt_value_node(g, v)->op == op;

@@ -165,8 +165,7 @@ static lvt_value localize(shard *s, lvt_value v, int axis) {
     return fail(s, "it meets a value that differs from image to image and that every process has whole");
 }
 
-/* ---- rules ------------------------------------------------------------------------------------------------
- */
+/* ---- rules --------------------------------------------------------------------------------------------- */
 
 /* The result and the axis along which it is divided. */
 typedef struct made {
@@ -427,8 +426,7 @@ static made apply(shard *s, const lvt_node *n, int axis) {
     }
 }
 
-/* ---- the pass ---------------------------------------------------------------------------------------------
- */
+/* ---- the pass ------------------------------------------------------------------------------------------ */
 
 static bool is_named(const char *list, const char *name) {
     size_t length = strlen(name);

@@ -12,19 +12,17 @@
 #ifndef LVT_H
 #define LVT_H
 
-#include "ir/diag.h"
+#include "ir/base/diag.h"
+#include "ir/base/version.h"
 #include "ir/ir.h"
-#include "ir/program.h"
+#include "ir/program/program.h"
 
 #pragma GCC visibility push(default) /* the shared library exports what this header declares */
 
 typedef struct lvt_program lvt_program;
 typedef struct lvt_session lvt_session;
 
-const char *lvt_version(void); /* "0.1.0" */
-
-/* ---- programs ---------------------------------------------------------------------------------------------
- */
+/* ---- programs ------------------------------------------------------------------------------------------ */
 typedef struct lvt_program_options {
     const char *cache; /* folder for machine code; NULL: the user's cache folder; "": no cache */
     bool interpret;    /* run every step on the reference interpreter */
@@ -36,7 +34,7 @@ typedef struct lvt_program_options {
     bool no_weights; /* initial values that lie in a file beside the program are not read: states start as
                         zeros there */
     const char *weights, *map; /* a safetensors file that states start from (and a map from its names to
-                                  theirs, see ir/weights.h), or NULL */
+                                  theirs, see ir/program/weights.h), or NULL */
 } lvt_program_options;
 lvt_status lvt_program_open(const char *path, const lvt_program_options *options, lvt_program **out,
                             lvt_diag *diag);
@@ -48,8 +46,7 @@ int lvt_entry_output(const lvt_program *p, int entry, const char *name); /* -1 *
 /* Flops and bytes of one run, as the ops count them. */
 void lvt_entry_cost(const lvt_program *p, int entry, double *flops, double *bytes);
 
-/* ---- sessions ---------------------------------------------------------------------------------------------
- */
+/* ---- sessions ------------------------------------------------------------------------------------------ */
 typedef struct lvt_session_options {
     int threads;   /* 0: as many as the program's options say */
     uint64_t seed; /* of the initial values of parameters */
@@ -94,9 +91,9 @@ const lvt_opening *lvt_session_opening(const lvt_session *s);
  * the program should start itself again. False: the environment has made a choice already. */
 bool lvt_choose_waiting(int threads);
 
-/* ---- tuning
- * ------------------------------------------------------------------------------------------------ For a
- * compiler: how long a step takes in each of its variants, on this machine, on made-up operands. Equal
+/* ---- tuning ------------------------------------------------------------------------------------------- */
+
+/* For a compiler: how long a step takes in each of its variants, on this machine, on made-up operands. Equal
  * questions are measured once and then get the same answer. A tuner belongs to one thread at a time. */
 typedef struct lvt_tuner lvt_tuner;
 lvt_status lvt_tuner_new(int threads, lvt_tuner **out, lvt_diag *diag); /* threads 0: all processors */
@@ -113,8 +110,7 @@ lvt_status lvt_tuner_measure(lvt_tuner *t, const lvt_plan *plan, uint32_t step, 
  * the standard one. */
 lvt_status lvt_tuner_has(lvt_tuner *t, const lvt_plan *plan, uint32_t step, bool *has, lvt_diag *diag);
 
-/* ---- several processes ------------------------------------------------------------------------------------
- */
+/* ---- several processes --------------------------------------------------------------------------------- */
 
 /* How a program that `lvtc --ranks` made for several processes meets the others. */
 typedef enum lvt_reduce { LVT_REDUCE_SUM, LVT_REDUCE_MEAN, LVT_REDUCE_MAX } lvt_reduce;
@@ -128,8 +124,7 @@ typedef struct lvt_collective {
  * to have the same values. Every process then makes the same runs in the same order. */
 void lvt_session_connect(lvt_session *s, const lvt_collective *with);
 
-/* ---- profiles ---------------------------------------------------------------------------------------------
- */
+/* ---- profiles ------------------------------------------------------------------------------------------ */
 typedef struct lvt_step_time {
     double seconds; /* total over runs */
     uint64_t runs;

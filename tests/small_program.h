@@ -4,7 +4,7 @@
 #define LVT_TESTS_SMALL_PROGRAM_H
 
 #include "ir/op.h"
-#include "ir/program.h"
+#include "ir/program/program.h"
 #include "ir/text.h"
 
 #include <stdlib.h>

@@ -10,8 +10,7 @@
 
 enum { AST_MAX_DEPTH = 200, AST_MAX_FILE = 4 << 20 };
 
-/* ---- tokens -----------------------------------------------------------------------------------------------
- */
+/* ---- tokens -------------------------------------------------------------------------------------------- */
 
 typedef enum ast_token_kind {
     TOKEN_END,
@@ -43,8 +42,7 @@ typedef struct ast_tokens {
 lvt_status ast_lex(const char *file, const char *text, size_t length, lvt_arena *arena, lvt_diag *diag,
                    ast_tokens *out);
 
-/* ---- expressions ------------------------------------------------------------------------------------------
- */
+/* ---- expressions --------------------------------------------------------------------------------------- */
 
 typedef enum ast_op {
     AST_ADD,
@@ -110,8 +108,7 @@ struct ast_expr {
     uint32_t n_path;
 };
 
-/* ---- types and declarations -------------------------------------------------------------------------------
- */
+/* ---- types and declarations ---------------------------------------------------------------------------- */
 
 typedef struct ast_type {
     bool has_dtype;

@@ -32,8 +32,7 @@ static const argument *pick(const argument *args, uint32_t n, uint32_t k, const 
     return NULL;
 }
 
-/* ---- shapes and lists -------------------------------------------------------------------------------------
- */
+/* ---- shapes and lists ---------------------------------------------------------------------------------- */
 
 static value run_shape(frame *f, const builtin *b, const argument *a, uint32_t n, spot at) {
     (void)at;
@@ -125,8 +124,7 @@ static value run_concat_shape(frame *f, const builtin *b, const argument *a, uin
     return sum;
 }
 
-/* ---- numbers ----------------------------------------------------------------------------------------------
- */
+/* ---- numbers ------------------------------------------------------------------------------------------- */
 
 static value run_math(frame *f, const builtin *b, const argument *a, uint32_t n, spot at) {
     (void)n;
@@ -209,8 +207,7 @@ static value run_extreme(frame *f, const builtin *b, const argument *a, uint32_t
     return best;
 }
 
-/* ---- tensors ----------------------------------------------------------------------------------------------
- */
+/* ---- tensors ------------------------------------------------------------------------------------------- */
 
 static value run_full(frame *f, const builtin *b, const argument *a, uint32_t n, spot at) {
     lvt_type t;
@@ -272,8 +269,7 @@ static value run_grad(frame *f, const builtin *b, const argument *a, uint32_t n,
     return gradients(f, a->v, of->v, at);
 }
 
-/* ---- initialisers -----------------------------------------------------------------------------------------
- */
+/* ---- initialisers -------------------------------------------------------------------------------------- */
 
 static value run_init(frame *f, const builtin *b, const argument *a, uint32_t n, spot at) {
     double x[2] = {0, 0};
@@ -300,8 +296,7 @@ static value run_init(frame *f, const builtin *b, const argument *a, uint32_t n,
     return (value){.kind = VALUE_INIT, .init = init};
 }
 
-/* ---- checks -----------------------------------------------------------------------------------------------
- */
+/* ---- checks -------------------------------------------------------------------------------------------- */
 
 /* What fails ends its block: all that follows relies on it, and would only hide the cause. */
 static value run_assert(frame *f, const builtin *b, const argument *a, uint32_t n, spot at) {

@@ -128,8 +128,7 @@ value build_end(frame *f, lvt_value v, spot at) {
     return (value){.kind = VALUE_POISON};
 }
 
-/* ---- environments -----------------------------------------------------------------------------------------
- */
+/* ---- environments -------------------------------------------------------------------------------------- */
 
 static binding *in_one(const env *en, const char *name) {
     for (binding *b = en->first; b; b = b->next)

@@ -1,6 +1,6 @@
 /* The table of emitters: for every op that has a standard form, the function that writes it. May not know:
  * files, states' values. */
-#include "frontend/onnx/emit.h"
+#include "emit.h"
 #include "ir/interp.h"
 
 #include <stdlib.h>

@@ -7,7 +7,7 @@
 #ifndef LVT_ONNX_EMIT_H
 #define LVT_ONNX_EMIT_H
 
-#include "frontend/onnx/writer.h"
+#include "writer.h"
 #include "ir/interp.h"
 
 typedef struct lvt_shape2 { /* a type at two batch sizes; where dims differ they grow with the batch */

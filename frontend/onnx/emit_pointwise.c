@@ -1,5 +1,5 @@
 /* Pointwise ops as ONNX operators: a table of expressions over operators. May not know: files, states. */
-#include "frontend/onnx/emit.h"
+#include "emit.h"
 
 #include <ctype.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* Convolutions, pools and their gradients as ONNX operators. May not know: files, states. */
-#include "frontend/onnx/emit.h"
+#include "emit.h"
 
 #include <string.h>
 

@@ -1,9 +1,9 @@
 /* Export of an entry. May not know: what single ops look like in ONNX. */
-#include "frontend/onnx/export.h"
-#include "frontend/onnx/emit.h"
-#include "frontend/onnx/initial.h"
-#include "frontend/onnx/pictures.h"
-#include "ir/init.h"
+#include "export.h"
+#include "emit.h"
+#include "initial.h"
+#include "pictures.h"
+#include "ir/program/init.h"
 
 #include <stdlib.h>
 #include <string.h>

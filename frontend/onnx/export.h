@@ -5,7 +5,7 @@
 #ifndef LVT_ONNX_EXPORT_H
 #define LVT_ONNX_EXPORT_H
 
-#include "ir/safetensors.h"
+#include "ir/program/safetensors.h"
 
 enum { LVT_ONNX_MIN_OPSET = 13, LVT_ONNX_MAX_OPSET = 21, LVT_ONNX_DEFAULT_OPSET = 17 };
 

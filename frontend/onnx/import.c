@@ -1,6 +1,6 @@
 /* Import of a model: names, tensors, dims, and the walk over its nodes. May not know: single operators. */
-#include "frontend/onnx/importer.h"
-#include "ir/file.h"
+#include "importer.h"
+#include "ir/base/file.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -679,8 +679,7 @@ lvt_status lvt_onnx_open(const char *path, lvt_onnx_file **out, lvt_diag *diag) 
         return status;
     const char *slash = strrchr(path, '/');
     char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
-    status = folder ? lvt_onnx_open_bytes(path, bytes, size, folder, out, diag)
-                    : lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    status = folder ? lvt_onnx_open_bytes(path, bytes, size, folder, out, diag) : lvt_no_memory(diag, NULL);
     free(folder);
     free(bytes);
     return status;

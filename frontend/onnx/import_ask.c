@@ -1,6 +1,7 @@
 /* What builders of imported operators ask: inputs, attributes, numbers. May not know: files, single
  * operators. */
-#include "frontend/onnx/importer.h"
+#include "importer.h"
+#include "ir/base/hash.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -31,10 +32,8 @@ int lvt_im_code(const lvt_importer *im) {
 }
 
 lvt_im_value *lvt_im_slot(lvt_importer *im, const char *name) {
-    uint64_t h = 0xcbf29ce484222325u;
-    for (const char *c = name; *c; c++)
-        h = (h ^ (unsigned char)*c) * 0x100000001b3u;
-    size_t at = (size_t)h & (im->cap_values - 1); /* the table is twice as large as there are names */
+    size_t at = (size_t)lvt_hash_text(name) &
+                (im->cap_values - 1); /* the table is twice as large as there are names */
     while (im->values[at].name && strcmp(im->values[at].name, name))
         at = (at + 1) & (im->cap_values - 1);
     return &im->values[at];

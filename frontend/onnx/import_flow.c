@@ -1,6 +1,6 @@
 /* Imported operators that speak of the graph itself: If, whose branch is chosen while importing, and
  * Gradient. May not know: files. */
-#include "frontend/onnx/importer.h"
+#include "importer.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* Imported GridSample: elements at places that are computed, weighted by how near they are. Gradients go to
  * the image and, through the weights, to the places. May not know: files. */
-#include "frontend/onnx/importer.h"
+#include "importer.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* Imported operators with indices: gather and scatter of all kinds, largest elements, what is chosen by a
  * constant. They come down to gather and its gradient, a sum by index, over a table with one row an index.
  * May not know: files. */
-#include "frontend/onnx/importer.h"
+#include "importer.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* Imported losses, and the update formulas of ai.onnx.preview.training. May not know: files. */
-#include "frontend/onnx/importer.h"
+#include "importer.h"
 
 #include <string.h>
 

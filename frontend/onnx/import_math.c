@@ -1,5 +1,5 @@
 /* Imported operators that work element by element, and reductions. May not know: files. */
-#include "frontend/onnx/importer.h"
+#include "importer.h"
 
 #include <math.h>
 #include <string.h>

@@ -4,8 +4,8 @@
  * NAME.next of inputs NAME that have initial values, which is how lvtc writes one. Its states are updated by
  * the entry, other inputs with initial values are coefficients with defaults, and other initialisers are
  * constants. May not know: single operators. */
-#include "frontend/onnx/importer.h"
-#include "ir/weights.h"
+#include "importer.h"
+#include "ir/program/weights.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -105,15 +105,11 @@ static const char *update_of(const entry *e, const char *output) {
     return NULL;
 }
 
-static lvt_status no_memory(lvt_diag *diag) {
-    return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
-}
-
 /* An output, and the updates that take it. In a graph of its own an update is no output beside that. */
 static lvt_status add_output(entry *e, const char *name, lvt_value v, lvt_arena *arena) {
     lvt_graph *g = e->b.graph;
     if (!e->n_updates || !update_of(e, name))
-        return lvt_graph_add_output(g, name, v, e->b.loc) ? LVT_OK : no_memory(e->diag);
+        return lvt_graph_add_output(g, name, v, e->b.loc) ? LVT_OK : lvt_no_memory(e->diag, NULL);
     for (size_t i = 0; i < e->n_updates; i++) {
         if (strcmp(e->values[i], name))
             continue;
@@ -133,7 +129,7 @@ static lvt_status add_output(entry *e, const char *name, lvt_value v, lvt_arena 
                                  "%s: the initialiser '%s' has two updates", e->file->name, e->keys[i]);
         }
         if (!lvt_graph_add_update(g, s, v, e->b.loc))
-            return no_memory(e->diag);
+            return lvt_no_memory(e->diag, NULL);
     }
     return LVT_OK;
 }
@@ -144,7 +140,7 @@ static lvt_status build(entry *e, lvt_module *m, const char *name, const lvt_onn
     lvt_value *results = calloc(n + 1, sizeof *results);
     const char **outputs = calloc(n + 1, sizeof *outputs);
     lvt_arena *arena = lvt_arena_new();
-    lvt_status status = g && results && outputs && arena ? LVT_OK : no_memory(e->diag);
+    lvt_status status = g && results && outputs && arena ? LVT_OK : lvt_no_memory(e->diag, NULL);
     if (status == LVT_OK) {
         e->b = lvt_builder_for(g, e->diag);
         for (size_t i = 0; i < n; i++)
@@ -287,7 +283,7 @@ static lvt_status import_step(entry *main, lvt_module *m, const lvt_onnx_import 
     file.n_inputs = 0;
     bool ok = combine(main->file->graph, t->algorithm, &graph) && lvt_onnx_find_inputs(&file) &&
               read_bindings(&step, t);
-    lvt_status status = ok ? LVT_OK : no_memory(main->diag);
+    lvt_status status = ok ? LVT_OK : lvt_no_memory(main->diag, NULL);
     for (size_t i = 0; i < step.n_updates && status == LVT_OK; i++) {
         bool made = false;
         for (size_t k = 0; k < graph.n_output; k++)
@@ -335,7 +331,7 @@ static lvt_status check_settings(const lvt_onnx_file *f, const lvt_onnx_import *
     lvt_arena *arena = lvt_arena_new();
     size_t n = arena ? find_symbols(arena, f->graph, NULL, step ? find_symbols(arena, step, NULL, 0) : 0) : 0;
     const char **names = arena ? calloc(n + 1, sizeof *names) : NULL;
-    lvt_status status = names ? LVT_OK : no_memory(diag);
+    lvt_status status = names ? LVT_OK : lvt_no_memory(diag, NULL);
     if (names)
         find_symbols(arena, f->graph, names, step ? find_symbols(arena, step, names, 0) : 0);
     for (size_t i = 0; i < options->n_settings && names; i++) {
@@ -346,7 +342,7 @@ static lvt_status check_settings(const lvt_onnx_file *f, const lvt_onnx_import *
             found |= !strcmp(names[k], name);
         const char *near = name && !found ? lvt_nearest(name, names, n) : NULL;
         if (!name)
-            status = no_memory(diag);
+            status = lvt_no_memory(diag, NULL);
         else if (!found)
             lvt_warning(diag, NULL, LVT_NOWHERE, "%s: no input has a dimension '%s'%s%s%s", f->name, name,
                         near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
@@ -366,7 +362,7 @@ static lvt_status whole(lvt_onnx_file *f, const lvt_onnx_import *options, lvt_mo
     lvt_module *m = lvt_module_new(name && *name ? name : "model");
     bool ok = m && (options->freeze ||
                     (training ? read_bindings(&main, model->training_info[0]) : find_plain_step(&main)));
-    lvt_status status = ok ? check_settings(f, options, diag) : no_memory(diag);
+    lvt_status status = ok ? check_settings(f, options, diag) : lvt_no_memory(diag, NULL);
     if (status == LVT_OK && training && model->n_training_info > 1)
         status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
                            "%s: it has %zu training steps, one is possible", f->name, model->n_training_info);

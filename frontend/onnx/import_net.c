@@ -1,6 +1,6 @@
 /* Imported layers: products, convolutions, pools, normalisations. ONNX has channels second, lvt has them
  * last. May not know: files. */
-#include "frontend/onnx/importer.h"
+#include "importer.h"
 
 #include <string.h>
 

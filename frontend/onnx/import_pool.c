@@ -1,5 +1,5 @@
 /* Imported windows: their attributes, and the pools. May not know: files. */
-#include "frontend/onnx/importer.h"
+#include "importer.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* Imported quantisation: whole numbers that stand for (q - zero) scale. Products are sums in floats of whole
  * numbers, so exact up to 2^24 in size. May not know: files. */
-#include "frontend/onnx/importer.h"
+#include "importer.h"
 
 #include <math.h>
 #include <string.h>

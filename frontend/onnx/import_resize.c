@@ -1,7 +1,7 @@
 /* Imported operators that are a matrix along an axis: Resize, Upsample, CumSum, LRN. The matrix is a
  * constant, so kernels and gradients are those of products, or of gather where each row takes one element.
  * May not know: files. */
-#include "frontend/onnx/importer.h"
+#include "importer.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* Imported operators that move elements. May not know: files. */
-#include "frontend/onnx/importer.h"
+#include "importer.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* Imported Einsum, and the other sums of products: Det of small matrices. May not know: files. */
-#include "frontend/onnx/importer.h"
+#include "importer.h"
 
 #include <ctype.h>
 #include <string.h>

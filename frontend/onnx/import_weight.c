@@ -2,8 +2,8 @@
  * of a network that was not trained yet many are equal: zero biases, the scales and statistics of norms.
  * PyTorch's older exporter leaves an Identity with the name that the tensor had; the newer one leaves
  * nothing. May not know: files, operators but Identity. */
-#include "frontend/onnx/importer.h"
-#include "ir/weights.h"
+#include "importer.h"
+#include "ir/program/weights.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -5,7 +5,7 @@
 #ifndef LVT_ONNX_IMPORTER_H
 #define LVT_ONNX_IMPORTER_H
 
-#include "frontend/onnx/import.h"
+#include "import.h"
 #include "ir/build.h"
 #include "ir/interp.h"
 

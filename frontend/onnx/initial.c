@@ -1,6 +1,6 @@
 /* Initial values as an ONNX graph without inputs: what training starts from when it starts anew. May not
  * know: entries, how states are used. */
-#include "frontend/onnx/initial.h"
+#include "initial.h"
 
 /* The generators know f32 and f64; for other types it is drawn in f32. */
 static const char *draw(lvt_onnx_writer *w, const lvt_state *s, const char *op, const char *first, double a,

@@ -5,7 +5,7 @@
 #ifndef LVT_ONNX_INITIAL_H
 #define LVT_ONNX_INITIAL_H
 
-#include "frontend/onnx/writer.h"
+#include "writer.h"
 
 /* Begins w beside a finished graph and fills it: an output NAME.initial for every state that has an
  * initialiser (initializers[state], NULL: none). Returns the bindings, *n pairs of initialiser and output.

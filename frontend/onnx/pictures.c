@@ -1,6 +1,6 @@
 /* What a checkpoint says of pictures and classes, and a graph that takes pictures as they are. May not know:
  * ONNX. */
-#include "frontend/onnx/pictures.h"
+#include "pictures.h"
 #include "ir/build.h"
 
 #include <cjson/cJSON.h>
@@ -82,7 +82,7 @@ lvt_status lvt_onnx_pictures_read(lvt_onnx_pictures *out, const lvt_safetensors 
     }
     cJSON_Delete(root);
     if (!ok)
-        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+        return lvt_no_memory(diag, NULL);
     int a = mean ? parse_numbers(mean, out->mean) : 0,
         b = deviation ? parse_numbers(deviation, out->deviation) : 0;
     if (!mean != !deviation || a != b || (mean && !a))

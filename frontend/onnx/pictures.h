@@ -5,7 +5,7 @@
 #ifndef LVT_ONNX_PICTURES_H
 #define LVT_ONNX_PICTURES_H
 
-#include "ir/safetensors.h"
+#include "ir/program/safetensors.h"
 
 enum { LVT_ONNX_CHANNELS = 4 };
 

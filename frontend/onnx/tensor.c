@@ -1,6 +1,7 @@
 /* Tensors of ONNX files as numbers, and the check that makes unpacking safe. May not know: operators. */
-#include "frontend/onnx/importer.h"
-#include "ir/file.h"
+#include "importer.h"
+#include "ir/base/file.h"
+#include "ir/base/half.h"
 
 #include <errno.h>
 #include <math.h>
@@ -91,19 +92,6 @@ const char *lvt_onnx_type_name(int t) {
     return t >= 0 && t < (int)(sizeof names / sizeof *names) ? names[t] : "of a number that is not known";
 }
 
-static double half(uint32_t h) {
-    int e = (int)(h >> 10 & 31), m = (int)(h & 1023);
-    double x = e == 31 ? (m ? NAN : INFINITY) : e ? ldexp(1024 + m, e - 25) : ldexp(m, -24);
-    return h & 0x8000 ? -x : x;
-}
-
-static double bfloat(uint32_t h) {
-    uint32_t bits = h << 16;
-    float f;
-    memcpy(&f, &bits, 4);
-    return f;
-}
-
 /* One element from its little-endian bytes. */
 static double element(int type, const uint8_t *p) {
     uint64_t u = 0;
@@ -119,9 +107,9 @@ static double element(int type, const uint8_t *p) {
         memcpy(&d, p, 8);
         return d;
     case ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16:
-        return half((uint32_t)u);
+        return lvt_f16_value((uint16_t)u);
     case ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16:
-        return bfloat((uint32_t)u);
+        return lvt_bf16_value((uint16_t)u);
     case ONNX__TENSOR_PROTO__DATA_TYPE__INT8:
         return (int8_t)u;
     case ONNX__TENSOR_PROTO__DATA_TYPE__INT16:
@@ -234,15 +222,15 @@ double *lvt_onnx_read_tensor(lvt_arena *arena, const Onnx__TensorProto *t, const
             : kind == ONNX__TENSOR_PROTO__DATA_TYPE__INT64  ? (double)t->int64_data[i]
             : kind == ONNX__TENSOR_PROTO__DATA_TYPE__UINT32 || kind == ONNX__TENSOR_PROTO__DATA_TYPE__UINT64
                 ? (double)t->uint64_data[i]
-            : kind == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16  ? half((uint32_t)t->int32_data[i])
-            : kind == ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16 ? bfloat((uint32_t)t->int32_data[i])
+            : kind == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16  ? lvt_f16_value((uint16_t)t->int32_data[i])
+            : kind == ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16 ? lvt_bf16_value((uint16_t)t->int32_data[i])
                                                               : t->int32_data[i];
         if (dtype == LVT_I32) /* ends of ranges are often the largest number there is */
             x[i] = x[i] < INT32_MIN ? INT32_MIN : x[i] > INT32_MAX ? INT32_MAX : x[i];
     }
     free(owned);
     if (!x)
-        lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+        lvt_no_memory(diag, NULL);
     return x;
 }
 

@@ -1,8 +1,9 @@
 /* An ONNX graph in the making. May not know: the intermediate representation's ops, what a model means. */
-#include "frontend/onnx/writer.h"
+#include "writer.h"
 
-#include "ir/file.h"
+#include "ir/base/file.h"
 #include "ir/interp.h"
+#include "ir/base/hash.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,10 +38,7 @@ static void *grow(lvt_onnx_writer *w, void *old, size_t n, size_t *cap, size_t s
 
 /* Where the name is or would be. */
 static size_t slot(const lvt_onnx_writer *w, const char *name) {
-    uint64_t h = 0xcbf29ce484222325u;
-    for (const char *c = name; *c; c++)
-        h = (h ^ (unsigned char)*c) * 0x100000001b3u;
-    size_t at = (size_t)h & (w->cap_names - 1);
+    size_t at = (size_t)lvt_hash_text(name) & (w->cap_names - 1);
     while (w->names[at] && strcmp(w->names[at], name))
         at = (at + 1) & (w->cap_names - 1);
     return at;

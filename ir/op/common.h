@@ -4,7 +4,7 @@
 #ifndef LVT_IR_OP_COMMON_H
 #define LVT_IR_OP_COMMON_H
 
-#include "../op.h"
+#include "ir/op.h"
 
 #define LVT_COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
 /* Leaves the function with the status when it is not LVT_OK. */

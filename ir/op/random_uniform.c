@@ -5,6 +5,7 @@
  * (i / 4, 0, stream, step) and key (seed, 0x4c5654), and w becomes (w >> 8) / 2^24, which f32 holds exactly.
  * May not know: anything outside ir. */
 #include "common.h"
+#include "ir/base/philox.h"
 
 static const lvt_attr_def attrs[] = {{"shape", LVT_ATTR_INTS, .required = true}, {"stream", LVT_ATTR_INT}};
 
@@ -20,28 +21,13 @@ static lvt_status infer(lvt_infer *c) {
     return lvt_shape_attr(c, LVT_F32);
 }
 
-static void philox(uint32_t x[4], uint32_t k0, uint32_t k1) {
-    for (int round = 0; round < 10; round++, k0 += 0x9e3779b9u, k1 += 0xbb67ae85u) {
-        uint64_t p0 = (uint64_t)0xd2511f53u * x[0], p1 = (uint64_t)0xcd9e8d57u * x[2];
-        uint32_t y[4] = {(uint32_t)(p1 >> 32) ^ x[1] ^ k0, (uint32_t)p1, (uint32_t)(p0 >> 32) ^ x[3] ^ k1,
-                         (uint32_t)p0};
-        for (int i = 0; i < 4; i++)
-            x[i] = y[i];
-    }
-}
-
 static lvt_status eval(lvt_eval *c) {
     uint32_t seed = (uint32_t)(int32_t)c->in[0].data[0], step = (uint32_t)(int32_t)c->in[0].data[1];
     uint32_t stream = (uint32_t)lvt_int_attr(c->node, "stream"), words[4] = {0};
     int64_t n = lvt_numel(&c->out[0].type);
     for (int64_t i = 0; i < n; i++) {
-        if (i % 4 == 0) {
-            words[0] = (uint32_t)(i / 4);
-            words[1] = 0;
-            words[2] = stream;
-            words[3] = step;
-            philox(words, seed, 0x4c5654u);
-        }
+        if (i % 4 == 0)
+            lvt_philox((uint64_t)0x4c5654u << 32 | seed, (uint32_t)(i / 4), 0, stream, step, words);
         c->out[0].data[i] = (double)(words[i % 4] >> 8) / 16777216.0;
     }
     return LVT_OK;

@@ -1,6 +1,6 @@
 /* The images of a task, and of each step: a batch is a pure function of seed, step and place in the batch.
  * May not know: losses, the network but for what it says about images, files. */
-#include "continual/trainer.h"
+#include "trainer.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -111,11 +111,11 @@ lvt_status lvt_trainer_begin_task(lvt_trainer *t, lvt_diag *diag) {
     lvt_part part = {&t->data->train, t->held, false};
     int first = t->method->reach == LVT_REACH_ALL_SO_FAR ? 0 : t->at.task;
     if (!lvt_task_images(&t->tasks, first, t->at.task, part, &t->index, &t->n_index))
-        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+        return lvt_no_memory(diag, NULL);
     t->n_own = t->n_index;
     if ((t->method->reach == LVT_REACH_MEMORY && !add_remembered(t)) ||
         !(t->order = malloc((t->n_index + 1) * sizeof *t->order)))
-        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+        return lvt_no_memory(diag, NULL);
     task_mask(&t->tasks, t->at.task, t->mask);
     return ask_teacher(t, diag);
 }

@@ -2,8 +2,8 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* asprintf */
 #endif
-#include "continual/checkpoint.h"
-#include "ir/file.h"
+#include "checkpoint.h"
+#include "ir/base/file.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -14,8 +14,7 @@
 
 enum { VERSION = 1, N_OWN = 24 };
 
-/* ---- what belongs to the run, beside the model's states ---------------------------------------------------
- */
+/* ---- what belongs to the run, beside the model's states ------------------------------------------------ */
 
 /* One table for both directions. n: elements that go into the file; the buffer has room for `room`. */
 typedef struct own_tensor {
@@ -79,8 +78,7 @@ static lvt_type type_of(const own_tensor *o) {
     return t;
 }
 
-/* ---- metadata ---------------------------------------------------------------------------------------------
- */
+/* ---- metadata ------------------------------------------------------------------------------------------ */
 
 static void add_hex(cJSON *o, const char *name, uint64_t v) {
     char text[24];
@@ -269,8 +267,7 @@ lvt_status lvt_checkpoint_info_read(const lvt_safetensors *file, const char *pat
     return status;
 }
 
-/* ---- saving -----------------------------------------------------------------------------------------------
- */
+/* ---- saving -------------------------------------------------------------------------------------------- */
 
 lvt_status lvt_checkpoint_save(lvt_trainer *t, bool boundary, lvt_diag *diag) {
     if (t->follower)
@@ -299,7 +296,7 @@ lvt_status lvt_checkpoint_save(lvt_trainer *t, bool boundary, lvt_diag *diag) {
             lvt_note(diag, LVT_NOWHERE,
                      "the checkpoints written before are whole; free some space, then go on with --resume");
     } else if (status == LVT_OK) {
-        status = lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory writing a checkpoint");
+        status = lvt_no_memory(diag, "writing a checkpoint");
     }
     if (printed >= 0)
         free(path);
@@ -308,8 +305,7 @@ lvt_status lvt_checkpoint_save(lvt_trainer *t, bool boundary, lvt_diag *diag) {
     return status;
 }
 
-/* ---- loading ----------------------------------------------------------------------------------------------
- */
+/* ---- loading ------------------------------------------------------------------------------------------- */
 
 lvt_status lvt_checkpoint_load_model(lvt_model *m, const lvt_safetensors *file,
                                      const lvt_checkpoint_info *info, const char *path, lvt_diag *diag) {
@@ -440,7 +436,7 @@ lvt_status lvt_checkpoint_resume(lvt_trainer *t, lvt_diag *diag) {
     int task = last_boundary(t->folder), best = -1;
     if (asprintf(&paths[0], "%s/last.safetensors", t->folder) < 0 ||
         asprintf(&paths[1], "%s/task-%02d.safetensors", t->folder, task) < 0)
-        status = lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+        status = lvt_no_memory(diag, NULL);
     for (int i = 0; i < 2 && status == LVT_OK; i++) {
         if (!lvt_path_exists(paths[i]))
             continue;

@@ -6,8 +6,8 @@
 #ifndef LVT_CONTINUAL_CHECKPOINT_H
 #define LVT_CONTINUAL_CHECKPOINT_H
 
-#include "ir/safetensors.h"
-#include "continual/trainer.h"
+#include "ir/program/safetensors.h"
+#include "trainer.h"
 
 /* The part that says what a checkpoint is, without its tensors. Freed by lvt_checkpoint_info_free. */
 typedef struct lvt_checkpoint_info {

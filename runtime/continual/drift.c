@@ -4,9 +4,9 @@
  * Invariant: they are compared with the checkpoints at the ends of earlier tasks, so nothing more than those
  * has to be kept, and a resumed run writes the same record. May not know: methods; names of states say what
  * they are. */
-#include "continual/trainer.h"
-#include "ir/file.h"
-#include "ir/safetensors.h"
+#include "trainer.h"
+#include "ir/base/file.h"
+#include "ir/program/safetensors.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
  *
  * Invariant: all that is decided follows from lvt_best, which travels in checkpoints, so a resumed run stops
  * where the uninterrupted one does. May not know: files. */
-#include "continual/trainer.h"
+#include "trainer.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +26,7 @@ lvt_status lvt_early_init(lvt_trainer *t, lvt_diag *diag) {
     for (uint32_t s = 0; s < module->n_states; s++)
         t->best.bytes += lvt_type_bytes(&module->states[s].type);
     t->best.states = calloc(t->best.bytes + 1, 1);
-    return t->best.states ? LVT_OK : lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    return t->best.states ? LVT_OK : lvt_no_memory(diag, NULL);
 }
 
 void lvt_early_free(lvt_trainer *t) {
@@ -59,7 +59,7 @@ lvt_status lvt_early_epoch(lvt_trainer *t, lvt_diag *diag) {
     bool *seen = malloc((size_t)t->tasks.classes * sizeof *seen);
     if (!seen || !lvt_task_images(&t->tasks, first, t->at.task, kept, &index, &n)) {
         free(seen);
-        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+        return lvt_no_memory(diag, NULL);
     }
     for (int c = 0; c < t->tasks.classes; c++)
         seen[c] = t->mask[c] > 0;

@@ -1,6 +1,6 @@
 /* The memory of remembered images: scores, quotas, reservoir, draws. May not know: models. */
-#include "continual/memory.h"
-#include "data/augment.h"
+#include "memory.h"
+#include "runtime/data/augment.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -56,8 +56,7 @@ static void put_item(lvt_memory *m, size_t to, const lvt_candidates *c, uint32_t
     m->scores[to] = score;
 }
 
-/* ---- scores: higher is kept longer ------------------------------------------------------------------------
- */
+/* ---- scores: higher is kept longer --------------------------------------------------------------------- */
 
 typedef struct ranking {
     const lvt_candidates *c;
@@ -116,8 +115,7 @@ static void score_herding(const ranking *r) {
     }
 }
 
-/* ---- end of a task ----------------------------------------------------------------------------------------
- */
+/* ---- end of a task ------------------------------------------------------------------------------------- */
 
 typedef struct ranked {
     float score;
@@ -180,7 +178,7 @@ static lvt_status update_with_quotas(lvt_memory *m, void (*score)(const ranking 
         }
         m->n = write;
     } else {
-        status = lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory choosing images to remember");
+        status = lvt_no_memory(diag, "choosing images to remember");
     }
     free(members);
     free(scores);
@@ -194,7 +192,7 @@ static lvt_status update_reservoir(lvt_memory *m, int task, const lvt_candidates
                                    lvt_diag *diag) {
     uint32_t *stream = malloc((c->n + 1) * sizeof *stream);
     if (!stream)
-        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory choosing images to remember");
+        return lvt_no_memory(diag, "choosing images to remember");
     for (uint32_t i = 0; i < c->n; i++)
         stream[i] = i;
     lvt_shuffle(seed, LVT_RANDOM_MEMORY, (uint32_t)task, 1, stream, c->n, c->n);

@@ -6,7 +6,7 @@
 #ifndef LVT_CONTINUAL_MEMORY_H
 #define LVT_CONTINUAL_MEMORY_H
 
-#include "continual/tasks.h"
+#include "tasks.h"
 
 typedef struct lvt_memory {
     size_t capacity, n, image_bytes;

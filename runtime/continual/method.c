@@ -1,5 +1,5 @@
 /* The table of methods. May not know: what the loop does with it. */
-#include "continual/method.h"
+#include "method.h"
 
 #include <math.h>
 #include <string.h>
@@ -16,13 +16,13 @@
      beta,                                                                                                   \
      gamma},
 static const lvt_method methods[] = {
-#include "continual/method.def"
+#include "method.def"
 };
 enum { N_METHODS = sizeof methods / sizeof *methods };
 
 #define LVT_METHOD(name, ...) name ", "
 static const char list[] =
-#include "continual/method.def"
+#include "method.def"
     ;
 
 const lvt_method *lvt_method_find(const char *name) {

@@ -5,7 +5,7 @@
 #ifndef LVT_CONTINUAL_METHOD_H
 #define LVT_CONTINUAL_METHOD_H
 
-#include "continual/memory.h"
+#include "memory.h"
 
 /* Where the second batch of a step (xm, ym, zm) comes from. */
 typedef enum lvt_rehearsal {

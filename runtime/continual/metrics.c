@@ -1,5 +1,5 @@
 /* Accuracy, forgetting and transfer, from the matrix alone. May not know: how accuracies were measured. */
-#include "continual/metrics.h"
+#include "metrics.h"
 
 #include <math.h>
 #include <string.h>

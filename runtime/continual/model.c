@@ -1,6 +1,6 @@
 /* Binding of a program's entries to what the driver gives them: two tables. May not know: tasks, memory,
  * files. */
-#include "continual/model.h"
+#include "model.h"
 
 #include <errno.h>
 #include <stdio.h>

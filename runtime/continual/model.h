@@ -6,8 +6,8 @@
 #ifndef LVT_CONTINUAL_MODEL_H
 #define LVT_CONTINUAL_MODEL_H
 
-#include "data/dataset.h"
-#include "lvt.h"
+#include "runtime/data/dataset.h"
+#include "runtime/lvt.h"
 
 enum { LVT_MAX_LOSSES = 16, LVT_MAX_INPUTS = 40, LVT_MAX_SCALARS = 40, LVT_MAX_MAPS = 64 };
 

@@ -1,5 +1,5 @@
 /* Prediction over many images; Class-IL and Task-IL accuracy from the same logits. May not know: training. */
-#include "continual/predict.h"
+#include "predict.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -15,7 +15,7 @@ lvt_status lvt_predict_images(lvt_model *m, const lvt_augment *a, const lvt_imag
     if (!x || !scratch) {
         free(x);
         free(scratch);
-        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+        return lvt_no_memory(diag, NULL);
     }
     const lvt_bound_entry *e = &m->entries[LVT_ENTRY_PREDICT];
     lvt_status status = LVT_OK;
@@ -95,7 +95,7 @@ lvt_status lvt_evaluate_task(lvt_model *m, const lvt_augment *a, lvt_part part, 
     bool *allowed = calloc(2 * (size_t)tasks->classes, sizeof *allowed);
     if (!allowed || !lvt_task_images(tasks, j, j, part, &index, &n)) {
         free(allowed);
-        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+        return lvt_no_memory(diag, NULL);
     }
     count c = {part.images, index, more, allowed, allowed + tasks->classes, tasks->classes, 0, 0};
     for (int k = 0; k < tasks->classes; k++) {

@@ -5,9 +5,9 @@
 #ifndef LVT_CONTINUAL_PREDICT_H
 #define LVT_CONTINUAL_PREDICT_H
 
-#include "continual/model.h"
-#include "continual/tasks.h"
-#include "data/augment.h"
+#include "model.h"
+#include "tasks.h"
+#include "runtime/data/augment.h"
 
 /* Asked between batches; true stops with LVT_INTERRUPT. stop may be NULL. */
 typedef struct lvt_stop {

@@ -1,6 +1,6 @@
 /* The folder of a run. May not know: training. */
-#include "continual/run.h"
-#include "ir/file.h"
+#include "run.h"
+#include "ir/base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,9 +15,7 @@
 lvt_status lvt_run_open(lvt_run *r, const char *folder, bool resume, lvt_diag *diag) {
     *r = (lvt_run){strdup(folder), -1, false};
     char *settings = lvt_path_join(folder, "settings.json"), *lock = lvt_path_join(folder, "lock");
-    lvt_status status = r->folder && settings && lock
-                            ? LVT_OK
-                            : lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    lvt_status status = r->folder && settings && lock ? LVT_OK : lvt_no_memory(diag, NULL);
     if (status == LVT_OK && !resume && !(r->created = mkdir(folder, 0777) == 0) && errno != EEXIST)
         status = lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "%s: the folder cannot be made: %s", folder,
                            strerror(errno));
@@ -70,8 +68,8 @@ lvt_status lvt_run_write_settings(lvt_run *r, const lvt_settings *s, const char 
     }
     cJSON_Delete(settings);
     cJSON_Delete(o);
-    lvt_status status = printed && path ? lvt_file_write(path, printed, strlen(printed), diag)
-                                        : lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    lvt_status status =
+        printed && path ? lvt_file_write(path, printed, strlen(printed), diag) : lvt_no_memory(diag, NULL);
     r->created = r->created && status != LVT_OK;
     cJSON_free(printed);
     free(path);
@@ -83,7 +81,7 @@ lvt_status lvt_run_read_settings(const lvt_run *r, lvt_settings *s, uint64_t *ha
     *tree = NULL;
     char *path = lvt_path_join(r->folder, "settings.json");
     if (!path)
-        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+        return lvt_no_memory(diag, NULL);
     uint8_t *bytes;
     size_t size;
     lvt_status status = lvt_file_read(path, &bytes, &size, diag);

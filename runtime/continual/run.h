@@ -5,7 +5,7 @@
 #ifndef LVT_CONTINUAL_RUN_H
 #define LVT_CONTINUAL_RUN_H
 
-#include "continual/settings.h"
+#include "settings.h"
 
 typedef struct lvt_run {
     char *folder;

@@ -1,5 +1,5 @@
 /* How coefficients change over steps and tasks. May not know: models, where values go. */
-#include "continual/schedule.h"
+#include "schedule.h"
 
 #include <math.h>
 

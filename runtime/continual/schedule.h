@@ -2,7 +2,7 @@
 #ifndef LVT_CONTINUAL_SCHEDULE_H
 #define LVT_CONTINUAL_SCHEDULE_H
 
-#include "continual/settings.h"
+#include "settings.h"
 
 /* lr after the schedule; step counts from 0 inside the task. */
 double lvt_lr_at(const lvt_settings *s, double lr, uint64_t step, uint64_t steps);

@@ -1,6 +1,6 @@
 /* Settings of a run: defaults, to JSON, from JSON. May not know: how options are parsed. */
-#include "continual/settings.h"
-#include "continual/memory.h"
+#include "settings.h"
+#include "memory.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -21,12 +21,11 @@ void lvt_settings_defaults(lvt_settings *s) {
     *s = (lvt_settings){
 #define LVT_HEADING(text)
 #define LVT_SETTING(kind, field, option, letter, argument, value, ...) .field = value,
-#include "continual/settings.def"
+#include "settings.def"
     };
 }
 
-/* ---- one function a kind and direction --------------------------------------------------------------------
- */
+/* ---- one function a kind and direction ----------------------------------------------------------------- */
 
 static cJSON *put_FLAG(const bool *v, const char *const *choices) {
     return (void)choices, cJSON_CreateBool(*v);
@@ -114,7 +113,7 @@ cJSON *lvt_settings_to_json(const lvt_settings *s) {
 #define LVT_HEADING(text)
 #define LVT_SETTING(kind, field, option, letter, argument, value, min, max, choices, ...)                    \
     ok = ok && cJSON_AddItemToObject(object, #field, put_##kind(&s->field, choices));
-#include "continual/settings.def"
+#include "settings.def"
     if (!ok) {
         cJSON_Delete(object);
         object = NULL;
@@ -131,6 +130,6 @@ lvt_status lvt_settings_from_json(const cJSON *object, const char *file, lvt_set
     if (j && !get_##kind(j, &s->field, min, max, choices))                                                   \
         return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s: the setting \"%s\" has no possible value",  \
                          file, #field);
-#include "continual/settings.def"
+#include "settings.def"
     return LVT_OK;
 }

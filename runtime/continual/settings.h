@@ -5,7 +5,7 @@
 #ifndef LVT_CONTINUAL_SETTINGS_H
 #define LVT_CONTINUAL_SETTINGS_H
 
-#include "ir/diag.h"
+#include "ir/base/diag.h"
 
 #include <cjson/cJSON.h>
 
@@ -27,7 +27,7 @@ typedef struct lvt_settings {
 #define LVT_C_LIST lvt_coefficients
 #define LVT_HEADING(text)
 #define LVT_SETTING(kind, field, ...) LVT_C_##kind field;
-#include "continual/settings.def"
+#include "settings.def"
 } lvt_settings;
 
 enum { LVT_LR_CONSTANT, LVT_LR_COSINE, LVT_LR_STEP };

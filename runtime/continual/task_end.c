@@ -1,8 +1,8 @@
 /* The end of a task: importance of keys and biases, consolidation, memory, evaluation, in this order.
  * May not know: command lines, checkpoints. */
-#include "continual/metrics.h"
-#include "continual/trainer.h"
-#include "ir/clock.h"
+#include "metrics.h"
+#include "trainer.h"
+#include "ir/base/clock.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -127,7 +127,7 @@ static lvt_status ask(scoring *s, lvt_diag *diag) {
     return s->confidence && s->logits && s->features
                ? lvt_predict_images(t->model, &t->plain, &t->data->train, s->index, s->n, &stop, score_one, s,
                                     diag)
-               : lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+               : lvt_no_memory(diag, NULL);
 }
 
 static lvt_status choose(lvt_trainer *t, const scoring *s, lvt_diag *diag) {
@@ -147,8 +147,7 @@ static lvt_status remember_blindly(lvt_trainer *t, scoring *s, lvt_diag *diag) {
     lvt_memory *m = &t->memory;
     uint32_t *index = malloc((m->capacity + 1) * sizeof *index);
     size_t *place = malloc((m->capacity + 1) * sizeof *place);
-    lvt_status status =
-        index && place ? choose(t, s, diag) : lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    lvt_status status = index && place ? choose(t, s, diag) : lvt_no_memory(diag, NULL);
     for (size_t i = 0; i < m->n && status == LVT_OK; i++)
         if (m->unanswered[i] != UINT32_MAX) {
             place[s->n] = i;

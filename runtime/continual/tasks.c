@@ -1,6 +1,6 @@
 /* The sequence of tasks. May not know: models, training. */
-#include "continual/tasks.h"
-#include "data/augment.h"
+#include "tasks.h"
+#include "runtime/data/augment.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -17,7 +17,7 @@ void lvt_tasks_free(lvt_tasks *t) {
 static lvt_status read_list(const char *text, lvt_tasks *t, lvt_diag *diag) {
     bool *seen = calloc((size_t)t->classes, sizeof *seen);
     if (!seen)
-        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+        return lvt_no_memory(diag, NULL);
     int n = 0;
     lvt_status status = LVT_OK;
     for (const char *p = text; status == LVT_OK; p++) {
@@ -132,12 +132,11 @@ lvt_status lvt_tasks_make(const lvt_dataset *d, int n, int first_task, const cha
     out->order = calloc((size_t)d->classes, sizeof *out->order);
     out->task_of = calloc((size_t)d->classes, sizeof *out->task_of);
     out->first = calloc((size_t)n + 1, sizeof *out->first);
-    lvt_status status = out->order && out->task_of && out->first
-                            ? order_classes(d, order, seed, out, diag)
-                            : lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    lvt_status status = out->order && out->task_of && out->first ? order_classes(d, order, seed, out, diag)
+                                                                 : lvt_no_memory(diag, NULL);
     int *sizes = calloc((size_t)n, sizeof *sizes);
     if (status == LVT_OK && !sizes)
-        status = lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+        status = lvt_no_memory(diag, NULL);
     if (status == LVT_OK && split)
         status = read_split(split, out, sizes, diag);
     if (status != LVT_OK) {

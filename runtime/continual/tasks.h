@@ -6,7 +6,7 @@
 #ifndef LVT_CONTINUAL_TASKS_H
 #define LVT_CONTINUAL_TASKS_H
 
-#include "data/dataset.h"
+#include "runtime/data/dataset.h"
 
 typedef struct lvt_tasks {
     int n, classes;

@@ -1,7 +1,7 @@
 /* The training loop. May not know: command lines, terminals, file formats. */
-#include "continual/trainer.h"
-#include "continual/checkpoint.h"
-#include "ir/clock.h"
+#include "trainer.h"
+#include "checkpoint.h"
+#include "ir/base/clock.h"
 
 #include <errno.h>
 #include <math.h>
@@ -17,8 +17,7 @@ void lvt_trainer_set(lvt_model *m, const char *name, double value) {
     }
 }
 
-/* ---- one step ---------------------------------------------------------------------------------------------
- */
+/* ---- one step ------------------------------------------------------------------------------------------ */
 
 static lvt_status one_step(lvt_trainer *t, uint64_t steps, lvt_diag *diag) {
     lvt_model *m = t->model;
@@ -58,17 +57,15 @@ static lvt_status one_step(lvt_trainer *t, uint64_t steps, lvt_diag *diag) {
     return LVT_OK;
 }
 
-/* ---- records ----------------------------------------------------------------------------------------------
- */
+/* ---- records ------------------------------------------------------------------------------------------- */
 
 lvt_status lvt_trainer_record(lvt_trainer *t, cJSON *record, lvt_diag *diag) {
     char *text = record ? cJSON_PrintUnformatted(record) : NULL;
-    if (text && t->metrics) /* in this order: what the board lacks it gets when it is opened, what it has too
-                               much is cut */
-        lvt_board_record(t->board, record);
+    if (text && t->metrics && t->events.record)
+        t->events.record(t->events.record_user, record);
     cJSON_Delete(record);
     if (!text)
-        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+        return lvt_no_memory(diag, NULL);
     lvt_status status = LVT_OK;
     if (t->metrics) {
         int n = fprintf(t->metrics, "%s\n", text);
@@ -137,8 +134,7 @@ static lvt_status report(lvt_trainer *t, uint64_t steps, bool record, lvt_diag *
     return lvt_trainer_record(t, j, diag);
 }
 
-/* ---- the loop ---------------------------------------------------------------------------------------------
- */
+/* ---- the loop ------------------------------------------------------------------------------------------ */
 
 static bool stopping(const lvt_trainer *t) {
     return t->events.stop && t->events.stop(t->events.user);

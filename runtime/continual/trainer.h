@@ -6,14 +6,14 @@
 #ifndef LVT_CONTINUAL_TRAINER_H
 #define LVT_CONTINUAL_TRAINER_H
 
-#include "continual/memory.h"
-#include "continual/method.h"
-#include "continual/metrics.h"
-#include "continual/predict.h"
-#include "continual/schedule.h"
-#include "continual/settings.h"
-#include "continual/usage.h"
-#include "tensorboard/board.h"
+#include "memory.h"
+#include "method.h"
+#include "metrics.h"
+#include "predict.h"
+#include "schedule.h"
+#include "settings.h"
+#include "usage.h"
+#include <cjson/cJSON.h>
 
 #include <stdio.h>
 
@@ -48,6 +48,10 @@ typedef struct lvt_events {
     void (*progress)(void *user, const lvt_progress *p);
     void (*phase)(void *user, const char *what); /* "remembering", "evaluating", ...: what takes time now */
     void (*evaluated)(void *user, const lvt_trainer *t); /* after each task */
+    /* A record of metrics.jsonl, before it is written: whoever keeps records elsewhere too, and can tell
+     * later which of them are not in the file. */
+    void (*record)(void *record_user, const cJSON *record);
+    void *record_user;
 } lvt_events;
 
 struct lvt_trainer {
@@ -69,7 +73,6 @@ struct lvt_trainer {
     const char *folder;     /* of the run */
     bool follower;          /* another process with the same state writes the files */
     FILE *metrics;          /* metrics.jsonl */
-    lvt_board *board;       /* the same for TensorBoard; NULL: nothing */
     uint64_t metrics_bytes; /* written so far: resume cuts the file there */
     double seconds;         /* of earlier processes and this one, up to the last record */
 

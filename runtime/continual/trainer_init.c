@@ -1,5 +1,5 @@
 /* Making a trainer ready: do data, model, method and settings go together? May not know: steps, files. */
-#include "continual/trainer.h"
+#include "trainer.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -184,11 +184,11 @@ static lvt_status hold_back(lvt_trainer *t, lvt_diag *diag) {
     t->held = calloc(t->data->train.n + 1, sizeof *t->held);
     if (!t->held ||
         !lvt_validation_images(&t->data->train, t->data->classes, part, t->settings->seed, t->held))
-        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+        return lvt_no_memory(diag, NULL);
     int classes = t->data->classes, kinds = classes * (t->data->domains ? t->data->domains : 1);
     int *left = calloc((size_t)kinds, sizeof *left);
     if (!left)
-        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+        return lvt_no_memory(diag, NULL);
     const lvt_images *all = &t->data->train;
     for (size_t i = 0; i < all->n; i++) {
         t->n_held += t->held[i];
@@ -302,7 +302,7 @@ lvt_status lvt_trainer_init(lvt_trainer *t, const lvt_settings *s, lvt_model *m,
     size_t batch = (size_t)m->batch, remembered = (size_t)m->memory_batch;
     for (int k = 0; k < (t->held ? LVT_N_MATRICES : LVT_VALIDATION_CLASS_IL); k++) {
         if (!(t->accuracy[k] = malloc((n + 1) * n * sizeof *t->accuracy[k])))
-            return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+            return lvt_no_memory(diag, NULL);
         for (size_t i = 0; i < (n + 1) * n; i++)
             t->accuracy[k][i] = NAN;
     }
@@ -329,7 +329,7 @@ lvt_status lvt_trainer_init(lvt_trainer *t, const lvt_settings *s, lvt_model *m,
         !t->last.confusion || !t->last.bins || !t->task_seconds || !t->batch_images || !t->scratch ||
         (mixes && !t->unmixed) || !t->mixes || !t->mix || !t->y2 ||
         (t->method->rehearsal == LVT_REHEARSE_SELF && !make_teacher(t)))
-        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+        return lvt_no_memory(diag, NULL);
     return s->early_stopping ? lvt_early_init(t, diag) : LVT_OK;
 }
 

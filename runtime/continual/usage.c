@@ -2,7 +2,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* asprintf */
 #endif
-#include "continual/usage.h"
+#include "usage.h"
 
 #include <dirent.h>
 #include <inttypes.h>

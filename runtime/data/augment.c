@@ -1,6 +1,6 @@
 /* Shuffles; pictures as a network's input, changed at random, alone and in pairs. May not know: tasks,
  * sessions. */
-#include "data/augment.h"
+#include "augment.h"
 
 #include <math.h>
 #include <string.h>
@@ -137,8 +137,7 @@ void lvt_augment_image(const lvt_augment *a, const uint8_t *pixels, const uint32
     }
 }
 
-/* ---- two pictures in one ----------------------------------------------------------------------------------
- */
+/* ---- two pictures in one ------------------------------------------------------------------------------- */
 
 /* Algorithm BA of Cheng, "Generating beta variates with nonintegral shape parameters", CACM 21 (1978): good
  * for any a > 0, about 1.5 tries on average and at most 4. */

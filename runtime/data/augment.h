@@ -5,8 +5,8 @@
 #ifndef LVT_DATA_AUGMENT_H
 #define LVT_DATA_AUGMENT_H
 
-#include "data/dataset.h"
-#include "ir/init.h" /* lvt_philox */
+#include "dataset.h"
+#include "ir/base/philox.h"
 
 /* What a random number is for: the first counter of the generator, so that two uses never share numbers. */
 typedef enum lvt_random_use {
@@ -50,8 +50,7 @@ void lvt_augment_init(lvt_augment *a, const lvt_dataset *d);
 void lvt_augment_image(const lvt_augment *a, const uint8_t *pixels, const uint32_t random[LVT_AUGMENT_WORDS],
                        float *out);
 
-/* ---- two pictures in one ----------------------------------------------------------------------------------
- */
+/* ---- two pictures in one ------------------------------------------------------------------------------- */
 
 /* mixup (Zhang et al., ICLR 2018): share * a + (1 - share) * b. CutMix (Yun et al., ICCV 2019): a, with a box
  * of b, whose area is about 1 - share. */

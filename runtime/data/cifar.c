@@ -4,8 +4,8 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* asprintf */
 #endif
-#include "data/dataset.h"
-#include "ir/file.h"
+#include "dataset.h"
+#include "ir/base/file.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +24,7 @@ static char *find(const char *dir, const char *folder, const char *name, lvt_sta
         char *path = base ? lvt_path_join(base, name) : NULL;
         free(base);
         if (!path) {
-            *status = lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+            *status = lvt_no_memory(diag, NULL);
             free(found_packed);
             return NULL;
         }

@@ -1,7 +1,8 @@
 /* Data sets: the table of readers, and what all of them share (statistics, checks, names).
  * Invariant: a data set that is handed out has passed `finish`. May not know: any file format. */
-#include "data/dataset.h"
-#include "data/image.h"
+#include "dataset.h"
+#include "image.h"
+#include "ir/base/hash.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -77,13 +78,12 @@ static lvt_status adapt(lvt_dataset *d, const lvt_dataset_options *o, lvt_diag *
     size_t from = lvt_image_bytes(d), to = (size_t)height * (size_t)width * (size_t)d->channels;
     for (int part = 0; part < 2 && scaled; part++) {
         uint8_t *pixels = malloc(parts[part]->n * to + 1);
-        lvt_status status = pixels ? LVT_OK : lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+        lvt_status status = pixels ? LVT_OK : lvt_no_memory(diag, NULL);
         for (size_t i = 0; i < parts[part]->n && status == LVT_OK; i++) {
             lvt_picture p = {d->height, d->width, d->channels, malloc(from + 1)};
             if (p.pixels)
                 memcpy(p.pixels, parts[part]->pixels + i * from, from);
-            status = p.pixels ? lvt_picture_resize(&p, height, width, diag)
-                              : lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+            status = p.pixels ? lvt_picture_resize(&p, height, width, diag) : lvt_no_memory(diag, NULL);
             if (status == LVT_OK)
                 memcpy(pixels + i * to, p.pixels, to);
             free(p.pixels);
@@ -101,7 +101,7 @@ static lvt_status adapt(lvt_dataset *d, const lvt_dataset_options *o, lvt_diag *
     d->width = width;
     if (o->channels == 3 && d->channels == 1) {
         if (!lvt_images_colour(d, &d->train) || !lvt_images_colour(d, &d->test))
-            return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+            return lvt_no_memory(diag, NULL);
         d->channels = 3;
     }
     return LVT_OK;
@@ -151,12 +151,10 @@ static uint64_t hash_bytes(uint64_t h, const void *bytes, size_t n) {
     for (; n >= 8; n -= 8, p += 8) {
         uint64_t word;
         memcpy(&word, p, 8);
-        h = (h ^ word) * 0x100000001b3u;
+        h = (h ^ word) * LVT_FNV_PRIME;
         h ^= h >> 29; /* the product alone never carries a high bit down */
     }
-    for (; n; n--)
-        h = (h ^ *p++) * 0x100000001b3u;
-    return h;
+    return lvt_fnv(h, p, n);
 }
 
 /* Mean and deviation of each channel over the training images, from exact integer sums. */
@@ -208,7 +206,7 @@ static lvt_status finish(lvt_dataset *d, const char *spec, lvt_diag *diag) {
     if (!scratch)
         return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "%s: out of memory", spec);
     measure(d, scratch);
-    uint64_t h = 0xcbf29ce484222325u;
+    uint64_t h = LVT_FNV_START;
     for (int part = 0; part < 2; part++) {
         if (!parts[part]->views)
             h = hash_bytes(h, parts[part]->pixels, parts[part]->n * bytes);

@@ -6,7 +6,7 @@
 #ifndef LVT_DATA_DATASET_H
 #define LVT_DATA_DATASET_H
 
-#include "ir/diag.h"
+#include "ir/base/diag.h"
 
 enum { LVT_MAX_CHANNELS = 4 };
 
@@ -68,8 +68,7 @@ static inline size_t lvt_image_bytes(const lvt_dataset *d) {
  * is used again. */
 const uint8_t *lvt_image_at(const lvt_images *images, size_t bytes, size_t i, uint8_t *scratch);
 
-/* ---- for readers ------------------------------------------------------------------------------------------
- */
+/* ---- for readers --------------------------------------------------------------------------------------- */
 
 /* A reader fills name-independent fields of an empty data set: sizes, class names, train, test, crop, flip.
  */

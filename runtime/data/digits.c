@@ -1,8 +1,8 @@
 /* The embedded digits as a data set (Alpaydin and Kaynak 1998; source and licence in digits_data.c).
  * Invariant: every fifth image of a class, counted within the class, is a test image, so the split is the
  * same everywhere and balanced. May not know: files. */
-#include "data/dataset.h"
-#include "data/digits_data.h"
+#include "dataset.h"
+#include "digits_data.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -4,7 +4,7 @@
  * "Optical Recognition of Handwritten Digits", test part, by E. Alpaydin and C. Kaynak (1998), UCI Machine
  * Learning Repository, https://doi.org/10.24432/C50P49, licensed under CC BY 4.0
  * (https://creativecommons.org/licenses/by/4.0/). Changed: written in letters; the values are the same. */
-#include "data/digits_data.h"
+#include "digits_data.h"
 
 /* clang-format off */
 const char lvt_digits[LVT_N_DIGITS][LVT_DIGIT_LENGTH + 1] = {

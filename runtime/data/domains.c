@@ -3,9 +3,9 @@
  *
  * Invariants: images of domain 0 come first, then those of domain 1, ..; what is drawn follows from the seed
  * in the name alone. May not know: how other readers work. */
-#include "data/augment.h"
-#include "data/dataset.h"
-#include "ir/file.h"
+#include "augment.h"
+#include "dataset.h"
+#include "ir/base/file.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -14,10 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-
-static lvt_status no_memory(lvt_diag *diag) {
-    return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
-}
 
 static bool room(const lvt_dataset *d, lvt_images *images, size_t n) {
     int32_t *domains = realloc(images->domains, (images->n + n + 1) * sizeof *domains);
@@ -65,8 +61,7 @@ static bool name_domain(lvt_dataset *d, const char *name) {
     return true;
 }
 
-/* ---- transformations --------------------------------------------------------------------------------------
- */
+/* ---- transformations ----------------------------------------------------------------------------------- */
 
 /* Domain 0 is the image as it is; the others have their pixels in another order each. */
 static void permuted_taps(const lvt_dataset *d, int domain, int n, uint64_t seed, lvt_tap *taps,
@@ -173,7 +168,7 @@ static lvt_status transformed(lvt_dataset *d, const char *dir, bool seeded, cons
     if (ok && status == LVT_OK)
         ok = see(d, &d->train, &inner->train) && see(d, &d->test, &inner->test);
     lvt_dataset_free(inner);
-    return status == LVT_OK && !ok ? no_memory(diag) : status;
+    return status == LVT_OK && !ok ? lvt_no_memory(diag, NULL) : status;
 }
 
 lvt_status lvt_read_permuted(lvt_dataset *d, const char *dir, const lvt_dataset_options *o, lvt_diag *diag) {
@@ -187,8 +182,7 @@ lvt_status lvt_read_rotated(lvt_dataset *d, const char *dir, const lvt_dataset_o
     return transformed(d, dir, false, o, rotated_taps, diag);
 }
 
-/* ---- folders ----------------------------------------------------------------------------------------------
- */
+/* ---- folders ------------------------------------------------------------------------------------------- */
 
 static int by_bytes(const struct dirent **a, const struct dirent **b) {
     return strcmp((*a)->d_name, (*b)->d_name);
@@ -203,7 +197,7 @@ static lvt_status add_folder(lvt_dataset *d, const char *path, const char *name,
     lvt_dataset *inner = NULL;
     char *spec = malloc(strlen(path) + 8);
     if (!spec)
-        return no_memory(diag);
+        return lvt_no_memory(diag, NULL);
     sprintf(spec, "folder:%s", path);
     lvt_status status = lvt_dataset_open(spec, o, &inner, diag);
     free(spec);
@@ -228,7 +222,7 @@ static lvt_status add_folder(lvt_dataset *d, const char *path, const char *name,
         ok = ok && add_domain(d, &d->train, &inner->train, d->domains) &&
              add_domain(d, &d->test, &inner->test, d->domains) && name_domain(d, name);
     lvt_dataset_free(inner);
-    return status == LVT_OK && !ok ? no_memory(diag) : status;
+    return status == LVT_OK && !ok ? lvt_no_memory(diag, NULL) : status;
 }
 
 static lvt_status read_all(lvt_dataset *d, const char *dir, const lvt_dataset_options *o, bool *mixed,
@@ -242,7 +236,7 @@ static lvt_status read_all(lvt_dataset *d, const char *dir, const lvt_dataset_op
         char *path = lvt_path_join(dir, entries[i]->d_name);
         struct stat st;
         if (!path)
-            status = no_memory(diag);
+            status = lvt_no_memory(diag, NULL);
         else if (status == LVT_OK && stat(path, &st) == 0 && S_ISDIR(st.st_mode))
             status = add_folder(d, path, entries[i]->d_name, o, mixed, diag);
         free(path);
@@ -262,7 +256,7 @@ lvt_status lvt_read_domains(lvt_dataset *d, const char *dir, const lvt_dataset_o
     bool mixed = false, read = trial && read_all(trial, dir, o, &mixed, words) == LVT_OK;
     lvt_diag_free(words);
     if (!trial)
-        return no_memory(diag);
+        return lvt_no_memory(diag, NULL);
     if (read) {
         trial->name = d->name;
         *d = *trial;

@@ -4,9 +4,9 @@
  * Invariants: classes and files are taken in the byte order of their names, so the data set does not depend
  * on the file system; without a test folder every fifth file of a class is a test image. May not know: how
  * pictures are coded. */
-#include "data/dataset.h"
-#include "ir/file.h"
-#include "data/image.h"
+#include "dataset.h"
+#include "ir/base/file.h"
+#include "image.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -83,7 +83,7 @@ static lvt_status add(reading *r, lvt_images *images, const char *path, int labe
         d->width = p.width;
         d->channels = p.channels;
         if (!(r->first = strdup(path)))
-            status = lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+            status = lvt_no_memory(diag, NULL);
     }
     if (status == LVT_OK && (p.height != d->height || p.width != d->width)) {
         status =
@@ -116,8 +116,7 @@ static lvt_status read_class(reading *r, const char *dir, int label, lvt_images 
                       dir, files.n);
     for (int i = 0; i < files.n && status == LVT_OK; i++) {
         char *path = lvt_path_join(dir, files.list[i]);
-        status = path ? add(r, i % 5 == 4 ? fifth : images, path, label, diag)
-                      : lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+        status = path ? add(r, i % 5 == 4 ? fifth : images, path, label, diag) : lvt_no_memory(diag, NULL);
         free(path);
     }
     names_free(&files);
@@ -134,8 +133,7 @@ static lvt_status read_part(reading *r, const char *dir, lvt_images *images, lvt
             free(path);
             path = below;
         }
-        status = path ? read_class(r, path, c, images, fifth, diag)
-                      : lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+        status = path ? read_class(r, path, c, images, fifth, diag) : lvt_no_memory(diag, NULL);
         free(path);
     }
     return status;
@@ -148,9 +146,8 @@ static lvt_status read_annotated(reading *r, const char *dir, lvt_diag *diag) {
          *pictures = lvt_path_join(dir, "val/images");
     uint8_t *bytes = NULL;
     size_t size;
-    lvt_status status = list_path && pictures
-                            ? lvt_file_read(list_path, &bytes, &size, diag)
-                            : lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+    lvt_status status =
+        list_path && pictures ? lvt_file_read(list_path, &bytes, &size, diag) : lvt_no_memory(diag, NULL);
     uint32_t number = 0;
     char *rest = (char *)bytes, *line;
     while (status == LVT_OK && (line = strsep(&rest, "\n"))) {
@@ -163,7 +160,7 @@ static lvt_status read_annotated(reading *r, const char *dir, lvt_diag *diag) {
             class ? bsearch(&class, r->d->class_names, (size_t)r->d->classes, sizeof class, by_bytes) : NULL;
         char *path = lvt_path_join(pictures, file);
         if (!path)
-            status = lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+            status = lvt_no_memory(diag, NULL);
         else if (!found)
             status = lvt_error(diag, LVT_USER, NULL, (lvt_pos){list_path, number, 0},
                                class ? "there is no class %s among the training images"
@@ -185,13 +182,13 @@ lvt_status lvt_read_folder(lvt_dataset *d, const char *dir, const lvt_dataset_op
     if (!train || !test) {
         free(train);
         free(test);
-        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+        return lvt_no_memory(diag, NULL);
     }
     char *annotations = lvt_path_join(dir, "val/val_annotations.txt");
     if (!annotations) {
         free(train);
         free(test);
-        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+        return lvt_no_memory(diag, NULL);
     }
     r.inner = lvt_path_exists(annotations) && lvt_path_exists(train) ? "images" : NULL;
     free(annotations);

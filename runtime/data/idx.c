@@ -1,8 +1,8 @@
 /* Reader of IDX files, the form of MNIST and its relatives: a head of big-endian numbers, then bytes.
  * Invariants: sizes in the head and in the file agree, images and labels are as many, or an error names the
  * file. May not know: where the files came from, tasks. */
-#include "data/dataset.h"
-#include "ir/file.h"
+#include "dataset.h"
+#include "ir/base/file.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +21,7 @@ static lvt_status read_idx(const char *dir, const char *name, int rank, uint32_t
         path = lvt_path_join(dir, file);
     }
     if (!path)
-        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");
+        return lvt_no_memory(diag, NULL);
     lvt_status status = LVT_OK;
     size_t size = 0;
     if (!lvt_path_exists(path)) {

@@ -1,6 +1,6 @@
 /* PNG and JPEG pictures through libpng and libjpeg. May not know: data sets, models. */
-#include "data/image.h"
-#include "ir/file.h"
+#include "image.h"
+#include "ir/base/file.h"
 
 #include <stdio.h> /* before jpeglib.h, which needs it */
 #include <jpeglib.h>
@@ -21,8 +21,7 @@ static lvt_status broken(const char *path, const char *reason, lvt_diag *diag) {
     return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s: cannot be decoded: %s", path, reason);
 }
 
-/* ---- PNG: the simplified interface of libpng 1.6, which returns its errors --------------------------------
- */
+/* ---- PNG: the simplified interface of libpng 1.6, which returns its errors ----------------------------- */
 
 static lvt_status read_png(const char *path, const uint8_t *bytes, size_t size, int channels,
                            lvt_picture *out, lvt_diag *diag) {
@@ -59,8 +58,7 @@ static lvt_status read_png(const char *path, const uint8_t *bytes, size_t size, 
     return LVT_OK;
 }
 
-/* ---- JPEG -------------------------------------------------------------------------------------------------
- */
+/* ---- JPEG ---------------------------------------------------------------------------------------------- */
 
 typedef struct jpeg_failure {
     struct jpeg_error_mgr base;
@@ -134,8 +132,7 @@ lvt_status lvt_picture_read(const char *path, int channels, lvt_picture *out, lv
     return status;
 }
 
-/* ---- scaling ----------------------------------------------------------------------------------------------
- */
+/* ---- scaling ------------------------------------------------------------------------------------------- */
 
 /* The share of source pixel s in target pixel t along one direction. Shrinking: overlap of the two areas.
  * Growing: bilinear between centres, the edge pixel repeated. */
@@ -187,7 +184,7 @@ lvt_status lvt_picture_resize(lvt_picture *p, int height, int width, lvt_diag *d
         *p = (lvt_picture){height, width, p->channels, pixels};
     } else {
         free(pixels);
-        status = lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory scaling a picture");
+        status = lvt_no_memory(diag, "scaling a picture");
     }
     free(a);
     free(b);
@@ -195,8 +192,7 @@ lvt_status lvt_picture_resize(lvt_picture *p, int height, int width, lvt_diag *d
     return status;
 }
 
-/* ---- writing ----------------------------------------------------------------------------------------------
- */
+/* ---- writing ------------------------------------------------------------------------------------------- */
 
 static png_image describe(const lvt_picture *p) {
     return (png_image){.version = PNG_IMAGE_VERSION,
@@ -215,7 +211,7 @@ lvt_status lvt_picture_encode(const lvt_picture *p, uint8_t **bytes, size_t *siz
     }
     free(*bytes);
     *bytes = NULL;
-    return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory for a picture");
+    return lvt_no_memory(diag, "for a picture");
 }
 
 lvt_status lvt_picture_encode_jpeg(const lvt_picture *p, int quality, uint8_t **bytes, size_t *size,

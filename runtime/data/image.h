@@ -5,7 +5,7 @@
 #ifndef LVT_DATA_IMAGE_H
 #define LVT_DATA_IMAGE_H
 
-#include "ir/diag.h"
+#include "ir/base/diag.h"
 
 enum { LVT_MAX_PICTURE_SIDE = 16384 };
 

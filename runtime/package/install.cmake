@@ -2,8 +2,12 @@
 # headers of ir it needs), headers, pkg-config and CMake files, models, man pages.
 
 # Before 1.0 every minor version may change the interface, so the shared object's name carries it.
-add_library(lvt SHARED $<TARGET_OBJECTS:lvt_ir> $<TARGET_OBJECTS:lvt_runtime>)
-target_link_libraries(lvt PRIVATE ${LVT_RUNTIME_LIBRARIES} m)
+foreach(unit base ir program kernels session data continual report)
+  list(APPEND lvt_objects $<TARGET_OBJECTS:lvt_${unit}>)
+endforeach()
+add_library(lvt SHARED ${lvt_objects})
+target_link_libraries(lvt PRIVATE ${PROTOBUF_C_LIBRARY} ${DNNL_LIBRARY} ${CMAKE_DL_LIBS} PkgConfig::PNG PkgConfig::JPEG PkgConfig::ZLIB
+                                  PkgConfig::CJSON OpenMP::OpenMP_C m)
 target_link_options(lvt PRIVATE -Wl,--version-script=${CMAKE_SOURCE_DIR}/runtime/package/liblvt.map
                                 -Wl,--no-undefined)
 set_target_properties(lvt PROPERTIES LINKER_LANGUAGE C VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR}
@@ -22,10 +26,11 @@ if(TARGET lvt-mpi)
   install(TARGETS lvt-mpi LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/lvt)
 endif()
 install(FILES runtime/lvt.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/lvt)
-install(FILES ir/arena.h ir/build.h ir/diag.h ir/interp.h ir/ir.h ir/op.h ir/ops.def ir/program.h ir/text.h
-        DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/lvt/ir)
+install(FILES ir/base/arena.h ir/base/diag.h ir/base/version.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/lvt/ir/base)
+install(FILES ir/build.h ir/interp.h ir/ir.h ir/op.h ir/ops.def ir/text.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/lvt/ir)
+install(FILES ir/program/program.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/lvt/ir/program)
 install(DIRECTORY models/ DESTINATION ${CMAKE_INSTALL_DATADIR}/lvt/models FILES_MATCHING PATTERN "*.lvt" PATTERN "*.sweep")
-install(FILES frontend/lvtc.1 runtime/lvt-run.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+install(FILES frontend/lvtc/lvtc.1 runtime/command/lvt-run.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 install(FILES LICENSE README.md DESTINATION ${CMAKE_INSTALL_DOCDIR})
 
 # Relative to the file itself, so that an installation may be moved (`cmake --install --prefix`, DESTDIR).

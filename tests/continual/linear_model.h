@@ -4,10 +4,10 @@
 #ifndef LVT_TESTS_LINEAR_MODEL_H
 #define LVT_TESTS_LINEAR_MODEL_H
 
-#include "continual/checkpoint.h"
-#include "continual/metrics.h"
-#include "continual/run.h"
-#include "ir/file.h"
+#include "runtime/continual/checkpoint.h"
+#include "runtime/continual/metrics.h"
+#include "runtime/continual/run.h"
+#include "ir/base/file.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -22,8 +22,7 @@
 
 #include <cmocka.h>
 
-/* ---- the model
- * ------------------------------------------------------------------------------------------------ */
+/* ---- the model ----------------------------------------------------------------------------------------- */
 
 enum { PIXELS = 64, CLASSES = 10, BATCH = 16, REMEMBERED = 16, PREDICTED = 50 };
 enum { N_STATES = 4 }; /* weights of both classifiers, importance being gathered, importance in use */
@@ -172,6 +171,10 @@ lvt_status lvt_session_new(lvt_program *p, const lvt_session_options *o, lvt_ses
     return LVT_OK;
 }
 
+void lvt_session_connect(lvt_session *s, const lvt_collective *with) {
+    (void)s, (void)with;
+}
+
 void lvt_session_free(lvt_session *s) {
     for (int i = 0; i < N_STATES; i++)
         free(s->states[i]);
@@ -284,8 +287,7 @@ const void *lvt_session_output(const lvt_session *s, int e, int output) {
     return e == LVT_ENTRY_PREDICT ? (const void *)s->logits[output] : &s->loss[output];
 }
 
-/* ---- a run
- * ------------------------------------------------------------------------------------------------- */
+/* ---- a run --------------------------------------------------------------------------------------------- */
 
 typedef struct run {
     char folder[64];

@@ -1,6 +1,6 @@
 /* Intervals and groups of runs, on folders written here. */
-#include "continual/compare.h"
-#include "ir/file.h"
+#include "runtime/report/compare.h"
+#include "ir/base/file.h"
 
 #include <math.h>
 #include <setjmp.h>

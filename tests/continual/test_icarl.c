@@ -1,7 +1,7 @@
 /* iCaRL against the paper, computed here from the network's features: which images herding keeps and in which
  * order, the means of exemplars, the answers by the nearest mean; herding by features on made-up numbers. */
-#include "continual/trainer.h"
-#include "ir/file.h"
+#include "runtime/continual/trainer.h"
+#include "ir/base/file.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -1,6 +1,6 @@
 /* Task split and memory: quotas, ranking, cuts, policies, draws. */
-#include "continual/memory.h"
-#include "data/augment.h"
+#include "runtime/continual/memory.h"
+#include "runtime/data/augment.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

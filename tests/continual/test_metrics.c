@@ -1,8 +1,8 @@
 /* Metrics against numbers worked out by hand; schedules. */
-#include "continual/metrics.h"
-#include "continual/report.h"
-#include "continual/schedule.h"
-#include "continual/usage.h"
+#include "runtime/continual/metrics.h"
+#include "runtime/report/report.h"
+#include "runtime/continual/schedule.h"
+#include "runtime/continual/usage.h"
 
 #include <math.h>
 #include <setjmp.h>

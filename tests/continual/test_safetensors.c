@@ -1,6 +1,6 @@
 /* safetensors: round trip, and every kind of wrong header. */
-#include "ir/safetensors.h"
-#include "ir/file.h"
+#include "ir/program/safetensors.h"
+#include "ir/base/file.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

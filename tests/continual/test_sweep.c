@@ -1,8 +1,8 @@
 /* Experiment files, as lists of runs, and whether a run that was begun is still the file's: on folders
  * written here. */
-#include "continual/metrics.h"
-#include "continual/sweep.h"
-#include "ir/file.h"
+#include "runtime/continual/metrics.h"
+#include "runtime/sweep/sweep.h"
+#include "ir/base/file.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* Random numbers and augmentation. */
-#include "data/augment.h"
+#include "runtime/data/augment.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

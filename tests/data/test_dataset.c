@@ -1,7 +1,7 @@
 /* Readers of data sets, over small files made here. */
-#include "data/dataset.h"
-#include "ir/file.h"
-#include "data/image.h"
+#include "runtime/data/dataset.h"
+#include "ir/base/file.h"
+#include "runtime/data/image.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -2,7 +2,7 @@
  * so that what lies behind them is reached too. What is accepted verifies and writes. */
 #include "fuzz.h"
 
-#include "ir/program_file.h"
+#include "ir/program/file.h"
 
 static uint64_t fuzz_get(const uint8_t *p) {
     uint64_t x = 0;

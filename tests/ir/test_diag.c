@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "ir/diag.h"
+#include "ir/base/diag.h"
 
 #include <stdio.h>
 #include <stdlib.h>

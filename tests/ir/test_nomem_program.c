@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "tests/small_program.h"
-#include "ir/program_file.h"
+#include "ir/program/file.h"
 
 #include <errno.h>
 

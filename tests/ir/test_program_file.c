@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "tests/small_program.h"
-#include "ir/program_file.h"
+#include "ir/program/file.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -256,8 +256,7 @@ static void test_messages(void **state) {
     free(b.data);
 }
 
-/* ---- on disk ----------------------------------------------------------------------------------------------
- */
+/* ---- on disk ------------------------------------------------------------------------------------------- */
 
 static int count_files(const char *folder) {
     int n = 0;

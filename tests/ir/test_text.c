@@ -212,8 +212,7 @@ static void test_meaning(void **state) {
     lvt_module_free(c);
 }
 
-/* ---- what is refused --------------------------------------------------------------------------------------
- */
+/* ---- what is refused ----------------------------------------------------------------------------------- */
 
 #define HEAD "module \"m\"\nsource \"f\"\nstate @w : f32[2] = 0\n"
 #define IN "entry @e {\n%0 = input {index = 0} : f32[2]\n"

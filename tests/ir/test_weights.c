@@ -8,9 +8,9 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "ir/file.h"
-#include "ir/weight_map.h"
-#include "ir/weights.h"
+#include "ir/base/file.h"
+#include "ir/program/weight_map.h"
+#include "ir/program/weights.h"
 
 static char folder[] = "/tmp/lvt-weights-XXXXXX", path[3][64];
 

@@ -1,5 +1,5 @@
 /* Text in drawings and pages. */
-#include "ir/xml.h"
+#include "ir/base/xml.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

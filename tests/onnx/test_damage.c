@@ -16,7 +16,7 @@
 #include "frontend/language/language.h"
 #include "frontend/onnx/export.h"
 #include "frontend/onnx/import.h"
-#include "ir/file.h"
+#include "ir/base/file.h"
 #include "ir/text.h"
 #include "passes/pass.h"
 

@@ -13,11 +13,11 @@
 #include <cmocka.h>
 
 #include "frontend/onnx/import.h"
-#include "ir/file.h"
+#include "ir/base/file.h"
 #include "ir/interp.h"
 #include "ir/text.h"
-#include "ir/weights.h"
-#include "lvt.h"
+#include "ir/program/weights.h"
+#include "runtime/lvt.h"
 #include "passes/pass.h"
 
 #define DATA "/usr/lib/python3/dist-packages/onnx/backend/test/data/"

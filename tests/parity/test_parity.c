@@ -7,7 +7,7 @@
 #include "frontend/language/language.h"
 #include "ir/interp.h"
 #include "passes/pass.h"
-#include "lvt.h"
+#include "runtime/lvt.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -27,8 +27,7 @@ static const double TOLERANCE_F64 = 1e-9, TOLERANCE_F32 = 1e-4;
 
 enum { SAMPLES = 64, LINE = 1 << 16 };
 
-/* ---- the common source of numbers (same in make_reference.py)
- * ----------------------------------------------- */
+/* ---- the common source of numbers (same in make_reference.py) ------------------------------------------ */
 
 static uint64_t mix(uint64_t x) { /* the finaliser of splitmix64 */
     x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
@@ -59,8 +58,7 @@ static int64_t sample_index(int64_t n, int64_t k) {
     return begin + (int64_t)(mix((uint64_t)k) % (uint64_t)(end - begin));
 }
 
-/* ---- one tensor against its record
- * --------------------------------------------------------------------------- */
+/* ---- one tensor against its record --------------------------------------------------------------------- */
 
 typedef struct summary {
     double norm, weighted, samples[SAMPLES];
@@ -101,8 +99,7 @@ static double relative_error(const summary *want, const summary *got, int64_t n)
     return worst >= 0 ? worst : INFINITY; /* not a number is an error too */
 }
 
-/* ---- the reference file
- * -------------------------------------------------------------------------------------- */
+/* ---- the reference file -------------------------------------------------------------------------------- */
 
 typedef struct parity_case {
     FILE *file;
@@ -247,8 +244,7 @@ static void check_state(parity_case *c, char **cursor) {
     check(c, "state", name, c->states[s].data, lvt_numel(&c->states[s].type), cursor);
 }
 
-/* ---- running
- * ------------------------------------------------------------------------------------------------- */
+/* ---- running ------------------------------------------------------------------------------------------- */
 
 static void run_interpreter(parity_case *c, lvt_diag *diag) {
     expect_ok(lvt_interp_run(c->graph, c->inputs, c->states, c->outputs, LVT_PRECISION_F64, NULL, NULL, diag),

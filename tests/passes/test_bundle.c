@@ -3,7 +3,7 @@
  * interpreter. And a bundle runs every chunk once, the second round after the first. */
 #include "ir/text.h"
 #include "passes/pass.h"
-#include "runtime/internal.h"
+#include "runtime/session/internal.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -5,8 +5,8 @@
 
 #include "ir/build.h"
 #include "ir/interp.h"
-#include "kernel.h"
-#include "runtime/internal.h"
+#include "runtime/kernels/kernel.h"
+#include "runtime/session/internal.h"
 
 #include <math.h>
 #include <stdarg.h>

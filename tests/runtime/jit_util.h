@@ -16,7 +16,7 @@
 
 #include "ir/interp.h"
 #include "ir/loop.h"
-#include "runtime/jit/jit.h"
+#include "runtime/kernels/jit/jit.h"
 
 #define DIMS(...)                                                                                            \
     (const int64_t[]) {                                                                                      \

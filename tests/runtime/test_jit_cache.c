@@ -1,7 +1,7 @@
 /* Compiling and keeping: equal kernels share code, the cache is used, damaged or foreign files are not, a
  * folder that cannot be used costs nothing but time; objects need no symbol from outside. */
 #include "jit_util.h"
-#include "runtime/jit/codegen.h"
+#include "runtime/kernels/jit/codegen.h"
 
 #include <dirent.h>
 #include <elf.h>

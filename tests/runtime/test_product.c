@@ -1,7 +1,7 @@
 /* Products on Winograd's vector code against sums in double: random shapes and strides, one row, odd inner
  * dims, panels that are not full; the same bits for any number of threads. */
 #include "harness.h"
-#include "winograd/product.h"
+#include "runtime/kernels/vector/product.h"
 
 enum { MOST_THREADS = 5 };
 

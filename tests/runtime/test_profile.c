@@ -1,5 +1,5 @@
 /* Limits of the roofline: which bound holds, and how rows add them up. */
-#include "cmd_profile.h"
+#include "runtime/command/bench/profile.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

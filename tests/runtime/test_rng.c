@@ -1,7 +1,7 @@
 /* Initial values: moments and limits of the distributions, independence of
  * threads. */
 #include "harness.h"
-#include "data/augment.h"
+#include "runtime/data/augment.h"
 
 enum { N = 200001 };
 

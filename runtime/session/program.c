@@ -1,0 +1,110 @@
+/* Programs: a compiled file, read and verified, and what its sessions share.
+ *
+ * Invariant: nothing of a program changes after it is opened but its cache of machine code, which has a lock.
+ * May not know: how kernels work, what a session does. */
+#include "internal.h"
+#include "ir/program/weights.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+lvt_status lvt_program_new(lvt_compiled *compiled, const char *name, const lvt_program_options *options,
+                           lvt_program **out, lvt_diag *diag) {
+    *out = NULL;
+    lvt_program_options defaults = {0};
+    options = options ? options : &defaults;
+    lvt_program *p = calloc(1, sizeof *p);
+    char *copy = strdup(name);
+    if (!p || !copy || pthread_mutex_init(&p->lock, NULL) != 0) {
+        free(p);
+        free(copy);
+        lvt_compiled_free(compiled);
+        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "%s: out of memory", name);
+    }
+    p->compiled = compiled;
+    p->name = copy;
+    p->interpret = options->interpret;
+    p->threads = options->threads > 0 ? options->threads : lvt_processors();
+    lvt_status status =
+        p->interpret ? LVT_OK : lvt_jit_new(options->cache, options->compile_apart, &p->jit, diag);
+    if (status != LVT_OK) {
+        lvt_program_close(p);
+        return status;
+    }
+    *out = p;
+    return LVT_OK;
+}
+
+lvt_status lvt_program_open(const char *path, const lvt_program_options *options, lvt_program **out,
+                            lvt_diag *diag) {
+    *out = NULL;
+    lvt_compiled *compiled;
+    double begin = lvt_seconds();
+    lvt_status status = lvt_program_read(path, &compiled, diag);
+    if (status != LVT_OK)
+        return status;
+    if (options && options->weights)
+        status = lvt_weights_load(compiled->module, options->weights, options->map, diag);
+    if (status == LVT_OK && !(options && options->no_weights))
+        status = lvt_weights_read(compiled->module, path, diag);
+    double seconds = lvt_seconds() - begin;
+    if (status != LVT_OK) {
+        lvt_compiled_free(compiled);
+        return status;
+    }
+    status = lvt_program_new(compiled, path, options, out, diag);
+    if (status == LVT_OK)
+        (*out)->read_seconds = seconds;
+    return status;
+}
+
+void lvt_program_close(lvt_program *p) {
+    if (!p)
+        return;
+    if (p->jit)
+        lvt_jit_free(p->jit);
+    lvt_compiled_free(p->compiled);
+    pthread_mutex_destroy(&p->lock);
+    free(p->name);
+    free(p);
+}
+
+const lvt_compiled *lvt_program_compiled(const lvt_program *p) {
+    return p->compiled;
+}
+
+int lvt_entry_find(const lvt_program *p, const char *name) {
+    for (uint32_t i = 0; i < p->compiled->module->n_entries; i++) {
+        if (!strcmp(p->compiled->module->entries[i]->name, name))
+            return (int)i;
+    }
+    return -1;
+}
+
+int lvt_entry_input(const lvt_program *p, int entry, const char *name) {
+    const lvt_graph *g = p->compiled->plans[entry].graph;
+    for (uint32_t i = 0; i < g->n_inputs; i++) {
+        if (!strcmp(g->inputs[i].name, name))
+            return (int)i;
+    }
+    return -1;
+}
+
+int lvt_entry_output(const lvt_program *p, int entry, const char *name) {
+    const lvt_graph *g = p->compiled->plans[entry].graph;
+    for (uint32_t i = 0; i < g->n_outputs; i++) {
+        if (!strcmp(g->outputs[i].name, name))
+            return (int)i;
+    }
+    return -1;
+}
+
+void lvt_entry_cost(const lvt_program *p, int entry, double *flops, double *bytes) {
+    const lvt_plan *plan = &p->compiled->plans[entry];
+    *flops = *bytes = 0;
+    for (uint32_t i = plan->n_prologue; i < plan->n_steps; i++) { /* the prologue is no part of a run */
+        lvt_cost cost = lvt_node_cost(plan->graph, &plan->graph->nodes[plan->steps[i].node]);
+        *flops += cost.flops;
+        *bytes += cost.bytes;
+    }
+}
