@@ -411,6 +411,7 @@ lvt_status lvt_im_node(lvt_importer *im, const Onnx__NodeProto *n) {
     im->why[0] = 0;
     im->nothing = false;
     im->empty = NULL;
+    im->attributes_read = im->inputs_read = 0;
     if (!row)
         return lvt_error(im->diag, LVT_USER, NULL, place(im),
                          "operator %s is not supported (node '%s', inside another)",
@@ -420,7 +421,11 @@ lvt_status lvt_im_node(lvt_importer *im, const Onnx__NodeProto *n) {
     uint32_t before = im->g->n_values;
     bool ok = whole && !poisoned && !im->why[0] && row->build(im);
     im->n = n;
-    ok = ok && (im->nothing || lvt_im_in_range(im, before));
+    ok = ok && lvt_im_all_read(im) && (im->nothing || lvt_im_in_range(im, before));
+    for (size_t k = 0; k < n->n_output && ok && !im->nothing; k++)
+        if (n->output[k] && *n->output[k] && lvt_im_slot(im, n->output[k])->wanted &&
+            (k >= LVT_IM_OUTPUTS || im->out[k] == LVT_NONE))
+            ok = lvt_im_no(im, "its output %zu is not supported", k);
     if (im->empty && whole && !poisoned)
         ok = lvt_im_no(im, "its input '%s' is empty", im->empty);
     what_builder_says(im);
@@ -658,9 +663,9 @@ lvt_status lvt_onnx_open_bytes(const char *name, const uint8_t *bytes, size_t si
     for (size_t i = 0; i < model->n_opset_import && !f->opset; i++)
         if (!strcmp(model->opset_import[i]->domain ? model->opset_import[i]->domain : "", TRAINING))
             f->opset = 14; /* nothing else in it: the set of the day */
-    if (f->opset < 1 || f->opset > 21)
-        status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s: its operator set is %d, 1 to 21 are known",
-                           name, f->opset);
+    if (f->opset < 1 || f->opset > LVT_ONNX_NEWEST)
+        status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s: its operator set is %d, 1 to %d are known",
+                           name, f->opset, LVT_ONNX_NEWEST);
     else if (!f->name || (folder && !f->folder) || !lvt_onnx_find_inputs(f))
         status = lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "%s: out of memory", name);
     if (status == LVT_OK)

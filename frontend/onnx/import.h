@@ -7,6 +7,8 @@
 
 #include "ir/build.h"
 
+enum { LVT_ONNX_NEWEST = 28 }; /* the newest operator set that is read */
+
 typedef struct lvt_tensor_data {
     lvt_type type;
     double *data;

@@ -41,6 +41,8 @@ lvt_im_value *lvt_im_slot(lvt_importer *im, const char *name) {
 
 static lvt_im_value *input(const lvt_importer *im, size_t i) {
     const char *name = i < im->n->n_input ? im->n->input[i] : NULL;
+    if (i < 64)
+        ((lvt_importer *)im)->inputs_read |= (uint64_t)1 << i;
     return name && *name ? lvt_im_slot((lvt_importer *)im, name) : NULL;
 }
 
@@ -151,9 +153,44 @@ bool lvt_im_out(lvt_importer *im, lvt_value v) {
 
 const Onnx__AttributeProto *lvt_im_attr(const lvt_importer *im, const char *name) {
     for (size_t i = 0; i < im->n->n_attribute; i++)
-        if (im->n->attribute[i]->name && !strcmp(im->n->attribute[i]->name, name))
+        if (im->n->attribute[i]->name && !strcmp(im->n->attribute[i]->name, name)) {
+            if (i < 64)
+                ((lvt_importer *)im)->attributes_read |= (uint64_t)1 << i;
             return im->n->attribute[i];
+        }
     return NULL;
+}
+
+/* Attributes that change nothing here, or nothing in the case in which the builder does not read them. */
+static bool idle(const char *op, const char *name) {
+    static const struct {
+        const char *op, *name; /* op NULL: any */
+    } rows[] = {{NULL, "consumed_inputs"},      /* of operator set 1: memory */
+                {NULL, "stash_type"},           /* the type of statistics: that of the input, or wider */
+                {"If", "then_branch"},          /* the branch that is not taken */
+                {"If", "else_branch"},
+                {"Dropout", "seed"},            /* streams here are of their own */
+                {"Dropout", "is_test"},         /* of operator set 1: the form says it */
+                {"BatchNormalization", "is_test"},
+                {"BatchNormalization", "spatial"},
+                {"BatchNormalization", "training_mode"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if ((!rows[i].op || !strcmp(rows[i].op, op)) && !strcmp(rows[i].name, name))
+            return true;
+    return false;
+}
+
+bool lvt_im_all_read(lvt_importer *im) {
+    const Onnx__NodeProto *n = im->n;
+    for (size_t i = 0; i < n->n_attribute && i < 64; i++) {
+        const char *name = n->attribute[i]->name ? n->attribute[i]->name : "";
+        if (!(im->attributes_read >> i & 1) && !idle(n->op_type, name))
+            return lvt_im_no(im, "its attribute %s is not supported", name);
+    }
+    for (size_t i = 0; i < n->n_input && i < 64; i++)
+        if (n->input[i] && *n->input[i] && !(im->inputs_read >> i & 1))
+            return lvt_im_no(im, "its input %zu is not supported", i);
+    return true;
 }
 
 int64_t lvt_im_int(const lvt_importer *im, const char *name, int64_t or) {

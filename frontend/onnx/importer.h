@@ -83,6 +83,7 @@ typedef struct lvt_importer {
     const Onnx__NodeProto *n;
     size_t index; /* of the node of the file's graph that it is, or in which it is */
     lvt_value out[LVT_IM_OUTPUTS];
+    uint64_t attributes_read, inputs_read; /* by the builder, of the first 64 */
     bool nothing;      /* its only result is empty */
     const char *empty; /* an input without elements that was asked for as a value, or NULL */
     char why[400];
@@ -129,6 +130,9 @@ lvt_status lvt_im_node(lvt_importer *im, const Onnx__NodeProto *n);
 /* The value of a tensor by name; LVT_NONE: there is none before this node, or it could not be made. */
 lvt_value lvt_im_named(lvt_importer *im, const char *name);
 
+/* Whether the builder has looked at all that the node says and reads: what it does not know it does not look at.
+ * False: with the reason. */
+bool lvt_im_all_read(lvt_importer *im);
 bool lvt_im_no(lvt_importer *im, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Of the node at hand, which is built all the same. */
 void lvt_im_warn(lvt_importer *im, const char *format, ...) __attribute__((format(printf, 2, 3)));
