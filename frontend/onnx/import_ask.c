@@ -19,7 +19,8 @@ bool lvt_im_no(lvt_importer *im, const char *format, ...) {
 const lvt_im_row *lvt_im_find(const char *op) {
     static const lvt_im_row *const tables[] = {lvt_im_math,  lvt_im_shapes,    lvt_im_indices, lvt_im_nets,
                                                lvt_im_pools, lvt_im_matrices,  lvt_im_losses,  lvt_im_sums,
-                                               lvt_im_grids, lvt_im_quantised, lvt_im_flows};
+                                               lvt_im_grids, lvt_im_quantised, lvt_im_flows,
+                                               lvt_im_attentions, lvt_im_windows};
     for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
         for (const lvt_im_row *r = tables[t]; r->op; r++)
             if (!strcmp(r->op, op))
@@ -135,6 +136,10 @@ lvt_value lvt_im_in(lvt_importer *im, size_t i) {
 lvt_value lvt_im_statistic(lvt_importer *im, size_t i) {
     lvt_im_value *v = input(im, i);
     return value_of(im, v ? lvt_im_own_statistic(im, i, v) : NULL, false);
+}
+
+lvt_value lvt_im_fixed(lvt_importer *im, size_t i) {
+    return value_of(im, input(im, i), false);
 }
 
 lvt_value lvt_im_named(lvt_importer *im, const char *name) {

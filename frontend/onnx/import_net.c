@@ -272,8 +272,12 @@ static bool lp_norm(lvt_importer *im) {
         return axis < 0 ? false : lvt_im_no(im, "only the norms 1 and 2 are known");
     size = lvt_im1(im, p == 1 ? LVT_OP_abs : LVT_OP_square, x);
     size = lvt_build_reduce(&im->b, LVT_OP_reduce_sum, size, 1, &axis, true);
+    /* A row of zeros stays one, and has no gradient. */
+    lvt_value zero = lvt_imk(im, LVT_OP_eq, size, 0);
+    size = lvt_build_select(&im->b, zero, lvt_im_number(im, size, 1), size);
     size = p == 1 ? size : lvt_im1(im, LVT_OP_sqrt, size);
-    return lvt_im_out(im, lvt_im2(im, LVT_OP_div, x, size));
+    lvt_value y = lvt_im2(im, LVT_OP_div, x, size);
+    return lvt_im_out(im, lvt_build_select(&im->b, zero, lvt_im_number(im, y, 0), y));
 }
 
 static bool mean_variance(lvt_importer *im) {

@@ -98,7 +98,8 @@ typedef struct lvt_im_row {
 } lvt_im_row;
 /* Ended by a row without name. */
 extern const lvt_im_row lvt_im_math[], lvt_im_shapes[], lvt_im_indices[], lvt_im_nets[], lvt_im_pools[],
-    lvt_im_matrices[], lvt_im_losses[], lvt_im_sums[], lvt_im_grids[], lvt_im_quantised[], lvt_im_flows[];
+    lvt_im_matrices[], lvt_im_losses[], lvt_im_sums[], lvt_im_grids[], lvt_im_quantised[], lvt_im_flows[],
+    lvt_im_attentions[], lvt_im_windows[];
 const lvt_im_row *lvt_im_find(const char *op);
 /* The entry of the table for that name; its `name` is NULL when there is none. */
 lvt_im_value *lvt_im_slot(lvt_importer *im, const char *name);
@@ -140,6 +141,7 @@ int lvt_im_code(const lvt_importer *im);
 bool lvt_im_has(const lvt_importer *im, size_t i);      /* input i is given */
 lvt_value lvt_im_in(lvt_importer *im, size_t i);        /* LVT_NONE: not given, or failed */
 lvt_value lvt_im_statistic(lvt_importer *im, size_t i); /* as lvt_im_in; an initialiser that is not trained */
+lvt_value lvt_im_fixed(lvt_importer *im, size_t i); /* a table or mask: not trained, and one for all its uses */
 lvt_type lvt_im_type(const lvt_importer *im, lvt_value v); /* a scalar for LVT_NONE */
 bool lvt_im_out(lvt_importer *im, lvt_value v);            /* the only result; false for LVT_NONE */
 bool lvt_im_out_empty(lvt_importer *im);                   /* the only result, without elements */
