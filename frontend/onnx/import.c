@@ -394,9 +394,10 @@ static lvt_status name_outputs(lvt_importer *im, bool ok) {
                             .value = value == LVT_NONE ? LVT_NONE : fold(im, value, 64),
                             .weight = LVT_NONE,
                             .type = ok ? lvt_im_result_type(im, k) : 0,
+                            .tensor = ok && !k ? im->tensor : NULL,
                             .wanted = v->wanted};
-        v->empty = ok && !k && im->nothing;
-        v->failed = v->value == LVT_NONE && !v->empty;
+        v->empty = ok && ((!k && im->nothing) || (k < LVT_IM_OUTPUTS && im->empty_results >> k & 1));
+        v->failed = v->value == LVT_NONE && !v->empty && !v->tensor;
     }
     return LVT_OK;
 }
@@ -410,6 +411,8 @@ lvt_status lvt_im_node(lvt_importer *im, const Onnx__NodeProto *n) {
         im->out[k] = LVT_NONE;
     im->why[0] = 0;
     im->nothing = false;
+    im->tensor = NULL;
+    im->empty_results = 0;
     im->empty = NULL;
     im->attributes_read = im->inputs_read = 0;
     if (!row)
@@ -421,10 +424,10 @@ lvt_status lvt_im_node(lvt_importer *im, const Onnx__NodeProto *n) {
     uint32_t before = im->g->n_values;
     bool ok = whole && !poisoned && !im->why[0] && row->build(im);
     im->n = n;
-    ok = ok && lvt_im_all_read(im) && (im->nothing || lvt_im_in_range(im, before));
-    for (size_t k = 0; k < n->n_output && ok && !im->nothing; k++)
+    ok = ok && lvt_im_all_read(im) && (im->nothing || im->tensor || lvt_im_in_range(im, before));
+    for (size_t k = 0; k < n->n_output && ok && !im->nothing && !im->tensor; k++)
         if (n->output[k] && *n->output[k] && lvt_im_slot(im, n->output[k])->wanted &&
-            (k >= LVT_IM_OUTPUTS || im->out[k] == LVT_NONE))
+            (k >= LVT_IM_OUTPUTS || (im->out[k] == LVT_NONE && !(im->empty_results >> k & 1))))
             ok = lvt_im_no(im, "its output %zu is not supported", k);
     if (im->empty && whole && !poisoned)
         ok = lvt_im_no(im, "its input '%s' is empty", im->empty);

@@ -52,9 +52,12 @@ bool lvt_im_has(const lvt_importer *im, size_t i) {
 }
 
 lvt_value lvt_im_constant(lvt_importer *im, const lvt_type *t, const double *values) {
+    int64_t n = lvt_numel(t), same = 1;
+    while (same < n && !memcmp(&values[same], values, sizeof *values))
+        same++;
     lvt_named_attr a[] = {{"dtype", lvt_attr_dtype((lvt_dtype)t->dtype)},
                           {"shape", lvt_attr_ints(t->dim, t->rank)},
-                          {"values", lvt_attr_floats(values, (size_t)lvt_numel(t))}};
+                          {"values", lvt_attr_floats(values, same == n ? 1 : (size_t)n)}};
     return lvt_build(&im->b, LVT_OP_constant, 0, NULL, 3, a);
 }
 
@@ -103,6 +106,11 @@ static bool has_nothing(const lvt_im_value *v) {
 bool lvt_im_is_empty(const lvt_importer *im, size_t i) {
     const lvt_im_value *v = input(im, i);
     return v && has_nothing(v);
+}
+
+bool lvt_im_out_tensor(lvt_importer *im, const Onnx__TensorProto *t) {
+    im->tensor = t;
+    return true;
 }
 
 bool lvt_im_out_empty(lvt_importer *im) {

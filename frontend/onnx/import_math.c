@@ -419,10 +419,10 @@ static bool reduce(lvt_importer *im) {
     lvt_type t = lvt_im_type(im, x);
     int64_t axes[LVT_MAX_RANK];
     int n = lvt_im_either(im, 1, "axes", LVT_MAX_RANK, axes), code = lvt_im_code(im);
-    bool keep = lvt_im_int(im, "keepdims", 1);
+    bool keep = lvt_im_int(im, "keepdims", 1), nothing = lvt_im_int(im, "noop_with_empty_axes", 0);
     if (n == -1)
         return false;
-    if (n <= 0 && lvt_im_int(im, "noop_with_empty_axes", 0))
+    if (n <= 0 && nothing)
         return lvt_im_out(im, x);
     if (t.dtype == LVT_U8)
         return lvt_im_no(im, "reductions of uint8 are not supported");

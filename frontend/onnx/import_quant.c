@@ -40,7 +40,14 @@ static lvt_value quantised(lvt_importer *im, lvt_value x, lvt_value scale, lvt_v
     double low, high;
     if (!limits(im, type, &low, &high))
         return LVT_NONE;
-    x = lvt_im_round(im, scale == LVT_NONE ? x : lvt_im2(im, LVT_OP_div, x, scale));
+    lvt_dtype dtype = (lvt_dtype)lvt_im_type(im, x).dtype;
+    if (scale != LVT_NONE && dtype == LVT_F32) /* rounded once: the last bit decides where halves go */
+        x = lvt_build_cast(&im->b,
+                           lvt_im2(im, LVT_OP_div, lvt_build_cast(&im->b, x, LVT_F64), lvt_build_cast(&im->b, scale, LVT_F64)),
+                           dtype);
+    else if (scale != LVT_NONE)
+        x = lvt_im2(im, LVT_OP_div, x, scale);
+    x = lvt_im_round(im, x);
     if (zero != LVT_NONE)
         x = lvt_im2(im, LVT_OP_add, x, zero);
     x = lvt_imk(im, LVT_OP_min, lvt_imk(im, LVT_OP_max, x, low), high);

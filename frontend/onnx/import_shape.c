@@ -36,10 +36,11 @@ static bool reshape(lvt_importer *im) {
     lvt_type t = lvt_im_type(im, x);
     int64_t dims[LVT_MAX_RANK], known = 1;
     int n = lvt_im_either(im, 1, "shape", LVT_MAX_RANK, dims), free = -1;
+    bool zeros = lvt_im_int(im, "allowzero", 0); /* a 0 is a size, not the input's */
     if (n < 0)
         return n == -1 ? false : lvt_im_no(im, "it has no shape");
     for (int i = 0; i < n; i++) {
-        if (dims[i] == 0 && i < t.rank && !lvt_im_int(im, "allowzero", 0))
+        if (dims[i] == 0 && i < t.rank && !zeros)
             dims[i] = t.dim[i];
         if (dims[i] == -1 && free < 0)
             free = i;
@@ -175,8 +176,12 @@ static bool split(lvt_importer *im) {
     int64_t each = (t.dim[axis] + outputs - 1) / outputs;
     for (int64_t k = 0; k < outputs; k++) {
         int64_t rest = t.dim[axis] - at, size = n >= 0 ? sizes[k] : each < rest ? each : rest;
-        if (size < 1 || size > rest)
-            return lvt_im_no(im, "an output would be empty or too large");
+        if (size < 0 || size > rest)
+            return lvt_im_no(im, "an output would be too large");
+        if (size == 0) {
+            im->empty_results |= (uint64_t)1 << k;
+            continue;
+        }
         int64_t end = at + size;
         if ((im->out[k] = lvt_build_slice(&im->b, x, axis, at, end)) == LVT_NONE)
             return false;
@@ -305,7 +310,7 @@ static bool constant(lvt_importer *im) {
         if (a->t->dims[i] == 0)
             return lvt_im_out_empty(im);
     if (a->t && !strcmp(a->name, "value"))
-        return lvt_im_out(im, lvt_im_tensor_value(im, a->t));
+        return lvt_im_out_tensor(im, a->t);
     size_t n = a->n_floats ? a->n_floats : a->n_ints;
     double *x = lvt_arena_alloc(im->arena, (n + 1) * sizeof *x);
     for (size_t i = 0; x && i < n; i++)

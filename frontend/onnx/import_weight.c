@@ -16,26 +16,61 @@ static bool is_state(const lvt_importer *im, const lvt_im_value *v) {
            (t->n_dims > 0 || im->use->step_of_file);
 }
 
+/* Whether the elements are bytes beside the program; smaller ones are numbers in its text. Whole numbers are
+ * indices mostly: what is computed with them while importing is gone from the program. */
+static bool is_large(const Onnx__TensorProto *t) {
+    int dtype = lvt_onnx_dtype(t->has_data_type ? t->data_type : 0);
+    int64_t n = 1, large = dtype >= 0 && lvt_dtype_is_float((lvt_dtype)dtype) ? 64 : 4096;
+    for (size_t i = 0; i < t->n_dims && n < large; i++)
+        n *= t->dims[i] > 0 && t->dims[i] < large ? t->dims[i] : t->dims[i] > 0 ? large : 0;
+    return n >= large;
+}
+
+/* The bytes of x, of the module. */
+static void *pack(lvt_importer *im, const lvt_type *type, double *x) {
+    void *packed = x ? lvt_module_values(im->m, lvt_type_bytes(type)) : NULL;
+    if (packed)
+        lvt_tensor_store(&(lvt_tensor){*type, x}, packed);
+    return packed;
+}
+
+static bool uniform(const lvt_type *type, const double *x) {
+    int64_t n = lvt_numel(type), same = 1;
+    while (same < n && x[same] == x[0])
+        same++;
+    return same == n;
+}
+
+/* A constant of the file. */
+static lvt_value fixed(lvt_importer *im, const lvt_im_value *v) {
+    lvt_type type;
+    if (!is_large(v->tensor) || im->use->step_of_file)
+        return lvt_im_tensor_value(im, v->tensor);
+    double *x = lvt_onnx_read_tensor(im->arena, v->tensor, im->folder, &type, im->diag);
+    if (!x || uniform(&type, x))
+        return x ? lvt_im_constant(im, &type, x) : LVT_NONE;
+    void *packed = pack(im, &type, x);
+    return packed ? im->use->state(im->use->user, v->name, &type, lvt_weights_init(packed, lvt_type_bytes(&type)),
+                                   packed, false)
+                  : LVT_NONE;
+}
+
 /* NULL: it cannot be read, which is reported. */
 static lvt_onnx_weight *read_weight(lvt_importer *im, const lvt_im_value *v) {
     lvt_onnx_weight *w = &im->file->weights[v->weight];
     if (w->packed)
         return w;
     double *x = lvt_onnx_read_tensor(im->arena, v->tensor, im->folder, &w->type, im->diag);
-    if (!x || !(w->packed = lvt_module_values(im->m, lvt_type_bytes(&w->type))))
+    if (!(w->packed = pack(im, &w->type, x)))
         return NULL;
-    int64_t n = lvt_numel(&w->type);
-    w->uniform = n > 1;
-    for (int64_t i = 1; i < n; i++)
-        w->uniform &= x[i] == x[0];
-    lvt_tensor_store(&(lvt_tensor){w->type, x}, w->packed);
+    w->uniform = lvt_numel(&w->type) > 1 && uniform(&w->type, x);
     w->init = lvt_weights_init(w->packed, lvt_type_bytes(&w->type));
     return w;
 }
 
 lvt_value lvt_im_materialise(lvt_importer *im, const lvt_im_value *v, bool trainable) {
     if (!is_state(im, v))
-        return lvt_im_tensor_value(im, v->tensor);
+        return fixed(im, v);
     const lvt_onnx_weight *w = read_weight(im, v);
     return w ? im->use->state(im->use->user, v->name, &w->type, w->init, w->packed, trainable) : LVT_NONE;
 }

@@ -84,7 +84,9 @@ typedef struct lvt_importer {
     size_t index; /* of the node of the file's graph that it is, or in which it is */
     lvt_value out[LVT_IM_OUTPUTS];
     uint64_t attributes_read, inputs_read; /* by the builder, of the first 64 */
-    bool nothing;      /* its only result is empty */
+    const Onnx__TensorProto *tensor; /* its only result as it stands in the file, or NULL */
+    bool nothing;                    /* its only result is empty */
+    uint64_t empty_results;          /* those of several that are empty */
     const char *empty; /* an input without elements that was asked for as a value, or NULL */
     char why[400];
 } lvt_importer;
@@ -108,8 +110,9 @@ lvt_im_value *lvt_im_slot(lvt_importer *im, const char *name);
 size_t lvt_im_n_outputs(const lvt_importer *im);
 const char *lvt_im_output_name(const lvt_importer *im, size_t i);
 
-/* A float initialiser becomes a state of the slot's name, other tensors of the file are constants. LVT_NONE:
- * reported. */
+/* A float initialiser becomes a state of the slot's name, other tensors of the file are constants: large ones as
+ * states too, which nothing updates, since values of states are bytes beside the program and those of constants
+ * decimal numbers in its text. LVT_NONE: reported. */
 lvt_value lvt_im_materialise(lvt_importer *im, const lvt_im_value *v, bool trainable);
 /* The initialiser that the node gives another name, if it is such an Identity of PyTorch's: its result is an
  * initialiser too, equal but not the same. Else NULL. */
@@ -172,6 +175,8 @@ lvt_value lvt_im_pad(lvt_importer *im, lvt_value x, int axis, int64_t before, in
 /* Whether the class of the last dim, one more than i32 `index` has, is the one in the index. */
 lvt_value lvt_im_hot(lvt_importer *im, lvt_value index, int64_t classes);
 lvt_value lvt_im_tensor_value(lvt_importer *im, const Onnx__TensorProto *t);
+/* Tensor t of the file is the only result; read when somebody asks for it. */
+bool lvt_im_out_tensor(lvt_importer *im, const Onnx__TensorProto *t);
 
 /* Attributes of a window over x [B,C,d...], of one or two spatial dims: `flat` says that a height of 1 was
  * added. kernel: used where the attribute is missing. False: with the reason. */
