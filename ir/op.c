@@ -9,73 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- inference ---- */
-
-lvt_status lvt_infer_error(lvt_infer *c, const char *code, const char *format, ...) {
-    static const char *const ordinals[] = {"first", "second", "third"};
-    char text[512], type[LVT_TYPE_TEXT];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    const lvt_op_def *def = lvt_op_of(c->node);
-    lvt_error(c->diag, LVT_USER, code, c->at, "%s: %s", def->name, text);
-    if (!c->graph || !c->node->operands)
-        return LVT_USER;
-    for (uint32_t i = 0; i < c->node->n_operands && i < 3; i++) {
-        lvt_pos at = lvt_module_pos(c->graph->module, lvt_value_node(c->graph, c->node->operands[i])->loc);
-        lvt_type_text(&c->operands[i], type);
-        if (c->node->n_operands == 1)
-            lvt_note(c->diag, at, "the operand, %s, comes from here", type);
-        else
-            lvt_note(c->diag, at, "the %s operand, %s, comes from here", ordinals[i], type);
-    }
-    return LVT_USER;
-}
-
-uint32_t lvt_infer_capacity(const lvt_node *node) {
-    uint32_t n = (uint32_t)lvt_op_of(node)->n_results;
-    if (node->n_operands > n)
-        n = node->n_operands;
-    if (node->body && node->body->n_outputs > n)
-        n = node->body->n_outputs;
-    return n ? n : 1;
-}
-
-static lvt_status check_result(lvt_infer *c, const lvt_type *t) {
-    char text[LVT_TYPE_TEXT];
-    int64_t n = 1;
-    for (int i = 0; i < t->rank; i++) {
-        if (t->dim[i] < 1 || t->dim[i] > LVT_MAX_DIM)
-            return lvt_infer_error(c, "E208",
-                                   "the result would be %s; a dimension must be at least 1 and at most %lld",
-                                   lvt_type_text(t, text), (long long)LVT_MAX_DIM);
-        if (n > LVT_MAX_DIM / t->dim[i])
-            return lvt_infer_error(c, "E208", "the result would be %s; a tensor has at most %lld elements",
-                                   lvt_type_text(t, text), (long long)LVT_MAX_DIM);
-        n *= t->dim[i];
-    }
-    return LVT_OK;
-}
-
-lvt_status lvt_infer_types(const lvt_graph *graph, const lvt_node *node, const lvt_type *operands,
-                           lvt_type *results, uint32_t *n_results, lvt_diag *diag, lvt_pos at) {
-    const lvt_op_def *def = lvt_op_of(node);
-    lvt_infer c = {graph, node, operands, results, (uint32_t)def->n_results, diag, at};
-    int n = node->n_operands;
-    *n_results = 0;
-    if (n < def->min_operands || (def->max_operands >= 0 && n > def->max_operands)) {
-        const char *more = def->max_operands < 0 ? "at least " : "";
-        return lvt_infer_error(&c, "E201", "takes %s%d operand%s, not %d", more, def->min_operands,
-                               def->min_operands == 1 ? "" : "s", n);
-    }
-    lvt_status status = def->infer(&c);
-    for (uint32_t k = 0; status == LVT_OK && k < c.n_results; k++)
-        status = check_result(&c, &results[k]);
-    *n_results = c.n_results;
-    return status;
-}
-
 static bool letter_accepts(char letter, lvt_dtype t) {
     switch (letter) {
     case 'b':
@@ -220,7 +153,7 @@ static lvt_status pointwise_grad(lvt_grad *c) {
 #define SAMPLES_bxx_x(range)                                                                                 \
     "bool[2,3], " FLOATS(range) ", " FLOATS(range), "bool[7], i32[7] in 0..9, i32[7] in 0..9"
 #define LVT_PW(name_, arity, expr_, da, db, dc, range, types)                                                \
-    static const lvt_op_def pointwise_##name_ = {                                                            \
+    const lvt_op_def lvt_op_def_##name_ = {                                                                  \
         .name = #name_,                                                                                      \
         .kind = LVT_KIND_POINTWISE,                                                                          \
         .min_operands = arity,                                                                               \
@@ -235,31 +168,8 @@ static lvt_status pointwise_grad(lvt_grad *c) {
         .samples = (const char *const[]){SAMPLES_##types(range), NULL},                                      \
         .no_gradient = !(da) && !(db) && !(dc),                                                              \
     };
-#define LVT_OP(name_) extern const lvt_op_def lvt_op_def_##name_;
+#define LVT_OP(name_)
 #include "ops.def"
-
-const lvt_op_def *const lvt_op_table[LVT_N_OPS] = {
-#define LVT_PW(name_, ...) [LVT_OP_##name_] = &pointwise_##name_,
-#define LVT_OP(name_) [LVT_OP_##name_] = &lvt_op_def_##name_,
-#include "ops.def"
-};
-
-lvt_op lvt_op_find(const char *name, size_t length) {
-    for (int i = 0; i < LVT_N_OPS; i++)
-        if (strlen(lvt_op_table[i]->name) == length && !memcmp(lvt_op_table[i]->name, name, length))
-            return (lvt_op)i;
-    return (lvt_op)LVT_NO_OP;
-}
-
-const lvt_attr *lvt_attr_get(const lvt_node *n, const char *name) {
-    const lvt_op_def *def = lvt_op_of(n);
-    for (int i = 0; i < def->n_attrs; i++)
-        if (!strcmp(def->attrs[i].name, name))
-            return &n->attrs[i];
-    return NULL;
-}
-
-/* ---- geometry ---- */
 
 static const lvt_attr *optional_attr(const lvt_node *n, const char *name) {
     const lvt_attr *a = lvt_attr_get(n, name);

@@ -61,9 +61,9 @@ static uint32_t find_candidates(rematerialiser *r, double target, candidate *lis
             x->made >= m->peak_at)
             continue;
         double gain = expected(m, x, target);
-        if (gain > 0 && remat_again(m, c, &r->change)) {
+        if (gain > 0 && lvt_remat_again(m, c, &r->change)) {
             list[n++] = (candidate){c, gain / r->change.seconds};
-            remat_undo(m, &r->change);
+            lvt_remat_undo(m, &r->change);
         }
     }
     qsort(list, n, sizeof *list, by_score);
@@ -87,17 +87,17 @@ static bool note_decision(rematerialiser *r, uint32_t copy) {
 static bool free_one(rematerialiser *r, double target, bool *helped) {
     enum { TRIED = 4 };
     remat_model *m = &r->m;
-    double before = remat_excess(m, target), most = 0;
+    double before = lvt_remat_excess(m, target), most = 0;
     uint32_t best = LVT_NONE, n_copies = m->n_copies;
     candidate *list = lvt_arena_alloc(r->ctx->arena, (n_copies + 1u) * sizeof *list);
     uint32_t n = list ? find_candidates(r, target, list) : 0;
     *helped = false;
     for (uint32_t i = 0; i < n && (i < TRIED || best == LVT_NONE); i++) {
-        if (!remat_again(m, list[i].copy, &r->change) || !remat_measure(m))
+        if (!lvt_remat_again(m, list[i].copy, &r->change) || !lvt_remat_measure(m))
             return false;
-        double score = (before - remat_excess(m, target)) / r->change.seconds;
-        remat_undo(m, &r->change);
-        if (!remat_measure(m))
+        double score = (before - lvt_remat_excess(m, target)) / r->change.seconds;
+        lvt_remat_undo(m, &r->change);
+        if (!lvt_remat_measure(m))
             return false;
         if (score > most) {
             most = score;
@@ -109,7 +109,7 @@ static bool free_one(rematerialiser *r, double target, bool *helped) {
     if (best == LVT_NONE)
         return list && !m->no_memory;
     *helped = true;
-    return remat_again(m, best, &r->change) && note_decision(r, best) && remat_measure(m);
+    return lvt_remat_again(m, best, &r->change) && note_decision(r, best) && lvt_remat_measure(m);
 }
 
 /* *met: the peak is at most the goal. Where nothing helps any more it aims lower: then a value counts that is
@@ -406,7 +406,7 @@ static bool attempt(rematerialiser *r, uint64_t most, bool gradual, lvt_graph **
     enum { ROUNDS = 8 };
     double goal = (double)most;
     *out = NULL;
-    if (!remat_model_make(&r->m, r->ctx, r->in, r->base))
+    if (!lvt_remat_model_make(&r->m, r->ctx, r->in, r->base))
         return lvt_pass_nomem(r->ctx) != NULL;
     r->n_decisions = 0;
     for (int round = 0; round < ROUNDS; round++) {

@@ -1,7 +1,7 @@
 /* Inside pass remat: the steps of an entry as a model in which nodes can be run more than once.
  *
  * A RUN is one execution of a node at a position of the order, a COPY one result of a run. At first every
- * node has one run; remat_again() adds runs of nodes and makes later readers read the new copies. Invariant:
+ * node has one run; lvt_remat_again() adds runs of nodes and makes later readers read the new copies. Invariant:
  * every run reads copies that were made before it; all operands of a run that lie in the memory of one value
  * read the same copy of it; a state is read before it is replaced. May not know: kernels, offsets. */
 #ifndef LVT_PASSES_REMAT_H
@@ -21,7 +21,7 @@ typedef struct remat_copy {
     uint32_t other;      /* another copy of the value, made earlier; LVT_NONE: this was the first */
     uint64_t bytes;      /* in the arena; 0 if it is not there */
     bool ends;           /* read after the last step */
-    uint32_t made, last; /* positions; remat_measure fills them in */
+    uint32_t made, last; /* positions; lvt_remat_measure fills them in */
     uint32_t before,
         after; /* positions of the last read up to remat_model.peak_at and the first one behind */
     uint32_t buffer;
@@ -53,7 +53,7 @@ typedef struct remat_model {
     bool no_memory;
 } remat_model;
 
-/* What remat_again changed, so that it can be taken back. */
+/* What lvt_remat_again changed, so that it can be taken back. */
 typedef struct remat_change {
     uint32_t n_runs, n_copies, at; /* as they were; position of the first new run */
     uint32_t *moved;               /* pairs: run, operand: read another copy before */
@@ -64,14 +64,14 @@ typedef struct remat_change {
 } remat_change;
 
 /* The steps of a plan of g, one run each, measured. False when out of memory. */
-bool remat_model_make(remat_model *m, lvt_pass *ctx, const lvt_graph *g, const lvt_plan *plan);
+bool lvt_remat_model_make(remat_model *m, lvt_pass *ctx, const lvt_graph *g, const lvt_plan *plan);
 /* Lifetimes, bytes alive, the peak. False when out of memory. */
-bool remat_measure(remat_model *m);
+bool lvt_remat_measure(remat_model *m);
 /* Bytes above `target`, summed over the positions. */
-double remat_excess(const remat_model *m, double target);
+double lvt_remat_excess(const remat_model *m, double target);
 /* Frees copy c between its last read up to the peak and the first behind it: runs its node again just before
  * that one, with whatever else is not there any more. False when that cannot be; nothing has changed then. */
-bool remat_again(remat_model *m, uint32_t c, remat_change *change);
-void remat_undo(remat_model *m, const remat_change *change);
+bool lvt_remat_again(remat_model *m, uint32_t c, remat_change *change);
+void lvt_remat_undo(remat_model *m, const remat_change *change);
 
 #endif

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-enum { MOST_RUNS = 24 }; /* of one remat_again */
+enum { MOST_RUNS = 24 }; /* of one lvt_remat_again */
 
 /* ---- making ---- */
 
@@ -93,7 +93,7 @@ static bool make_runs(remat_model *m) {
     return true;
 }
 
-bool remat_model_make(remat_model *m, lvt_pass *ctx, const lvt_graph *g, const lvt_plan *plan) {
+bool lvt_remat_model_make(remat_model *m, lvt_pass *ctx, const lvt_graph *g, const lvt_plan *plan) {
     lvt_arena *a = ctx->arena;
     size_t values = g->n_values + 1u, states = g->module->n_states + 1u;
     *m = (remat_model){.g = g, .plan = plan, .arena = a};
@@ -107,7 +107,7 @@ bool remat_model_make(remat_model *m, lvt_pass *ctx, const lvt_graph *g, const l
         return false;
     memset(m->newest, 0xff, values * sizeof *m->newest);
     memset(m->replaced, 0xff, states * sizeof *m->replaced);
-    return make_runs(m) && remat_measure(m);
+    return make_runs(m) && lvt_remat_measure(m);
 }
 
 /* ---- measuring ---- */
@@ -161,7 +161,7 @@ static void find_reads(remat_model *m) {
     }
 }
 
-bool remat_measure(remat_model *m) {
+bool lvt_remat_measure(remat_model *m) {
     size_t n = m->n_runs;
     void *position = lvt_arena_grow(m->arena, m->position, 0, n + 1, &m->cap_position, sizeof *m->position);
     void *buffers =
@@ -208,7 +208,7 @@ bool remat_measure(remat_model *m) {
     return true;
 }
 
-double remat_excess(const remat_model *m, double target) {
+double lvt_remat_excess(const remat_model *m, double target) {
     double sum = 0;
     for (uint32_t p = 0; p < m->n_runs; p++)
         sum += (double)m->alive[p] > target ? (double)m->alive[p] - target : 0;
@@ -326,7 +326,7 @@ static bool put_in_order(remat_model *m, const uint32_t *fresh, uint32_t n, uint
     return true;
 }
 
-bool remat_again(remat_model *m, uint32_t c, remat_change *change) {
+bool lvt_remat_again(remat_model *m, uint32_t c, remat_change *change) {
     remat_copy x = m->copies[c];
     uint32_t fresh[MOST_RUNS];
     change->n_runs = m->n_runs;
@@ -348,11 +348,11 @@ bool remat_again(remat_model *m, uint32_t c, remat_change *change) {
     if (ok)
         return true;
     change->at = LVT_NONE;
-    remat_undo(m, change);
+    lvt_remat_undo(m, change);
     return false;
 }
 
-void remat_undo(remat_model *m, const remat_change *change) {
+void lvt_remat_undo(remat_model *m, const remat_change *change) {
     uint32_t n = m->n_runs - change->n_runs;
     for (uint32_t i = change->n_moved; i-- > 0;)
         m->runs[change->moved[2 * i]].reads[change->moved[2 * i + 1]] = change->was[i];

@@ -112,3 +112,11 @@ lvt_graph *lvt_pass_fail(lvt_pass *ctx, lvt_status status, const char *code, lvt
 lvt_graph *lvt_pass_nomem(lvt_pass *ctx) {
     return lvt_pass_fail(ctx, LVT_NOMEM, NULL, 0, "out of memory in pass %s", ctx->name);
 }
+
+lvt_value lvt_rewrite_reshape(lvt_rewrite *r, lvt_value x, int rank, const int64_t *dims) {
+    while (lvt_is_op(r->out, x, LVT_OP_reshape))
+        x = lvt_value_node(r->out, x)->operands[0];
+    const lvt_type *have = &r->out->values[x].type;
+    lvt_type want = lvt_type_make((lvt_dtype)have->dtype, rank, dims);
+    return lvt_type_equal(have, &want) ? x : lvt_build_reshape(&r->b, x, rank, dims);
+}

@@ -53,4 +53,7 @@ lvt_value lvt_shaped(lvt_builder *b, lvt_value x, const lvt_type *t);
 /* Bit k set: the reduction reduces dim k of its operand. */
 uint32_t lvt_reduce_mask(const lvt_graph *g, const lvt_node *n);
 
+/* x of the new graph in that shape, through the reshapes it may come from. */
+lvt_value lvt_rewrite_reshape(lvt_rewrite *r, lvt_value x, int rank, const int64_t *dims);
+
 #endif

@@ -134,10 +134,10 @@ static lvt_value reshaped(shaper *p, lvt_value x, const lvt_type *t, const lvt_t
             for (int j = first[i]; j < first[i + 1]; j++)
                 dims[j] = i >= skip && s->dim[i - skip] == t->dim[i] ? shape->dim[j] : 1;
         int from = s->rank ? first[skip] : shape->rank;
-        small = lvt_simplify_reshape(&p->s, small, shape->rank - from, dims + from);
+        small = lvt_rewrite_reshape(&p->s.r, small, shape->rank - from, dims + from);
         return lvt_build_broadcast(&r->b, small, shape->rank, shape->dim);
     }
-    return lvt_simplify_reshape(&p->s, x, shape->rank, shape->dim);
+    return lvt_rewrite_reshape(&p->s.r, x, shape->rank, shape->dim);
 }
 
 static lvt_value rebuild(shaper *p, const lvt_node *n, const lvt_type *shape) {
@@ -164,7 +164,7 @@ static lvt_value rebuild(shaper *p, const lvt_node *n, const lvt_type *shape) {
     } else {
         y = lvt_build(&r->b, (lvt_op)n->op, n->n_operands, operands, 0, NULL);
     }
-    return y == LVT_NONE ? y : lvt_simplify_reshape(&p->s, y, to->rank, to->dim);
+    return y == LVT_NONE ? y : lvt_rewrite_reshape(&p->s.r, y, to->rank, to->dim);
 }
 
 lvt_graph *lvt_pass_unify_shapes(lvt_pass *ctx, const lvt_graph *in) {
@@ -183,7 +183,7 @@ lvt_graph *lvt_pass_unify_shapes(lvt_pass *ctx, const lvt_graph *in) {
         lvt_rewrite_at(&p.s.r, i);
         const lvt_type *to = &in->values[n->result].type;
         if (n->op == LVT_OP_reshape)
-            v = lvt_simplify_reshape(&p.s, p.s.r.map[n->operands[0]], to->rank, to->dim);
+            v = lvt_rewrite_reshape(&p.s.r, p.s.r.map[n->operands[0]], to->rank, to->dim);
         else if (shapeable(n) && n->n_operands <= 3) {
             uint32_t c = find(&p, i);
             lvt_type t = without_units(domain(in, n));

@@ -110,14 +110,6 @@ static lvt_value simplify_neg(lvt_simplify *s, const lvt_node *n) {
 
 /* ---- shapes ---- */
 
-lvt_value lvt_simplify_reshape(lvt_simplify *s, lvt_value x, int rank, const int64_t *dims) {
-    lvt_rewrite *r = &s->r;
-    while (lvt_is_op(r->out, x, LVT_OP_reshape))
-        x = lvt_value_node(r->out, x)->operands[0];
-    lvt_type want = lvt_type_make((lvt_dtype)type_of(r, x)->dtype, rank, dims);
-    return lvt_type_equal(type_of(r, x), &want) ? x : lvt_build_reshape(&r->b, x, rank, dims);
-}
-
 static lvt_value simplify_reshape(lvt_simplify *s, const lvt_node *n) {
     lvt_rewrite *r = &s->r;
     const lvt_type *t = &r->in->values[n->result].type;
@@ -125,7 +117,7 @@ static lvt_value simplify_reshape(lvt_simplify *s, const lvt_node *n) {
     if (lvt_type_equal(type_of(r, x), t))
         return x;
     if (lvt_is_op(r->out, x, LVT_OP_reshape))
-        return lvt_simplify_reshape(s, x, t->rank, t->dim);
+        return lvt_rewrite_reshape(&s->r, x, t->rank, t->dim);
     const lvt_node *from = lvt_value_node(r->out, x);
     if (!lvt_is_reduce(from) || !single(s, n, 0))
         return LVT_NONE;
@@ -175,7 +167,7 @@ static lvt_value simplify_transpose(lvt_simplify *s, const lvt_node *n) {
     if (moves)
         return LVT_NONE;
     const lvt_type *to = &r->in->values[n->result].type; /* only dims of size 1 move */
-    return lvt_simplify_reshape(s, x, to->rank, to->dim);
+    return lvt_rewrite_reshape(&s->r, x, to->rank, to->dim);
 }
 
 static lvt_value simplify_broadcast(lvt_simplify *s, const lvt_node *n) {
@@ -252,7 +244,7 @@ static lvt_value simplify_reduce(lvt_simplify *s, const lvt_node *n) {
     const lvt_type *t = type_of(r, x), *to = &r->in->values[n->result].type;
     uint32_t mask = lvt_reduce_mask(r->in, n);
     if (lvt_numel(t) == lvt_numel(to))
-        return lvt_simplify_reshape(s, x, to->rank, to->dim);
+        return lvt_rewrite_reshape(&s->r, x, to->rank, to->dim);
     if (n->op == LVT_OP_reduce_sum && lvt_is_op(r->out, x, LVT_OP_matmul) && single(s, n, 0))
         return lvt_simplify_summed_matmul(s, n, mask);
     if (lvt_is_op(r->out, x, (lvt_op)n->op) && single(s, n, 0)) { /* a reduction of a reduction */

@@ -10,8 +10,6 @@ typedef struct lvt_simplify {
     lvt_uses uses; /* of the old graph */
 } lvt_simplify;
 
-/* x in that shape, through the reshapes it may come from. */
-lvt_value lvt_simplify_reshape(lvt_simplify *s, lvt_value x, int rank, const int64_t *dims);
 lvt_value lvt_simplify_matmul(lvt_simplify *s, const lvt_node *n);
 /* reduce_sum (of the dims in mask) of a matmul that nobody else reads: the sum joins the inner dimension. */
 lvt_value lvt_simplify_summed_matmul(lvt_simplify *s, const lvt_node *n, uint32_t mask);

@@ -37,7 +37,7 @@ static lvt_value with_rank(lvt_simplify *s, lvt_value x, int rank) {
     int64_t dims[LVT_MAX_RANK];
     for (int i = 0; i < rank; i++)
         dims[i] = i < rank - t.rank ? 1 : t.dim[i - (rank - t.rank)];
-    return t.rank < rank ? lvt_simplify_reshape(s, x, rank, dims) : x;
+    return t.rank < rank ? lvt_rewrite_reshape(&s->r, x, rank, dims) : x;
 }
 
 lvt_value lvt_simplify_matmul(lvt_simplify *s, const lvt_node *n) {
@@ -71,9 +71,10 @@ lvt_value lvt_simplify_matmul(lvt_simplify *s, const lvt_node *n) {
         /* [..., M, K] by one matrix: all rows together. */
         int64_t k = ta->dim[ta->rank - 1];
         int64_t flat[2] = {lvt_numel(ta) / k, k}, matrix[2] = {tb->dim[tb->rank - 2], tb->dim[tb->rank - 1]};
-        lvt_value rows = lvt_simplify_reshape(s, x[0], 2, flat);
-        lvt_value y = lvt_build_matmul(&r->b, rows, lvt_simplify_reshape(s, x[1], 2, matrix), false, flip[1]);
-        return y == LVT_NONE ? y : lvt_simplify_reshape(s, y, to->rank, to->dim);
+        lvt_value rows = lvt_rewrite_reshape(&s->r, x[0], 2, flat);
+        lvt_value y =
+            lvt_build_matmul(&r->b, rows, lvt_rewrite_reshape(&s->r, x[1], 2, matrix), false, flip[1]);
+        return y == LVT_NONE ? y : lvt_rewrite_reshape(&s->r, y, to->rank, to->dim);
     }
     if (!changed && ta->rank == tb->rank)
         return LVT_NONE;
@@ -108,10 +109,10 @@ lvt_value lvt_simplify_summed_matmul(lvt_simplify *s, const lvt_node *n, uint32_
     da[from] = db[from] = rows;
     da[from + 1] = ta->dim[batch + 1];
     db[from + 1] = tb->dim[batch + 1];
-    lvt_value a = lvt_simplify_reshape(s, mm->operands[0], from + 2, da);
-    lvt_value b = lvt_simplify_reshape(s, mm->operands[1], from + 2, db);
+    lvt_value a = lvt_rewrite_reshape(&s->r, mm->operands[0], from + 2, da);
+    lvt_value b = lvt_rewrite_reshape(&s->r, mm->operands[1], from + 2, db);
     lvt_value y = lvt_build_matmul(&r->b, a, b, true, false);
-    return y == LVT_NONE ? y : lvt_simplify_reshape(s, y, to->rank, to->dim);
+    return y == LVT_NONE ? y : lvt_rewrite_reshape(&s->r, y, to->rank, to->dim);
 }
 
 lvt_value lvt_simplify_joined_pads(lvt_simplify *s, const lvt_node *n) {

@@ -28,6 +28,15 @@ typedef enum lvt_status {
  * (interrupt). */
 int lvt_exit_code(lvt_status status);
 
+#define LVT_COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
+/* Leaves the function with the status when it is not LVT_OK. */
+#define LVT_TRY(call)                                                                                        \
+    do {                                                                                                     \
+        lvt_status try_status_ = (call);                                                                     \
+        if (try_status_ != LVT_OK)                                                                           \
+            return try_status_;                                                                              \
+    } while (0)
+
 /* A place in a text. file == NULL: no place. line and col count from 1; col == 0: the whole line. */
 typedef struct lvt_pos {
     const char *file;

@@ -7,7 +7,8 @@
 #include <stdint.h>
 
 /* Four words of 32 random bits for this counter under this seed. */
-static inline void lvt_philox(uint64_t seed, uint32_t use, uint32_t a, uint32_t b, uint32_t c, uint32_t out[4]) {
+static inline void lvt_philox(uint64_t seed, uint32_t use, uint32_t a, uint32_t b, uint32_t c,
+                              uint32_t out[4]) {
     uint32_t x0 = use, x1 = a, x2 = b, x3 = c, k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
     for (int round = 0; round < 10; round++) {
         uint64_t p = (uint64_t)0xD2511F53u * x0, q = (uint64_t)0xCD9E8D57u * x2;

@@ -345,21 +345,3 @@ lvt_cost lvt_norm_cost(const lvt_node *n, const lvt_type *operands, const lvt_ty
 }
 
 /* ---- convolutions ---- */
-
-lvt_value lvt_conv_make(lvt_builder *b, const lvt_node *like, lvt_conv_what what, lvt_value first,
-                        lvt_value second, lvt_value made) {
-    static const lvt_op ops[] = {[LVT_CONV_FORWARD] = LVT_OP_conv2d,
-                                 [LVT_CONV_INPUT] = LVT_OP_conv2d_grad_input,
-                                 [LVT_CONV_WEIGHT] = LVT_OP_conv2d_grad_weight};
-    lvt_type type = *lvt_value_type(b->graph, made);
-    lvt_named_attr a[LVT_CONV_ATTRS + 2];
-    uint32_t n = LVT_CONV_ATTRS;
-    lvt_same_attrs(like, LVT_CONV_ATTRS, a);
-    if (what == LVT_CONV_INPUT) {
-        a[n++] = (lvt_named_attr){"height", lvt_attr_int(type.dim[1])};
-        a[n++] = (lvt_named_attr){"width", lvt_attr_int(type.dim[2])};
-    } else if (what == LVT_CONV_WEIGHT) {
-        a[n++] = (lvt_named_attr){"kernel", lvt_attr_ints(&type.dim[2], 2)};
-    }
-    return lvt_build(b, ops[what], 2, (lvt_value[]){first, second}, n, a);
-}

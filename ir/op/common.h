@@ -6,14 +6,6 @@
 
 #include "ir/op.h"
 
-#define LVT_COUNT(array) ((int)(sizeof(array) / sizeof *(array)))
-/* Leaves the function with the status when it is not LVT_OK. */
-#define LVT_TRY(call)                                                                                        \
-    do {                                                                                                     \
-        lvt_status try_status_ = (call);                                                                     \
-        if (try_status_ != LVT_OK)                                                                           \
-            return try_status_;                                                                              \
-    } while (0)
 /* For gradients and decompositions, whose builds cannot be wrong: LVT_NONE means out of memory. */
 #define LVT_MADE(value) ((value) == LVT_NONE ? LVT_NOMEM : LVT_OK)
 
@@ -100,11 +92,10 @@ typedef struct lvt_conv {
     double *x, *w, *y;
 } lvt_conv;
 lvt_status lvt_conv_run(const lvt_conv *c, lvt_conv_what what, lvt_arena *arena);
-lvt_cost lvt_conv_cost(const lvt_type *x, const lvt_type *w, const lvt_type *y);
-/* The op that computes y from (x, w), x from (y, w), or w from (y, x), with the window of `like`, one of the
- * three; made: a value of the type of what is computed (FORWARD: not asked for). */
-lvt_value lvt_conv_make(lvt_builder *b, const lvt_node *like, lvt_conv_what what, lvt_value first,
-                        lvt_value second, lvt_value made);
+/* eval, grad and cost of the three ops, see conv.c. */
+lvt_status lvt_conv_eval(lvt_eval *c);
+lvt_status lvt_conv_grad(lvt_grad *c);
+lvt_cost lvt_conv_cost_of(const lvt_node *n, const lvt_type *operands, const lvt_type *results);
 /* Attributes of a convolution node for building another: stride, padding, dilation, groups. */
 enum { LVT_CONV_ATTRS = 4 };
 #define LVT_CONV_ATTR_ROWS                                                                                   \

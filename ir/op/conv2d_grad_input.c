@@ -25,31 +25,6 @@ static lvt_status infer(lvt_infer *c) {
     return LVT_OK;
 }
 
-static lvt_status eval(lvt_eval *c) {
-    lvt_conv conv = {lvt_window_of(c->node), &c->out[0].type, &c->in[1].type, &c->in[0].type,
-                     c->out[0].data,         c->in[1].data,   c->in[0].data};
-    return lvt_conv_run(&conv, LVT_CONV_INPUT, c->arena);
-}
-
-/* It is linear in both operands: for dy it is undone by the convolution itself. */
-static lvt_status grad(lvt_grad *c) {
-    lvt_value dy = c->node->operands[0], w = c->node->operands[1], g = c->dresults[0];
-    if (c->wants[0]) {
-        c->doperands[0] = lvt_conv_make(c->b, c->node, LVT_CONV_FORWARD, g, w, dy);
-        LVT_TRY(LVT_MADE(c->doperands[0]));
-    }
-    if (c->wants[1]) {
-        c->doperands[1] = lvt_conv_make(c->b, c->node, LVT_CONV_WEIGHT, dy, g, w);
-        LVT_TRY(LVT_MADE(c->doperands[1]));
-    }
-    return LVT_OK;
-}
-
-static lvt_cost cost(const lvt_node *n, const lvt_type *operands, const lvt_type *results) {
-    (void)n;
-    return lvt_conv_cost(&results[0], &operands[1], &operands[0]);
-}
-
 static const char *const samples[] = {
     "f32[2,4,5,2] in -1..1, f32[2,3,3,3] in -1..1 {padding = [1, 1, 1, 1], height = 4, width = 5}",
     "f32[1,3,3,4] in -1..1, f32[4,2,3,3] in -1..1 {stride = [2, 2], padding = [1, 1, 1, 1], height = 6, "
@@ -67,8 +42,8 @@ const lvt_op_def lvt_op_def_conv2d_grad_input = {
     .attrs = attrs,
     .n_attrs = LVT_COUNT(attrs),
     .infer = infer,
-    .grad = grad,
-    .eval = eval,
-    .cost = cost,
+    .grad = lvt_conv_grad,
+    .eval = lvt_conv_eval,
+    .cost = lvt_conv_cost_of,
     .samples = samples,
 };

@@ -186,12 +186,6 @@ lvt_status lvt_conv_run(const lvt_conv *c, lvt_conv_what what, lvt_arena *arena)
     return LVT_OK;
 }
 
-lvt_cost lvt_conv_cost(const lvt_type *x, const lvt_type *w, const lvt_type *y) {
-    double products = (double)lvt_numel(y) * (double)(w->dim[1] * w->dim[2] * w->dim[3]);
-    return (lvt_cost){2 * products,
-                      (double)lvt_type_bytes(x) + (double)lvt_type_bytes(w) + (double)lvt_type_bytes(y)};
-}
-
 lvt_cost lvt_pool_cost(const lvt_node *n, const lvt_type *operands, const lvt_type *results,
                        const lvt_type *pooled) {
     lvt_window w = lvt_window_of(n);

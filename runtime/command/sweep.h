@@ -58,6 +58,8 @@ lvt_status lvt_sweeping_check(lvt_sweeping *w, int i, lvt_diag *diag);
 /* Lets a row choose, when its search is over. A row that cannot fails, with a message, and the others go on.
  * Errors: LVT_NOMEM. */
 lvt_status lvt_sweeping_choose(lvt_sweeping *w, int row, lvt_diag *diag);
+/* Arguments of `lvt-run train` for a run; of one that was begun, to go on. False: out of memory. */
+bool lvt_sweeping_arguments(const lvt_sweeping *w, int i, const lvt_sweep_begun *begun, lvt_texts *out);
 /* Starts run i, or goes on with it. *busy: another process still has its folder; try again later. */
 lvt_status lvt_sweeping_start(lvt_sweeping *w, int i, bool *busy, lvt_diag *diag);
 /* Works until nothing is left to do. LVT_INTERRUPT: asked to stop, all children have saved what they did.

@@ -45,30 +45,6 @@ const char *lvt_dataset_help(void) {
     return help_text;
 }
 
-bool lvt_images_grow(const lvt_dataset *d, lvt_images *images, size_t n) {
-    uint8_t *pixels = realloc(images->pixels, (images->n + n) * lvt_image_bytes(d) + 1);
-    if (!pixels)
-        return false;
-    images->pixels = pixels;
-    int32_t *labels = realloc(images->labels, (images->n + n + 1) * sizeof *labels);
-    if (!labels)
-        return false;
-    images->labels = labels;
-    return true;
-}
-
-bool lvt_images_colour(const lvt_dataset *d, lvt_images *images) {
-    size_t n = images->n * (size_t)d->height * (size_t)d->width;
-    uint8_t *pixels = malloc(6 * n + 3 * (size_t)d->height * (size_t)d->width + 1);
-    if (!pixels)
-        return false;
-    for (size_t i = 0; i < n; i++)
-        memset(pixels + 3 * i, images->pixels[i], 3);
-    free(images->pixels);
-    images->pixels = pixels;
-    return true;
-}
-
 /* Images of a reader that knows nothing of options: scaled, then grey ones as colour. */
 static lvt_status adapt(lvt_dataset *d, const lvt_dataset_options *o, lvt_diag *diag) {
     int height = o->resize_height ? o->resize_height : d->height,
@@ -105,44 +81,6 @@ static lvt_status adapt(lvt_dataset *d, const lvt_dataset_options *o, lvt_diag *
         d->channels = 3;
     }
     return LVT_OK;
-}
-
-const uint8_t *lvt_image_at(const lvt_images *images, size_t bytes, size_t i, uint8_t *scratch) {
-    const lvt_views *v = images->views;
-    if (!v)
-        return images->pixels + i * bytes;
-    const uint8_t *in = images->pixels + i % images->stored * bytes;
-    const lvt_tap *taps = v->taps + (size_t)images->domains[i] * v->pixels;
-    for (size_t p = 0; p < v->pixels; p++) {
-        for (size_t c = 0; c < v->channels; c++) {
-            uint32_t sum = 128;
-            for (int k = 0; k < 4; k++)
-                sum += taps[p].weight[k] * in[taps[p].from[k] * v->channels + c];
-            scratch[p * v->channels + c] = (uint8_t)(sum >> 8);
-        }
-    }
-    return scratch;
-}
-
-void lvt_dataset_free(lvt_dataset *d) {
-    if (!d)
-        return;
-    for (int c = 0; d->class_names && c < d->classes; c++)
-        free(d->class_names[c]);
-    free(d->class_names);
-    free(d->groups);
-    free(d->train.pixels);
-    free(d->train.labels);
-    free(d->train.domains);
-    free(d->test.domains);
-    for (int k = 0; d->domain_names && k < d->domains; k++)
-        free(d->domain_names[k]);
-    free(d->domain_names);
-    free(d->views.taps);
-    free(d->test.pixels);
-    free(d->test.labels);
-    free(d->name);
-    free(d);
 }
 
 /* FNV-1a, eight bytes at a time: fast enough for 180 MB, and any changed byte changes it. */

@@ -25,18 +25,6 @@ static lvt_pos at(const reading *r, const char *p) {
     return (lvt_pos){r->s->file, r->line, (uint32_t)(p - r->start) + 1};
 }
 
-/* The keys that are not options of `train`. */
-static const char *const own_keys[] = {"model", "seeds", "search-seeds", "select"};
-enum { N_OWN = sizeof own_keys / sizeof *own_keys };
-
-bool lvt_sweep_own_key(const char *key) {
-    for (int i = 0; i < N_OWN; i++) {
-        if (!strcmp(key, own_keys[i]))
-            return true;
-    }
-    return false;
-}
-
 /* Words and "quoted words" up to the end or a comment. */
 static lvt_status read_values(reading *r, const char *p, lvt_texts *out, lvt_diag *diag) {
     for (;;) {
@@ -167,7 +155,7 @@ static lvt_status read_setting(reading *r, const char *line) {
             words_of ? r->checker->option(r->checker->user, s->key, NULL, &s->flag, words_of) : LVT_NOMEM;
         lvt_diag_free(words_of);
         if (status != LVT_OK) {
-            const char *near = lvt_nearest(s->key, own_keys, N_OWN);
+            const char *near = lvt_nearest(s->key, lvt_sweep_own_keys, LVT_SWEEP_OWN_KEYS);
             lvt_error(r->diag, LVT_USER, NULL, at(r, places[key]),
                       "\"%s\" is no option of lvt-run train%s%s%s", s->key, near ? "; did you mean " : "",
                       near ? near : "", near ? "?" : "");
@@ -415,17 +403,6 @@ static lvt_status read_seeds(const lvt_sweep *s, const lvt_sweep_setting *o, uin
             more[(*n)++] = first + (uint64_t)k;
     }
     return LVT_OK;
-}
-
-void lvt_sweep_tidy(char *name) {
-    uint32_t hash = 2166136261u;
-    for (char *p = name; *p; p++) {
-        hash = (hash ^ (unsigned char)*p) * 16777619u;
-        if (!isalnum((unsigned char)*p) && !strchr("._+=,-", *p))
-            *p = '_';
-    }
-    if (strlen(name) > 120)
-        snprintf(name + 110, 10, "~%08x", hash);
 }
 
 static lvt_status add_run(lvt_sweep *s, lvt_sweep_run run, lvt_diag *diag) {

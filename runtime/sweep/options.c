@@ -4,8 +4,32 @@
 #include "ir/program/file.h"
 #include "ir/base/hash.h"
 
+#include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* The keys that are not options of `train`. */
+const char *const lvt_sweep_own_keys[LVT_SWEEP_OWN_KEYS] = {"model", "seeds", "search-seeds", "select"};
+
+bool lvt_sweep_own_key(const char *key) {
+    for (int i = 0; i < LVT_SWEEP_OWN_KEYS; i++) {
+        if (!strcmp(key, lvt_sweep_own_keys[i]))
+            return true;
+    }
+    return false;
+}
+
+void lvt_sweep_tidy(char *name) {
+    uint32_t hash = 2166136261u;
+    for (char *p = name; *p; p++) {
+        hash = (hash ^ (unsigned char)*p) * 16777619u;
+        if (!isalnum((unsigned char)*p) && !strchr("._+=,-", *p))
+            *p = '_';
+    }
+    if (strlen(name) > 120)
+        snprintf(name + 110, 10, "~%08x", hash);
+}
 
 char *lvt_sweep_candidate(const lvt_sweep_row *r, int candidate) {
     lvt_texts parts = {0};

@@ -74,7 +74,9 @@ typedef struct lvt_sweep_checker {
 lvt_status lvt_sweep_read(lvt_sweep *s, const char *path, const char *data, const lvt_sweep_checker *checker,
                           lvt_diag *diag);
 void lvt_sweep_free(lvt_sweep *s);
-/* A key that is no option of `train`: model, seeds, ... */
+/* The keys that are no options of `train`: model, seeds, ... */
+enum { LVT_SWEEP_OWN_KEYS = 4 };
+extern const char *const lvt_sweep_own_keys[LVT_SWEEP_OWN_KEYS];
 bool lvt_sweep_own_key(const char *key);
 /* A name for files: what a shell or a file system might take amiss becomes '_'; long names end in a hash. */
 void lvt_sweep_tidy(char *name);

@@ -325,7 +325,7 @@ static void run_piece(void *user, int64_t chunk, int thread) {
     run_calls(t->k, &t->k->pieces[chunk], 1, t->operands, t->results, t->scratch);
 }
 
-static void kernel_run(lvt_kernel *base, void *const *operands, void *const *results, void *scratch) {
+void lvt_onednn_run(lvt_kernel *base, void *const *operands, void *const *results, void *scratch) {
     lvt_onednn_kernel *k = (lvt_onednn_kernel *)base;
     run_calls(k, k->calls, k->n_calls, operands, results, scratch);
     if (k->n_pieces)
@@ -336,7 +336,7 @@ static void kernel_run(lvt_kernel *base, void *const *operands, void *const *res
                         place(k, &k->own_at[2], operands, results, scratch), scratch);
 }
 
-static void kernel_prepare(lvt_kernel *base, void *const *operands, void *scratch, void *kept) {
+void lvt_onednn_prepare(lvt_kernel *base, void *const *operands, void *scratch, void *kept) {
     lvt_onednn_kernel *k = (lvt_onednn_kernel *)base;
     k->kept_base = kept;
     run_calls(k, k->prepared, k->n_prepared, operands, NULL, scratch);
@@ -365,7 +365,7 @@ static void kernel_clear(lvt_onednn_kernel *k) {
     lvt_pieces_drop(k);
 }
 
-static void kernel_free(lvt_kernel *base) {
+void lvt_onednn_kernel_free(lvt_kernel *base) {
     kernel_clear((lvt_onednn_kernel *)base);
     free(base);
 }
@@ -401,45 +401,4 @@ void lvt_onednn_free(lvt_onednn *c) {
     if (c->engine)
         dnnl_engine_destroy(c->engine);
     free(c);
-}
-
-lvt_status lvt_onednn_try(lvt_onednn *c, const lvt_kernel_request *r, lvt_kernel **out) {
-    *out = NULL;
-    if (r->variant == LVT_VARIANT_OWN_WINOGRAD) {
-        lvt_status made = lvt_winograd_make(r, out);
-        if (made != LVT_OK || *out)
-            return made;
-    }
-    const lvt_node *node = &r->graph->nodes[r->node];
-    lvt_onednn_kernel *k = calloc(1, sizeof *k);
-    if (!k)
-        return LVT_NOMEM;
-    k->base = (lvt_kernel){.run = kernel_run, .free = kernel_free, .prepare = kernel_prepare};
-    k->context = c;
-    lvt_tail tail;
-    dnnl_status_t status = lvt_tail_find(c, node, &tail);
-    if (status == dnnl_success)
-        status = tail.form.product->op == LVT_OP_matmul ? lvt_onednn_matmul(k, r, &tail)
-                                                        : lvt_onednn_conv(k, r, &tail);
-    lvt_tail_free(&tail);
-    if (status == dnnl_success) {
-        k->base.scratch_bytes = k->scratch;
-        k->base.kept_bytes = k->kept;
-        *out = &k->base;
-        return LVT_OK;
-    }
-    kernel_free(&k->base);
-    return status == dnnl_out_of_memory ? LVT_NOMEM : LVT_OK;
-}
-
-lvt_status lvt_onednn_make(lvt_onednn *c, const lvt_kernel_request *r, lvt_kernel **out) {
-    lvt_status status = lvt_onednn_try(c, r, out);
-    if (status != LVT_OK)
-        return lvt_error(r->diag, status, NULL, r->at, "out of memory");
-    if (*out)
-        return LVT_OK;
-    lvt_warning(r->diag, "W701", r->at,
-                "%s: oneDNN has no kernel for this case; it runs on the interpreter, slowly",
-                lvt_op_table[r->graph->nodes[r->node].op]->name);
-    return lvt_interp_make(r, out);
 }

@@ -133,4 +133,9 @@ void lvt_tail_free(lvt_tail *t);
 dnnl_status_t lvt_onednn_matmul(lvt_onednn_kernel *k, const lvt_kernel_request *r, lvt_tail *t);
 dnnl_status_t lvt_onednn_conv(lvt_onednn_kernel *k, const lvt_kernel_request *r, lvt_tail *t);
 
+/* run, prepare and free of every kernel of the family. */
+void lvt_onednn_run(lvt_kernel *base, void *const *operands, void *const *results, void *scratch);
+void lvt_onednn_prepare(lvt_kernel *base, void *const *operands, void *scratch, void *kept);
+void lvt_onednn_kernel_free(lvt_kernel *base);
+
 #endif
