@@ -180,6 +180,7 @@ static bool idle(const char *op, const char *name) {
         const char *op, *name; /* op NULL: any */
     } rows[] = {{NULL, "consumed_inputs"},      /* of operator set 1: memory */
                 {NULL, "stash_type"},           /* the type of statistics: that of the input, or wider */
+                {"Gemm", "broadcast"},          /* before operator set 7: C always is */
                 {"If", "then_branch"},          /* the branch that is not taken */
                 {"If", "else_branch"},
                 {"Dropout", "seed"},            /* streams here are of their own */
