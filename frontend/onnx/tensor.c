@@ -89,7 +89,7 @@ const char *lvt_onnx_type_name(int t) {
         "string",    "bool",    "float16", "double", "uint32",   "uint64",     "complex64",  "complex128",
         "bfloat16",  "float8e4m3fn", "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz", "uint4", "int4",
         "float4e2m1", "float8e8m0", "uint2", "int2"};
-    return t >= 0 && t < (int)(sizeof names / sizeof *names) ? names[t] : "of a number that is not known";
+    return t >= 0 && t < (int)(sizeof names / sizeof *names) ? names[t] : "(unknown)";
 }
 
 /* One element from its little-endian bytes. */

@@ -149,7 +149,7 @@ refused "nothing before it makes its input 'y'" cycle self
 refused "there is a tensor 'y' already" twice
 refused "two tensors are called 'x'" same
 refused "two outputs are called 'y'" same_output
-refused "element type or rank is not supported" unknown_type
+refused "element type (unknown) is not supported" unknown_type
 refused "operator own.f is not supported" function
 refused "nests too deep" deep
 refused "its input 'nothing' is empty" nothing
