@@ -107,7 +107,7 @@ static void want_inputs(lvt_importer *im, const Onnx__NodeProto *n) {
 static bool mark(lvt_importer *im) {
     const Onnx__GraphProto *g = im->file->graph;
     size_t names = count_names(g) + lvt_im_n_outputs(im);
-    for (im->cap_values = 64; im->cap_values < 2 * names + 2;)
+    for (im->cap_values = 64; im->cap_values < 4 * names + 2;) /* copies and names of layers come to them */
         im->cap_values *= 2;
     if (!(im->values = lvt_arena_alloc(im->arena, im->cap_values * sizeof *im->values)))
         return false;
@@ -506,6 +506,8 @@ static lvt_status import_graph(lvt_importer *im, lvt_value *results) {
     for (size_t i = 0; i < im->file->n_inputs && status != LVT_NOMEM; i++)
         if ((one = add_input(im, i)) != LVT_OK)
             status = one;
+    for (size_t i = 0; i < g->n_node && !im->use->step_of_file; i++)
+        lvt_im_name_by_use(im, g->node[i]);
     im->tied = im->use->tied || im->use->step_of_file;
     for (size_t i = 0; i < g->n_node && !im->tied; i++) /* where names were kept the rest is one indeed */
         im->tied = lvt_im_renamed(im, g->node[i]) != NULL;

@@ -8,12 +8,21 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Scalars are no weights but settings of the network. */
-static bool is_state(const lvt_importer *im, const lvt_im_value *v) {
+/* Scalars are no weights but settings of the network; so is what has one element and no name of its own: the scale
+ * of attention, which PyTorch's newer exporter writes once for all blocks. */
+static bool is_state(lvt_importer *im, const lvt_im_value *v) {
     const Onnx__TensorProto *t = v->weight != LVT_NONE ? v->tensor : NULL;
     int dtype = t && t->has_data_type ? lvt_onnx_dtype(t->data_type) : -1;
-    return dtype >= 0 && lvt_dtype_is_float((lvt_dtype)dtype) && !im->options->freeze &&
-           (t->n_dims > 0 || im->use->step_of_file);
+    int64_t n = 1;
+    if (dtype < 0 || !lvt_dtype_is_float((lvt_dtype)dtype) || im->options->freeze || lvt_im_said_constant(im, v))
+        return false;
+    for (size_t i = 0; i < t->n_dims; i++)
+        n = t->dims[i] == 1 ? n : 2;
+    return im->use->step_of_file || (n > 1 || (t->n_dims > 0 && !lvt_im_invented_name(v->name)));
+}
+
+static const char *name_of(const lvt_im_value *v) {
+    return v->called ? v->called : v->name;
 }
 
 /* Whether the elements are bytes beside the program; smaller ones are numbers in its text. Whole numbers are
@@ -50,7 +59,7 @@ static lvt_value fixed(lvt_importer *im, const lvt_im_value *v) {
     if (!x || uniform(&type, x))
         return x ? lvt_im_constant(im, &type, x) : LVT_NONE;
     void *packed = pack(im, &type, x);
-    return packed ? im->use->state(im->use->user, v->name, &type, lvt_weights_init(packed, lvt_type_bytes(&type)),
+    return packed ? im->use->state(im->use->user, name_of(v), &type, lvt_weights_init(packed, lvt_type_bytes(&type)),
                                    packed, false)
                   : LVT_NONE;
 }
@@ -64,6 +73,7 @@ static lvt_onnx_weight *read_weight(lvt_importer *im, const lvt_im_value *v) {
     if (!(w->packed = pack(im, &w->type, x)))
         return NULL;
     w->uniform = lvt_numel(&w->type) > 1 && uniform(&w->type, x);
+    w->fixed = lvt_im_looks_fixed(&w->type, x);
     w->init = lvt_weights_init(w->packed, lvt_type_bytes(&w->type));
     return w;
 }
@@ -72,7 +82,9 @@ lvt_value lvt_im_materialise(lvt_importer *im, const lvt_im_value *v, bool train
     if (!is_state(im, v))
         return fixed(im, v);
     const lvt_onnx_weight *w = read_weight(im, v);
-    return w ? im->use->state(im->use->user, v->name, &w->type, w->init, w->packed, trainable) : LVT_NONE;
+    if (w && w->fixed && trainable && !im->n_fixed++)
+        im->first_fixed = name_of(v);
+    return w ? im->use->state(im->use->user, name_of(v), &w->type, w->init, w->packed, trainable) : LVT_NONE;
 }
 
 /* What a step updates has one name; what was asked for is the initialiser itself. */
@@ -117,11 +129,16 @@ static lvt_im_value *of_its_own(lvt_importer *im, size_t i, lvt_im_value *v, boo
     if (!w || (!w->uniform && !every))
         return v;
     im->statistics_copied |= !w->uniform;
-    char *name = lvt_arena_printf(im->arena, "%s.%u", v->name, before + 1);
-    lvt_im_value *own = name ? lvt_im_slot(im, name) : v;
+    /* By the path of its layer where the file says it, else by its number among the uses. */
+    const char *name = lvt_im_name_of_use(im, n, i);
+    lvt_im_value *own = name ? lvt_im_slot(im, name) : NULL;
+    if (!own || (own->name && own->weight != v->weight)) {
+        name = lvt_arena_printf(im->arena, "%s.%u", name_of(v), before + 1);
+        own = name ? lvt_im_slot(im, name) : v;
+    }
     if (!own->name) {
         *own = (lvt_im_value){.name = name, .value = LVT_NONE, .tensor = v->tensor, .weight = v->weight};
-        im->first_copied = im->n_copies++ ? im->first_copied : v->name;
+        im->first_copied = im->n_copies++ ? im->first_copied : name_of(v);
     } else if (own->weight != v->weight) {
         lvt_im_no(im, "its input '%s' needs a name of its own, and there is a tensor '%s' already", v->name,
                   name);
@@ -139,6 +156,14 @@ lvt_im_value *lvt_im_own_statistic(lvt_importer *im, size_t i, lvt_im_value *v) 
 }
 
 void lvt_im_tell_copies(lvt_importer *im) {
+    if (im->n_fixed && !im->file->told_fixed && im->use->form == LVT_ONNX_TRAINING) {
+        im->file->told_fixed = true;
+        lvt_warning(im->diag, NULL, im->use->at,
+                    "%s: %u parameter%s %s whole numbers, as masks and tables do, the first is '%s'", im->file->name,
+                    im->n_fixed, im->n_fixed == 1 ? "" : "s", im->n_fixed == 1 ? "holds" : "hold", im->first_fixed);
+        lvt_note(im->diag, LVT_NOWHERE, "say `constants = [\"%s\"]` in the call if it is not to be trained",
+                 im->first_fixed);
+    }
     if (!im->n_copies || im->file->told || im->use->form == LVT_ONNX_AS_IS)
         return;
     im->file->told = true;

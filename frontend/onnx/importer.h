@@ -18,6 +18,8 @@ typedef struct lvt_im_value {
     lvt_value value;                 /* LVT_NONE until asked for, or for ever when its node failed */
     const Onnx__TensorProto *tensor; /* of the file, or NULL */
     uint32_t weight;                 /* number of the initialiser: becomes a state when it is a float */
+    const char *called;              /* the state's name where the file's is invented, or NULL */
+    bool reserved;                   /* no tensor, but the name of a state */
     int type;                        /* ONNX's; 0: not known */
     uint32_t uses;                   /* of a tensor of the file, by the nodes before the one at hand */
     bool failed;
@@ -30,6 +32,7 @@ typedef struct lvt_onnx_weight { /* what is known of an initialiser that was use
     lvt_type type;
     lvt_init init;
     void *packed; /* of the module; NULL: not used yet */
+    bool fixed;   /* it looks like a mask or table */
     bool uniform; /* all its elements are equal, and it has more than one */
 } lvt_onnx_weight;
 
@@ -42,6 +45,7 @@ struct lvt_onnx_file {
     const Onnx__ValueInfoProto **inputs;
     size_t n_inputs;
     bool told;      /* that initialisers were copied */
+    bool told_fixed; /* that parameters look like masks */
     bool told_wide; /* that numbers may leave 32 bits */
 };
 /* Fills f->inputs and makes room for f->weights: inputs that are initialisers too are taken as these by
@@ -70,9 +74,11 @@ typedef struct lvt_importer {
     int opset;
     lvt_diag *aside;      /* what the builder says of the node at hand */
     lvt_im_value *values; /* hash table by name */
-    size_t cap_values;
+    size_t cap_values, n_reserved;
     bool sizes_given;         /* of some dim that the file leaves open */
     bool tied;                /* uses of one initialiser are one state, whatever it holds */
+    const char *first_fixed;  /* a parameter that looks like a mask or a table */
+    uint32_t n_fixed;
     uint32_t n_copies;        /* states beside those of the initialisers' names */
     const char *first_copied; /* the initialiser */
     bool statistics_copied;   /* among them are some that are not uniform */
@@ -226,6 +232,15 @@ const char *lvt_onnx_dim_setting(lvt_arena *arena, const char *input, size_t axi
 /* Whether the bytes nest no deeper than `message` may be unpacked. */
 bool lvt_onnx_bounded(const ProtobufCMessageDescriptor *message, const uint8_t *bytes, size_t size,
                       int depth);
+
+/* ---- names of states (import_names.c) ---- */
+
+bool lvt_im_invented_name(const char *name); /* val_74, onnx::MatMul_12 */
+/* Gives initialisers of invented names that the node uses first names of its layer. */
+void lvt_im_name_by_use(lvt_importer *im, const Onnx__NodeProto *n);
+const char *lvt_im_name_of_use(lvt_importer *im, const Onnx__NodeProto *n, size_t i); /* of input i; NULL: not known */
+bool lvt_im_said_constant(lvt_importer *im, const lvt_im_value *v); /* by the caller's patterns */
+bool lvt_im_looks_fixed(const lvt_type *type, const double *x);
 
 /* ---- types and ranges (import_types.c) ---- */
 
