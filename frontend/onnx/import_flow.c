@@ -1,19 +1,17 @@
-/* Imported operators that speak of the graph itself: If, whose branch is chosen while importing, and
+/* Imported operators that speak of the graph itself: If, whose branch is chosen while importing or whose results are when
+ * the program runs, and
  * Gradient. May not know: files. */
 #include "importer.h"
 
 #include <string.h>
 
-/* The branch's nodes stand in the graph as if they had no frame; their names are unique in the whole model.
- */
-static bool branch(lvt_importer *im) {
+/* The branch's nodes stand in the graph as if they had no frame; their names are unique in the whole model. Its
+ * results go into `results`, one an output of the node. */
+static bool branch(lvt_importer *im, const char *name, lvt_value *results) {
     const Onnx__NodeProto *own = im->n;
-    double condition;
-    if (lvt_im_numbers(im, 0, 1, &condition) != 1)
-        return false;
-    const char *name = condition != 0 ? "then_branch" : "else_branch";
     const Onnx__AttributeProto *a = lvt_im_attr(im, name);
     const Onnx__GraphProto *g = a ? a->g : NULL;
+    uint64_t read[] = {im->attributes_read, im->inputs_read};
     if (!g || g->n_output < own->n_output || own->n_output > LVT_IM_OUTPUTS || g->n_input ||
         g->n_sparse_initializer)
         return lvt_im_no(im, "its %s cannot be used", name);
@@ -30,12 +28,51 @@ static bool branch(lvt_importer *im) {
         ok = lvt_im_node(im, g->node[i]) == LVT_OK;
     im->n = own;
     im->why[0] = 0; /* what went wrong inside was reported there */
+    im->attributes_read = read[0];
+    im->inputs_read = read[1];
+    im->nothing = false;
+    im->tensor = NULL;
+    im->empty_results = 0;
+    for (size_t k = 0; k < own->n_output && ok; k++) {
+        results[k] = lvt_im_named(im, g->output[k]->name ? g->output[k]->name : "");
+        if (results[k] == LVT_NONE)
+            return lvt_im_no(im, "output %zu of its %s cannot be made", k, name);
+    }
+    return ok;
+}
+
+/* One branch where the condition is known while importing; else both, and each result is chosen when the program runs:
+ * their types must be equal. */
+static bool if_node(lvt_importer *im) {
+    static const char *const names[] = {"else_branch", "then_branch"};
+    lvt_value results[2][LVT_IM_OUTPUTS], condition = LVT_NONE;
+    double known;
+    bool fixed = lvt_im_numbers(im, 0, 1, &known) == 1, ok = true;
+    if (!fixed) {
+        im->why[0] = 0;
+        condition = lvt_im_in(im, 0);
+        lvt_type t = lvt_im_type(im, condition);
+        if (condition == LVT_NONE || t.dtype != LVT_BOOL || lvt_numel(&t) != 1)
+            return lvt_im_no(im, "its condition is not one bool");
+        condition = lvt_build_reshape(&im->b, condition, 0, NULL);
+    }
+    for (int i = 0; i < 2 && ok; i++)
+        if (!fixed || i == (known != 0))
+            ok = branch(im, names[i], results[i]);
     for (int k = 0; k < LVT_IM_OUTPUTS; k++)
         im->out[k] = LVT_NONE;
-    for (size_t k = 0; k < own->n_output && ok; k++) {
-        im->out[k] = lvt_im_named(im, g->output[k]->name ? g->output[k]->name : "");
-        if (im->out[k] == LVT_NONE)
-            return lvt_im_no(im, "output %zu of its %s cannot be made", k, name);
+    for (size_t k = 0; k < im->n->n_output && ok; k++) {
+        im->out[k] = fixed ? results[known != 0][k] : LVT_NONE;
+        lvt_type a = fixed ? (lvt_type){0} : lvt_im_type(im, results[0][k]),
+                 b = fixed ? (lvt_type){0} : lvt_im_type(im, results[1][k]);
+        char text[2][LVT_TYPE_TEXT];
+        if (fixed)
+            continue;
+        if (!lvt_type_equal(&a, &b))
+            return lvt_im_no(im, "its condition is known when the program runs only, and output %zu is %s or %s: types must "
+                                 "be equal", k, lvt_type_text(&b, text[0]), lvt_type_text(&a, text[1]));
+        im->out[k] = lvt_build_select(&im->b, condition, results[1][k], results[0][k]);
+        ok = im->out[k] != LVT_NONE;
     }
     return ok;
 }
@@ -72,4 +109,4 @@ static bool gradient(lvt_importer *im) {
     return d != LVT_NONE;
 }
 
-const lvt_im_row lvt_im_flows[] = {{"If", branch, 0}, {"Gradient", gradient, 0}, {0}};
+const lvt_im_row lvt_im_flows[] = {{"If", if_node, 0}, {"Gradient", gradient, 0}, {0}};

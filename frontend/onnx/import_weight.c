@@ -132,12 +132,13 @@ static lvt_im_value *of_its_own(lvt_importer *im, size_t i, lvt_im_value *v, boo
     /* By the path of its layer where the file says it, else by its number among the uses. */
     const char *name = lvt_im_name_of_use(im, n, i);
     lvt_im_value *own = name ? lvt_im_slot(im, name) : NULL;
-    if (!own || (own->name && own->weight != v->weight)) {
+    if (!own || (own->name && (own->weight != v->weight || (every && own->of_node != im->index)))) {
         name = lvt_arena_printf(im->arena, "%s.%u", name_of(v), before + 1);
         own = name ? lvt_im_slot(im, name) : v;
     }
     if (!own->name) {
-        *own = (lvt_im_value){.name = name, .value = LVT_NONE, .tensor = v->tensor, .weight = v->weight};
+        *own = (lvt_im_value){
+            .name = name, .value = LVT_NONE, .tensor = v->tensor, .weight = v->weight, .of_node = im->index};
         im->first_copied = im->n_copies++ ? im->first_copied : name_of(v);
     } else if (own->weight != v->weight) {
         lvt_im_no(im, "its input '%s' needs a name of its own, and there is a tensor '%s' already", v->name,

@@ -21,6 +21,7 @@ typedef struct lvt_im_value {
     const char *called;              /* the state's name where the file's is invented, or NULL */
     bool reserved;                   /* no tensor, but the name of a state */
     int type;                        /* ONNX's; 0: not known */
+    size_t of_node;                  /* of a copy: the node that it was made for */
     uint32_t uses;                   /* of a tensor of the file, by the nodes before the one at hand */
     bool failed;
     bool empty;  /* it has no elements: there is no value, but Concat and lists of numbers take it */
