@@ -671,6 +671,8 @@ lvt_status lvt_onnx_open_bytes(const char *name, const uint8_t *bytes, size_t si
     if (f->opset < 1 || f->opset > LVT_ONNX_NEWEST)
         status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s: its operator set is %d, 1 to %d are known",
                            name, f->opset, LVT_ONNX_NEWEST);
+    else if (model->n_functions && lvt_onnx_inline(model, name, diag) != LVT_OK)
+        status = LVT_USER;
     else if (!f->name || (folder && !f->folder) || !lvt_onnx_find_inputs(f))
         status = lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "%s: out of memory", name);
     if (status == LVT_OK)

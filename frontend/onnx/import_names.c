@@ -23,16 +23,10 @@ static char *scopes(lvt_importer *im, const Onnx__NodeProto *n) {
     char *found = NULL;
     for (unsigned i = 0; i < n->base.n_unknown_fields && !found; i++) {
         const ProtobufCMessageUnknownField *f = &n->base.unknown_fields[i];
-        const uint8_t *data = f->data;
-        size_t size = f->len;
-        if (f->tag != 9 || f->wire_type != PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED)
-            continue;
-        while (size && *data & 128) /* the length before the message is part of the field's data */
-            data++, size--;
-        if (!size)
-            continue;
-        data++, size--;
-        if (!lvt_onnx_bounded(&onnx__string_string_entry_proto__descriptor, data, size, 2))
+        const uint8_t *data;
+        size_t size;
+        if (f->tag != 9 || !lvt_onnx_unknown_message(f, &data, &size) ||
+            !lvt_onnx_bounded(&onnx__string_string_entry_proto__descriptor, data, size, 2))
             continue;
         Onnx__StringStringEntryProto *e = onnx__string_string_entry_proto__unpack(NULL, size, data);
         if (e && e->key && e->value && !strcmp(e->key, "pkg.torch.onnx.name_scopes"))

@@ -231,6 +231,10 @@ const char *lvt_onnx_type_name(int data_type); /* ONNX's: float8e4m3fn */
 const char *lvt_onnx_dim_setting(lvt_arena *arena, const char *input, size_t axis,
                                  const Onnx__TensorShapeProto__Dimension *d);
 /* Whether the bytes nest no deeper than `message` may be unpacked. */
+/* The bytes of a message that stands in a field which the messages here do not know yet. */
+bool lvt_onnx_unknown_message(const ProtobufCMessageUnknownField *f, const uint8_t **data, size_t *size);
+/* Puts the nodes of functions in the place of their calls. Errors: LVT_USER, LVT_NOMEM; then the graph is shorter. */
+lvt_status lvt_onnx_inline(Onnx__ModelProto *m, const char *file, lvt_diag *diag);
 bool lvt_onnx_bounded(const ProtobufCMessageDescriptor *message, const uint8_t *bytes, size_t size,
                       int depth);
 

@@ -22,6 +22,16 @@ static bool varint(const uint8_t **p, const uint8_t *end, uint64_t *out) {
     return false;
 }
 
+bool lvt_onnx_unknown_message(const ProtobufCMessageUnknownField *f, const uint8_t **data, size_t *size) {
+    const uint8_t *p = f->data, *end = f->data + f->len; /* its length, then the message */
+    uint64_t n;
+    if (f->wire_type != PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED || !varint(&p, end, &n) || n != (uint64_t)(end - p))
+        return false;
+    *data = p;
+    *size = (size_t)n;
+    return true;
+}
+
 bool lvt_onnx_bounded(const ProtobufCMessageDescriptor *message, const uint8_t *bytes, size_t size,
                       int depth) {
     const uint8_t *p = bytes, *end = bytes + size;

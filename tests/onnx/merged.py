@@ -88,7 +88,7 @@ def names(states, *wanted):
 
 
 def run(path, inputs, outputs):
-    got = lvtonnx.Model(path).run({k: v[0] for k, v in lvtonnx.read(inputs).items()})
+    got = lvtonnx.Model(path).run({k: np.asarray(v[0]) for k, v in lvtonnx.read(inputs).items()})
     for k, v in lvtonnx.read(outputs).items():
         assert lvtonnx.difference(got[k], v[0]) <= 1e-6, k  # sums in another order
 
