@@ -183,6 +183,9 @@ static bool idle(const char *op, const char *name) {
                 {"Gemm", "broadcast"},          /* before operator set 7: C always is */
                 {"If", "then_branch"},          /* the branch that is not taken */
                 {"If", "else_branch"},
+                {"MaxPool", "storage_order"},   /* of indices */
+                {NULL, "saturate"},             /* of float8, which is refused */
+                {NULL, "round_mode"},
                 {"Dropout", "seed"},            /* streams here are of their own */
                 {"Dropout", "is_test"},         /* of operator set 1: the form says it */
                 {"BatchNormalization", "is_test"},

@@ -64,7 +64,7 @@ int lvt_im_result_type(lvt_importer *im, size_t output) {
             return rows[i].type ? rows[i].type : lvt_im_onnx_type(im, (size_t)rows[i].from);
     if (output && (!strcmp(op, "TopK") || !strcmp(op, "MaxPool")))
         return T_I64;
-    if (!strcmp(op, "If"))
+    if (!strcmp(op, "If") || !strcmp(op, "Loop") || !strcmp(op, "Scan"))
         return 0;
     if (!strcmp(op, "Cast"))
         return (int)lvt_im_int(im, "to", 0);
