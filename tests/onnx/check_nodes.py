@@ -1,6 +1,6 @@
 """ONNX's own node tests, as the onnx package generates them, through lvtc and lvt-run.
 
-usage: check_nodes.py BUILD_FOLDER [--only TEXT] [--sets N] [--list] [--expanded]
+usage: check_nodes.py BUILD_FOLDER [--only TEXT] [--sets N] [--list] [--markdown] [--defaults]
 
 Each test's model is compiled and run by `lvt-run step` on the test's inputs. Where that is refused, inputs that a program must
 know when it is made (shapes, axes, and the like: all but the first) are put into the file as initialisers, and it is tried again.
@@ -121,6 +121,16 @@ def run(build, case, sets):
     return "passed", words
 
 
+def add_defaults(model):
+    """What exporters write out changes nothing: the default of each attribute that a node does not have."""
+    sets = {o.domain: o.version for o in model.opset_import}
+    for node in model.graph.node:
+        if node.domain in sets and onnx.defs.has(node.op_type, sets[node.domain], node.domain):
+            schema = onnx.defs.get_schema(node.op_type, sets[node.domain], node.domain)
+            there = {a.name for a in node.attribute}
+            node.attribute.extend(a.default_value for a in schema.attributes.values() if a.default_value.name and a.name not in there)
+
+
 def operators(case):
     return "+".join(sorted({n.op_type for n in case.model.graph.node})) or "-"
 
@@ -132,8 +142,11 @@ def main():
     arguments.add_argument("--sets", type=int, default=1)
     arguments.add_argument("--list", action="store_true", help="a line a test that did not pass")
     arguments.add_argument("--markdown", action="store_true", help="a table of what was refused")
+    arguments.add_argument("--defaults", action="store_true", help="nodes say the defaults of all their attributes")
     a = arguments.parse_args()
     cases = [c for c in collect_testcases(None) if re.search(a.only, c.name)]
+    for case in cases if a.defaults else []:
+        add_defaults(case.model)
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         results = list(pool.map(lambda c: run(a.build, c, a.sets), cases))
     counts = collections.Counter(r[0] for r in results)
