@@ -3,6 +3,7 @@
  * Invariant: see build.h. After a mistake the graph is marked as failed but building goes on, with LVT_NONE
  * for what could not be made, so that one run finds many mistakes. May not know: passes, kernels. */
 #include "op.h"
+#include "op_text.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -109,9 +110,13 @@ static lvt_status unknown_attr(build *s, const char *name) {
     for (int i = 0; i < s->def->n_attrs; i++)
         known[i] = s->def->attrs[i].name;
     const char *near = lvt_nearest(name, known, (size_t)s->def->n_attrs);
-    return near ? lvt_error(s->b->diag, LVT_USER, "E206", s->at, "%s: no attribute '%s'; did you mean '%s'?",
-                            s->def->name, name, near)
-                : lvt_error(s->b->diag, LVT_USER, "E206", s->at, "%s: no attribute '%s'", s->def->name, name);
+    lvt_error(s->b->diag, LVT_USER, "E206", s->at, "%s: no attribute '%s'%s%s%s", s->def->name, name,
+              near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+    char *all = lvt_op_attrs_text(s->def);
+    if (all)
+        lvt_note(s->b->diag, LVT_NOWHERE, *all ? "its attributes are %s" : "it has none%s", all);
+    free(all);
+    return LVT_USER;
 }
 
 /* `axis` and `axes` count from the end when negative; `axes` are kept in order. A default such as softmax's

@@ -4,8 +4,8 @@
  * (i32) wrap to 32 bits; their div rounds down, and gives 0 for a divisor of 0. May not know: graphs,
  * tensors. */
 #include "op.h"
+#include "ir/base/c_locale.h"
 
-#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,7 +46,7 @@ static lvt_expr *make_call(parser *s, lvt_op op, lvt_expr *x, lvt_expr *y) {
 
 static lvt_expr *parse_number(parser *s) {
     char *end;
-    double value = strtod(s->p, &end);
+    double value = lvt_strtod(s->p, &end);
     lvt_expr *e = end > s->p ? lvt_arena_alloc(s->arena, sizeof *e) : NULL;
     if (e)
         *e = (lvt_expr){.kind = LVT_EXPR_NUMBER, .number = value};
@@ -56,14 +56,14 @@ static lvt_expr *parse_number(parser *s) {
 
 static lvt_expr *parse_atom(parser *s) {
     skip_blanks(s);
-    if (isdigit((unsigned char)*s->p))
+    if (lvt_is_digit(*s->p))
         return parse_number(s);
     if (take(s, '(')) {
         lvt_expr *e = parse_comparison(s);
         return take(s, ')') ? e : NULL;
     }
     const char *start = s->p;
-    while (isalnum((unsigned char)*s->p) || *s->p == '_')
+    while (lvt_is_letter(*s->p) || lvt_is_digit(*s->p) || *s->p == '_')
         s->p++;
     size_t n = (size_t)(s->p - start);
     lvt_expr *e = n ? lvt_arena_alloc(s->arena, sizeof *e) : NULL;

@@ -207,10 +207,18 @@ static bool has_f64(const lvt_graph *g, const lvt_node *n) {
     return g->values[n->result].type.dtype == LVT_F64;
 }
 
+bool lvt_loop_takes(int op) {
+    return lvt_op_table[op]->kind == LVT_KIND_POINTWISE || is_reduce(op) || op == LVT_OP_input ||
+           op == LVT_OP_cast || op == LVT_OP_broadcast || op == LVT_OP_iota || op == LVT_OP_constant ||
+           op == LVT_OP_reshape;
+}
+
 /* What one node may be, whatever its neighbours are. */
 static const char *node_form(const lvt_graph *g, const lvt_node *n) {
     if (n->n_results != 1)
         return "an op with several results has loops of its own";
+    if (!lvt_loop_takes(n->op))
+        return "an op with loops of its own";
     const lvt_type *t = &g->values[n->result].type;
     if (lvt_op_of(n)->kind == LVT_KIND_POINTWISE) {
         if (has_f64(g, n) && (n->op == LVT_OP_erf || n->op == LVT_OP_gelu))
@@ -218,10 +226,6 @@ static const char *node_form(const lvt_graph *g, const lvt_node *n) {
         return NULL;
     }
     switch (n->op) {
-    case LVT_OP_input:
-    case LVT_OP_cast:
-    case LVT_OP_broadcast:
-        return NULL;
     case LVT_OP_iota:
         return t->dtype == LVT_BOOL ? "an iota of bool" : NULL;
     case LVT_OP_constant:
@@ -236,8 +240,8 @@ static const char *node_form(const lvt_graph *g, const lvt_node *n) {
         if (t->dtype == LVT_I32 && n->op == LVT_OP_reduce_mean)
             return "a mean of integers";
         return NULL;
-    default:
-        return "an op with loops of its own";
+    default: /* input, cast, broadcast */
+        return NULL;
     }
 }
 

@@ -152,13 +152,14 @@ static lvt_status pointwise_grad(lvt_grad *c) {
 #define SAMPLES_bb_b(range) "bool[9], bool[9]"
 #define SAMPLES_bxx_x(range)                                                                                 \
     "bool[2,3], " FLOATS(range) ", " FLOATS(range), "bool[7], i32[7] in 0..9, i32[7] in 0..9"
-#define LVT_PW(name_, arity, expr_, da, db, dc, range, types)                                                \
+#define LVT_PW(name_, arity, expr_, da, db, dc, range, types, meaning_)                                      \
     const lvt_op_def lvt_op_def_##name_ = {                                                                  \
         .name = #name_,                                                                                      \
         .kind = LVT_KIND_POINTWISE,                                                                          \
         .min_operands = arity,                                                                               \
         .max_operands = arity,                                                                               \
         .n_results = 1,                                                                                      \
+        .meaning = meaning_,                                                                                 \
         .expr = expr_,                                                                                       \
         .grads = {da, db, dc},                                                                               \
         .signature = #types,                                                                                 \

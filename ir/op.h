@@ -81,6 +81,9 @@ typedef struct lvt_op_def {
     lvt_op_kind kind;
     int min_operands, max_operands; /* max < 0: any number */
     int n_results;
+    /* For people (op_text.h). operands, results: "x: float [B, H, W, C], w: float [O]", of each its name and
+     * type; NULL where `signature` says it. meaning: one line. */
+    const char *operands, *results, *meaning;
     const lvt_attr_def *attrs;
     int n_attrs;
     /* pointwise: the scalar function as an expression of a, b, c over primitive pointwise ops and numbers

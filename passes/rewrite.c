@@ -1,5 +1,6 @@
 /* See rewrite.h. */
 #include "rewrite.h"
+#include "ir/base/c_locale.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -103,7 +104,7 @@ lvt_graph *lvt_pass_fail(lvt_pass *ctx, lvt_status status, const char *code, lvt
     char words[512];
     va_list args;
     va_start(args, format);
-    vsnprintf(words, sizeof words, format, args);
+    lvt_vsnprintf(words, sizeof words, format, args);
     va_end(args);
     ctx->status = lvt_error(ctx->diag, status, code, lvt_module_pos(ctx->module, loc), "%s", words);
     return NULL;

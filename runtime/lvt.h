@@ -26,7 +26,8 @@ typedef struct lvt_session lvt_session;
 typedef struct lvt_program_options {
     const char *cache; /* folder for machine code; NULL: the user's cache folder; "": no cache */
     bool interpret;    /* run every step on the reference interpreter */
-    int threads;       /* of sessions that do not say; 0: all processors */
+    int threads;       /* of sessions that do not say; 0: all processors, as far as affinity and a CPU quota
+                          let the process use them */
     /* Compile machine code in a process made by fork, which takes LLVM's memory (80 MB) with it when it is
      * done. For programs that do not mind a child process and have no other threads running while they make a
      * session. */
@@ -55,11 +56,16 @@ typedef struct lvt_session_options {
     const int *entries;
     int n_entries;
 } lvt_session_options;
+/* Kernels are made for the team that there is: where OMP_THREAD_LIMIT, a parallel region around the call or
+ * the system gives fewer threads, a warning says so, as it does for more threads than processors. Errors:
+ * LVT_USER, LVT_NOMEM. */
 lvt_status lvt_session_new(lvt_program *p, const lvt_session_options *options, lvt_session **out,
                            lvt_diag *diag);
+int lvt_session_threads(const lvt_session *s); /* of its team: with it and the processor go the bits */
 void lvt_session_free(lvt_session *s);
 /* One step of an entry. inputs[i]: packed row-major elements of input i's type; NULL takes the default value.
  * They are read during the call only. */
+/* LVT_USER, beside an input that is missing: the calling thread cannot have a team of lvt_session_threads. */
 lvt_status lvt_session_run(lvt_session *s, int entry, const void *const *inputs, lvt_diag *diag);
 /* Packed elements of output i of the last run (NULL: there was none and the entry is not made yet); valid
  * until the next run of any entry. */
@@ -70,6 +76,14 @@ const void *lvt_session_output(const lvt_session *s, int entry, int output);
  * anew in their first run after a call of this function, a run of an entry with updates, or
  * lvt_session_reset. */
 void *lvt_session_state(lvt_session *s, uint32_t state);
+/* Looks for NaN and infinities in all states; infinities where the model begins with them are right. The first
+ * state that has one, and its first element that is; -1: none has. Reads all states once. */
+int64_t lvt_session_unsound(lvt_session *s, int64_t *element);
+/* The same in parameters, but only a part of each, for every step: its first LVT_GLANCE_ALWAYS elements each time, and in
+ * LVT_GLANCES turns (a number that grows by 1) all of it. A gradient that is not finite is in a parameter after
+ * the step that used it, in most of its elements. */
+enum { LVT_GLANCES = 16, LVT_GLANCE_ALWAYS = 256 };
+int64_t lvt_session_glance(lvt_session *s, uint64_t turn, int64_t *element);
 void lvt_session_reset(lvt_session *s, uint64_t seed); /* initial values again */
 /* Gives that memory of an entry back to the system until its next run, which makes the contents anew: for
  * entries that seldom run. Its outputs are gone. */

@@ -39,8 +39,8 @@ typedef struct ast_tokens {
 
 /* Cuts a text into tokens. Newlines inside ( ) and [ ] are dropped; mistakes (E101 to E103) are reported and
  * become TOKEN_ERROR. LVT_NOMEM is the only failure. */
-lvt_status ast_lex(const char *file, const char *text, size_t length, lvt_arena *arena, lvt_diag *diag,
-                   ast_tokens *out);
+lvt_status lvt_lang_ast_lex(const char *file, const char *text, size_t length, lvt_arena *arena,
+                            lvt_diag *diag, ast_tokens *out);
 
 /* ---- expressions --------------------------------------------------------------------------------------- */
 
@@ -77,8 +77,7 @@ typedef enum ast_expr_kind {
     EXPR_TUPLE,  /* a, b without brackets or in ( ) */
     EXPR_BINARY, /* op, a, b */
     EXPR_UNARY,  /* op, a */
-    EXPR_INDEX,  /* a[b] */
-    EXPR_SLICE,  /* a[b:c], b and c may be NULL */
+    EXPR_INDEX,  /* a[parts] */
     EXPR_FIELD,  /* a.text */
     EXPR_CALL    /* a(args) as path at b */
 } ast_expr_kind;
@@ -89,6 +88,12 @@ typedef struct ast_arg {
     ast_expr *value;
     uint32_t line, col;
 } ast_arg;
+typedef enum ast_part_kind { PART_AT, PART_RANGE, PART_REST } ast_part_kind;
+typedef struct ast_part { /* of an index in brackets */
+    uint8_t kind;
+    ast_expr *from, *to, *step; /* AT: from alone; RANGE from:to:step, NULL where it is open; REST: "..." */
+    uint32_t line, col;
+} ast_part;
 typedef struct ast_path_part { /* "name" or an index in brackets */
     const char *name;
     ast_expr *index;
@@ -104,8 +109,11 @@ struct ast_expr {
     ast_expr *a, *b, *c;
     ast_arg *args; /* CALL, LIST, TUPLE */
     uint32_t n_args;
+    ast_part *parts; /* INDEX */
+    uint32_t n_parts;
     ast_path_part *path; /* CALL ... as path */
     uint32_t n_path;
+    bool shared; /* as shared path */
 };
 
 /* ---- types and declarations ---------------------------------------------------------------------------- */
@@ -124,6 +132,7 @@ typedef struct ast_param {
     ast_type *type;      /* NULL: anything */
     ast_expr *value;     /* default; NULL: none */
     ast_expr *condition; /* of an entry's input: whether there is one; NULL: there is */
+    bool spread;         /* of an entry: value is a record, each of its fields a scalar input; name is "" */
     uint32_t line, col;
 } ast_param;
 
@@ -138,6 +147,11 @@ typedef enum ast_stmt_kind {
     STMT_BLOCK,    /* name, params, body */
     STMT_MODEL,    /* name, params, body */
     STMT_ENTRY,    /* name, params, body, training */
+    STMT_CONTRACT, /* name, params, body */
+    STMT_USE,      /* value: a call of a contract */
+    STMT_SETTING,  /* name = value */
+    STMT_AMBIENT,  /* name = value */
+    STMT_WITH,     /* name = value; body */
     STMT_LET,      /* names = value */
     STMT_ASSIGN,   /* names = value */
     STMT_PARAM,    /* name: type = value */
@@ -148,7 +162,8 @@ typedef enum ast_stmt_kind {
     STMT_FOR,      /* names in value; body */
     STMT_IF,       /* value; body, otherwise */
     STMT_MINIMIZE, /* value with target (a call), args: clip, over */
-    STMT_EXPR      /* value */
+    STMT_EXPR,     /* value */
+    STMT_LOST      /* could not be read: names that it would have given a value; `was` */
 } ast_stmt_kind;
 
 typedef struct ast_name {
@@ -158,6 +173,7 @@ typedef struct ast_name {
 
 struct ast_stmt {
     uint8_t kind;
+    uint8_t was; /* LOST: the kind it began as */
     bool training;
     uint32_t line, col;
     ast_name *names; /* what is declared or bound */
@@ -176,12 +192,13 @@ typedef struct ast_file {
     ast_body items;
 } ast_file;
 
-/* Parses a whole file. Reports every syntax error it finds (recovering at the next line or closing brace) and
- * returns what it understood; LVT_NOMEM and LVT_USER (something was reported) are the failures. */
-lvt_status ast_parse(const char *file, const char *text, size_t length, lvt_arena *arena, lvt_diag *diag,
-                     ast_file **out);
+/* Parses a whole file. Reports every syntax error it finds (recovering at the next line or closing brace; where
+ * the head of a block cannot be read, in its body) and returns what it understood, with STMT_LOST in the places
+ * of the rest. LVT_NOMEM and LVT_USER (something was reported) are the failures. */
+lvt_status lvt_lang_ast_parse(const char *file, const char *text, size_t length, lvt_arena *arena,
+                              lvt_diag *diag, ast_file **out);
 
 /* One expression alone, as `--set` gives it. NULL when it is none (nothing is reported). */
-ast_expr *ast_parse_expression(const char *text, lvt_arena *arena);
+ast_expr *lvt_lang_ast_parse_expression(const char *text, lvt_arena *arena);
 
 #endif

@@ -19,4 +19,36 @@ lvt_status lvt_compile_file(const char *path, const char *const *settings, size_
 lvt_status lvt_compile_text(const char *name, const char *text, size_t length, const char *const *settings,
                             size_t n_settings, const char *models_folder, lvt_module **out, lvt_diag *diag);
 
+/* Compiles again what a program holds, its sources and settings: `program` is the module of a compiled program,
+ * `settings` what shall be different. A setting that had its default then has it now, so that what hangs on a
+ * changed setting follows. Imported files that are not of the language are read from the disk. Returns as
+ * lvt_compile_file; LVT_USER, too, when the program does not hold its sources. */
+lvt_status lvt_compile_again(const lvt_module *program, const char *const *settings, size_t n_settings,
+                             const char *models_folder, lvt_module **out, lvt_diag *diag);
+
+/* The built-in functions, from 0: the name of each, NULL after the last, and how it is called and what it
+ * means in two lines (malloc'ed; NULL after the last, or when out of memory). */
+const char *lvt_builtin_name(size_t i);
+char *lvt_builtin_text(size_t i);
+
+/* A setting of a model or of a contract that it uses. All strings are the list's. */
+typedef struct lvt_setting_info {
+    char *name, *value;
+    char *usual;   /* without --set */
+    char *meaning; /* the comment at its declaration; "": none */
+    char *owner;   /* the model or contract that declares it */
+    char *file;
+    uint32_t line;
+} lvt_setting_info;
+typedef struct lvt_setting_list {
+    lvt_setting_info *items;
+    size_t n;
+} lvt_setting_list;
+
+/* The settings of a model file, the model's own first, with the values that `settings` give them; no entry is
+ * compiled. Freed with lvt_setting_list_free; empty after an error. Returns as lvt_compile_file. */
+lvt_status lvt_list_settings(const char *path, const char *const *settings, size_t n_settings,
+                             const char *models_folder, lvt_setting_list *out, lvt_diag *diag);
+void lvt_setting_list_free(lvt_setting_list *list);
+
 #endif

@@ -1,257 +1,206 @@
-/* Models: settings, then one graph an entry.
+/* Models, and the contracts that they use: `use NAME(...)` brings a contract's settings and entries.
  *
- * Invariants: settings are evaluated in order, a later default may use an earlier one; entries are elaborated
- * in the order of the file, so that `params` of a later one sees what the earlier ones declared. */
+ * Invariants: settings are evaluated in order, a later default may use an earlier one; entries are elaborated in
+ * the order of the file, so that `params` of a later one sees what the earlier ones declared. A contract sees
+ * what `use` gives it, its settings and its file, nothing of the model else; what it is given wrong is told where
+ * it is used. May not know: any contract. */
 #include "elab.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
-/* The text given for a setting, or NULL. The last one wins. */
-static const char *given(const char *name, const char *const *settings, size_t n) {
-    const char *text = NULL;
-    size_t length = strlen(name);
-    for (size_t i = 0; i < n; i++)
-        if (!strncmp(settings[i], name, length) && settings[i][length] == '=')
-            text = settings[i] + length + 1;
-    return text;
+static const ast_stmt *setting_of(const ast_stmt *contract, const char *name) {
+    for (uint32_t i = 0; i < contract->body.n; i++) {
+        const ast_stmt *s = contract->body.items[i];
+        if (s->kind == STMT_SETTING && !strcmp(s->names[0].text, name))
+            return s;
+    }
+    return NULL;
 }
 
-static bool known_settings(elab *e, const ast_stmt *model, const char *const *settings, size_t n) {
-    bool ok = true;
-    const char **names = room(e, (model->n_params + 1) * sizeof *names);
-    if (!names)
+static void no_such(frame *f, const block_value *contract, const argument *a) {
+    const ast_stmt *s = contract->ast;
+    const char **names = NULL;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < s->n_params; i++)
+        if (!lvt_lang_grow(f->e, &names, &n, &s->params[i].name, sizeof *names))
+            return;
+    for (uint32_t i = 0; i < s->body.n; i++)
+        if (s->body.items[i]->kind == STMT_SETTING &&
+            !lvt_lang_grow(f->e, &names, &n, &s->body.items[i]->names[0].text, sizeof *names))
+            return;
+    const char *near = lvt_nearest(a->name, names, n);
+    lvt_lang_fail(f, a->name_at, "E311", "%s has no parameter or setting '%.60s'%s%s%s", s->names[0].text,
+                  a->name, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+    lvt_lang_explain(f, s->names[0].line, s->names[0].col, contract->file, "'%s' is declared here",
+                     s->names[0].text);
+}
+
+static const argument *pick(const argument *args, uint32_t n, const char *name) {
+    for (uint32_t i = 0; i < n; i++)
+        if (!strcmp(args[i].name, name))
+            return &args[i];
+    return NULL;
+}
+
+/* Gives arguments by position their names. Every one is then a parameter of the contract or a setting. */
+static bool name_all(frame *f, const block_value *contract, argument *args, uint32_t n) {
+    const ast_stmt *s = contract->ast;
+    for (uint32_t i = 0, next = 0; i < n; i++) {
+        argument *a = &args[i];
+        if (!a->name && next >= s->n_params) {
+            lvt_lang_fail(f, a->at, "E310", "%s takes %u argument%s by position", s->names[0].text,
+                          s->n_params, s->n_params == 1 ? "" : "s");
+            return false;
+        }
+        bool known = !a->name || setting_of(s, a->name);
+        if (!a->name) {
+            a->name = s->params[next++].name;
+            a->name_at = a->at;
+        }
+        for (uint32_t k = 0; !known && k < s->n_params; k++)
+            known = !strcmp(s->params[k].name, a->name);
+        if (!known) {
+            no_such(f, contract, a);
+            return false;
+        }
+        if (pick(args, i, a->name)) {
+            lvt_lang_fail(f, a->name_at, "E313", "%s: '%s' is given twice", s->names[0].text, a->name);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool bind_arguments(frame *c, const ast_stmt *contract, const argument *args, uint32_t n) {
+    for (uint32_t k = 0; k < contract->n_params; k++) {
+        const ast_param *p = &contract->params[k];
+        const argument *a = pick(args, n, p->name);
+        if (!a && !p->value) {
+            lvt_lang_fail(c->user, c->used_at, "E312", "%s: '%s' is missing", contract->names[0].text,
+                          p->name);
+            lvt_lang_explain(c->user, p->line, p->col, c->file, "the parameter is declared here");
+            return false;
+        }
+        value v = a ? a->v : lvt_lang_eval(c, p->value);
+        if (is_poison(v) || !lvt_lang_env_add(c, c->env, p->name, v, BIND_LOCAL, SPOT(p)))
+            return false;
+    }
+    return true;
+}
+
+/* What the contract's setting is without --set: what `use` says, the model's own, or the default. */
+static bool bind_one(frame *c, const ast_stmt *s, const argument *args, uint32_t n) {
+    elab *e = c->e;
+    const char *name = s->names[0].text;
+    spot at = SPOT(&s->names[0]);
+    const argument *a = pick(args, n, name);
+    const setting *own = lvt_lang_find_setting(e, name);
+    value asked = lvt_lang_eval(c, s->value);
+    if (a && own) {
+        lvt_lang_fail(c->user, a->name_at, "E511",
+                      "'%s' is a setting of '%s', whose value is taken here; leave it out, or the other",
+                      name, own->owner);
+        lvt_lang_explain(c->user, own->at.line, own->at.col, own->file, "the setting is declared here");
         return false;
-    const char *list = "";
-    for (uint32_t i = 0; i < model->n_params; i++) {
-        names[i] = model->params[i].name;
-        list = lvt_arena_printf(e->arena, "%s%s%s", list, i ? ", " : "", names[i]);
-        if (!list)
-            return out_of_memory(e), false;
     }
-    for (size_t i = 0; i < n; i++) {
-        const char *equals = strchr(settings[i], '=');
-        char name[100];
-        snprintf(name, sizeof name, "%.*s",
-                 equals ? (int)(equals - settings[i] > 90 ? 90 : equals - settings[i]) : 90, settings[i]);
-        if (!equals || equals == settings[i]) {
-            lvt_error(e->diag, LVT_USER, "E503", LVT_NOWHERE, "a setting is NAME=VALUE, not '%s'", name);
-            ok = false;
-            continue;
-        }
-        bool found = false;
-        for (uint32_t k = 0; k < model->n_params; k++)
-            found |= !strcmp(names[k], name);
-        if (found)
-            continue;
-        const char *near = lvt_nearest(name, names, model->n_params);
-        lvt_error(e->diag, LVT_USER, "E504", LVT_NOWHERE, "the model has no setting '%s'%s%s%s", name,
-                  near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
-        lvt_note(e->diag, LVT_NOWHERE, "its settings are: %s", list);
-        ok = false;
-    }
-    return ok;
+    if (!a && !own)
+        return lvt_lang_bind_setting(c, name, at, asked, asked, c, at);
+    frame from = *c->user;
+    if (own)
+        from.file = own->file;
+    return lvt_lang_bind_setting(c, name, at, asked, a ? a->v : own->v, &from, a ? a->at : own->at);
 }
 
-/* The value of a setting from its text; the default's kind decides how it is read. */
-static bool read_setting(frame *f, const ast_param *p, const char *text, value usual, value *out) {
-    elab *e = f->e;
-    if (usual.kind == VALUE_STRING) {
-        const char *copy = lvt_arena_strdup(e->arena, text);
-        *out = value_string(copy ? copy : "");
-        return copy != NULL;
-    }
-    ast_expr *x = ast_parse_expression(text, e->arena);
-    size_t before = lvt_diag_errors(e->diag);
-    value v = {.kind = VALUE_POISON};
-    if (x && x->kind != EXPR_NAME && x->kind != EXPR_CALL)
-        v = eval(f, x);
-    if (usual.kind == VALUE_FLOAT && v.kind == VALUE_INT)
-        v = value_float((double)v.i);
-    bool any = usual.kind == VALUE_NONE;
-    if (any && is_poison(v)) {
-        const char *copy = lvt_arena_strdup(e->arena, text);
-        v = value_string(copy ? copy : "");
-    }
-    if (!is_poison(v) && (any || v.kind == usual.kind)) {
-        *out = v;
-        return true;
-    }
-    if (lvt_diag_errors(e->diag) == before) {
-        lvt_error(e->diag, LVT_USER, "E506", LVT_NOWHERE, "the setting '%s' cannot be '%.60s'", p->name,
-                  text);
-        lvt_note(e->diag, (lvt_pos){f->file->name, p->line, p->col}, "its default is %s",
-                 value_describe(e, usual));
-    }
-    e->errors = true;
-    return false;
+static void no_contract(frame *f, const char *name, spot at) {
+    lvt_lang_fail(f, at, "E301", "there is no contract '%.60s'%s", name,
+                  lvt_lang_suggest(f, f->env, name, false));
+    if (!f->e->silenced && !f->file->n_imports)
+        lvt_note(f->e->diag, LVT_NOWHERE, "it is brought by an import, as in import \"continual.lvt\"");
 }
 
-static bool bind_settings(frame *f, const ast_stmt *model, const char *const *settings, size_t n) {
+static void run_use(frame *f, const ast_stmt *s) {
     elab *e = f->e;
-    bool ok = known_settings(e, model, settings, n);
-    for (uint32_t i = 0; i < model->n_params; i++) {
-        const ast_param *p = &model->params[i];
-        const char *text = given(p->name, settings, n);
-        value v = {.kind = VALUE_NONE};
-        if (p->type) {
-            fail(f, SPOT(p->type), "E506", "a setting has no type; its default decides");
-            ok = false;
-        }
-        if (p->value)
-            v = eval(f, p->value);
-        else if (!text) {
-            lvt_error(e->diag, LVT_USER, "E507", (lvt_pos){f->file->name, p->line, p->col},
-                      "the setting '%s' has no default; give it with --set %s=VALUE", p->name, p->name);
-            ok = false;
-        }
-        if (text && !is_poison(v) && !read_setting(f, p, text, v, &v))
-            v = (value){.kind = VALUE_POISON};
-        ok &= !is_poison(v) && env_add(f, f->env, p->name, v, BIND_SETTING, SPOT(p));
-        if (!is_poison(v) && !lvt_module_add_setting(e->m, p->name, value_text(e, v)))
-            return out_of_memory(e), false;
-    }
-    return ok;
-}
-
-static bool bind_inputs(frame *f, const ast_stmt *s) {
-    elab *e = f->e;
-    lvt_graph *g = e->b.graph;
-    bool ok = true;
-    for (uint32_t i = 0; i < s->n_params; i++) {
-        const ast_param *p = &s->params[i];
-        spot at = SPOT(p);
-        lvt_type type;
-        value v = {.kind = VALUE_POISON};
-        value wanted = p->condition ? eval(f, p->condition) : (value){.kind = VALUE_BOOL, .i = true};
-        if (wanted.kind == VALUE_BOOL && !wanted.i) {
-            ok &= env_add(f, f->env, p->name, (value){.kind = VALUE_NONE}, BIND_LOCAL, at);
-            continue;
-        }
-        if (wanted.kind != VALUE_BOOL) {
-            if (!is_poison(wanted))
-                fail(f, SPOT(p->condition), "E220", "an input is there if a setting is true, not if %s",
-                     value_describe(e, wanted));
-        } else if (!p->type)
-            fail(f, at, "E421", "the input '%s' needs a type, as in %s: f32[batch, 10]", p->name, p->name);
-        else if (eval_type(f, p->type, &type)) {
-            build_begin(f, at);
-            v = build_end(f, lvt_build_input(&e->b, p->name, &type), at);
-        }
-        if (!is_poison(v))
-            g->inputs[g->n_inputs - 1].loc = loc_of(f, at);
-        if (p->value && !is_poison(v)) {
-            value d = eval(f, p->value);
-            if (type.rank != 0 || !(is_number(d) || d.kind == VALUE_BOOL)) {
-                if (!is_poison(d))
-                    fail(f, SPOT(p->value), "E421",
-                         "only scalar inputs have defaults, and these are numbers");
-                ok = false;
-            } else {
-                g->inputs[g->n_inputs - 1].has_default = true;
-                g->inputs[g->n_inputs - 1].default_value = number_of(d);
-            }
-        }
-        ok &= env_add(f, f->env, p->name, v, BIND_LOCAL, at) && !is_poison(v);
-    }
-    return ok;
-}
-
-static void add_outputs(frame *f, const ast_stmt *s) {
-    elab *e = f->e;
-    value r = f->result;
-    if (is_poison(r) || r.kind == VALUE_NONE)
+    const ast_expr *call = s->value;
+    spot at = SPOT(call);
+    const binding *b = lvt_lang_env_find(f->env, call->a->text);
+    if (b ? is_poison(b->v) : e->names_lost)
         return;
-    spot at = SPOT(s);
-    for (uint32_t i = 0; i < s->body.n; i++) /* the place of the return, where there is one at the top */
-        if (s->body.items[i]->kind == STMT_RETURN)
-            at = SPOT(s->body.items[i]);
-    if (r.kind != VALUE_TUPLE || !r.names) {
-        fail(f, at, "E420", "an entry returns values by name, as in return loss = loss");
+    if (!b || b->v.kind != VALUE_CONTRACT) {
+        if (b)
+            lvt_lang_fail(f, at, "E304", "'use' takes a contract, not %s", lvt_lang_value_describe(e, b->v));
+        else
+            no_contract(f, call->a->text, at);
         return;
     }
-    for (uint32_t i = 0; i < r.n; i++) {
-        bool several = r.items[i].kind == VALUE_LIST;
-        for (uint32_t k = 0; k < (several ? r.items[i].n : 1); k++) {
-            value item = several ? r.items[i].items[k] : r.items[i];
-            size_t size = strlen(r.names[i]) + 16;
-            char *name = several ? room(e, size) : NULL;
-            lvt_value v;
-            if (name)
-                snprintf(name, size, "%s.%" PRIu32, r.names[i], k);
-            if (is_poison(item) || !as_tensor(f, item, LVT_F32, at, &v))
-                continue;
-            if ((several && !name) ||
-                !lvt_graph_add_output(e->b.graph, several ? name : r.names[i], v, loc_of(f, at)))
-                out_of_memory(e);
-        }
-    }
-}
-
-static void run_entry(elab *e, source_file *file, env *model_env, const ast_stmt *s) {
-    scope top = {.path = ""};
-    env inputs = {.parent = model_env, .frame = true}, body = {.parent = &inputs};
-    frame f = {.e = e,
-               .file = file,
-               .env = &inputs,
-               .scope = &top,
+    const block_value *contract = b->v.block;
+    const ast_stmt *declared = contract->ast;
+    argument *args;
+    env *own = lvt_lang_room(e, sizeof *own);
+    bool ok = lvt_lang_eval_args(f, call->args, call->n_args, &args);
+    if (!own || !ok || !name_all(f, contract, args, call->n_args))
+        return;
+    *own = (env){.parent = contract->env, .frame = true};
+    frame c = {.e = e,
+               .file = contract->file,
+               .env = own,
+               .scope = f->scope,
                .suffix = "",
-               .name = s->names[0].text,
-               .result = {.kind = VALUE_NONE}};
-    if (lvt_module_find_entry(e->m, s->names[0].text)) {
-        fail(&f, SPOT(&s->names[0]), "E302", "there are two entries '%s'", s->names[0].text);
+               .loop = "",
+               .parent = lvt_lang_loc_of(f, at),
+               .name = declared->names[0].text,
+               .result = {.kind = VALUE_NONE},
+               .user = f,
+               .used_at = at};
+    if (!bind_arguments(&c, declared, args, call->n_args) || !lvt_lang_bind_blocks(&c, &declared->body))
         return;
+    for (uint32_t i = 0; ok && i < declared->body.n && !e->nomem && !c.returned; i++) {
+        const ast_stmt *one = declared->body.items[i];
+        if (one->kind == STMT_SETTING)
+            ok = bind_one(&c, one, args, call->n_args);
+        else if (one->kind == STMT_ENTRY)
+            lvt_lang_run_entry(&c, one);
+        else
+            lvt_lang_run_stmt(&c, one);
     }
-    lvt_graph *g = lvt_module_add_entry(e->m, s->names[0].text, loc_of(&f, SPOT(s)), s->training);
-    if (!g) {
-        out_of_memory(e);
-        return;
-    }
-    e->b = lvt_builder_for(g, e->diag);
-    e->declared = NULL;
-    e->n_declared = e->streams = 0;
-    bind_inputs(&f, s);
-    run_body(&f, &s->body, &body);
-    add_outputs(&f, s);
-    e->b.graph = NULL;
 }
 
-void run_model(elab *e, source_file *file, const ast_stmt *model, const char *const *settings,
-               size_t n_settings) {
+void lvt_lang_run_model(elab *e, source_file *file, const ast_stmt *model) {
     scope top = {.path = ""};
     env own = {.parent = &file->names, .frame = true};
-    frame f = {.e = e, .file = file, .env = &own, .scope = &top, .suffix = "", .name = model->names[0].text};
+    frame f = {.e = e,
+               .file = file,
+               .env = &own,
+               .scope = &top,
+               .suffix = "",
+               .loop = "",
+               .name = model->names[0].text};
     e->m->name = lvt_arena_strdup(e->m->arena, model->names[0].text);
     if (!e->m->name) {
-        out_of_memory(e);
+        lvt_lang_out_of_memory(e);
         return;
     }
-    if (!bind_settings(&f, model, settings, n_settings)) {
+    if (!lvt_lang_known_settings(&f, model) || !lvt_lang_bind_settings(&f, model)) {
         e->errors = true;
         return;
     }
+    lvt_lang_bind_blocks(&f, &model->body);
     uint32_t entries = 0;
-    for (uint32_t i = 0; i < model->body.n; i++) {
-        const ast_stmt *s = model->body.items[i];
-        entries += s->kind == STMT_ENTRY;
-        if (s->kind != STMT_BLOCK)
-            continue;
-        block_value *b = room(e, sizeof *b);
-        if (!b)
-            return;
-        *b = (block_value){.ast = s, .env = &own, .file = file};
-        value v = {.kind = VALUE_BLOCK, .block = b};
-        env_add(&f, &own, s->names[0].text, v, BIND_BLOCK, SPOT(&s->names[0]));
-    }
+    for (uint32_t i = 0; i < model->body.n; i++)
+        entries += model->body.items[i]->kind == STMT_ENTRY || model->body.items[i]->kind == STMT_USE ||
+                   model->body.items[i]->kind == STMT_LOST;
     if (!entries)
-        fail(&f, SPOT(model), "E508",
-             "the model has no entry; lvt-run looks for train_new, train and predict");
+        lvt_lang_fail(
+            &f, SPOT(model), "E508",
+            "the model has no entry; those of lvt-run come with use continual(network, image = [H, W, C])");
     for (uint32_t i = 0; i < model->body.n && !e->nomem; i++) {
         const ast_stmt *s = model->body.items[i];
         if (s->kind == STMT_ENTRY)
-            run_entry(e, file, &own, s);
+            lvt_lang_run_entry(&f, s);
+        else if (s->kind == STMT_USE)
+            run_use(&f, s);
         else
-            run_stmt(&f, s);
+            lvt_lang_run_stmt(&f, s);
     }
+    if (!e->errors && !e->misread && !e->settings_only && !e->nomem)
+        lvt_lang_check_trained(e);
 }

@@ -1,13 +1,14 @@
 /* Messages with their chain of calls, environments, parameter paths, and the elaborator's memory.
  *
- * Invariant: a place is reported once a compilation (a block expanded ten times has its mistake once). */
+ * Invariant: a place and message is reported once a compilation: a block expanded ten times has its mistake
+ * once, and another mistake of a later call or entry on the same line is told at once, too. */
 #include "elab.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-void *room(elab *e, size_t bytes) {
+void *lvt_lang_room(elab *e, size_t bytes) {
     void *p =
         lvt_arena_used(e->arena) > ELAB_MAX_MEMORY ? NULL : lvt_arena_alloc(e->arena, bytes ? bytes : 1);
     if (!p)
@@ -15,16 +16,16 @@ void *room(elab *e, size_t bytes) {
     return p;
 }
 
-value out_of_memory(elab *e) {
+value lvt_lang_out_of_memory(elab *e) {
     e->nomem = true;
     return (value){.kind = VALUE_POISON};
 }
 
-bool grow(elab *e, void *array, uint32_t *n, const void *element, size_t size) {
+bool lvt_lang_grow(elab *e, void *array, uint32_t *n, const void *element, size_t size) {
     char **items = array;
     uint32_t have = *n;
     if ((have & (have - 1)) == 0) { /* room doubles at powers of two */
-        char *grown = room(e, (have ? 2 * (size_t)have : 1) * size);
+        char *grown = lvt_lang_room(e, (have ? 2 * (size_t)have : 1) * size);
         if (!grown)
             return false;
         if (have)
@@ -36,17 +37,22 @@ bool grow(elab *e, void *array, uint32_t *n, const void *element, size_t size) {
     return true;
 }
 
-lvt_loc loc_of(frame *f, spot at) {
+lvt_loc lvt_lang_loc_of(frame *f, spot at) {
     return lvt_module_loc(f->e->m, f->file->source, at.line, at.col, f->parent);
 }
 
-static bool reported(elab *e, uint32_t file, spot at) {
+/* Whether these words were said of this place before; notes them. */
+static bool reported(elab *e, uint32_t file, spot at, const char *words) {
     for (uint32_t i = 0; i < e->n_places; i++)
-        if (e->places[i].file == file && e->places[i].line == at.line && e->places[i].col == at.col)
+        if (e->places[i].file == file && e->places[i].line == at.line && e->places[i].col == at.col &&
+            !strcmp(e->places[i].words, words))
             return true;
     if (e->n_places < 4096) {
-        struct place p = {file, at.line, at.col};
-        grow(e, &e->places, &e->n_places, &p, sizeof p);
+        struct place p = {file, at.line, at.col, lvt_arena_strdup(e->arena, words)};
+        if (p.words)
+            lvt_lang_grow(e, &e->places, &e->n_places, &p, sizeof p);
+        else
+            e->nomem = true;
     }
     return false;
 }
@@ -65,66 +71,73 @@ static void chain(frame *f) {
     }
 }
 
-value fail(frame *f, spot at, const char *code, const char *format, ...) {
+/* printf into the compilation's memory. */
+static const char *words(elab *e, const char *format, va_list list) {
+    va_list again;
+    va_copy(again, list);
+    int n = vsnprintf(NULL, 0, format, list);
+    char *text = n < 0 ? NULL : lvt_lang_room(e, (size_t)n + 1);
+    if (text)
+        vsnprintf(text, (size_t)n + 1, format, again);
+    va_end(again);
+    return text ? text : "";
+}
+
+value lvt_lang_fail(frame *f, spot at, const char *code, const char *format, ...) {
     elab *e = f->e;
     e->errors = true;
-    e->silenced = reported(e, f->file->source, at);
-    if (e->silenced)
-        return (value){.kind = VALUE_POISON};
-    char text[512];
     va_list list;
     va_start(list, format);
-    vsnprintf(text, sizeof text, format, list);
+    const char *text = words(e, format, list);
     va_end(list);
+    e->silenced = reported(e, f->file->source, at, text);
+    if (e->silenced)
+        return (value){.kind = VALUE_POISON};
     lvt_error(e->diag, LVT_USER, code, (lvt_pos){f->file->name, at.line, at.col}, "%s", text);
     chain(f);
     return (value){.kind = VALUE_POISON};
 }
 
-value too_deep(frame *f, spot at) {
+value lvt_lang_too_deep(frame *f, spot at) {
     if (f->e->too_deep)
         return (value){.kind = VALUE_POISON};
     f->e->too_deep = true;
-    return fail(f, at, "E305", "this is nested too deeply");
+    return lvt_lang_fail(f, at, "E305", "this is nested too deeply");
 }
 
-void explain(frame *f, uint32_t line, uint32_t col, const source_file *file, const char *format, ...) {
+void lvt_lang_explain(frame *f, uint32_t line, uint32_t col, const source_file *file, const char *format,
+                      ...) {
     if (f->e->silenced)
         return;
-    char text[512];
     va_list list;
     va_start(list, format);
-    vsnprintf(text, sizeof text, format, list);
+    const char *text = words(f->e, format, list);
     va_end(list);
     lvt_note(f->e->diag, (lvt_pos){file->name, line, col}, "%s", text);
 }
 
-void build_begin(frame *f, spot at) {
+void lvt_lang_build_begin(frame *f, spot at) {
     elab *e = f->e;
-    e->b.loc = loc_of(f, at);
-    e->b.diag = e->diag;
-    for (uint32_t i = 0; i < e->n_places; i++)
-        if (e->places[i].file == f->file->source && e->places[i].line == at.line &&
-            e->places[i].col == at.col)
-            e->b.diag = NULL;
+    e->b.loc = lvt_lang_loc_of(f, at);
+    e->b.diag = e->aside;
     if (e->b.graph->n_nodes > ELAB_MAX_NODES || lvt_arena_used(e->m->arena) > ELAB_MAX_MEMORY)
-        out_of_memory(e);
+        lvt_lang_out_of_memory(e);
 }
 
-value build_end(frame *f, lvt_value v, spot at) {
+value lvt_lang_build_end(frame *f, lvt_value v, spot at) {
     elab *e = f->e;
+    const char *words = lvt_diag_first(e->aside);
+    bool no_memory = e->b.graph->no_memory || (!words && !lvt_diag_errors(e->diag));
+    e->silenced = words && reported(e, f->file->source, at, words);
+    lvt_diag_move(e->silenced ? NULL : e->diag, e->aside);
     if (v != LVT_NONE)
-        return value_tensor(v, LVT_NONE);
-    bool said = e->b.diag != NULL;
-    if (e->b.graph->no_memory)
-        return out_of_memory(e);
+        return lvt_lang_value_tensor(v, LVT_NONE);
+    if (no_memory) /* that alone fails without a word */
+        return lvt_lang_out_of_memory(e);
     e->b.graph->failed = false; /* go on: the compilation fails anyway, but finds more mistakes */
-    if (said && !reported(e, f->file->source, at)) {
-        if (lvt_diag_errors(e->diag) == 0)
-            return out_of_memory(e); /* a build that fails without a word */
-        chain(f);
-    }
     e->errors = true;
+    if (!e->silenced)
+        chain(f);
     return (value){.kind = VALUE_POISON};
 }
 
@@ -137,7 +150,7 @@ static binding *in_one(const env *en, const char *name) {
     return NULL;
 }
 
-binding *env_find(env *en, const char *name) {
+binding *lvt_lang_env_find(env *en, const char *name) {
     for (; en; en = en->parent) {
         binding *b = in_one(en, name);
         for (uint32_t i = 0; !b && en->imports_of && i < en->imports_of->n_imports; i++)
@@ -148,7 +161,7 @@ binding *env_find(env *en, const char *name) {
     return NULL;
 }
 
-binding *env_find_local(env *en, const char *name) {
+binding *lvt_lang_env_find_local(env *en, const char *name) {
     for (; en; en = en->parent) {
         binding *b = in_one(en, name);
         if (b)
@@ -159,17 +172,17 @@ binding *env_find_local(env *en, const char *name) {
     return NULL;
 }
 
-bool env_add(frame *f, env *en, const char *name, value v, binding_kind kind, spot at) {
+bool lvt_lang_env_add(frame *f, env *en, const char *name, value v, binding_kind kind, spot at) {
     const binding *old = en->frame ? in_one(en, name) : NULL;
     for (const env *k = en; k && !k->frame && !old; k = k->parent)
         old = in_one(k, name);
     if (old) {
-        fail(f, at, "E302", "'%.60s' is already declared%s", name,
-             kind == BIND_LOCAL ? "; to change it write = without let" : "");
-        explain(f, old->line, old->col, old->file, "the first declaration");
+        lvt_lang_fail(f, at, "E302", "'%.60s' is already declared%s", name,
+                      kind == BIND_LOCAL ? "; to change it write = without let" : "");
+        lvt_lang_explain(f, old->line, old->col, old->file, "the first declaration");
         return false;
     }
-    binding *b = room(f->e, sizeof *b);
+    binding *b = lvt_lang_room(f->e, sizeof *b);
     if (!b)
         return false;
     *b = (binding){.name = name,
@@ -183,9 +196,9 @@ bool env_add(frame *f, env *en, const char *name, value v, binding_kind kind, sp
     return true;
 }
 
-const char *join_path(elab *e, const char *base, const char *name, const char *suffix) {
+const char *lvt_lang_join_path(elab *e, const char *base, const char *name, const char *suffix) {
     size_t n = strlen(base) + strlen(name) + strlen(suffix) + 2;
-    char *path = n > ELAB_MAX_PATH ? NULL : room(e, n);
+    char *path = n > ELAB_MAX_PATH ? NULL : lvt_lang_room(e, n);
     if (!path)
         return e->nomem = true, "";
     snprintf(path, n, "%s%s%s%s", base, *base && *name ? "." : "", name, suffix);
@@ -200,7 +213,7 @@ static size_t collect(const env *en, bool callable, const char **names, size_t n
     return n;
 }
 
-const char *suggest(frame *f, env *en, const char *name, bool callable) {
+const char *lvt_lang_suggest(frame *f, env *en, const char *name, bool callable) {
     const char *names[1024];
     size_t n = 0, cap = sizeof names / sizeof *names;
     for (; en; en = en->parent) {
@@ -209,7 +222,7 @@ const char *suggest(frame *f, env *en, const char *name, bool callable) {
             n = collect(&en->imports_of->imports[i]->names, callable, names, n, cap);
     }
     if (callable) {
-        n += builtin_names(names + n, cap - n);
+        n += lvt_lang_builtin_names(names + n, cap - n);
         for (int i = 0; i < LVT_N_OPS && n < cap; i++)
             names[n++] = lvt_op_table[i]->name;
     }

@@ -1,35 +1,33 @@
 /* Compile-time values and their arithmetic.
  *
  * Invariant: integers never overflow silently, `/` of integers is exact or an error, no value is changed in
- * place. May not know: graphs, except through tensor_binary. */
+ * place. May not know: graphs, except through lvt_lang_tensor_binary. */
 #include "elab.h"
 
 #include <inttypes.h>
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-value value_int(int64_t i) {
+value lvt_lang_value_int(int64_t i) {
     return (value){.kind = VALUE_INT, .i = i};
 }
-value value_float(double x) {
+value lvt_lang_value_float(double x) {
     return (value){.kind = VALUE_FLOAT, .f = x};
 }
-value value_bool(bool b) {
+value lvt_lang_value_bool(bool b) {
     return (value){.kind = VALUE_BOOL, .i = b};
 }
-value value_string(const char *s) {
+value lvt_lang_value_string(const char *s) {
     return (value){.kind = VALUE_STRING, .s = s};
 }
-value value_tensor(lvt_value v, uint32_t state) {
+value lvt_lang_value_tensor(lvt_value v, uint32_t state) {
     return (value){.kind = VALUE_TENSOR, .tensor = {.v = v, .state = state}};
 }
 
-value value_list(elab *e, value_kind kind, const value *items, size_t n) {
-    value *copy = n > ELAB_MAX_LIST ? NULL : room(e, n * sizeof *copy);
+value lvt_lang_value_list(elab *e, value_kind kind, const value *items, size_t n) {
+    value *copy = n > ELAB_MAX_LIST ? NULL : lvt_lang_room(e, n * sizeof *copy);
     if (!copy)
-        return out_of_memory(e);
+        return lvt_lang_out_of_memory(e);
     if (n)
         memcpy(copy, items, n * sizeof *copy);
     return (value){.kind = (uint8_t)kind, .n = (uint32_t)n, .items = copy};
@@ -58,6 +56,7 @@ static bool value_equal(value a, value b) {
     case VALUE_BUILTIN:
         return !strcmp(a.s, b.s);
     case VALUE_BLOCK:
+    case VALUE_CONTRACT:
         return a.block->ast == b.block->ast;
     case VALUE_NET:
         return a.net == b.net;
@@ -66,106 +65,6 @@ static bool value_equal(value a, value b) {
     default:
         return false;
     }
-}
-
-/* Shortest form that reads back as the same number, always with a point or an exponent. */
-static void float_text(double x, char *out, size_t n) {
-    for (int digits = 1; digits <= 17; digits++) {
-        snprintf(out, n, "%.*g", digits, x);
-        if (strtod(out, NULL) == x)
-            break;
-    }
-    if (!strpbrk(out, ".en"))
-        snprintf(out + strlen(out), n - strlen(out), ".0");
-}
-
-static void put(char *out, size_t cap, const char *text) {
-    size_t n = strlen(out);
-    if (n + 1 < cap)
-        snprintf(out + n, cap - n, "%s", text);
-}
-
-static void text_into(value v, char *out, size_t cap, int depth) {
-    char one[64] = "";
-    switch (v.kind) {
-    case VALUE_INT:
-        snprintf(one, sizeof one, "%" PRId64, v.i);
-        break;
-    case VALUE_FLOAT:
-        float_text(v.f, one, sizeof one);
-        break;
-    case VALUE_BOOL:
-        put(out, cap, v.i ? "true" : "false");
-        return;
-    case VALUE_STRING:
-    case VALUE_BUILTIN:
-        put(out, cap, v.s);
-        return;
-    case VALUE_DTYPE:
-        put(out, cap, lvt_dtype_name((lvt_dtype)v.i));
-        return;
-    case VALUE_LIST:
-    case VALUE_TUPLE:
-        put(out, cap, v.kind == VALUE_LIST ? "[" : "(");
-        for (uint32_t i = 0; i < v.n && depth < 4; i++) {
-            put(out, cap, i ? ", " : "");
-            if (i == 8) {
-                put(out, cap, "...");
-                break;
-            }
-            text_into(v.items[i], out, cap, depth + 1);
-        }
-        put(out, cap, v.kind == VALUE_LIST ? "]" : ")");
-        return;
-    case VALUE_BLOCK:
-        put(out, cap, v.block->ast->names[0].text);
-        return;
-    case VALUE_NET:
-        put(out, cap, net_name(v.net));
-        return;
-    case VALUE_NONE:
-        put(out, cap, "none");
-        return;
-    case VALUE_INIT:
-        put(out, cap, "an initialiser");
-        return;
-    case VALUE_TENSOR:
-        put(out, cap, "a tensor");
-        return;
-    default:
-        put(out, cap, "?");
-        return;
-    }
-    put(out, cap, one);
-}
-
-const char *value_text(elab *e, value v) {
-    char text[256] = "";
-    text_into(v, text, sizeof text, 0);
-    const char *copy = lvt_arena_strdup(e->arena, text);
-    return copy ? copy : "";
-}
-
-const char *value_describe(elab *e, value v) {
-    static const char *const kinds[] = {
-        [VALUE_INT] = "the number ", [VALUE_FLOAT] = "the number ",    [VALUE_BOOL] = "",
-        [VALUE_DTYPE] = "the type ", [VALUE_LIST] = "the list ",       [VALUE_BLOCK] = "the block ",
-        [VALUE_NET] = "the block ",  [VALUE_BUILTIN] = "the function "};
-    char type[LVT_TYPE_TEXT];
-    const char *text = NULL;
-    if (v.kind == VALUE_TENSOR && e->b.graph)
-        text = lvt_arena_strdup(e->arena, lvt_type_text(lvt_value_type(e->b.graph, v.tensor.v), type));
-    else if (v.kind == VALUE_TUPLE)
-        text = lvt_arena_printf(e->arena, "%u values", v.n);
-    else if (v.kind == VALUE_NONE)
-        return "nothing";
-    else if (v.kind == VALUE_STRING)
-        text = lvt_arena_printf(e->arena, "the text \"%.60s\"", v.s);
-    else
-        text = lvt_arena_printf(e->arena, "%s%s",
-                                v.kind < sizeof kinds / sizeof *kinds && kinds[v.kind] ? kinds[v.kind] : "",
-                                value_text(e, v));
-    return text ? text : "";
 }
 
 static const struct op_row {
@@ -181,12 +80,12 @@ static const struct op_row {
 };
 
 static value overflow(frame *f, spot at) {
-    return fail(f, at, "E221", "the result does not fit in 64 bits");
+    return lvt_lang_fail(f, at, "E221", "the result does not fit in 64 bits");
 }
 
 static value power(frame *f, int64_t base, int64_t exponent, spot at) {
     if (exponent < 0)
-        return value_float(pow((double)base, (double)exponent));
+        return lvt_lang_value_float(pow((double)base, (double)exponent));
     int64_t r = 1;
     for (; exponent; exponent >>= 1) {
         if ((exponent & 1) && __builtin_mul_overflow(r, base, &r))
@@ -194,7 +93,7 @@ static value power(frame *f, int64_t base, int64_t exponent, spot at) {
         if (exponent > 1 && __builtin_mul_overflow(base, base, &base))
             return overflow(f, at);
     }
-    return value_int(r);
+    return lvt_lang_value_int(r);
 }
 
 static value int_binary(frame *f, ast_op op, int64_t a, int64_t b, spot at) {
@@ -214,15 +113,15 @@ static value int_binary(frame *f, ast_op op, int64_t a, int64_t b, spot at) {
     case AST_FLOORDIV:
     case AST_MOD:
         if (!b)
-            return fail(f, at, "E222", "division by zero");
+            return lvt_lang_fail(f, at, "E222", "division by zero");
         if (a == INT64_MIN && b == -1)
-            return op == AST_MOD ? value_int(0) : overflow(f, at);
+            return op == AST_MOD ? lvt_lang_value_int(0) : overflow(f, at);
         if (op == AST_DIV && a % b)
-            return fail(f, at, "E223",
-                        "%" PRId64 " / %" PRId64
-                        " is not a whole number; // rounds down, a point as in %" PRId64
-                        ".0 gives a fraction",
-                        a, b, b);
+            return lvt_lang_fail(f, at, "E223",
+                                 "%" PRId64 " / %" PRId64
+                                 " is not a whole number; // rounds down, a point as in %" PRId64
+                                 ".0 gives a fraction",
+                                 a, b, b);
         r = a % b;
         if (r && (r < 0) != (b < 0)) /* as Python: the remainder has the divisor's sign */
             r += b;
@@ -232,99 +131,105 @@ static value int_binary(frame *f, ast_op op, int64_t a, int64_t b, spot at) {
     case AST_POW:
         return power(f, a, b, at);
     case AST_LT:
-        return value_bool(a < b);
+        return lvt_lang_value_bool(a < b);
     case AST_LE:
-        return value_bool(a <= b);
+        return lvt_lang_value_bool(a <= b);
     case AST_GT:
-        return value_bool(a > b);
+        return lvt_lang_value_bool(a > b);
     case AST_GE:
-        return value_bool(a >= b);
+        return lvt_lang_value_bool(a >= b);
     default:
-        return fail(f, at, "E220", "'%s' does not work on numbers", op_rows[op].text);
+        return lvt_lang_fail(f, at, "E220", "'%s' does not work on numbers", op_rows[op].text);
     }
-    return bad ? overflow(f, at) : value_int(r);
+    return bad ? overflow(f, at) : lvt_lang_value_int(r);
 }
 
 static value float_binary(frame *f, ast_op op, double a, double b, spot at) {
     switch (op) {
     case AST_ADD:
-        return value_float(a + b);
+        return lvt_lang_value_float(a + b);
     case AST_SUB:
-        return value_float(a - b);
+        return lvt_lang_value_float(a - b);
     case AST_MUL:
-        return value_float(a * b);
+        return lvt_lang_value_float(a * b);
     case AST_DIV:
     case AST_FLOORDIV:
     case AST_MOD:
         if (b == 0)
-            return fail(f, at, "E222", "division by zero");
+            return lvt_lang_fail(f, at, "E222", "division by zero");
         if (op == AST_DIV)
-            return value_float(a / b);
-        return value_float(op == AST_MOD ? a - floor(a / b) * b : floor(a / b));
+            return lvt_lang_value_float(a / b);
+        return lvt_lang_value_float(op == AST_MOD ? a - floor(a / b) * b : floor(a / b));
     case AST_POW:
-        return value_float(pow(a, b));
+        return lvt_lang_value_float(pow(a, b));
     case AST_LT:
-        return value_bool(a < b);
+        return lvt_lang_value_bool(a < b);
     case AST_LE:
-        return value_bool(a <= b);
+        return lvt_lang_value_bool(a <= b);
     case AST_GT:
-        return value_bool(a > b);
+        return lvt_lang_value_bool(a > b);
     case AST_GE:
-        return value_bool(a >= b);
+        return lvt_lang_value_bool(a >= b);
     default:
-        return fail(f, at, "E220", "'%s' does not work on numbers", op_rows[op].text);
+        return lvt_lang_fail(f, at, "E220", "'%s' does not work on numbers", op_rows[op].text);
     }
 }
 
-value value_binary(frame *f, ast_op op, value a, value b, spot at) {
+value lvt_lang_value_binary(frame *f, ast_op op, value a, value b, spot at) {
     elab *e = f->e;
     if (is_poison(a) || is_poison(b))
         return (value){.kind = VALUE_POISON};
-    if (a.kind == VALUE_TENSOR || b.kind == VALUE_TENSOR) {
+    bool none = a.kind == VALUE_NONE || b.kind == VALUE_NONE;
+    if (none && (op == AST_EQ || op == AST_NE)) { /* of a tensor, too: is there one? */
+        return lvt_lang_value_bool((a.kind == b.kind) == (op == AST_EQ));
+    } else if (a.kind == VALUE_TENSOR || b.kind == VALUE_TENSOR) {
         bool other = (a.kind == VALUE_TENSOR || is_number(a) || a.kind == VALUE_BOOL) &&
                      (b.kind == VALUE_TENSOR || is_number(b) || b.kind == VALUE_BOOL);
         if (op == AST_FLOORDIV && other) { /* of integers, div rounds down by itself */
-            value q = tensor_binary(f, LVT_OP_div, a, b, at);
-            bool real = !is_poison(q) && lvt_dtype_is_float((lvt_dtype)type_of(f, q)->dtype);
-            return real ? build_op(f, LVT_OP_floor, &q, 1, NULL, 0, at) : q;
+            value q = lvt_lang_tensor_binary(f, LVT_OP_div, a, b, at);
+            bool real = !is_poison(q) && lvt_dtype_is_float((lvt_dtype)lvt_lang_type_of(f, q)->dtype);
+            return real ? lvt_lang_build_op(f, LVT_OP_floor, &q, 1, NULL, 0, at) : q;
         }
         if (op_rows[op].op != LVT_N_OPS && other)
-            return tensor_binary(f, op_rows[op].op, a, b, at);
+            return lvt_lang_tensor_binary(f, op_rows[op].op, a, b, at);
     } else if (op == AST_EQ || op == AST_NE) {
-        return value_bool(value_equal(a, b) == (op == AST_EQ));
+        return lvt_lang_value_bool(value_equal(a, b) == (op == AST_EQ));
     } else if (a.kind == VALUE_INT && b.kind == VALUE_INT) {
         return int_binary(f, op, a.i, b.i, at);
     } else if (is_number(a) && is_number(b)) {
         return float_binary(f, op, number_of(a), number_of(b), at);
     } else if (op == AST_ADD && a.kind == VALUE_STRING) {
-        const char *s = lvt_arena_printf(e->arena, "%s%s", a.s, value_text(e, b));
-        return s && strlen(s) < 10000 ? value_string(s) : out_of_memory(e);
+        const char *s = lvt_arena_printf(e->arena, "%s%s", a.s, lvt_lang_value_text(e, b));
+        if (s && strlen(s) > ELAB_MAX_TEXT)
+            return lvt_lang_fail(f, at, "E307", "a text may have at most %d bytes", ELAB_MAX_TEXT);
+        return s ? lvt_lang_value_string(s) : lvt_lang_out_of_memory(e);
     } else if (op == AST_ADD && is_list(a) && is_list(b)) {
         if ((size_t)a.n + b.n > ELAB_MAX_LIST)
-            return fail(f, at, "E307", "a list may have at most %d items", ELAB_MAX_LIST);
-        value *items = room(e, ((size_t)a.n + b.n) * sizeof *items);
+            return lvt_lang_fail(f, at, "E307", "a list may have at most %d items", ELAB_MAX_LIST);
+        value *items = lvt_lang_room(e, ((size_t)a.n + b.n) * sizeof *items);
         if (!items)
-            return out_of_memory(e);
+            return lvt_lang_out_of_memory(e);
         if (a.n)
             memcpy(items, a.items, a.n * sizeof *items);
         if (b.n)
             memcpy(items + a.n, b.items, b.n * sizeof *items);
         return (value){.kind = VALUE_LIST, .n = a.n + b.n, .items = items};
     }
-    return fail(f, at, "E220", "'%s' does not work on %s and %s", op_rows[op].text, value_describe(e, a),
-                value_describe(e, b));
+    return lvt_lang_fail(f, at, "E220", "'%s' does not work on %s and %s", op_rows[op].text,
+                         lvt_lang_value_describe(e, a), lvt_lang_value_describe(e, b));
 }
 
-value value_unary(frame *f, ast_op op, value a, spot at) {
+value lvt_lang_value_unary(frame *f, ast_op op, value a, spot at) {
     if (is_poison(a))
         return a;
     if (a.kind == VALUE_TENSOR)
-        return build_op(f, op_rows[op].op, &a, 1, NULL, 0, at);
+        return lvt_lang_build_op(f, op_rows[op].op, &a, 1, NULL, 0, at);
     if (op == AST_NOT && a.kind == VALUE_BOOL)
-        return value_bool(!a.i);
+        return lvt_lang_value_bool(!a.i);
     if (op == AST_NEG && a.kind == VALUE_INT)
-        return a.i == INT64_MIN ? overflow(f, at) : value_int(-a.i);
+        return a.i == INT64_MIN ? overflow(f, at) : lvt_lang_value_int(-a.i);
     if (op == AST_NEG && a.kind == VALUE_FLOAT)
-        return value_float(-a.f);
-    return fail(f, at, "E220", "'%s' does not work on %s", op_rows[op].text, value_describe(f->e, a));
+        return lvt_lang_value_float(-a.f);
+    return lvt_lang_fail(f, at, "E220", "'%s' does not work on %s", op_rows[op].text,
+                         lvt_lang_value_describe(f->e, a));
 }

@@ -3,9 +3,9 @@
  * Invariant: an option without effect in the company it is given in is refused, never ignored.
  * May not know: how anything is compiled, models, files. */
 #include "command.h"
+#include "ir/base/c_locale.h"
 #include "frontend/onnx/export.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
@@ -80,6 +80,12 @@ static bool take_split(lvt_lvtc_command *c, const char *value) {
     return *value;
 }
 
+static bool take_ops(lvt_lvtc_command *c, const char *value) {
+    c->action = LVT_LVTC_OPS;
+    c->input = value;
+    return true;
+}
+
 static bool take_memory_report(lvt_lvtc_command *c, const char *value) {
     c->memory_file = value;
     c->compile.memory_report = value && ends_with(value, ".svg")    ? LVT_MEMORY_SVG
@@ -92,17 +98,17 @@ static bool take_memory_report(lvt_lvtc_command *c, const char *value) {
 static bool take_budget(lvt_lvtc_command *c, const char *text) {
     static const char units[] = "KMG";
     char *end;
-    double n = strtod(text, &end);
+    double n = lvt_strtod(text, &end);
     if (end == text || !(n > 0) || n > 1e15 || strspn(text, "0123456789.") != (size_t)(end - text))
         return false;
-    const char *unit = *end ? strchr(units, toupper((unsigned char)*end)) : NULL;
+    const char *unit = *end ? strchr(units, lvt_to_upper(*end)) : NULL;
     for (ptrdiff_t i = 0; unit && i <= unit - units; i++)
         n *= 1000;
     end += unit ? 1 : 0;
-    if (unit && !strcasecmp(end, "iB"))
+    if (unit && lvt_same_word(end, "iB"))
         for (ptrdiff_t i = 0; i <= unit - units; i++)
             n *= 1.024;
-    else if (*end && strcasecmp(end, "B"))
+    else if (*end && !lvt_same_word(end, "B"))
         return false;
     c->compile.memory_budget = (uint64_t)n;
     return n >= 1 && n < 1e18;
@@ -114,6 +120,7 @@ static const row rows[] = {
     {"output", TEXT, AT(output)}, /* the one with a letter, too: -o */
     {"set", SPECIAL, .wants = "NAME=VALUE", .take = take_setting},
     {"models", TEXT, AT(models), .with = MODEL_FILE},
+    {"settings", FLAG, AT(list_settings), .with = MODEL_FILE},
     {"emit", SPECIAL, .wants = "ir, onnx or program", .take = take_emit},
     {"tune", FLAG, AT(tune), .with = PASSES, .pass = "choose"},
     {"threads", NUMBER, AT(threads), 1, 1024, "a number from 1", .with = TUNING},
@@ -143,6 +150,7 @@ static const row rows[] = {
     {"verify-each", FLAG, AT(compile.verify_each), .with = PASSES},
     {"pass-limit", NUMBER, AT(pass_limit), 1, 1000000, "a number from 1", .with = PASSES},
     {"passes", ACTION, .least = LVT_LVTC_PASSES},
+    {"ops", MAYBE, .take = take_ops},
     {"version", ACTION, .least = LVT_LVTC_VERSION},
     {"help", ACTION, .least = LVT_LVTC_HELP},
 };
@@ -153,7 +161,7 @@ static bool take_number(const row *r, const char *text, uint64_t *out) {
     errno = 0;
     unsigned long long n = strtoull(text, &end, 10);
     *out = n;
-    return isdigit((unsigned char)*text) && !*end && !errno && n >= r->least && n <= r->most;
+    return lvt_is_digit(*text) && !*end && !errno && n >= r->least && n <= r->most;
 }
 
 /* False: the value is not what the option wants. */
@@ -247,10 +255,29 @@ static lvt_status finish(lvt_lvtc_command *c, const bool *given, int n, char **f
     if (!c->emit_given && c->output && ends_with(c->output, ".onnx"))
         c->emit = LVT_EMIT_ONNX; /* nobody wants a program of that name */
     c->source = ends_with(c->input, ".onnx")                           ? LVT_SOURCE_ONNX
+                : ends_with(c->input, ".lvtx")                         ? LVT_SOURCE_PROGRAM
                 : c->compile.start_at || ends_with(c->input, ".lvtir") ? LVT_SOURCE_IR
                                                                        : LVT_SOURCE_MODEL;
+    if (c->source == LVT_SOURCE_PROGRAM) {
+        if (!c->emit_given && c->emit != LVT_EMIT_ONNX)
+            return lvt_error(
+                diag, LVT_USAGE, NULL, LVT_NOWHERE,
+                "%s is a compiled program: lvt-run runs it; --emit=ir, onnx or program compiles again "
+                "from the sources and settings that it holds",
+                c->input);
+        if (c->compile.start_at)
+            return lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE, "--start-at goes with IR text, not with %s",
+                             c->input);
+        if (c->emit == LVT_EMIT_PROGRAM && !c->output)
+            return usage(diag, "--emit=program of a program wants -o FILE: where the new one goes");
+    }
     for (int i = 0; i < N_ROWS; i++) {
         const char *without = given[i] ? lacking(c, rows[i].with) : NULL;
+        bool for_list = !strcmp(rows[i].name, "set") || !strcmp(rows[i].name, "models") ||
+                        !strcmp(rows[i].name, "settings");
+        if (!without && c->list_settings && given[i] && !for_list)
+            return lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE,
+                             "--%s does not go with --settings, which compiles nothing", rows[i].name);
         if (without)
             return lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE, "--%s goes with %s", rows[i].name, without);
         if (given[i] && rows[i].pass && !runs(&c->compile, rows[i].pass))
@@ -297,6 +324,8 @@ lvt_status lvt_lvtc_parse(lvt_lvtc_command *c, int argc, char **argv, lvt_diag *
                              rows[index].wants, optarg);
         else
             given[index] = true;
+        if (c->action == LVT_LVTC_OPS && !c->input && optind < argc && argv[optind][0] != '-')
+            c->input = argv[optind]; /* --ops NAME as --ops=NAME */
         if (c->action != LVT_LVTC_COMPILE)
             return LVT_OK;
     }

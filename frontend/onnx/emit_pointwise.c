@@ -1,7 +1,7 @@
 /* Pointwise ops as ONNX operators: a table of expressions over operators. May not know: files, states. */
 #include "emit.h"
+#include "ir/base/c_locale.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,9 +66,9 @@ typedef struct expression {
 static const char *emit(expression *x) {
     if (*x->at >= 'a' && *x->at <= 'c')
         return x->operands[*x->at++ - 'a'];
-    if (isdigit((unsigned char)*x->at)) {
+    if (lvt_is_digit(*x->at)) {
         char *end;
-        double v = strtod(x->at, &end);
+        double v = lvt_strtod(x->at, &end);
         x->at = end;
         return lvt_emit_number(x->e, x->dtype, v);
     }

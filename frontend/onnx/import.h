@@ -69,7 +69,7 @@ typedef struct lvt_onnx_use {
     bool images;   /* inputs and outputs of four dims are [batch, height, width, channels] outside */
     bool any_size; /* dims that are numbers in the file need not be those of `inputs` */
     lvt_onnx_form form;
-    lvt_value step;        /* of dropout in training: i32[2], seed and step number; LVT_NONE: there is none */
+    lvt_value step;        /* of dropout in training: i32[2], seed and step number; LVT_NONE: ask `key` */
     uint32_t *streams;     /* its next stream of random numbers */
     const int64_t *groups; /* rows of the batch that norms see as batches of their own; NULL: all together */
     int n_groups;
@@ -85,6 +85,9 @@ typedef struct lvt_onnx_use {
     /* state (a result of the function above) is to be x after the step. False: an error, which it has
      * reported. */
     bool (*update)(void *user, lvt_value state, lvt_value x);
+    /* The same where it is needed and `step` is not given. LVT_NONE: an error, which it has reported; may be
+     * NULL. */
+    lvt_value (*key)(void *user);
     void *user;
 } lvt_onnx_use;
 /* All operators that are needed for the outputs and not known; that the outputs are there. */

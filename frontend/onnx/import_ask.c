@@ -2,6 +2,7 @@
  * operators. */
 #include "importer.h"
 #include "ir/base/hash.h"
+#include "ir/base/c_locale.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -11,7 +12,7 @@
 bool lvt_im_no(lvt_importer *im, const char *format, ...) {
     va_list args;
     va_start(args, format);
-    vsnprintf(im->why, sizeof im->why, format, args);
+    lvt_vsnprintf(im->why, sizeof im->why, format, args);
     va_end(args);
     return false;
 }

@@ -361,13 +361,13 @@ static bool dropout(lvt_importer *im) {
         return lvt_im_no(im, "its ratio %g is not between 0 and 1", ratio);
     if (im->use->form == LVT_ONNX_AS_IS)
         return lvt_im_no(im, "dropout in training is supported in an imported block only");
-    if (im->use->step == LVT_NONE)
-        return lvt_im_no(
-            im, "dropout in training needs `step = step`, the entry's i32[2] input of seed and step number, "
-                "or `training = false`");
+    lvt_value key = im->use->step;
+    if (key == LVT_NONE && (!im->use->key || (key = im->use->key(im->use->user)) == LVT_NONE))
+        return lvt_im_no(im, "dropout in training needs the entry's input `step`, i32[2], of seed and step "
+                             "number, or `training = false`");
     lvt_named_attr a[] = {{"shape", lvt_attr_ints(t.dim, t.rank)},
                           {"stream", lvt_attr_int((*im->use->streams)++)}};
-    lvt_value r = lvt_build(&im->b, LVT_OP_random_uniform, 1, &im->use->step, 2, a);
+    lvt_value r = lvt_build(&im->b, LVT_OP_random_uniform, 1, &key, 2, a);
     lvt_value keep = lvt_imk(im, LVT_OP_ge, r, ratio), y = lvt_imk(im, LVT_OP_mul, x, 1 / (1 - ratio));
     im->out[1] = keep;
     return lvt_im_out(im, lvt_build_select(&im->b, keep, y, lvt_build_full(&im->b, &t, 0)));

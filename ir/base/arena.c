@@ -1,6 +1,7 @@
 /* Bump allocator: a list of blocks, the newest first. Invariant: every block is zeroed when it is made and
  * memory is handed out once, so what callers get is zero. May not know: what is stored. */
 #include "arena.h"
+#include "ir/base/c_locale.h"
 
 #include <stdint.h>
 #include <stdio.h>
@@ -80,13 +81,13 @@ char *lvt_arena_strdup(lvt_arena *a, const char *s) {
 char *lvt_arena_printf(lvt_arena *a, const char *format, ...) {
     va_list args;
     va_start(args, format);
-    int n = vsnprintf(NULL, 0, format, args);
+    int n = lvt_vsnprintf(NULL, 0, format, args);
     va_end(args);
     char *text = n >= 0 ? lvt_arena_alloc(a, (size_t)n + 1) : NULL;
     if (!text)
         return NULL;
     va_start(args, format);
-    vsnprintf(text, (size_t)n + 1, format, args);
+    lvt_vsnprintf(text, (size_t)n + 1, format, args);
     va_end(args);
     return text;
 }

@@ -70,6 +70,10 @@ void lvt_note(lvt_diag *d, lvt_pos at, const char *format, ...) __attribute__((f
 size_t lvt_diag_errors(const lvt_diag *d); /* number of errors, those past LVT_MAX_ERRORS included */
 size_t lvt_diag_warnings(const lvt_diag *d);
 void lvt_diag_clear(lvt_diag *d); /* forgets messages, keeps sources */
+/* The words of the first error, without place and code; NULL: there is none. Valid until the next message. */
+const char *lvt_diag_first(const lvt_diag *d);
+/* All messages of `from` go to the end of `to` (NULL: they are dropped); `from` is then empty. */
+void lvt_diag_move(lvt_diag *to, lvt_diag *from);
 
 /* All messages as text in the form
  *     models/lvt.lvt:14:7: error E204: matmul: inner dimensions differ, 192 and 768

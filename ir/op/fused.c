@@ -30,5 +30,8 @@ const lvt_op_def lvt_op_def_fused = {
     .min_operands = 0,
     .max_operands = -1,
     .n_results = 1,
+    .operands = "x...: any",
+    .results = "y...: any",
+    .meaning = "the outputs of a body of other ops; made by fusion",
     .infer = infer,
 };

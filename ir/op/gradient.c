@@ -23,6 +23,9 @@ const lvt_op_def lvt_op_def_gradient = {
     .min_operands = 2,
     .max_operands = -1,
     .n_results = 1,
+    .operands = "loss: float [], x...: float",
+    .results = "dx...: float",
+    .meaning = "d loss / d x; grad(loss, of = list) makes it, pass autodiff replaces it",
     .infer = infer,
     .no_gradient = true,
 };

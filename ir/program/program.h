@@ -25,6 +25,10 @@ const char *lvt_family_name(lvt_family f);
  * a static text: the reason a faster family refused. */
 lvt_family lvt_family_for(const lvt_graph *g, lvt_node_id n, const char **why);
 
+enum { LVT_FAMILIES_TEXT = 64 };
+/* Who runs nodes of an op, in words: "onednn", "jit, in fused loops", "nobody: it is a view"; returns buffer. */
+const char *lvt_op_families(lvt_op op, char buffer[LVT_FAMILIES_TEXT]);
+
 /* How a family runs a step, where it has several ways: rows of variants.def. */
 typedef enum lvt_variant {
     LVT_VARIANT_STANDARD,     /* of convolutions: direct, on images as they lie. Of products: split where the

@@ -9,6 +9,7 @@
 #include "ir/loop.h"
 #include "ir/op.h"
 
+#include <stdio.h>
 #include <string.h>
 
 const char *lvt_family_name(lvt_family f) {
@@ -146,6 +147,31 @@ lvt_family lvt_family_for(const lvt_graph *g, lvt_node_id id, const char **why) 
     }
     *why = reason ? reason : "no kernel of its own; fusion takes what is pointwise or a reduction";
     return LVT_FAMILY_INTERP;
+}
+
+const char *lvt_op_families(lvt_op op, char buffer[LVT_FAMILIES_TEXT]) {
+    const lvt_op_def *def = lvt_op_table[op];
+    unsigned said = 0;
+    size_t n = 0;
+    buffer[0] = 0;
+    if (def->kind == LVT_KIND_VIEW)
+        return strcpy(buffer, "nobody: it is a view");
+    if (op == LVT_OP_input || op == LVT_OP_state || op == LVT_OP_constant)
+        return strcpy(buffer, "nobody: it is there");
+    if (op == LVT_OP_gradient)
+        return strcpy(buffer, "nobody: it is replaced");
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (rows[i].op != op || said & 1u << rows[i].family)
+            continue;
+        said |= 1u << rows[i].family;
+        n += (size_t)snprintf(buffer + n, LVT_FAMILIES_TEXT - n, "%s%s", n ? ", " : "",
+                              lvt_family_name(rows[i].family));
+    }
+    if (n)
+        return buffer;
+    return strcpy(buffer, lvt_loop_takes(op) ? "jit, in fused loops"
+                          : def->decompose   ? "the ops it is made of"
+                                             : "interp");
 }
 
 typedef struct way {

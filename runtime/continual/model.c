@@ -1,6 +1,7 @@
 /* Binding of a program's entries to what the driver gives them: two tables. May not know: tasks, memory,
  * files. */
 #include "model.h"
+#include "ir/base/c_locale.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -325,7 +326,7 @@ lvt_status lvt_model_set(lvt_model *m, const char *text, lvt_diag *diag) {
     const char *equals = strchr(text, '=');
     char *end = NULL;
     errno = 0;
-    double value = equals ? strtod(equals + 1, &end) : 0;
+    double value = equals ? lvt_strtod(equals + 1, &end) : 0;
     if (!equals || equals == text || end == equals + 1 || *end || errno || value != value)
         return lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE, "--coef: \"%s\" is not NAME=NUMBER", text);
     char name[64];

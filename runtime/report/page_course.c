@@ -3,8 +3,8 @@
 #include "runtime/continual/metrics.h"
 #include "page.h"
 #include "record.h"
+#include "ir/base/c_locale.h"
 
-#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,7 +66,7 @@ void lvt_page_accuracy(FILE *f, const lvt_accuracies *a) {
             s[count++] =
                 (lvt_series){lvt_scenario_name(a->tasks, m), m ? "c1" : "c0", k, x, all + (3 + m) * n};
         char title[64];
-        snprintf(title, sizeof title, "%c%s as tasks are learned", toupper((unsigned char)*lost->title),
+        snprintf(title, sizeof title, "%c%s as tasks are learned", lvt_to_upper(*lost->title),
                  lost->title + 1);
         p.title = title;
         p.y1 = round_up(fmax(high, -low)); /* so at most as many lines below 0 as above */
@@ -101,7 +101,7 @@ static void loss_panel(FILE *f, const cJSON *records, const char *name, double l
     }
     char title[48], right[32];
     snprintf(title, sizeof title, "%.40s", lvt_loss_title(name));
-    snprintf(right, sizeof right, "step %.0f", last);
+    lvt_snprintf(right, sizeof right, "step %.0f", last);
     lvt_series s = {NULL, "c2", n, x, y};
     lvt_panel p = {.title = title,
                    .width = NARROW,

@@ -289,13 +289,13 @@ lvt_status lvt_session_check(lvt_session *s, int entry, const void *const *input
     e->fresh = false; /* a step may fail half-way */
     if (bytes)
         memcpy(saved, s->state_block.base, bytes);
-    int team = lvt_team(s->threads);
+    lvt_team_settings team = lvt_team(s->threads);
     for (uint32_t i = 0, steps; i < e->plan->n_steps && status == LVT_OK; i += steps) {
         if (i == e->plan->n_prologue)
             lvt_session_prepare(s, entry);
         status = check_steps(&c, i, &steps);
     }
-    lvt_team(team);
+    lvt_team_restore(team);
     if (bytes)
         memcpy(s->state_block.base, saved, bytes);
     free(c.sums);

@@ -69,6 +69,8 @@ struct lvt_session {
     lvt_arena *pool; /* tables, constants, defaults, output copies */
     lvt_block arena, state_block, scratch;
     lvt_block discard; /* where results go that nobody needs */
+    uint32_t *looked;  /* one a thread, see lvt_session_unsound */
+    bool *infinite;    /* one a state: the model begins with infinities there */
     lvt_opening opening;
 };
 
@@ -95,7 +97,8 @@ void lvt_session_free_kernels(lvt_session_entry *e);
 
 /* ---- session.c ----------------------------------------------------------------------------------------- */
 
-/* Points the tables at the inputs; LVT_USER when one is missing that has no default. */
+/* Makes the entry if it is not made yet and points the tables at the inputs; LVT_USER when one is missing
+ * that has no default, or the calling thread cannot have the session's team. */
 lvt_status lvt_session_bind(lvt_session *s, int entry, const void *const *inputs, lvt_diag *diag);
 /* Runs a step, or the bundle that begins with it; returns how many steps that were. */
 uint32_t lvt_session_run_step(lvt_session *s, int entry, uint32_t step);

@@ -375,11 +375,19 @@ static lvt_status finish_entries(lvt_session *s, const int *entries, int n, lvt_
 }
 
 lvt_status lvt_session_make_entries(lvt_session *s, const int *entries, int n, lvt_diag *diag) {
-    int team = lvt_team(s->threads); /* oneDNN asks OpenMP for the team's size when it makes a primitive */
+    lvt_team_settings team =
+        lvt_team(s->threads); /* oneDNN asks OpenMP for the team's size when it makes a primitive */
     lvt_status status = make_kernels(s, entries, n, diag);
+    if (status == LVT_OK) { /* not before: compiling may fork */
+        int given = lvt_team_first(s->threads);
+        if (given != s->threads)
+            status = lvt_error(diag, LVT_USER, "E702", LVT_NOWHERE,
+                               "OpenMP gives a team of %d thread%s, not of %d; --threads %d asks for as many",
+                               given, given == 1 ? "" : "s", s->threads, given);
+    }
     if (status == LVT_OK)
         status = finish_entries(s, entries, n, diag);
-    lvt_team(team);
+    lvt_team_restore(team);
     for (int i = 0; i < n; i++) {
         s->entries[entries[i]].made = status == LVT_OK;
         if (status != LVT_OK)

@@ -5,6 +5,7 @@
  * what its prologue made of the states as they are, or not fresh. May not know: how a family works, files,
  * data sets. */
 #include "internal.h"
+#include "ir/finite.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,11 @@
 static lvt_status make_states(lvt_session *s, lvt_diag *diag) {
     const lvt_module *m = s->program->compiled->module;
     size_t total = 0;
+    s->infinite = lvt_arena_alloc(s->pool, m->n_states + (size_t)1);
+    if (!s->infinite)
+        return lvt_session_no_memory(diag);
+    for (uint32_t i = 0; i < m->n_states; i++)
+        s->infinite[i] = lvt_state_begins_infinite(&m->states[i]);
     for (uint32_t i = 0; i < m->n_states; i++)
         total += (lvt_type_bytes(&m->states[i].type) + 63) / 64 * 64;
     s->states = lvt_arena_alloc(s->pool, (m->n_states + 1) * sizeof *s->states);
@@ -87,6 +93,22 @@ static void reset(lvt_session *s, uint64_t seed, bool zeroed) {
     s->opening.state_seconds = lvt_seconds() - begin;
 }
 
+/* Kernels are made for the team that there is: a smaller one would leave parts of oneDNN's work undone. */
+static void find_team(lvt_session *s, int asked, lvt_diag *diag) {
+    const lvt_program *p = s->program;
+    const char *why;
+    bool said = asked > 0 || p->threads > 0;
+    int processors = lvt_processors();
+    asked = asked > 0 ? asked : p->threads > 0 ? p->threads : processors;
+    s->threads = lvt_team_given(asked, &why);
+    if (why)
+        lvt_warning(diag, NULL, LVT_NOWHERE, "%d thread%s instead of %d: %s", s->threads,
+                    s->threads == 1 ? "" : "s", asked, why);
+    else if (said && asked > processors)
+        lvt_warning(diag, NULL, LVT_NOWHERE, "%d threads for %d processor%s: they will wait for each other",
+                    asked, processors, processors == 1 ? "" : "s");
+}
+
 lvt_status lvt_session_new(lvt_program *p, const lvt_session_options *options, lvt_session **out,
                            lvt_diag *diag) {
     *out = NULL;
@@ -96,8 +118,9 @@ lvt_status lvt_session_new(lvt_program *p, const lvt_session_options *options, l
         return lvt_session_no_memory(diag);
     }
     s->program = p;
-    s->threads = options && options->threads > 0 ? options->threads : p->threads;
-    lvt_status status = session_make(s, options, diag);
+    find_team(s, options ? options->threads : 0, diag);
+    s->looked = lvt_arena_alloc(s->pool, (size_t)s->threads * sizeof *s->looked);
+    lvt_status status = !s->looked ? lvt_session_no_memory(diag) : session_make(s, options, diag);
     if (status == LVT_OK)
         reset(s, options ? options->seed : 0, true);
     if (status != LVT_OK) {
@@ -127,6 +150,10 @@ void lvt_session_reset(lvt_session *s, uint64_t seed) {
     reset(s, seed, false);
 }
 
+int lvt_session_threads(const lvt_session *s) {
+    return s->threads;
+}
+
 const lvt_opening *lvt_session_opening(const lvt_session *s) {
     return &s->opening;
 }
@@ -136,6 +163,12 @@ const lvt_opening *lvt_session_opening(const lvt_session *s) {
 lvt_status lvt_session_bind(lvt_session *s, int entry, const void *const *inputs, lvt_diag *diag) {
     lvt_session_entry *e = &s->entries[entry];
     const lvt_graph *g = e->graph;
+    const char *limit = lvt_team_limit(s->threads);
+    if (limit) /* the session was made by a thread that gets more */
+        return lvt_error(
+            diag, LVT_USER, "E702", LVT_NOWHERE,
+            "the session was made for %d threads, of which the calling one cannot have a team: %s",
+            s->threads, limit);
     lvt_status status = e->made ? LVT_OK : lvt_session_make_entries(s, &entry, 1, diag);
     if (status != LVT_OK)
         return status;
@@ -218,7 +251,7 @@ lvt_status lvt_session_run(lvt_session *s, int entry, const void *const *inputs,
     if (status != LVT_OK)
         return status;
     lvt_session_entry *e = &s->entries[entry];
-    int team = lvt_team(s->threads);
+    lvt_team_settings team = lvt_team(s->threads);
     if (!e->fresh) {
         run_steps(s, entry, 0, e->plan->n_prologue);
         lvt_session_prepare(s, entry);
@@ -228,7 +261,7 @@ lvt_status lvt_session_run(lvt_session *s, int entry, const void *const *inputs,
     finish(s, entry);
     if (e->graph->n_updates)
         states_changed(s);
-    lvt_team(team);
+    lvt_team_restore(team);
     return LVT_OK;
 }
 
@@ -239,6 +272,73 @@ const void *lvt_session_output(const lvt_session *s, int entry, int output) {
 void *lvt_session_state(lvt_session *s, uint32_t state) {
     states_changed(s);
     return s->states[state];
+}
+
+enum { LOOK = 1 << 16, GLANCE = LVT_GLANCE_ALWAYS }; /* elements: of a piece of work; of a glance */
+
+typedef struct looking {
+    const lvt_session *s;
+    uint64_t turn; /* of a glance */
+    bool glance;
+    uint32_t *bad; /* one a thread: the first state it found something in, LVT_NONE */
+} looking;
+
+/* Elements at .. at + n of a state; of a glance its first and every LVT_GLANCES-th part, others each turn. */
+static bool sound(const looking *l, uint32_t state, int64_t at, int64_t n) {
+    lvt_dtype dtype = (lvt_dtype)l->s->program->compiled->module->states[state].type.dtype;
+    const char *from = l->s->states[state];
+    size_t size = lvt_dtype_size(dtype);
+    if (!l->glance)
+        return lvt_first_unsound(dtype, from + (size_t)at * size, n, l->s->infinite[state]) < 0;
+    for (int64_t i = at; i < at + n; i += GLANCE) {
+        int64_t here = at + n - i < GLANCE ? at + n - i : GLANCE;
+        if ((!i || ((uint64_t)(i / GLANCE) + l->turn) % LVT_GLANCES == 0) &&
+            lvt_first_unsound(dtype, from + (size_t)i * size, here, l->s->infinite[state]) >= 0)
+            return false;
+    }
+    return true;
+}
+
+/* Every threads-th piece of every state. */
+static void look(void *user, int64_t part, int thread) {
+    looking *l = user;
+    const lvt_module *m = l->s->program->compiled->module;
+    int64_t piece = 0;
+    (void)thread;
+    for (uint32_t i = 0; i < m->n_states; i++) {
+        int64_t n = l->glance && !m->states[i].trainable ? 0 : lvt_numel(&m->states[i].type);
+        for (int64_t at = 0; at < n; at += LOOK, piece++) {
+            if (piece % l->s->threads == part && !sound(l, i, at, n - at < LOOK ? n - at : LOOK)) {
+                l->bad[part] = i;
+                return;
+            }
+        }
+    }
+}
+
+static int64_t find_unsound(lvt_session *s, looking l, int64_t *element) {
+    for (int t = 0; t < s->threads; t++)
+        s->looked[t] = LVT_NONE;
+    lvt_team_settings team = lvt_team(s->threads);
+    lvt_parallel(s->threads, s->threads, look, &l);
+    lvt_team_restore(team);
+    uint32_t first = LVT_NONE;
+    for (int t = 0; t < s->threads; t++)
+        first = s->looked[t] < first ? s->looked[t] : first;
+    if (first == LVT_NONE)
+        return -1;
+    const lvt_type *type = &s->program->compiled->module->states[first].type;
+    *element =
+        lvt_first_unsound((lvt_dtype)type->dtype, s->states[first], lvt_numel(type), s->infinite[first]);
+    return first;
+}
+
+int64_t lvt_session_unsound(lvt_session *s, int64_t *element) {
+    return find_unsound(s, (looking){.s = s, .bad = s->looked}, element);
+}
+
+int64_t lvt_session_glance(lvt_session *s, uint64_t turn, int64_t *element) {
+    return find_unsound(s, (looking){.s = s, .bad = s->looked, .glance = true, .turn = turn}, element);
 }
 
 void lvt_session_release(lvt_session *s, int entry) {

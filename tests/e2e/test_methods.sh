@@ -28,8 +28,8 @@ done
 
 # A method's usual coefficients hold where the model has no default of its own.
 mkdir plain
-sed 's/gamma: f32\[\] = 1e-5/gamma: f32[]/' "$SOURCE/models/lvt-tiny.lvt" >plain/lvt-tiny.lvt
-cp "$SOURCE"/models/{nn,lvt-blocks,methods}.lvt plain
+cp "$SOURCE"/models/*.lvt plain
+sed -i 's/gamma: f32\[\] = 1e-5/gamma: f32[]/' plain/continual.lvt
 "$BUILD/lvtc" plain/lvt-tiny.lvt --set method=ewc -o plain.lvtx
 run train plain.lvtx $settings --out plain-ewc >/dev/null
 same whole-ewc/task-03.safetensors plain-ewc/task-03.safetensors
@@ -50,19 +50,39 @@ for c in absent:
     assert all(row[column] == "0" for row in rows[1:]), f"class {c} is answered without exemplars"
 END
 
-# A method is a block and a line of learn_by (and a row of method.def, without which the driver refuses it).
+# A method of one's own is a block in a file of one's own, and its name is own; with coefficients it is a record.
 mkdir models
 cp "$SOURCE"/models/*.lvt models
-sed -i -e '/^    if method == "er" {/a\    if method == "own" { t = own(now, y, old, ym, mask) }' models/methods.lvt
-cat >>models/methods.lvt <<'END'
-block own(now, y, old, ym, mask) {
-    let new = masked_cross_entropy(now, y, mask)
-    return loss = new + 2.0 * masked_cross_entropy(old, ym, mask), loss_new = new
+cat >own.lvt <<'END'
+import "nn.lvt"
+import "methods.lvt"
+import "continual.lvt"
+
+block twice(s) {
+    let new = masked_cross_entropy(new_of(s, s.out.accumulation), s.y, s.mask)
+    let replay = masked_cross_entropy(memory_of(s, s.out.accumulation), s.ym, s.mask)
+    return loss = new + s.weight_of_old * replay, loss_new = new, loss_replay = replay
+}
+
+model own {
+    block network(x) { return relu(linear(reshape(x, [dim(x, 0), 64]), 32)) }
+    use continual(network, image = [8, 8, 1], classes = 10,
+                  own = record(usual, loss = twice, coefficients = record(weight_of_old = 2.0)))
 }
 END
-"$BUILD/lvtc" models/lvt-tiny.lvt --set method=own -o own.lvtx
+"$BUILD/lvtc" own.lvt --models models -o own.lvtx
 expect 0 "method own" train own.lvtx --data digits --tasks 2 --steps 2 --memory 20 --threads 1 --out own
-sed -i 's/method == "own"/method == "mine"/' models/methods.lvt
+expect 0 "method own" train own.lvtx --data digits --tasks 2 --steps 2 --memory 20 --threads 1 --coef weight_of_old=0 --out own-0
+differ own/task-02.safetensors own-0/task-02.safetensors
+sed -i 's/own = record(usual, loss = twice.*/own = er_loss)/' own.lvt # a loss alone
+"$BUILD/lvtc" own.lvt --models models -o loss.lvtx
+expect 0 "method own" train loss.lvtx --data digits --tasks 2 --steps 2 --memory 20 --threads 1 --out own-loss
+"$BUILD/lvtc" own.lvt --models models --set method=er -o own-er.lvtx # the library's are there as well
+expect 0 "method er" train own-er.lvtx --data digits --tasks 2 --steps 2 --memory 20 --threads 1 --out own-er
+
+# In the library it is a record of methods.lvt with its place in the list, and a row of method.def, without which the
+# driver refuses it.
+sed -i 's/^let methods = \[/let mine = record(usual, name = "mine", loss = er_loss)\nlet methods = [mine, /' models/methods.lvt
 "$BUILD/lvtc" models/lvt-tiny.lvt --set method=mine -o mine.lvtx
 expect 1 "no such method" train mine.lvtx $settings --memory 20 --out mine
 grep -q "has no setting .method., or method = \"own\"" expected.txt || fail "no word on losses of one's own"
@@ -106,8 +126,8 @@ for method in er der++ er-ace a-gem; do
     expect 1 "the method $method is nothing but fine-tuning without --memory" run train $method.lvtx --data digits --out no
 done
 # A method that measures at the end of a task needs the entries for it; consolidate runs whatever the method.
+sed -i '/^    entry importance/,/^    }/d; /^    entry consolidate/,/^    }/d' models/continual.lvt
 cp models/lvt-tiny.lvt models/bare.lvt
-sed -i '/^    entry importance/,/^    }/d; /^    entry consolidate/d' models/bare.lvt
 for method in ewc lvt; do
     "$BUILD/lvtc" models/bare.lvt --set method=$method -o bare.lvtx
     expect 1 "has no entry importance" run train bare.lvtx --data digits --out no

@@ -40,7 +40,7 @@ expect 1 "the data has 10 classes, the model 7" train seven.lvtx $ok --out run
 grep -q -- "--set classes=10" expected.txt || fail "no word on how to mend it"
 
 sed 's/8, 8, 1\]/8, 8, 5]/' "$SOURCE/models/lvt-tiny.lvt" >five.lvt
-cp "$SOURCE"/models/{nn,lvt-blocks,methods}.lvt .
+cp "$SOURCE"/models/{nn,lvt-blocks,methods,continual}.lvt .
 "$BUILD/lvtc" five.lvt -o five.lvtx
 expect 1 "images of 5 channels; the driver has no more than 4" train five.lvtx $ok --out run
 grep -q "^five.lvt:[0-9]*:[0-9]*: error" expected.txt || fail "no place in the model file"

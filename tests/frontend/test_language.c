@@ -60,6 +60,65 @@ static void test_tensors(void **unused) {
     EXPECT("", "", "-(x ** 2)[0]", -1, -4, -9);
 }
 
+static void test_indexing(void **unused) {
+    (void)unused;
+    EXPECT("", "", "x[:, 0]", 1, 4);
+    EXPECT("", "", "x[..., 1:3]", 2, 3, 5, 6);
+    EXPECT("", "", "x[..., -1]", 3, 6);
+    EXPECT("", "", "x[1, :]", 4, 5, 6);
+    EXPECT("", "", "x[1, 2]", 6);
+    EXPECT("", "", "x[1, ...]", 4, 5, 6);
+    EXPECT("", "", "x[:, :-1]", 1, 2, 4, 5);
+    EXPECT("", "", "x[:, -2:]", 2, 3, 5, 6);
+    EXPECT("", "", "x[:, ::2]", 1, 3, 4, 6);
+    EXPECT("", "", "x[0, 1::1]", 2, 3);
+    EXPECT("", "", "x[:][...][:, :]", 1, 2, 3, 4, 5, 6);
+    EXPECT("", "", "x[0:1, 2:3] * rank(x[0:1, 2:3]) + rank(x[0, 2])", 6);
+    EXPECT("", "let t = reshape(concat([x, x + 6], axis = 0), [2, 2, 3])", "t[:, 1, 0]", 4, 10);
+    EXPECT("", "let t = reshape(concat([x, x + 6], axis = 0), [2, 2, 3])", "t[1, ..., 1:]", 8, 9, 11, 12);
+    EXPECT("", "let t = reshape(concat([x, x + 6], axis = 0), [2, 2, 3])", "t[:,\n 0,\n -1,]", 3, 9);
+    EXPECT("", "let s = [1, 2, 3, 4, 5]",
+           "sum(s[::2]) * 1000 + s[::-1][0] * 100 + len(s[3:0:-2]) * 10 + s[-5:][4]", 9000 + 500 + 20 + 5);
+    EXPECT("", "let s = [1, 2, 3]", "len(s[1:1]) + len(s[:]) + s[2:1:-1][0] + len(s[::9223372036854775807])",
+           0 + 3 + 3 + 1);
+    /* a whole dim makes no node, and rows are what they always were: one slice, one reshape */
+    lvt_module *m = one("", "", "x[:, :]"), *n = one("", "", "x[0]");
+    assert_int_equal(lvt_module_find_entry(m, "e")->n_nodes, 2);
+    assert_int_equal(lvt_module_find_entry(n, "e")->n_nodes, 4);
+    lvt_module_free(m);
+    lvt_module_free(n);
+}
+
+/* Texts of any length stay whole: messages, settings, `+`. */
+static void test_long_texts(void **unused) {
+    (void)unused;
+    char value[700], set[720], text[2000];
+    memset(value, 'x', sizeof value - 1);
+    value[sizeof value - 1] = 0;
+    snprintf(set, sizeof set, "name=%s", value);
+    const char *const given[] = {set, "list=[1,2,3,4,5,6,7,8,9,10,11]", "words=[\"a b\", \"c\\\"d\"]"};
+    lvt_module *m = compile_with(
+        "model m(name = \"\", list = [], words = [\"\"]) { entry e(x: f32[2]) { let t = name + name\n "
+        "return y = x } }",
+        given, 3);
+    assert_string_equal(m->settings[0].value, value);
+    assert_string_equal(m->settings[1].value, "[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]");
+    assert_string_equal(m->settings[2].value, "[\"a b\", \"c\\\"d\"]");
+    lvt_module_free(m);
+    snprintf(text, sizeof text, "model m { entry e(x: f32[2]) { assert(false, \"%s\")\n return y = x } }",
+             value);
+    char *messages = refused(text, NULL, 0);
+    assert_non_null(strstr(messages, value));
+    free(messages);
+    snprintf(
+        text, sizeof text,
+        "model m { entry e(x: f32[2]) { let t = \"%s\"\n repeat 20 as i { t = t + t }\n return y = x } }",
+        value);
+    messages = refused(text, NULL, 0);
+    assert_non_null(strstr(messages, "error E307: a text may have at most"));
+    free(messages);
+}
+
 static void test_blocks(void **unused) {
     (void)unused;
     EXPECT("block f(a, b = 2) { return a * b }", "", "f(3) + f(b = 5, a = 1) + f(1, 1)", 12);
@@ -298,6 +357,7 @@ static void test_missing_file(void **unused) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_numbers),      cmocka_unit_test(test_tensors),
+        cmocka_unit_test(test_indexing),     cmocka_unit_test(test_long_texts),
         cmocka_unit_test(test_blocks),       cmocka_unit_test(test_paths),
         cmocka_unit_test(test_initialisers), cmocka_unit_test(test_updates),
         cmocka_unit_test(test_minimize),     cmocka_unit_test(test_settings),

@@ -298,6 +298,44 @@ static void test_dropout(void **unused) {
     lvt_module_free(m);
 }
 
+/* The entry's input `step` is found, or made; either way the numbers are those of a step that is handed on. */
+static void test_implicit_step(void **unused) {
+    (void)unused;
+    lvt_module *m = compile(
+        "import \"nn.lvt\"\n"
+        "block inner(x) { return dropout(x, 0.5) }\n"
+        "model m {\n training entry given(step: i32[2]) { return a = dropout(full([64], 1), 0.5, step) }\n"
+        " training entry found(x: f32[2], step: i32[2]) { return a = inner(full([64], 1)) }\n"
+        " training entry made(x: f32[2]) { let a = inner(full([64], 1))\n let b = inner(x)\n return a = a, b "
+        "= b }\n"
+        " entry none_needed(x: f32[2]) { return a = inner(x) }\n"
+        " training entry by_hand() { return a = random_uniform(random_key(), shape = [4], stream = stream()) "
+        "}\n}\n");
+    lvt_tensor *s = new_states(m);
+    double a[64], b[64];
+    assert_int_equal(run(m, "given", s, 0, a), 64);
+    run(m, "found", s, 0, b);
+    assert_memory_equal(a, b, sizeof a);
+    run(m, "made", s, 0, b);
+    assert_memory_equal(a, b, sizeof a);
+    const lvt_graph *g = lvt_module_find_entry(m, "made");
+    assert_int_equal(g->n_inputs, 2); /* one for both uses */
+    assert_string_equal(g->inputs[1].name, "step");
+    assert_int_equal(lvt_module_find_entry(m, "found")->n_inputs, 2);
+    assert_int_equal(lvt_module_find_entry(m, "none_needed")->n_inputs, 1);
+    assert_int_equal(lvt_module_find_entry(m, "by_hand")->n_inputs, 1);
+    char *text = lvt_print_module(m, NULL), *text2;
+    lvt_module *again = NULL;
+    assert_int_equal(lvt_read_module("printed", text, strlen(text), &again, NULL), LVT_OK);
+    text2 = lvt_print_module(again, NULL);
+    assert_string_equal(text, text2);
+    free(text);
+    free(text2);
+    lvt_module_free(again);
+    free_states(m, s);
+    lvt_module_free(m);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_layers),
                                        cmocka_unit_test(test_batch_norm),
@@ -309,6 +347,7 @@ int main(void) {
                                        cmocka_unit_test(test_conditional_input),
                                        cmocka_unit_test(test_optimisers),
                                        cmocka_unit_test(test_drift),
-                                       cmocka_unit_test(test_dropout)};
+                                       cmocka_unit_test(test_dropout),
+                                       cmocka_unit_test(test_implicit_step)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,10 +26,23 @@ static const char sample[] =
     "    if training { update n = n + 1 }\n"
     "    return x * w * by, n\n"
     "}\n"
+    "ambient depth = 1\n"
+    "contract looks(network, size, ways = record(tau = 0.5)) {\n"
+    "    setting rows = size[0] # how many\n"
+    "    assert(kind(network) == \"block\" and has(ways, \"tau\"), \"no network\", at = network)\n"
+    "    entry seen(x: f32[rows, 3], ...ways) {\n"
+    "        let s = record(settings(), inputs(), out = none)\n"
+    "        with depth = s.rows { s = record(s, out = network(s.x) as _) }\n"
+    "        return y = s.out.logits * s.tau\n"
+    "    }\n"
+    "}\n"
     "model m(width = 4, batch = 2, name = \"a\") {\n"
-    "    block net(x, groups = none) {\n"
-    "        x = gelu(linear_bn(x, width, groups = groups) as first)\n"
+    "    block net(x) {\n"
+    "        x = gelu(linear_bn(x, width) as first)\n"
+    "        repeat depth as i { x = x * 1.5 }\n"
     "        repeat 2 as i { x = linear(x, width) as deep[i].part }\n"
+    "        repeat 2 as i { x = linear(x[..., 0:width], width) as shared tied }\n"
+    "        x = dropout(x[:, ::1], 0.1) + x[0:, ...] * k[::-1][0]\n"
     "        for a in k[0:2] { x = x + a }\n"
     "        let y, n = scale(x)\n"
     "        return logits = softmax(y, axis = -1), count = n\n"
@@ -47,17 +60,87 @@ static const char sample[] =
     "        assert(len(shape(x)) == 2 and width % 2 == 0, \"width\")\n"
     "        return logits = out.logits[0:1], i = iota([2, 3], 1) // 2\n"
     "    }\n"
+    "    use looks(net, size = [2], rows = 3)\n"
     "}\n";
 
-static const char *const words[] = {
-    "(",        ")",       "[",     "]",       "{",        "}",       ",",         ":",
-    "=",        "==",      "\n",    "..",      "...",      "**",      "//",        "%",
-    "@",        "-",       "\"",    "#",       "as",       "at",      "let ",      "param ",
-    "state ",   "update ", "if ",   "else",    "for ",     "in ",     "with",      "repeat",
-    "return",   "block ",  "model", "entry ",  "training", "import ", "minimize ", "none",
-    "true",     "not ",    "and ",  "or ",     "0",        "-1",      "1000000",   "1e30",
-    "99999999", "2.5",     "f32[",  "like(",   "x",        "params",  "grad(",     "zip(",
-    "_",        "range(",  "op.",   "gather(", "input",    "concat(", "\xff",      "9223372036854775807"};
+static const char *const words[] = {"(",
+                                    ")",
+                                    "[",
+                                    "]",
+                                    "{",
+                                    "}",
+                                    ",",
+                                    ":",
+                                    "=",
+                                    "==",
+                                    "\n",
+                                    "..",
+                                    "...",
+                                    "**",
+                                    "//",
+                                    "%",
+                                    "@",
+                                    "-",
+                                    "\"",
+                                    "#",
+                                    "as",
+                                    "at",
+                                    "let ",
+                                    "param ",
+                                    "state ",
+                                    "update ",
+                                    "if ",
+                                    "else",
+                                    "for ",
+                                    "in ",
+                                    "with",
+                                    "repeat",
+                                    "return",
+                                    "block ",
+                                    "model",
+                                    "entry ",
+                                    "training",
+                                    "import ",
+                                    "minimize ",
+                                    "none",
+                                    "shared ",
+                                    "::",
+                                    "[:, 0]",
+                                    "[..., 1:]",
+                                    "random_key()",
+                                    "dropout(",
+                                    "true",
+                                    "not ",
+                                    "and ",
+                                    "or ",
+                                    "0",
+                                    "-1",
+                                    "1000000",
+                                    "1e30",
+                                    "99999999",
+                                    "2.5",
+                                    "f32[",
+                                    "like(",
+                                    "x",
+                                    "params",
+                                    "grad(",
+                                    "zip(",
+                                    "use ",
+                                    "contract ",
+                                    "setting ",
+                                    "ambient ",
+                                    "record(",
+                                    "settings(",
+                                    "inputs()",
+                                    "with depth = ",
+                                    "_",
+                                    "range(",
+                                    "op.",
+                                    "gather(",
+                                    "input",
+                                    "concat(",
+                                    "\xff",
+                                    "9223372036854775807"};
 
 static uint64_t next(uint64_t *s) { /* xorshift64* */
     *s ^= *s >> 12;

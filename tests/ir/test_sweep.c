@@ -218,7 +218,8 @@ static void test_messages(void **state) {
         "models/x.lvt:14:7: error E203: add: shapes do not fit, f32[64,192] and f32[768,10]\n"
         "models/x.lvt:3:5: note: the first operand, f32[64,192], comes from here\n"
         "models/x.lvt:9:5: note: the second operand, f32[768,10], comes from here\n"
-        "models/x.lvt:14:7: error E206: matmul: no attribute 'transpose_c'; did you mean 'transpose_a'?\n");
+        "models/x.lvt:14:7: error E206: matmul: no attribute 'transpose_c'; did you mean 'transpose_a'?\n"
+        "note: its attributes are transpose_a: boolean = false, transpose_b: boolean = false\n");
     free(text);
     lvt_module_free(m);
     lvt_diag_free(diag);

@@ -4,7 +4,8 @@
 #   - whose symbols each library uses, which no include shows;
 #   - no circle between files of different translation units, but where it is said why;
 #   - lvt-run carries nothing of the passes;
-#   - library objects never exit, abort or speak, have no mutable globals and no global constructors;
+#   - library objects never exit, abort or speak, have no mutable globals and no global constructors, and read and
+#     print numbers the same way in every locale;
 #   - the shared library exports our prefix only.
 # usage: test_layers.sh SOURCE_FOLDER BUILD_FOLDER
 set -uo pipefail
@@ -155,6 +156,12 @@ for archive in "${archives[@]}"; do
         complain "$(basename "$archive")($object) refers to ${symbol##* }"
     done < <(nm -A --undefined-only "$archive" |
         grep -E ' U (exit|_exit|_Exit|quick_exit|abort|__assert_fail|perror|psignal|err|errx|warn|warnx|v?printf|__printf_chk|puts|putchar|stdout|stderr|atexit|signal)$')
+    # What follows the locale of the program around: ir/base/c_locale.h and ir/program/json.h have what is used instead. frontend/language
+    # is part of programs alone.
+    [ "$(basename "$archive")" = liblvt_language.a ] || while IFS=: read -r _ object symbol; do
+        [[ $object =~ ^(c_locale|json)\.c\.o$ ]] || complain "$(basename "$archive")($object) calls ${symbol##* }, which follows the locale"
+    done < <(nm -A --undefined-only "$archive" |
+        grep -E ' U (strto(f|d|ld)|ato(f|i)?f|str(n)?casecmp|str(coll|xfrm)|vsn?printf|to(lower|upper)|isw?(alpha|alnum|space|upper|lower|print|punct)|__ctype_.*|setlocale|localeconv|cJSON_(Print|PrintUnformatted|Parse|ParseWithLength))$')
     for object in $(nm -A --undefined-only "$archive" | grep -E ' U LLVM' | cut -d: -f2 | sort -u); do
         complain "$object calls LLVM outside the code generator's module"
     done

@@ -15,7 +15,7 @@ back frozen --freeze
 "$BUILD/lvt-run" info frozen.lvtx >frozen.txt
 grep -q "^parameters *0 in 0 tensors" frozen.txt || { cat frozen.txt; echo "--freeze left parameters"; exit 1; }
 back weights
-[ -s weights.safetensors ] || { echo "no weights were written"; exit 1; }
+[ -s weights.lvtx.????????????????.safetensors ] || { echo "no weights were written"; exit 1; }
 expect 1 '--set batch=SIZE' "$BUILD/lvtc" lvt-tiny.onnx -o no.lvtx
 expect 1 "warning: lvt-tiny.onnx: no input has a dimension 'bach'; did you mean 'batch'?" "$BUILD/lvtc" lvt-tiny.onnx --set bach=3 -o no.lvtx
 # External data stays in the model's folder, whatever its name says; operators are reported all at once.

@@ -167,35 +167,35 @@ for wrong in classifiers=3 nesterov=true norm=foo distill=foo optimizer=foo "met
     [ "$(grep -c error err)" = 1 ] || { echo "more errors than one for --set $wrong"; failed=1; }
 done
 
-# Every method but lvt, which is about keys, takes any network of logits and features, whatever its parts are called.
+# Every method takes any network that returns features, whatever its parts are called, with one classifier or two;
+# lvt, which holds keys, has nothing to hold in one without.
 cat >any.lvt <<'END'
 import "nn.lvt"
-import "lvt-blocks.lvt"
-import "methods.lvt"
-model any(method = "er") {
-    block network(x, groups = none) {
-        let f = relu(linear(reshape(x, [dim(x, 0), 64]), 8) as body)
-        let z = linear(f, 10) as head
-        return injection = z, accumulation = z, features = f
+import "continual.lvt"
+
+model any {
+    block network(x) {
+        return relu(linear(reshape(x, [dim(x, 0), 64]), 16))
     }
-    training entry train_new(x: f32[2, 8, 8, 1], y: i32[2], mask: f32[10], lr: f32[] = 0.1, gamma: f32[] = 0) {
-        return learn_new_by(method, network, x, y, mask, lr, 0.0, 1.0, gamma) as _
-    }
-    training entry train(x: f32[2, 8, 8, 1], y: i32[2], xm: f32[2, 8, 8, 1], ym: i32[2], zm: f32[2, 10],
-                         zm_mask: f32[2, 10], mask: f32[10], lr: f32[] = 0.1, gamma: f32[] = 0) {
-        return learn_by(method, network, x, y, xm, ym, zm, zm_mask, mask, lr, 0.0, 1.0, 1.0, 1.0, gamma) as _
-    }
-    entry predict(x: f32[2, 8, 8, 1]) { return classify_by(method, network, x) as _ }
-    entry importance(x: f32[2, 8, 8, 1], y: i32[2], mask: f32[10], weight: f32[]) {
-        measure_importance_by(method, network, x, y, mask, weight) as _
-    }
-    entry consolidate() { end_task_by(method) as _ }
+    use continual(network, image = [8, 8, 1], classes = 10, batch = 2, memory_batch = 2)
 }
 END
-for name in finetune joint er der++ er-ace a-gem lwf ewc icarl; do
-    expect 0 "" "$lvtc" any.lvt --models "$source/models" --set method=$name -o any.lvtx
+for name in lvt finetune joint er der++ er-ace a-gem lwf ewc icarl; do
+    for classifiers in 1 2; do
+        expect 0 "" "$lvtc" any.lvt --models "$source/models" --set method=$name --set classifiers=$classifiers -o any.lvtx
+    done
 done
-expect 1 'no parameter declared so far matches "*.key"' "$lvtc" any.lvt --models "$source/models" --set method=lvt -o none.out
+expect 0 "" "$lvtc" any.lvt --models "$source/models" --emit=ir
+grep -q "loss_drift" out && { echo "drift of a network without keys"; failed=1; }
+
+# All settings, those of the contract too, with what they mean; a value that is given stands beside the default.
+expect 0 "" "$lvtc" "$model" --settings --set method=er
+for words in "lvt_tiny, .*lvt-tiny.lvt" "continual, .*continual.lvt" " key_init  *1.0  *deviation of the initial keys" \
+    " method  *er (lvt)  *how tasks are learned" " classes  *10  *classes of the whole benchmark"; do
+    grep -q "$words" out || { echo "no '$words' among the settings"; failed=1; }
+done
+[ "$(grep -c "^  [a-z]" out)" = 27 ] || { echo "not all settings"; failed=1; }
+expect 2 "--settings goes with a model file" "$lvtc" net.onnx --settings
 
 # What is divided among processes has names that the model has.
 expect 1 "--split: no training entry has an input foo" "$lvtc" $small "$model" --ranks=2 --split=foo -o none.out

@@ -4,6 +4,7 @@
  * is 0 (done), 1 (model, data, files), 2 (command line), 70 (a bug) or 130 (interrupted). May not know: what
  * a command does. */
 #include "runtime/command/command.h"
+#include "ir/base/file.h"
 
 #include <sys/prctl.h>
 #include <signal.h>
@@ -91,6 +92,8 @@ static int threads_asked(char **argv) {
 }
 
 int main(int argc, char **argv) {
+    if (!lvt_fd_standard()) /* nobody can be told */
+        return lvt_exit_code(LVT_IO);
     bool computes =
         !argv[1] || strcmp(argv[1], "sweep"); /* which starts programs that choose for themselves */
     if (computes && lvt_choose_waiting(threads_asked(argv))) {

@@ -370,6 +370,15 @@ void lvt_onednn_kernel_free(lvt_kernel *base) {
     free(base);
 }
 
+dnnl_status_t lvt_onednn_attr(dnnl_primitive_attr_t *out) {
+    dnnl_status_t status = dnnl_primitive_attr_create(out);
+    if (status == dnnl_success)
+        status = dnnl_primitive_attr_set_scratchpad_mode(*out, dnnl_scratchpad_mode_user);
+    if (status == dnnl_success)
+        status = dnnl_primitive_attr_set_fpmath_mode(*out, dnnl_fpmath_mode_strict);
+    return status;
+}
+
 lvt_status lvt_onednn_new(lvt_onednn **out, lvt_diag *diag) {
     *out = NULL;
     lvt_onednn *c = calloc(1, sizeof *c);
@@ -379,9 +388,7 @@ lvt_status lvt_onednn_new(lvt_onednn **out, lvt_diag *diag) {
     if (status == dnnl_success)
         status = dnnl_stream_create(&c->stream, c->engine, dnnl_stream_default_flags);
     if (status == dnnl_success)
-        status = dnnl_primitive_attr_create(&c->attr);
-    if (status == dnnl_success)
-        status = dnnl_primitive_attr_set_scratchpad_mode(c->attr, dnnl_scratchpad_mode_user);
+        status = lvt_onednn_attr(&c->attr);
     if (status != dnnl_success) {
         lvt_onednn_free(c);
         return lvt_error(diag, status == dnnl_out_of_memory ? LVT_NOMEM : LVT_INTERNAL, NULL, LVT_NOWHERE,

@@ -35,14 +35,12 @@ dnnl_status_t lvt_tail_make(lvt_tail *t, lvt_md_ref added, int bias_rank, int ch
     dnnl_post_ops_t list = NULL;
     if (!e->n)
         return dnnl_success;
-    dnnl_status_t status = dnnl_primitive_attr_create(&t->attr);
+    dnnl_status_t status = lvt_onednn_attr(&t->attr);
     if (status != dnnl_success) {
         t->attr = t->context->attr;
         return status;
     }
-    status = dnnl_primitive_attr_set_scratchpad_mode(t->attr, dnnl_scratchpad_mode_user);
-    if (status == dnnl_success)
-        status = dnnl_post_ops_create(&list);
+    status = dnnl_post_ops_create(&list);
     for (int i = 0; i < e->n && status == dnnl_success; i++) {
         if (e->step[i].kind == LVT_EPILOGUE_BIAS) {
             int64_t dims[LVT_MAX_RANK], strides[LVT_MAX_RANK];
