@@ -69,11 +69,8 @@ static bool splat_result(folder *f, const lvt_node *n, double *x) {
     lvt_dtype dtype = g->values[n->result].type.dtype;
     lvt_dtype of = g->values[n->operands[n->n_operands - 1]].type.dtype;
     if (n->op == LVT_OP_cast) {
-        bool integer = !lvt_dtype_is_float(dtype) && dtype != LVT_BOOL;
-        *x = lvt_round_to(dtype, integer             ? (double)(int64_t)args[0]
-                                 : dtype == LVT_BOOL ? args[0] != 0
-                                                     : args[0]);
-        return !integer || (args[0] > -2147483648.0 && args[0] < 2147483648.0);
+        *x = lvt_round_to(dtype, args[0]);
+        return true;
     }
     if (lvt_is_view(n)) {
         *x = args[0];

@@ -1,5 +1,6 @@
 /* Import of a model: names, tensors, dims, and the walk over its nodes. May not know: single operators. */
 #include "importer.h"
+#include "ir/base/c_locale.h"
 #include "ir/base/file.h"
 
 #include <stdio.h>
@@ -444,7 +445,7 @@ void lvt_im_warn(lvt_importer *im, const char *format, ...) {
     char text[400];
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    lvt_vsnprintf(text, sizeof text, format, args);
     va_end(args);
     lvt_warning(im->diag, NULL, place(im), "node '%s' (%s): %s", im->n->name ? im->n->name : "",
                 im->n->op_type, text);

@@ -1,5 +1,6 @@
 /* Tensors of ONNX files as numbers, and the check that makes unpacking safe. May not know: operators. */
 #include "importer.h"
+#include "ir/base/c_locale.h"
 #include "ir/base/file.h"
 #include "ir/base/half.h"
 
@@ -141,7 +142,7 @@ static double *refuse(lvt_diag *diag, const Onnx__TensorProto *t, const char *fo
     char text[160];
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    lvt_vsnprintf(text, sizeof text, format, args);
     va_end(args);
     lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "tensor '%s': %s", t->name ? t->name : "", text);
     return NULL;

@@ -1,5 +1,6 @@
 /* See utf8.h. May not know: what is written. */
 #include "utf8.h"
+#include "c_locale.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -134,9 +135,9 @@ void lvt_terminal_print(FILE *f, const char *format, ...) {
     va_start(args, format);
     va_copy(again, args);
     char small[512], *large = NULL, *safe = NULL;
-    int n = vsnprintf(small, sizeof small, format, args);
+    int n = lvt_vsnprintf(small, sizeof small, format, args);
     if (n >= (int)sizeof small && (large = malloc((size_t)n + 1)))
-        vsnprintf(large, (size_t)n + 1, format, again);
+        lvt_vsnprintf(large, (size_t)n + 1, format, again);
     if (n > 0) /* without memory: its beginning, or nothing */
         safe = lvt_terminal_text(large ? large : small, true);
     if (safe)

@@ -307,7 +307,7 @@ bool lvt_checkpoint_find_record(lvt_trainer *t, const char *text, size_t n) {
     for (size_t at = 0; at < n;) {
         const char *end = memchr(text + at, '\n', n - at);
         size_t length = end ? (size_t)(end - text) - at : n - at;
-        cJSON *o = end ? cJSON_ParseWithLength(text + at, length) : NULL;
+        cJSON *o = end ? lvt_json_read(text + at, length) : NULL;
         at += length + 1;
         whole = o ? at : whole;
         uint64_t task, step, global;

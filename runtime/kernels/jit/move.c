@@ -344,7 +344,7 @@ static void run_argmax(const lvt_kernel *base, const lvt_run *r, int round, int6
     do {                                                                                                     \
         const type *x = (const type *)r->operands[0] + at;                                                   \
         for (int64_t i = 1; i < k->axis_size; i++)                                                           \
-            if (x[i * k->axis_stride] > x[best * k->axis_stride])                                            \
+            if (lvt_exceeds((double)x[i * k->axis_stride], (double)x[best * k->axis_stride]))                \
                 best = i;                                                                                    \
     } while (0)
         if (k->dtype == LVT_F32)
