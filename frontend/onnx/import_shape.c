@@ -294,7 +294,9 @@ static bool cast(lvt_importer *im) {
     bool like = !strcmp(im->n->op_type, "CastLike");
     int64_t to = lvt_im_int(im, "to", 0);
     lvt_value x = lvt_im_in(im, 0);
-    if (like)
+    if (like) /* of which nothing but the type is read */
+        to = lvt_im_onnx_type(im, 1);
+    if (like && !to)
         return lvt_im_out(im, lvt_build_cast(&im->b, x, (lvt_dtype)lvt_im_type(im, lvt_im_in(im, 1)).dtype));
     int dtype = to > 0 && to < 100 ? lvt_onnx_dtype((int)to) : -1;
     if (dtype < 0)
