@@ -130,8 +130,8 @@ static bool bind(frame *f, const net *n, const argument *args, uint32_t n_args, 
     const struct {
         const char *name;
         value *to;
-    } rows[] = {{"training", &o->training}, {"step", &o->step},         {"groups", &o->groups},
-                {"images", &o->images},     {"any_size", &o->any_size}, {"tied", &o->tied},
+    } rows[] = {{"training", &o->training},  {"step", &o->step},         {"groups", &o->groups},
+                {"images", &o->images},      {"any_size", &o->any_size}, {"tied", &o->tied},
                 {"constants", &o->constants}};
     enum { N_ROWS = sizeof rows / sizeof *rows };
     const char *names[MOST_INPUTS + N_ROWS];
@@ -220,8 +220,8 @@ value lvt_lang_call_net(frame *f, const net *n, const argument *args, uint32_t n
     uint32_t n_constants = o.constants.kind == VALUE_NONE ? 0 : o.constants.n;
     for (uint32_t i = 0; i < n_constants; i++) {
         if (n_constants > MOST_CONSTANTS || o.constants.items[i].kind != VALUE_STRING)
-            return lvt_lang_fail(f, at, "E224", "%s: 'constants' are at most %d patterns of names, not %s", n->name,
-                        MOST_CONSTANTS, lvt_lang_value_describe(e, o.constants));
+            return lvt_lang_fail(f, at, "E224", "%s: 'constants' are at most %d patterns of names, not %s",
+                                 n->name, MOST_CONSTANTS, lvt_lang_value_describe(e, o.constants));
         constants[i] = o.constants.items[i].s;
     }
     if (!path)
@@ -273,8 +273,9 @@ value lvt_lang_call_net(frame *f, const net *n, const argument *args, uint32_t n
     lvt_diag_move(e->diag, e->aside);
     for (uint32_t i = 0; i < n_constants; i++)
         if (!found[i])
-            return lvt_lang_fail(f, at, "E224", "%s: no float tensor of the file that is used here is called '%.60s'", n->name,
-                        constants[i]);
+            return lvt_lang_fail(f, at, "E224",
+                                 "%s: no float tensor of the file that is used here is called '%.60s'",
+                                 n->name, constants[i]);
     size_t n_out = n->n_outputs ? n->n_outputs : lvt_onnx_outputs(n->onnx);
     if (n_out == 1)
         return lvt_lang_value_tensor(out[0], LVT_NONE);

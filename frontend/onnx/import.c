@@ -471,13 +471,14 @@ static lvt_status check_declared(lvt_importer *im, const char *name, lvt_value v
     for (size_t i = 0; t && t->shape && i < rank; i++) {
         int64_t size = size_of_dim(t->shape->dim[i]);
         other |= size > 0 && i < type.rank && size != type.dim[i];
-        n += (size_t)snprintf(want + n, n < sizeof want ? sizeof want - n : 0,
-                              size > 0 ? "%s%lld" : "%s?", i ? "," : "", (long long)size);
+        n += (size_t)snprintf(want + n, n < sizeof want ? sizeof want - n : 0, size > 0 ? "%s%lld" : "%s?",
+                              i ? "," : "", (long long)size);
         n = n < sizeof want ? n : sizeof want - 1;
     }
     if (!t || v == LVT_NONE || !other)
         return LVT_OK;
-    bool example = (im->sizes_given || im->use->any_size) && rank == type.rank && (dtype < 0 || dtype == type.dtype);
+    bool example =
+        (im->sizes_given || im->use->any_size) && rank == type.rank && (dtype < 0 || dtype == type.dtype);
     const char *format = "output '%s' is %s[%s] in the file, but its nodes make %s%s";
     lvt_type_text(&type, have);
     const char *element = lvt_dtype_name((lvt_dtype)(dtype >= 0 ? dtype : type.dtype));

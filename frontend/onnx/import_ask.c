@@ -18,10 +18,10 @@ bool lvt_im_no(lvt_importer *im, const char *format, ...) {
 }
 
 const lvt_im_row *lvt_im_find(const char *op) {
-    static const lvt_im_row *const tables[] = {lvt_im_math,  lvt_im_shapes,    lvt_im_indices, lvt_im_nets,
-                                               lvt_im_pools, lvt_im_matrices,  lvt_im_losses,  lvt_im_sums,
-                                               lvt_im_grids, lvt_im_quantised, lvt_im_flows,
-                                               lvt_im_attentions, lvt_im_windows};
+    static const lvt_im_row *const tables[] = {
+        lvt_im_math,     lvt_im_shapes,     lvt_im_indices, lvt_im_nets,  lvt_im_pools,
+        lvt_im_matrices, lvt_im_losses,     lvt_im_sums,    lvt_im_grids, lvt_im_quantised,
+        lvt_im_flows,    lvt_im_attentions, lvt_im_windows};
     for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
         for (const lvt_im_row *r = tables[t]; r->op; r++)
             if (!strcmp(r->op, op))
@@ -178,17 +178,17 @@ const Onnx__AttributeProto *lvt_im_attr(const lvt_importer *im, const char *name
 /* Attributes that change nothing here, or nothing in the case in which the builder does not read them. */
 static bool idle(const char *op, const char *name) {
     static const struct {
-        const char *op, *name; /* op NULL: any */
-    } rows[] = {{NULL, "consumed_inputs"},      /* of operator set 1: memory */
-                {NULL, "stash_type"},           /* the type of statistics: that of the input, or wider */
-                {"Gemm", "broadcast"},          /* before operator set 7: C always is */
-                {"If", "then_branch"},          /* the branch that is not taken */
+        const char *op, *name;             /* op NULL: any */
+    } rows[] = {{NULL, "consumed_inputs"}, /* of operator set 1: memory */
+                {NULL, "stash_type"},      /* the type of statistics: that of the input, or wider */
+                {"Gemm", "broadcast"},     /* before operator set 7: C always is */
+                {"If", "then_branch"},     /* the branch that is not taken */
                 {"If", "else_branch"},
-                {"MaxPool", "storage_order"},   /* of indices */
-                {NULL, "saturate"},             /* of float8, which is refused */
+                {"MaxPool", "storage_order"}, /* of indices */
+                {NULL, "saturate"},           /* of float8, which is refused */
                 {NULL, "round_mode"},
-                {"Dropout", "seed"},            /* streams here are of their own */
-                {"Dropout", "is_test"},         /* of operator set 1: the form says it */
+                {"Dropout", "seed"},    /* streams here are of their own */
+                {"Dropout", "is_test"}, /* of operator set 1: the form says it */
                 {"BatchNormalization", "is_test"},
                 {"BatchNormalization", "spatial"},
                 {"BatchNormalization", "training_mode"}};

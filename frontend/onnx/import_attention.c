@@ -61,7 +61,8 @@ static bool place_masks(lvt_importer *im, int64_t queries, int64_t keys, int64_t
         return lvt_im_no(im, "its window cannot be used");
     if (!causal && left < 0 && right < 0 && !cached)
         return true;
-    lvt_value key = lvt_im_iota(im, 2, pair.dim, 1), query = lvt_im_iota(im, 2, pair.dim, 0), length = LVT_NONE;
+    lvt_value key = lvt_im_iota(im, 2, pair.dim, 1), query = lvt_im_iota(im, 2, pair.dim, 0),
+              length = LVT_NONE;
     if (cached) {
         length = lvt_build_cast(&im->b, lvt_im_in(im, 6), LVT_I32);
         lvt_type t = lvt_im_type(im, length);
@@ -104,7 +105,8 @@ static bool attention(lvt_importer *im) {
         lvt_im_attr(im, "q_num_heads");
         lvt_im_attr(im, "kv_num_heads");
     }
-    int64_t offset = lvt_im_has(im, 4) && !lvt_im_is_empty(im, 4) ? lvt_im_type(im, lvt_im_in(im, 4)).dim[2] : 0;
+    int64_t offset =
+        lvt_im_has(im, 4) && !lvt_im_is_empty(im, 4) ? lvt_im_type(im, lvt_im_in(im, 4)).dim[2] : 0;
     k = im->out[1] = joined(im, 4, k);
     v = im->out[2] = joined(im, 5, v);
     lvt_type tq = lvt_im_type(im, q), tk = lvt_im_type(im, k), tv = lvt_im_type(im, v);
@@ -112,7 +114,8 @@ static bool attention(lvt_importer *im) {
     if (tk.rank != 4 || tv.rank != 4 || tk.dim[0] != batch || tv.dim[0] != batch || tk.dim[3] != tq.dim[3] ||
         tv.dim[1] != of_keys || tv.dim[2] != keys || heads % of_keys)
         return lvt_im_no(im, "its queries, keys and values do not fit together");
-    double scale = lvt_im_float(im, "scale", 1 / sqrt((double)tq.dim[3])), cap = lvt_im_float(im, "softcap", 0);
+    double scale = lvt_im_float(im, "scale", 1 / sqrt((double)tq.dim[3])),
+           cap = lvt_im_float(im, "softcap", 0);
     int64_t rows = heads / of_keys * n, mode = lvt_im_int(im, "qk_matmul_output_mode", 0);
     int64_t precise = lvt_im_int(im, "softmax_precision", 0);
     mask m = {LVT_NONE, LVT_NONE, false};
@@ -241,9 +244,9 @@ static bool swish(lvt_importer *im) {
     lvt_value x = lvt_im_in(im, 0), y;
     lvt_type t = lvt_im_type(im, x);
     double alpha = lvt_im_float(im, "alpha", 1);
-    y = alpha == 1 ? lvt_im1(im, LVT_OP_silu, x)
-                   : lvt_im2(im, LVT_OP_mul, x,
-                             lvt_im1(im, LVT_OP_sigmoid, lvt_imk(im, LVT_OP_mul, x, alpha)));
+    y = alpha == 1
+            ? lvt_im1(im, LVT_OP_silu, x)
+            : lvt_im2(im, LVT_OP_mul, x, lvt_im1(im, LVT_OP_sigmoid, lvt_imk(im, LVT_OP_mul, x, alpha)));
     if (!strcmp(im->n->op_type, "SwiGLU")) {
         lvt_type u = lvt_im_type(im, lvt_im_in(im, 1));
         if (!lvt_shape_equal(&t, &u))
@@ -253,9 +256,6 @@ static bool swish(lvt_importer *im) {
     return lvt_im_out(im, y);
 }
 
-const lvt_im_row lvt_im_attentions[] = {{"Attention", attention, 0},
-                                        {"RotaryEmbedding", rotary, 0},
-                                        {"RMSNormalization", rms_norm, 0},
-                                        {"Swish", swish, 0},
-                                        {"SwiGLU", swish, 0},
-                                        {0}};
+const lvt_im_row lvt_im_attentions[] = {
+    {"Attention", attention, 0}, {"RotaryEmbedding", rotary, 0}, {"RMSNormalization", rms_norm, 0},
+    {"Swish", swish, 0},         {"SwiGLU", swish, 0},           {0}};

@@ -28,8 +28,8 @@ static void forget(lvt_importer *im, const Onnx__GraphProto *g) {
 
 /* The nodes of graph g inside the node at hand (`what` in messages) stand in the graph as if they had no frame; names
  * are unique in the whole model. inputs: one an input of g; results: the first n outputs. */
-static bool body(lvt_importer *im, const Onnx__GraphProto *g, const char *what, const lvt_value *inputs, size_t n,
-                 lvt_value *results) {
+static bool body(lvt_importer *im, const Onnx__GraphProto *g, const char *what, const lvt_value *inputs,
+                 size_t n, lvt_value *results) {
     const Onnx__NodeProto *own = im->n;
     uint64_t read[] = {im->attributes_read, im->inputs_read};
     bool ok = true;
@@ -63,7 +63,8 @@ static bool body(lvt_importer *im, const Onnx__GraphProto *g, const char *what, 
 static bool branch(lvt_importer *im, const char *name, lvt_value *results) {
     const Onnx__AttributeProto *a = lvt_im_attr(im, name);
     const Onnx__GraphProto *g = a ? a->g : NULL;
-    if (!g || g->n_output < im->n->n_output || im->n->n_output > LVT_IM_OUTPUTS || g->n_input || g->n_sparse_initializer)
+    if (!g || g->n_output < im->n->n_output || im->n->n_output > LVT_IM_OUTPUTS || g->n_input ||
+        g->n_sparse_initializer)
         return lvt_im_no(im, "its %s cannot be used", name);
     return body(im, g, name, NULL, im->n->n_output, results);
 }
@@ -96,8 +97,11 @@ static bool if_node(lvt_importer *im) {
         if (fixed)
             continue;
         if (!lvt_type_equal(&a, &b))
-            return lvt_im_no(im, "its condition is known when the program runs only, and output %zu is %s or %s: types must "
-                                 "be equal", k, lvt_type_text(&b, text[0]), lvt_type_text(&a, text[1]));
+            return lvt_im_no(
+                im,
+                "its condition is known when the program runs only, and output %zu is %s or %s: types must "
+                "be equal",
+                k, lvt_type_text(&b, text[0]), lvt_type_text(&a, text[1]));
         im->out[k] = lvt_build_select(&im->b, condition, results[1][k], results[0][k]);
         ok = im->out[k] != LVT_NONE;
     }
@@ -111,7 +115,8 @@ enum { MOST_TURNS = 256, MOST_CARRIED = 32 };
 static const Onnx__GraphProto *body_of(lvt_importer *im) {
     const Onnx__AttributeProto *a = lvt_im_attr(im, "body");
     const Onnx__GraphProto *g = a ? a->g : NULL;
-    return g && !g->n_sparse_initializer && g->n_input <= MOST_CARRIED && g->n_output <= MOST_CARRIED ? g : NULL;
+    return g && !g->n_sparse_initializer && g->n_input <= MOST_CARRIED && g->n_output <= MOST_CARRIED ? g
+                                                                                                      : NULL;
 }
 
 /* Results of all turns, one behind the other along a new axis. */
@@ -137,8 +142,9 @@ static bool loop(lvt_importer *im) {
         return lvt_im_no(im, "its body cannot be used");
     for (size_t i = 0; i < 2; i++)
         if (lvt_im_has(im, i) && lvt_im_numbers(im, i, 1, i ? &go : &most) != 1)
-            return lvt_im_no(im, "how often it turns is known when the program runs only: its %s must be constant",
-                             i ? "condition" : "number of turns");
+            return lvt_im_no(
+                im, "how often it turns is known when the program runs only: its %s must be constant",
+                i ? "condition" : "number of turns");
     lvt_value in[MOST_CARRIED], out[MOST_CARRIED];
     lvt_value(*turns)[MOST_TURNS] = lvt_arena_alloc(im->arena, MOST_CARRIED * sizeof *turns);
     for (size_t k = 0; k < carried; k++)
@@ -146,12 +152,14 @@ static bool loop(lvt_importer *im) {
     uint32_t n = 0;
     for (; turns && go != 0 && n < most; n++) {
         if (n == MOST_TURNS)
-            return lvt_im_no(im, "it turns more than %d times, which is the limit: each turn is built", MOST_TURNS);
+            return lvt_im_no(im, "it turns more than %d times, which is the limit: each turn is built",
+                             MOST_TURNS);
         in[0] = lvt_build_scalar(&im->b, LVT_I32, n);
         in[1] = lvt_build_scalar(&im->b, LVT_BOOL, 1);
         if (!body(im, g, "body", in, g->n_output, out))
             return false;
-        const lvt_attr *a = lvt_im_known(im, out[0]) ? lvt_attr_get(lvt_value_node(im->g, out[0]), "values") : NULL;
+        const lvt_attr *a =
+            lvt_im_known(im, out[0]) ? lvt_attr_get(lvt_value_node(im->g, out[0]), "values") : NULL;
         if (!a)
             return lvt_im_no(im, "its condition is known when the program runs only");
         go = a->floats[0];
@@ -180,12 +188,13 @@ static bool axes_of(lvt_importer *im, const char *name, size_t n, int64_t *out) 
 /* (carried..., scanned...) -> carried..., stacked...; a turn for each index of the scanned inputs' axes. */
 static bool scan(lvt_importer *im) {
     const Onnx__GraphProto *g = body_of(im);
-    int64_t m = lvt_im_int(im, "num_scan_inputs", 0), axes[MOST_CARRIED], back[MOST_CARRIED], to[MOST_CARRIED],
-            from_end[MOST_CARRIED], n = 0;
+    int64_t m = lvt_im_int(im, "num_scan_inputs", 0), axes[MOST_CARRIED], back[MOST_CARRIED],
+            to[MOST_CARRIED], from_end[MOST_CARRIED], n = 0;
     size_t all = im->n->n_input, outputs = im->n->n_output;
     if (im->opset < 9 || !g || m < 1 || (size_t)m > all || all > MOST_CARRIED || g->n_input != all ||
         g->n_output != outputs)
-        return lvt_im_no(im, im->opset < 9 ? "its form of operator set 8 is not supported" : "its body cannot be used");
+        return lvt_im_no(im, im->opset < 9 ? "its form of operator set 8 is not supported"
+                                           : "its body cannot be used");
     size_t carried = all - (size_t)m;
     if (outputs < carried || !axes_of(im, "scan_input_axes", (size_t)m, axes) ||
         !axes_of(im, "scan_input_directions", (size_t)m, back) ||
@@ -207,7 +216,8 @@ static bool scan(lvt_importer *im) {
         in[k] = x[k];
     }
     if (n > MOST_TURNS || !turns)
-        return lvt_im_no(im, "it turns %lld times, %d is the limit: each turn is built", (long long)n, MOST_TURNS);
+        return lvt_im_no(im, "it turns %lld times, %d is the limit: each turn is built", (long long)n,
+                         MOST_TURNS);
     for (int64_t i = 0; i < n; i++) {
         for (size_t k = carried; k < all; k++) {
             int axis = (int)axes[k - carried];
@@ -270,4 +280,5 @@ static bool gradient(lvt_importer *im) {
     return d != LVT_NONE;
 }
 
-const lvt_im_row lvt_im_flows[] = {{"If", if_node, 0}, {"Loop", loop, 0}, {"Scan", scan, 0}, {"Gradient", gradient, 0}, {0}};
+const lvt_im_row lvt_im_flows[] = {
+    {"If", if_node, 0}, {"Loop", loop, 0}, {"Scan", scan, 0}, {"Gradient", gradient, 0}, {0}};

@@ -81,7 +81,8 @@ static Onnx__AttributeProto *argument(call *c, const char *name) {
     for (size_t i = 0; i < c->node->n_attribute; i++)
         if (!strcmp(text(c->node->attribute[i]->name), name))
             return copied(&c->node->attribute[i]->base);
-    for (unsigned i = 0; i < c->function->base.n_unknown_fields; i++) { /* field 11, newer than our messages */
+    for (unsigned i = 0; i < c->function->base.n_unknown_fields;
+         i++) { /* field 11, newer than our messages */
         const ProtobufCMessageUnknownField *f = &c->function->base.unknown_fields[i];
         const uint8_t *data;
         size_t size;
@@ -205,8 +206,8 @@ lvt_status lvt_onnx_inline(Onnx__ModelProto *m, const char *file, lvt_diag *diag
         calls |= f != NULL;
         if (of && own && of != own)
             return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
-                             "%s: function %s is of operator set %ld, the model of %ld: they must be equal", file,
-                             text(f->name), of, own);
+                             "%s: function %s is of operator set %ld, the model of %ld: they must be equal",
+                             file, text(f->name), of, own);
     }
     if (!calls)
         return LVT_OK;

@@ -146,7 +146,8 @@ lvt_value lvt_im_root(lvt_importer *im, lvt_value x, double p) {
 /* Bits of ONNX's type of input i; *is_signed: whether its numbers go below 0. */
 static int bits_of(lvt_importer *im, size_t i, bool *is_signed) {
     int type = lvt_im_onnx_type(im, i);
-    *is_signed = type == ONNX__TENSOR_PROTO__DATA_TYPE__INT8 || type == ONNX__TENSOR_PROTO__DATA_TYPE__INT16 ||
+    *is_signed = type == ONNX__TENSOR_PROTO__DATA_TYPE__INT8 ||
+                 type == ONNX__TENSOR_PROTO__DATA_TYPE__INT16 ||
                  type == ONNX__TENSOR_PROTO__DATA_TYPE__INT32 || type == ONNX__TENSOR_PROTO__DATA_TYPE__INT64;
     switch (type) {
     case ONNX__TENSOR_PROTO__DATA_TYPE__INT8:
@@ -179,7 +180,8 @@ static bool shift(lvt_importer *im) {
     lvt_named_attr a = {"axis", lvt_attr_int(0)};
     power = lvt_build(b, LVT_OP_gather, 2, (lvt_value[]){lvt_im_vector(im, 31, powers, LVT_I32), y}, 1, &a);
     lvt_value zero = lvt_im_number(im, x, 0), below = lvt_imk(im, LVT_OP_lt, x, 0);
-    lvt_value sign = lvt_build_select(b, below, lvt_im_number(im, x, -1), zero), most = lvt_imk(im, LVT_OP_ge, y, 31);
+    lvt_value sign = lvt_build_select(b, below, lvt_im_number(im, x, -1), zero),
+              most = lvt_imk(im, LVT_OP_ge, y, 31);
     bool left = !strcmp(lvt_im_string(im, "direction", "LEFT"), "LEFT");
     if (left) { /* 2^31 is no number here: 2^30 times 2 comes round as it does there */
         r = lvt_im2(im, LVT_OP_mul, x, power);
@@ -187,8 +189,8 @@ static bool shift(lvt_importer *im) {
     } else {
         r = lvt_build_select(b, most, sign, lvt_im2(im, LVT_OP_div, x, power));
     }
-    lvt_value outside =
-        lvt_im2(im, LVT_OP_or, lvt_imk(im, LVT_OP_lt, y, 0), lvt_imk(im, LVT_OP_ge, y, bits < 32 ? bits : 32));
+    lvt_value outside = lvt_im2(im, LVT_OP_or, lvt_imk(im, LVT_OP_lt, y, 0),
+                                lvt_imk(im, LVT_OP_ge, y, bits < 32 ? bits : 32));
     r = lvt_build_select(b, outside, left || !is_signed ? zero : sign, r);
     return lvt_im_out(im, narrow(im, r, dtype));
 }
@@ -217,7 +219,11 @@ static bool bitwise(lvt_importer *im) {
             bit[i] = k < 31 ? lvt_imk(im, LVT_OP_mod, lvt_imk(im, LVT_OP_div, v, ldexp(1, k)), 2)
                             : lvt_build_cast(&im->b, lvt_imk(im, LVT_OP_lt, v, 0), LVT_I32);
         }
-        both = lvt_im2(im, code == BITS_AND ? LVT_OP_min : code == BITS_OR ? LVT_OP_max : LVT_OP_ne, bit[0], bit[1]);
+        both = lvt_im2(im,
+                       code == BITS_AND  ? LVT_OP_min
+                       : code == BITS_OR ? LVT_OP_max
+                                         : LVT_OP_ne,
+                       bit[0], bit[1]);
         if (both != LVT_NONE && code == BITS_XOR)
             both = lvt_build_cast(&im->b, both, LVT_I32);
         both = lvt_imk(im, LVT_OP_mul, both, k < 31 ? ldexp(1, k) : INT32_MIN);

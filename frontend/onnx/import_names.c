@@ -8,7 +8,8 @@
 #include <string.h>
 
 bool lvt_im_invented_name(const char *name) {
-    static const char *const before[] = {"val_", "onnx::", "scalar_tensor_default", "/", "_val_", "const_", "v_"};
+    static const char *const before[] = {"val_",   "onnx::", "scalar_tensor_default", "/", "_val_",
+                                         "const_", "v_"};
     size_t n = 0;
     for (size_t i = 0; i < sizeof before / sizeof *before && !n; i++)
         n = strncmp(name, before[i], strlen(before[i])) ? 0 : strlen(before[i]);
@@ -61,9 +62,9 @@ static const char *path_of_name(lvt_importer *im, const char *name) {
         *slash = 0;
         size_t n = strlen(last), kept = strlen(path) - n;
         bool again = n && !strncmp(part, last, n) && part[n] == '.';
-        path = again      ? lvt_arena_printf(im->arena, "%.*s%s", (int)kept, path, part)
-               : *path    ? lvt_arena_printf(im->arena, "%s.%s", path, part)
-                          : part;
+        path = again   ? lvt_arena_printf(im->arena, "%.*s%s", (int)kept, path, part)
+               : *path ? lvt_arena_printf(im->arena, "%s.%s", path, part)
+                       : part;
         if (!path)
             return "";
         last = part;
@@ -122,7 +123,8 @@ void lvt_im_name_by_use(lvt_importer *im, const Onnx__NodeProto *n) {
                 return;
             if (there->name)
                 continue;
-            *there = (lvt_im_value){.name = name, .value = LVT_NONE, .weight = LVT_NONE, .wanted = false, .reserved = true};
+            *there = (lvt_im_value){
+                .name = name, .value = LVT_NONE, .weight = LVT_NONE, .wanted = false, .reserved = true};
             im->n_reserved++;
             v->called = name;
         }
@@ -133,7 +135,8 @@ bool lvt_im_said_constant(lvt_importer *im, const lvt_im_value *v) {
     const lvt_onnx_use *use = im->use;
     bool found = false;
     for (size_t i = 0; i < use->n_constants; i++)
-        if (!fnmatch(use->constants[i], v->name, 0) || (v->called && !fnmatch(use->constants[i], v->called, 0))) {
+        if (!fnmatch(use->constants[i], v->name, 0) ||
+            (v->called && !fnmatch(use->constants[i], v->called, 0))) {
             found = true;
             if (use->constants_found)
                 use->constants_found[i] = true;

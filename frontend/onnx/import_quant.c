@@ -43,7 +43,8 @@ static lvt_value quantised(lvt_importer *im, lvt_value x, lvt_value scale, lvt_v
     lvt_dtype dtype = (lvt_dtype)lvt_im_type(im, x).dtype;
     if (scale != LVT_NONE && dtype == LVT_F32) /* rounded once: the last bit decides where halves go */
         x = lvt_build_cast(&im->b,
-                           lvt_im2(im, LVT_OP_div, lvt_build_cast(&im->b, x, LVT_F64), lvt_build_cast(&im->b, scale, LVT_F64)),
+                           lvt_im2(im, LVT_OP_div, lvt_build_cast(&im->b, x, LVT_F64),
+                                   lvt_build_cast(&im->b, scale, LVT_F64)),
                            dtype);
     else if (scale != LVT_NONE)
         x = lvt_im2(im, LVT_OP_div, x, scale);
@@ -61,7 +62,8 @@ static bool quantise(lvt_importer *im) {
     int64_t precision = lvt_im_int(im, "precision", 0);
     if (precision && precision != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT)
         return lvt_im_no(im, "only the precision of float is supported");
-    int said = (int)lvt_im_int(im, "output_dtype", 0), type = lvt_im_has(im, 2) ? lvt_im_onnx_type(im, 2) : said;
+    int said = (int)lvt_im_int(im, "output_dtype", 0),
+        type = lvt_im_has(im, 2) ? lvt_im_onnx_type(im, 2) : said;
     type = type ? type : ONNX__TENSOR_PROTO__DATA_TYPE__UINT8;
     if (said && said != type)
         return lvt_im_no(im, "its output_dtype is not that of its zero point");

@@ -73,7 +73,7 @@ typedef struct resize {
     const char *place, *nearest;
     bool cubic, exact; /* exact: nearest */
     bool antialias, exclude;
-    double a; /* of the cubic */
+    double a;                        /* of the cubic */
     float scale, start, end, length; /* length: of the result, where it stands in align_corners */
     int64_t in, out;
 } resize;

@@ -280,7 +280,9 @@ static bool pad(lvt_importer *im) {
         int64_t turn = d > 1 ? 2 * d - 2 : 1; /* of reflections */
         for (int64_t j = 0; index && j < before + d + after; j++) {
             int64_t at = j - before, there = ((at % turn) + turn) % turn;
-            at = edge   ? (at < 0 ? 0 : at >= d ? d - 1 : at)
+            at = edge   ? (at < 0    ? 0
+                           : at >= d ? d - 1
+                                     : at)
                  : wrap ? ((at % d) + d) % d
                         : (there < d ? there : turn - there);
             index[j] = (double)at;
@@ -305,7 +307,8 @@ static bool cast(lvt_importer *im) {
 }
 
 static bool constant(lvt_importer *im) {
-    const Onnx__AttributeProto *a = im->n->n_attribute == 1 ? lvt_im_attr(im, im->n->attribute[0]->name) : NULL;
+    const Onnx__AttributeProto *a =
+        im->n->n_attribute == 1 ? lvt_im_attr(im, im->n->attribute[0]->name) : NULL;
     if (!a || !a->name)
         return lvt_im_no(im, "it has no value");
     for (size_t i = 0; a->t && i < a->t->n_dims; i++)
@@ -410,8 +413,7 @@ static bool depth_space(lvt_importer *im) {
     }
     bool crd = !strcmp(lvt_im_string(im, "mode", "DCR"), "CRD");
     x = lvt_build_reshape(&im->b, x, 6, (int64_t[]){d[0], d[1], d[2] / s, s, d[3] / s, s});
-    x = lvt_build_transpose(&im->b, x,
-                            crd ? (int64_t[]){0, 1, 3, 5, 2, 4} : (int64_t[]){0, 3, 5, 1, 2, 4});
+    x = lvt_build_transpose(&im->b, x, crd ? (int64_t[]){0, 1, 3, 5, 2, 4} : (int64_t[]){0, 3, 5, 1, 2, 4});
     return lvt_im_out(im,
                       lvt_build_reshape(&im->b, x, 4, (int64_t[]){d[0], d[1] * s * s, d[2] / s, d[3] / s}));
 }

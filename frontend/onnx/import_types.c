@@ -52,10 +52,10 @@ int lvt_im_result_type(lvt_importer *im, size_t output) {
     static const struct {
         const char *op;
         int type, from; /* type 0: that of input `from` */
-    } rows[] = {{"Shape", T_I64, 0},          {"Size", T_I64, 0},       {"ArgMax", T_I64, 0},
-                {"ArgMin", T_I64, 0},         {"NonZero", T_I64, 0},    {"NonMaxSuppression", T_I64, 0},
-                {"CastLike", 0, 1},           {"Where", 0, 1},          {"OneHot", 0, 2},
-                {"MatMulInteger", T_I32, 0},  {"ConvInteger", T_I32, 0}, {"QLinearConv", 0, 7},
+    } rows[] = {{"Shape", T_I64, 0},         {"Size", T_I64, 0},        {"ArgMax", T_I64, 0},
+                {"ArgMin", T_I64, 0},        {"NonZero", T_I64, 0},     {"NonMaxSuppression", T_I64, 0},
+                {"CastLike", 0, 1},          {"Where", 0, 1},           {"OneHot", 0, 2},
+                {"MatMulInteger", T_I32, 0}, {"ConvInteger", T_I32, 0}, {"QLinearConv", 0, 7},
                 {"QLinearMatMul", 0, 7}};
     const Onnx__AttributeProto *a;
     const char *op = im->n->op_type;
@@ -164,16 +164,15 @@ static range of_node(const lvt_importer *im, const lvt_node *n, const range *in,
         return of_corners((double[]){a.low * b.low, a.low * b.high, a.high * b.low, a.high * b.high}, 4);
     case LVT_OP_pow:
         if (a.low >= 0 && b.low >= 0)
-            return of_corners((double[]){pow(a.low, b.low), pow(a.low, b.high), pow(a.high, b.low),
-                                         pow(a.high, b.high), 1},
-                              5);
+            return of_corners(
+                (double[]){pow(a.low, b.low), pow(a.low, b.high), pow(a.high, b.low), pow(a.high, b.high), 1},
+                5);
         return r;
     case LVT_OP_reduce_sum:
         return of_corners((double[]){a.low * count, a.high * count}, 2);
     case LVT_OP_gather_grad:
-        return of_corners((double[]){fmin(a.low, 0) * (double)lvt_numel(&t),
-                                     fmax(a.high, 0) * (double)lvt_numel(&t)},
-                          2);
+        return of_corners(
+            (double[]){fmin(a.low, 0) * (double)lvt_numel(&t), fmax(a.high, 0) * (double)lvt_numel(&t)}, 2);
     case LVT_OP_matmul: {
         double m = fmax(fabs(a.low), fabs(a.high)) * fmax(fabs(b.low), fabs(b.high)) *
                    (double)t.dim[t.rank - (lvt_attr_get(n, "transpose_a")->i ? 2 : 1)];
@@ -238,10 +237,11 @@ static range of_value(lvt_importer *im, lvt_value v, int depth) {
 /* ---- what follows ---- */
 
 static bool counts(const char *op) {
-    static const char *const names[] = {"Add",       "Sub",        "Mul",      "Neg",        "Abs",
-                                        "Sum",       "Pow",        "CumSum",   "ReduceSum",  "ReduceProd",
-                                        "ReduceL1",  "ReduceSumSquare", "MatMul", "Einsum",  "BitShift",
-                                        "Gemm",      "Mean",       "ReduceMean", "ScatterND", "ScatterElements",
+    static const char *const names[] = {"Add",       "Sub",        "Mul",       "Neg",
+                                        "Abs",       "Sum",        "Pow",       "CumSum",
+                                        "ReduceSum", "ReduceProd", "ReduceL1",  "ReduceSumSquare",
+                                        "MatMul",    "Einsum",     "BitShift",  "Gemm",
+                                        "Mean",      "ReduceMean", "ScatterND", "ScatterElements",
                                         "Scatter"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (!strcmp(op, names[i]))
@@ -307,7 +307,8 @@ bool lvt_im_in_range(lvt_importer *im, uint32_t from) {
 
 void lvt_im_input_range(lvt_importer *im, lvt_value v, int type) {
     range r = {0, INT32_MAX};
-    if (v != LVT_NONE && (limits(type, &r) || type == T_U32 || type == T_U64) && lvt_im_type(im, v).dtype == LVT_I32 && room(im))
+    if (v != LVT_NONE && (limits(type, &r) || type == T_U32 || type == T_U64) &&
+        lvt_im_type(im, v).dtype == LVT_I32 && room(im))
         im->ranges[v] = r;
 }
 

@@ -14,7 +14,8 @@ static bool is_state(lvt_importer *im, const lvt_im_value *v) {
     const Onnx__TensorProto *t = v->weight != LVT_NONE ? v->tensor : NULL;
     int dtype = t && t->has_data_type ? lvt_onnx_dtype(t->data_type) : -1;
     int64_t n = 1;
-    if (dtype < 0 || !lvt_dtype_is_float((lvt_dtype)dtype) || im->options->freeze || lvt_im_said_constant(im, v))
+    if (dtype < 0 || !lvt_dtype_is_float((lvt_dtype)dtype) || im->options->freeze ||
+        lvt_im_said_constant(im, v))
         return false;
     for (size_t i = 0; i < t->n_dims; i++)
         n = t->dims[i] == 1 ? n : 2;
@@ -59,8 +60,8 @@ static lvt_value fixed(lvt_importer *im, const lvt_im_value *v) {
     if (!x || uniform(&type, x))
         return x ? lvt_im_constant(im, &type, x) : LVT_NONE;
     void *packed = pack(im, &type, x);
-    return packed ? im->use->state(im->use->user, name_of(v), &type, lvt_weights_init(packed, lvt_type_bytes(&type)),
-                                   packed, false)
+    return packed ? im->use->state(im->use->user, name_of(v), &type,
+                                   lvt_weights_init(packed, lvt_type_bytes(&type)), packed, false)
                   : LVT_NONE;
 }
 
@@ -160,8 +161,9 @@ void lvt_im_tell_copies(lvt_importer *im) {
     if (im->n_fixed && !im->file->told_fixed && im->use->form == LVT_ONNX_TRAINING) {
         im->file->told_fixed = true;
         lvt_warning(im->diag, NULL, im->use->at,
-                    "%s: %u parameter%s %s whole numbers, as masks and tables do, the first is '%s'", im->file->name,
-                    im->n_fixed, im->n_fixed == 1 ? "" : "s", im->n_fixed == 1 ? "holds" : "hold", im->first_fixed);
+                    "%s: %u parameter%s %s whole numbers, as masks and tables do, the first is '%s'",
+                    im->file->name, im->n_fixed, im->n_fixed == 1 ? "" : "s",
+                    im->n_fixed == 1 ? "holds" : "hold", im->first_fixed);
         lvt_note(im->diag, LVT_NOWHERE, "say `constants = [\"%s\"]` in the call if it is not to be trained",
                  im->first_fixed);
     }

@@ -41,16 +41,17 @@ static bool col2im(lvt_importer *im) {
         return false;
     int p = lvt_im_ints(im, "pads", 6, pads), s = lvt_im_ints(im, "strides", 3, steps),
         g = lvt_im_ints(im, "dilations", 3, gaps);
-    if (n != m || n < 1 || t.rank != 3 || (p != -2 && p != 2 * n) || (s != -2 && s != n) || (g != -2 && g != n))
+    if (n != m || n < 1 || t.rank != 3 || (p != -2 && p != 2 * n) || (s != -2 && s != n) ||
+        (g != -2 && g != n))
         return lvt_im_no(im, "its image, blocks, pads, strides or dilations do not fit together");
     int64_t elements = 1, places = 1, all = 1;
     for (int d = 0; d < n; d++) {
         int64_t before = p == -2 ? 0 : pads[d], after = p == -2 ? 0 : pads[d + n];
         steps[d] = s == -2 ? 1 : steps[d];
         gaps[d] = g == -2 ? 1 : gaps[d];
-        if (image[d] < 1 || image[d] > 1 << 16 || block[d] < 1 || block[d] > 1 << 10 || before < 0 || after < 0 ||
-            before > 1 << 10 || after > 1 << 10 || steps[d] < 1 || steps[d] > 1 << 16 || gaps[d] < 1 ||
-            gaps[d] > 1 << 16)
+        if (image[d] < 1 || image[d] > 1 << 16 || block[d] < 1 || block[d] > 1 << 10 || before < 0 ||
+            after < 0 || before > 1 << 10 || after > 1 << 10 || steps[d] < 1 || steps[d] > 1 << 16 ||
+            gaps[d] < 1 || gaps[d] > 1 << 16)
             return lvt_im_no(im, "a size of its image or blocks cannot be used");
         padded[d] = image[d] + before + after;
         int64_t room = padded[d] - (gaps[d] * (block[d] - 1) + 1);
@@ -117,7 +118,8 @@ static bool affine_grid(lvt_importer *im) {
         int64_t rest = i;
         for (int d = k; d-- > 0; rest /= size[2 + d]) { /* x first, which is the last dim */
             double at = (double)(rest % size[2 + d]), of = (double)size[2 + d];
-            grid[i * (k + 1) + k - 1 - d] = corners ? (of > 1 ? 2 * at / (of - 1) - 1 : -1) : (2 * at + 1) / of - 1;
+            grid[i * (k + 1) + k - 1 - d] =
+                corners ? (of > 1 ? 2 * at / (of - 1) - 1 : -1) : (2 * at + 1) / of - 1;
         }
         grid[i * (k + 1) + k] = 1;
     }
@@ -132,8 +134,8 @@ static bool affine_grid(lvt_importer *im) {
 
 /* Weights [R, out, size] of the rows of a map for regions from `low` to `high` [R,1,1]: means of `grid` samples a
  * result, each a straight line between neighbours. A sample beyond the map by more than 1 counts as 0. */
-static lvt_value roi_weights(lvt_importer *im, lvt_value low, lvt_value high, int64_t out, int64_t size, int64_t grid,
-                             bool at_least_one) {
+static lvt_value roi_weights(lvt_importer *im, lvt_value low, lvt_value high, int64_t out, int64_t size,
+                             int64_t grid, bool at_least_one) {
     lvt_dtype dtype = (lvt_dtype)lvt_im_type(im, low).dtype;
     lvt_value length = lvt_im2(im, LVT_OP_sub, high, low);
     if (at_least_one)
@@ -144,7 +146,8 @@ static lvt_value roi_weights(lvt_importer *im, lvt_value low, lvt_value high, in
         part[i] = ((double)(i / grid) + ((double)(i % grid) + 0.5) / (double)grid) / (double)out;
     lvt_value at = part ? lvt_im_constant(im, &pt, part) : LVT_NONE;
     at = lvt_im2(im, LVT_OP_add, low, lvt_im2(im, LVT_OP_mul, length, at)); /* [R, out grid, 1] */
-    lvt_value inside = lvt_im2(im, LVT_OP_and, lvt_imk(im, LVT_OP_ge, at, -1), lvt_imk(im, LVT_OP_le, at, (double)size));
+    lvt_value inside =
+        lvt_im2(im, LVT_OP_and, lvt_imk(im, LVT_OP_ge, at, -1), lvt_imk(im, LVT_OP_le, at, (double)size));
     at = lvt_imk(im, LVT_OP_min, lvt_imk(im, LVT_OP_max, at, 0), (double)(size - 1));
     lvt_value rows = lvt_im_iota(im, 3, (int64_t[]){1, 1, size}, 2);
     rows = rows == LVT_NONE ? rows : lvt_build_cast(&im->b, rows, dtype);
@@ -172,9 +175,13 @@ static bool roi_align(lvt_importer *im) {
     if (strcmp(mode, "avg") || (!half && strcmp(place, "output_half_pixel")))
         return lvt_im_no(im, "mode %s with %s is not supported: avg is", mode, place);
     if (samples < 1 || samples > 64)
-        return lvt_im_no(im, "sampling_ratio %lld lets the regions say how many samples there are, which is known "
-                             "when the program runs only: 1 to 64 are possible", (long long)samples);
-    if (t.rank != 4 || r.rank != 2 || r.dim[1] != 4 || out[0] < 1 || out[1] < 1 || out[0] > 4096 || out[1] > 4096)
+        return lvt_im_no(
+            im,
+            "sampling_ratio %lld lets the regions say how many samples there are, which is known "
+            "when the program runs only: 1 to 64 are possible",
+            (long long)samples);
+    if (t.rank != 4 || r.rank != 2 || r.dim[1] != 4 || out[0] < 1 || out[1] < 1 || out[0] > 4096 ||
+        out[1] > 4096)
         return lvt_im_no(im, "its regions or sizes cannot be used");
     for (int i = 0; i < 4; i++) {
         side[i] = lvt_imk(im, LVT_OP_mul, lvt_build_slice(b, rois, 1, i, i + 1), scale);

@@ -45,9 +45,9 @@ struct lvt_onnx_file {
     lvt_onnx_weight *weights; /* one an initialiser */
     const Onnx__ValueInfoProto **inputs;
     size_t n_inputs;
-    bool told;      /* that initialisers were copied */
+    bool told;       /* that initialisers were copied */
     bool told_fixed; /* that parameters look like masks */
-    bool told_wide; /* that numbers may leave 32 bits */
+    bool told_wide;  /* that numbers may leave 32 bits */
 };
 /* Fills f->inputs and makes room for f->weights: inputs that are initialisers too are taken as these by
  * default. False: out of memory. */
@@ -76,14 +76,14 @@ typedef struct lvt_importer {
     lvt_diag *aside;      /* what the builder says of the node at hand */
     lvt_im_value *values; /* hash table by name */
     size_t cap_values, n_reserved;
-    bool sizes_given;         /* of some dim that the file leaves open */
-    bool tied;                /* uses of one initialiser are one state, whatever it holds */
-    const char *first_fixed;  /* a parameter that looks like a mask or a table */
+    bool sizes_given;        /* of some dim that the file leaves open */
+    bool tied;               /* uses of one initialiser are one state, whatever it holds */
+    const char *first_fixed; /* a parameter that looks like a mask or a table */
     uint32_t n_fixed;
     uint32_t n_copies;        /* states beside those of the initialisers' names */
     const char *first_copied; /* the initialiser */
     bool statistics_copied;   /* among them are some that are not uniform */
-    lvt_im_range *ranges; /* by value of the graph; NaN: not known yet */
+    lvt_im_range *ranges;     /* by value of the graph; NaN: not known yet */
     uint32_t n_ranges, n_wide;
     const char *first_wide, *first_wide_op; /* of the nodes whose numbers may leave 32 bits */
     /* of the node at hand */
@@ -91,9 +91,9 @@ typedef struct lvt_importer {
     size_t index; /* of the node of the file's graph that it is, or in which it is */
     lvt_value out[LVT_IM_OUTPUTS];
     uint64_t attributes_read, inputs_read; /* by the builder, of the first 64 */
-    const Onnx__TensorProto *tensor; /* its only result as it stands in the file, or NULL */
-    bool nothing;                    /* its only result is empty */
-    uint64_t empty_results;          /* those of several that are empty */
+    const Onnx__TensorProto *tensor;       /* its only result as it stands in the file, or NULL */
+    bool nothing;                          /* its only result is empty */
+    uint64_t empty_results;                /* those of several that are empty */
     const char *empty; /* an input without elements that was asked for as a value, or NULL */
     char why[400];
 } lvt_importer;
@@ -151,7 +151,8 @@ int lvt_im_code(const lvt_importer *im);
 bool lvt_im_has(const lvt_importer *im, size_t i);      /* input i is given */
 lvt_value lvt_im_in(lvt_importer *im, size_t i);        /* LVT_NONE: not given, or failed */
 lvt_value lvt_im_statistic(lvt_importer *im, size_t i); /* as lvt_im_in; an initialiser that is not trained */
-lvt_value lvt_im_fixed(lvt_importer *im, size_t i); /* a table or mask: not trained, and one for all its uses */
+lvt_value lvt_im_fixed(lvt_importer *im,
+                       size_t i); /* a table or mask: not trained, and one for all its uses */
 lvt_type lvt_im_type(const lvt_importer *im, lvt_value v); /* a scalar for LVT_NONE */
 bool lvt_im_out(lvt_importer *im, lvt_value v);            /* the only result; false for LVT_NONE */
 bool lvt_im_out_empty(lvt_importer *im);                   /* the only result, without elements */
@@ -226,7 +227,7 @@ lvt_value lvt_im_root(lvt_importer *im, lvt_value x, double p);
 /* Data of a tensor as doubles in `arena`, NULL: reported. dims of 0 are refused. */
 double *lvt_onnx_read_tensor(lvt_arena *arena, const Onnx__TensorProto *t, const char *folder, lvt_type *type,
                              lvt_diag *diag);
-int lvt_onnx_dtype(int data_type); /* -1: no such element type here */
+int lvt_onnx_dtype(int data_type);             /* -1: no such element type here */
 const char *lvt_onnx_type_name(int data_type); /* ONNX's: float8e4m3fn */
 /* The setting that gives a dim of an input its size: the dim's name, or INPUT.AXIS (in `arena`) for one without a
  * name; NULL for one whose size is in the file. */
@@ -245,7 +246,8 @@ bool lvt_onnx_bounded(const ProtobufCMessageDescriptor *message, const uint8_t *
 bool lvt_im_invented_name(const char *name); /* val_74, onnx::MatMul_12 */
 /* Gives initialisers of invented names that the node uses first names of its layer. */
 void lvt_im_name_by_use(lvt_importer *im, const Onnx__NodeProto *n);
-const char *lvt_im_name_of_use(lvt_importer *im, const Onnx__NodeProto *n, size_t i); /* of input i; NULL: not known */
+const char *lvt_im_name_of_use(lvt_importer *im, const Onnx__NodeProto *n,
+                               size_t i);                           /* of input i; NULL: not known */
 bool lvt_im_said_constant(lvt_importer *im, const lvt_im_value *v); /* by the caller's patterns */
 bool lvt_im_looks_fixed(const lvt_type *type, const double *x);
 

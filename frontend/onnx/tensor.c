@@ -26,7 +26,8 @@ static bool varint(const uint8_t **p, const uint8_t *end, uint64_t *out) {
 bool lvt_onnx_unknown_message(const ProtobufCMessageUnknownField *f, const uint8_t **data, size_t *size) {
     const uint8_t *p = f->data, *end = f->data + f->len; /* its length, then the message */
     uint64_t n;
-    if (f->wire_type != PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED || !varint(&p, end, &n) || n != (uint64_t)(end - p))
+    if (f->wire_type != PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED || !varint(&p, end, &n) ||
+        n != (uint64_t)(end - p))
         return false;
     *data = p;
     *size = (size_t)n;
@@ -96,10 +97,12 @@ int lvt_onnx_dtype(int t) {
 
 const char *lvt_onnx_type_name(int t) {
     static const char *const names[] = {
-        "undefined", "float",   "uint8",  "int8",   "uint16",    "int16",      "int32",      "int64",
-        "string",    "bool",    "float16", "double", "uint32",   "uint64",     "complex64",  "complex128",
-        "bfloat16",  "float8e4m3fn", "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz", "uint4", "int4",
-        "float4e2m1", "float8e8m0", "uint2", "int2"};
+        "undefined",      "float",    "uint8",        "int8",           "uint16",
+        "int16",          "int32",    "int64",        "string",         "bool",
+        "float16",        "double",   "uint32",       "uint64",         "complex64",
+        "complex128",     "bfloat16", "float8e4m3fn", "float8e4m3fnuz", "float8e5m2",
+        "float8e5m2fnuz", "uint4",    "int4",         "float4e2m1",     "float8e8m0",
+        "uint2",          "int2"};
     return t >= 0 && t < (int)(sizeof names / sizeof *names) ? names[t] : "(unknown)";
 }
 
