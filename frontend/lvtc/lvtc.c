@@ -16,7 +16,7 @@
 #include "ir/program/weights.h"
 #include "ir/base/file.h"
 #include "ir/base/utf8.h"
-#include "runtime/lvt.h"
+#include "runtime/compiled.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -386,6 +386,9 @@ static lvt_status act(session *s, char **argv) {
         for (const lvt_pass_info *p = lvt_pass_table; p->name; p++)
             printf("%-16s %s\n", p->name, p->purpose);
         return LVT_OK;
+    case LVT_LVTC_COMPLETION:
+        lvt_lvtc_completion(stdout);
+        return LVT_OK;
     case LVT_LVTC_OPS:
         return lvt_lvtc_ops(stdout, c->input, s->diag);
     case LVT_LVTC_COMPILE:
@@ -413,7 +416,8 @@ int main(int argc, char **argv) {
     if (fflush(stdout) && status == LVT_OK)
         status = lvt_error(s.diag, LVT_IO, NULL, LVT_NOWHERE, "standard output: %s", strerror(errno));
     char *words = lvt_diag_text(s.diag);
-    fputs(words ? words : "lvtc: out of memory\n", stderr);
+    bool lost = !words || (status != LVT_OK && !*words); /* no memory for the words either */
+    fputs(lost ? "lvtc: out of memory\n" : words, stderr);
     free(words);
     free(command.settings);
     lvt_diag_free(s.diag);

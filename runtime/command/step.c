@@ -1,6 +1,7 @@
 /* lvt-run step: runs an entry on tensors from a file and keeps what comes out. May not know: data sets, what
  * a model means. */
 #include "command.h"
+#include "runtime/compiled.h"
 #include "ir/interp.h"
 #include "ir/program/safetensors.h"
 #include "ir/base/utf8.h"

@@ -2,6 +2,7 @@
 #include "memory.h"
 #include "runtime/data/augment.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -270,6 +271,17 @@ void lvt_memory_fill(lvt_memory *m, lvt_memory_policy policy, size_t place, floa
     if (!rows[policy].score)
         m->scores[place] = confidence;
     m->unanswered[place] = UINT32_MAX;
+}
+
+void lvt_memory_renew(lvt_memory *m, size_t place, const bool *of_task, const float *logits) {
+    float *stored = m->logits + place * (size_t)m->classes, own = stored[m->labels[place]],
+          largest = -INFINITY;
+    for (int c = 0; c < m->classes; c++)
+        largest = of_task[c] && logits[c] > largest ? logits[c] : largest;
+    bool above = largest > own;
+    float scale = above && own > 0 ? 0.85f * own / largest : 1, shift = above && own <= 0 ? own - largest : 0;
+    for (int c = 0; c < m->classes; c++)
+        stored[c] = of_task[c] ? logits[c] * scale + shift : stored[c];
 }
 
 void lvt_memory_draw(const lvt_memory *m, uint64_t seed, uint64_t step, uint32_t batch, uint32_t *scratch,

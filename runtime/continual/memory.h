@@ -63,6 +63,11 @@ lvt_status lvt_memory_update(lvt_memory *m, lvt_memory_policy policy, const lvt_
  */
 void lvt_memory_fill(lvt_memory *m, lvt_memory_policy policy, size_t place, float confidence,
                      const float *logits);
+/* Brings the logits stored with image `place` up to date after a task: the columns of its classes (of_task[c])
+ * become what the network says now, scaled so that the largest stays below the logit of the image's own class:
+ * times 0.85 own / largest where that is larger (Boschini et al., "Class-incremental continual learning into the
+ * extended DER-verse", TPAMI 2022), and shifted instead where own is not positive. */
+void lvt_memory_renew(lvt_memory *m, size_t place, const bool *of_task, const float *logits);
 /* Draws `batch` places for a step: all different when the memory holds that many, else every image as often
  * as the others (give or take one). m->n > 0. scratch has m->n entries. */
 void lvt_memory_draw(const lvt_memory *m, uint64_t seed, uint64_t step, uint32_t batch, uint32_t *scratch,

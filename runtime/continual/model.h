@@ -7,7 +7,7 @@
 #define LVT_CONTINUAL_MODEL_H
 
 #include "runtime/data/dataset.h"
-#include "runtime/lvt.h"
+#include "runtime/compiled.h"
 
 enum { LVT_MAX_LOSSES = 16, LVT_MAX_INPUTS = 40, LVT_MAX_SCALARS = 40, LVT_MAX_MAPS = 64 };
 
@@ -34,6 +34,8 @@ typedef enum lvt_input_kind {
     LVT_IN_STEP,
     LVT_IN_Y2,
     LVT_IN_MIX,
+    LVT_IN_FREQUENCY,
+    LVT_IN_TASK_MASK,
     LVT_N_INPUTS
 } lvt_input_kind;
 

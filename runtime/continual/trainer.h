@@ -94,7 +94,9 @@ struct lvt_trainer {
     bool ending;         /* a task's end has begun: memory and what was measured last belong to no task yet */
     uint64_t steps_here; /* steps of this process */
 
-    float *x, *xm, *zm, *zm_mask, *mask; /* inputs of a step */
+    float *x, *xm, *zm, *zm_mask, *mask, *task_mask; /* inputs of a step */
+    float *frequency; /* of each class among the images of a step of this task: they add up to 1 */
+    double *shares;   /* the same, while it is added up */
     int32_t *y, *ym, step_input[2];
     lvt_mixing mixing;
     float *unmixed, *mix; /* the new images before they are mixed (NULL: they never are); inputs mix and y2 */

@@ -45,7 +45,7 @@ struct lvt_program {
 typedef struct seen {
     int runs[5], batches_with_repeats;
     double weights; /* sum over importance runs */
-    float mask_sum, r, gamma, lr;
+    float mask_sum, r, gamma, lr, frequency[CLASSES];
     int masked_right; /* zm_mask has ones exactly for classes of the image's task and before */
 } seen;
 
@@ -125,6 +125,7 @@ lvt_status lvt_program_open(const char *path, const lvt_program_options *o, lvt_
             add_input(p, e, "weight", LVT_F32, 0, NULL, false, 0);
             continue;
         }
+        add_input(p, e, "frequency", LVT_F32, 1, (int64_t[]){CLASSES}, false, 0);
         add_input(p, e, "lr", LVT_F32, 0, NULL, true, 0.05);
         if (soft) {
             add_input(p, e, "y2", LVT_I32, 1, &n, false, 0);
@@ -175,6 +176,11 @@ lvt_status lvt_session_new(lvt_program *p, const lvt_session_options *o, lvt_ses
     (*out)->p = p;
     for (int s = 0; s < N_STATES; s++)
         (*out)->states[s] = calloc(CLASSES * (PIXELS + 1), sizeof(float));
+    return LVT_OK;
+}
+
+lvt_status lvt_session_prepare(lvt_session *s, const int *entries, int n, lvt_diag *diag) {
+    (void)s, (void)entries, (void)n, (void)diag; /* there is nothing to make */
     return LVT_OK;
 }
 
@@ -272,6 +278,7 @@ lvt_status lvt_session_run(lvt_session *s, int e, const void *const *inputs, lvt
             cross_entropy(s->states[0], x + i * PIXELS, y[i], mask, weight / BATCH, s->states[2]);
     } else {
         s->seen.lr = *lr;
+        memcpy(s->seen.frequency, input(s, e, inputs, "frequency"), sizeof s->seen.frequency);
         s->loss[0] = s->loss[1] = s->seen.mask_sum = 0;
         for (int c = 0; c < CLASSES; c++)
             s->seen.mask_sum += mask[c];

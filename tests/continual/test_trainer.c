@@ -50,6 +50,16 @@ static void whole_run(void **state) {
     assert_float_equal(s->gamma, 0.25, 0);
     assert_float_equal(s->lr, 0.05, 1e-8);
     assert_int_equal(t->memory.n, 50);
+    /* A step of the last task shows its two classes in half of the images, by how many each has, and the eight
+     * before in the other half, by what is remembered of each (the quotas of 50 images among 8: 7 or 6). */
+    double old = 0, new = 0;
+    for (int c = 0; c < CLASSES; c++) {
+        assert_true(c < 8 ? s->frequency[c] > 0.06 - 1e-6 && s->frequency[c] < 0.07 + 1e-6
+                          : s->frequency[c] > 0.2 && s->frequency[c] < 0.3);
+        *(c < 8 ? &old : &new) += s->frequency[c];
+    }
+    assert_float_equal(old, 0.5, 1e-6);
+    assert_float_equal(new, 0.5, 1e-6);
 
     /* It learned (a task of two digits is easy for a linear model), it remembers more than chance, and
      * Task-IL is never below Class-IL: it has fewer answers to choose from. */
