@@ -137,7 +137,7 @@ static const row rows[] = {
     {"mean", TEXT, AT(mean), .with = EXPORT, .no_file = true},
     {"deviation", TEXT, AT(deviation), .with = EXPORT, .no_file = true},
     {"seed", NUMBER, AT(seed), 0, UINT64_MAX, "a whole number", .with = EXPORT},
-    {"opset", NUMBER, AT(opset), LVT_ONNX_MIN_OPSET, LVT_ONNX_MAX_OPSET, "13 to 21", .with = EXPORT},
+    {"opset", NUMBER, AT(opset), LVT_ONNX_MIN_OPSET, LVT_ONNX_MAX_OPSET, "13 to 24", .with = EXPORT},
     {"fixed-batch", FLAG, AT(fixed_batch), .with = EXPORT},
     {"external-data", NUMBER, AT(external), 0, LLONG_MAX, "a number of bytes", .with = EXPORT},
     {"freeze", FLAG, AT(freeze), .with = ONNX_FILE},
