@@ -52,6 +52,10 @@ static const char *lvt_accept_float(const lvt_graph *g, const lvt_node *n) {
     return every_float(g, n) ? NULL : "processes exchange f32 only";
 }
 
+static const char *lvt_accept_pool(const lvt_graph *g, const lvt_node *n) {
+    return every_float(g, n) ? NULL : "pools have code for f32 only";
+}
+
 static const char *lvt_accept_matmul(const lvt_graph *g, const lvt_node *n) {
     return every_float(g, n) ? NULL : "oneDNN multiplies matrices of f32 only";
 }
