@@ -33,7 +33,7 @@ typedef struct lvt_epilogue {
     } step[LVT_EPILOGUE_MOST];
 } lvt_epilogue;
 
-/* Activations that can stand in an epilogue. */
+/* Activations that can stand in an epilogue; relu cannot: oneDNN's makes 0 of NaN. */
 bool lvt_epilogue_activates(lvt_op op);
 /* The product of a body that may be in epilogue form, or NULL: a quick look for those who need to tell such
  * bodies from loop nests. */

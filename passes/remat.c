@@ -12,6 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The search takes time in proportion to the third power of an entry's size: half a minute at this one. */
+enum { MOST_NODES = 8000 };
+
 typedef struct decision {
     lvt_value value;
     uint64_t bytes;
@@ -443,6 +446,12 @@ lvt_graph *lvt_pass_remat(lvt_pass *ctx, const lvt_graph *in) {
     uint64_t rest = beside(ctx, in), most = ctx->memory_budget > rest ? ctx->memory_budget - rest : 0;
     if (before <= most)
         return (lvt_graph *)in;
+    if (in->n_nodes > MOST_NODES)
+        return lvt_pass_fail(
+            ctx, LVT_USER, "E431", in->loc,
+            "entry %s has %u nodes after fusion; which of them to compute again for a memory budget is "
+            "looked for among at most %d",
+            in->name ? in->name : "", in->n_nodes, MOST_NODES);
     lvt_plan base = *ctx->plan;
     rematerialiser r = {.ctx = ctx, .in = in, .base = &base, .least = before};
     lvt_graph *out = NULL;

@@ -17,11 +17,11 @@ enum {
     ELAB_MAX_UNROLL = 1000000, /* iterations of all loops of a compilation */
     ELAB_MAX_LIST = 1000000,   /* items of a list */
     ELAB_MAX_TEXT = 1 << 20,   /* bytes of a text that + makes */
-    ELAB_MAX_NODES = 1000000,  /* nodes of an entry */
+    ELAB_MAX_WORK = 50000000,  /* statements, expressions and items looked at: some seconds */
     ELAB_MAX_FILES = 256,
     ELAB_MAX_PATH = 1000 /* letters of a parameter's path */
 };
-#define ELAB_MAX_MEMORY ((size_t)512 << 20)
+#define ELAB_MAX_MEMORY ((size_t)256 << 20) /* for values and names; graphs have the module's own bound */
 
 /* Place of a syntax node, for messages and nodes. */
 typedef struct spot {
@@ -164,7 +164,14 @@ typedef struct elab {
     uint32_t streams; /* numbers given out by stream() in this entry */
     scope **declared; /* of the entry at hand: for every state the scope that declared it, or NULL */
     uint32_t n_declared;
-    bool nomem, errors;
+    bool nomem; /* the compilation ends: memory, or (reported then) a bound above */
+    bool beyond;
+    uint64_t work;    /* see ELAB_MAX_WORK */
+    struct frame *at; /* the statement at hand: its frame (NULL: none) and place */
+    spot at_spot;
+    bool *updated; /* of the entry at hand: by state, as far as it reaches */
+    uint32_t n_updated;
+    bool errors;
     bool misread;    /* a file has mistakes of syntax: what is missing may be behind them */
     bool names_lost; /* and nobody knows which names it would declare */
     bool silenced;   /* the last mistake was at a place that had been reported: no notes either */
@@ -198,7 +205,10 @@ void lvt_lang_explain(frame *f, uint32_t line, uint32_t col, const source_file *
     __attribute__((format(printf, 5, 6)));  /* a note, if the error before it was not silenced */
 value lvt_lang_too_deep(frame *f, spot at); /* E305, once */
 value lvt_lang_out_of_memory(elab *e);      /* poison, and ends the compilation */
-void *lvt_lang_room(elab *e, size_t bytes); /* NULL: out of memory, noted */
+/* Reports E314, "<format>", at the statement at hand and ends the compilation; poison. */
+value lvt_lang_beyond(elab *e, const char *format, ...) __attribute__((format(printf, 2, 3)));
+bool lvt_lang_spend(elab *e, uint64_t work); /* false: that was too much, and is reported */
+void *lvt_lang_room(elab *e, size_t bytes);  /* NULL: out of memory, noted */
 bool lvt_lang_grow(elab *e, void *array, uint32_t *n, const void *element, size_t size);
 lvt_loc lvt_lang_loc_of(frame *f, spot at);
 binding *lvt_lang_env_find(env *en, const char *name);       /* through parents and imports */
@@ -291,6 +301,7 @@ uint32_t lvt_lang_declare_state(frame *f, const char *path, const lvt_type *type
 bool lvt_lang_update(frame *f, const ast_stmt *s);
 bool lvt_lang_updated_once(frame *f, uint32_t state,
                            spot at); /* false after an error: there is an update already */
+bool lvt_lang_add_update(frame *f, uint32_t state, lvt_value v, spot at);
 bool lvt_lang_minimize(frame *f, const ast_stmt *s);
 /* A list of the parameters, or of the other states, declared so far; poison after an error, such as a pattern
  * that matches none (optional: it may). */

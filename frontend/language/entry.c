@@ -178,7 +178,8 @@ void lvt_lang_run_entry(frame *declaring, const ast_stmt *s) {
     e->declared = NULL;
     e->input_names = NULL;
     e->input_values = NULL;
-    e->n_declared = e->streams = e->n_input_names = e->n_input_values = 0;
+    e->updated = NULL;
+    e->n_updated = e->n_declared = e->streams = e->n_input_names = e->n_input_values = 0;
     bind_inputs(&f, s);
     lvt_lang_run_body(&f, &s->body, &body);
     add_outputs(&f, s);

@@ -79,6 +79,8 @@ value lvt_lang_eval_named(frame *f, const ast_expr *x, const char *name) {
     elab *e = f->e;
     if (e->nomem)
         return (value){.kind = VALUE_POISON};
+    if (!lvt_lang_spend(e, 1))
+        return (value){.kind = VALUE_POISON};
     if (++e->depth > ELAB_MAX_DEPTH) {
         e->depth--;
         return lvt_lang_too_deep(f, SPOT(x));

@@ -52,6 +52,8 @@ static lvt_status compile(const input *in, const char *const *settings, size_t n
               .sources = in->sources,
               .n_sources = in->n_sources};
     lvt_status status = LVT_NOMEM;
+    if (e.arena)
+        lvt_arena_limit(e.arena, ELAB_MAX_MEMORY);
     if (e.arena && e.m && e.diag && e.aside) {
         source_file *file = in->text ? lvt_lang_load_text(&e, name, in->text, in->length)
                                      : lvt_lang_load_file(&e, name, NULL, (spot){0});
@@ -59,10 +61,12 @@ static lvt_status compile(const input *in, const char *const *settings, size_t n
         if (model && !e.errors && lvt_lang_evaluate_file(&e, file))
             lvt_lang_run_model(&e, file, model);
         bool failed = !model || e.errors || e.misread || lvt_diag_errors(e.diag) > before;
-        status = e.nomem ? LVT_NOMEM : !failed ? LVT_OK : !file && !e.n_files ? LVT_IO : LVT_USER;
-        if (e.nomem)
-            lvt_error(e.diag, LVT_NOMEM, NULL, LVT_NOWHERE,
-                      "out of memory: the model needs more than a compilation may use");
+        status = e.nomem && !e.beyond  ? LVT_NOMEM
+                 : !failed             ? LVT_OK
+                 : !file && !e.n_files ? LVT_IO
+                                       : LVT_USER;
+        if (status == LVT_NOMEM)
+            lvt_no_memory(e.diag, NULL);
     }
     if (status == LVT_OK && list && !lvt_lang_list_settings(&e, list))
         status = lvt_error(e.diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");

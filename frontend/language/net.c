@@ -109,8 +109,7 @@ static bool set_state(void *u, lvt_value of, lvt_value x) {
     uint32_t s = (uint32_t)lvt_attr_get(lvt_value_node(g, of), "index")->i;
     if (!lvt_lang_updated_once(c->f, s, c->at))
         return false;
-    return lvt_graph_add_update(g, s, x, lvt_lang_loc_of(c->f, c->at)) ||
-           (lvt_lang_out_of_memory(c->f->e), false);
+    return lvt_lang_add_update(c->f, s, x, c->at);
 }
 
 static lvt_value key(void *u) {

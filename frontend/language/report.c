@@ -9,16 +9,45 @@
 #include <string.h>
 
 void *lvt_lang_room(elab *e, size_t bytes) {
-    void *p =
-        lvt_arena_used(e->arena) > ELAB_MAX_MEMORY ? NULL : lvt_arena_alloc(e->arena, bytes ? bytes : 1);
+    void *p = lvt_arena_alloc(e->arena, bytes ? bytes : 1);
     if (!p)
-        e->nomem = true;
+        lvt_lang_out_of_memory(e);
     return p;
 }
 
 value lvt_lang_out_of_memory(elab *e) {
+    if (lvt_arena_at_limit(e->arena))
+        return lvt_lang_beyond(e, "the values of the model take more than %zu MiB", ELAB_MAX_MEMORY >> 20);
+    if (e->m->too_many_nodes)
+        return lvt_lang_beyond(e, "an entry has more than %d nodes", LVT_MAX_NODES);
+    if (lvt_arena_at_limit(e->m->arena))
+        return lvt_lang_beyond(e, "the nodes of the model take more than %zu MiB",
+                               LVT_MAX_MODULE_BYTES >> 20);
     e->nomem = true;
     return (value){.kind = VALUE_POISON};
+}
+
+value lvt_lang_beyond(elab *e, const char *format, ...) {
+    char text[200];
+    va_list list;
+    va_start(list, format);
+    vsnprintf(text, sizeof text, format, list);
+    va_end(list);
+    bool first = !e->nomem;
+    e->nomem = e->beyond = e->errors = true; /* before the report, which may want memory too */
+    lvt_arena_limit(e->arena, 0);            /* and gets it: nothing else will ask */
+    if (first && e->at)
+        lvt_lang_fail(e->at, e->at_spot, "E314", "%s", text);
+    else if (first)
+        lvt_error(e->diag, LVT_USER, "E314", LVT_NOWHERE, "%s", text);
+    return (value){.kind = VALUE_POISON};
+}
+
+bool lvt_lang_spend(elab *e, uint64_t work) {
+    e->work += work;
+    if (e->work > ELAB_MAX_WORK)
+        lvt_lang_beyond(e, "the model takes more than %d steps to unfold", ELAB_MAX_WORK);
+    return e->work <= ELAB_MAX_WORK;
 }
 
 bool lvt_lang_grow(elab *e, void *array, uint32_t *n, const void *element, size_t size) {
@@ -120,8 +149,7 @@ void lvt_lang_build_begin(frame *f, spot at) {
     elab *e = f->e;
     e->b.loc = lvt_lang_loc_of(f, at);
     e->b.diag = e->aside;
-    if (e->b.graph->n_nodes > ELAB_MAX_NODES || lvt_arena_used(e->m->arena) > ELAB_MAX_MEMORY)
-        lvt_lang_out_of_memory(e);
+    lvt_lang_spend(e, 1);
 }
 
 value lvt_lang_build_end(frame *f, lvt_value v, spot at) {
@@ -198,9 +226,11 @@ bool lvt_lang_env_add(frame *f, env *en, const char *name, value v, binding_kind
 
 const char *lvt_lang_join_path(elab *e, const char *base, const char *name, const char *suffix) {
     size_t n = strlen(base) + strlen(name) + strlen(suffix) + 2;
-    char *path = n > ELAB_MAX_PATH ? NULL : lvt_lang_room(e, n);
+    if (n > ELAB_MAX_PATH)
+        return lvt_lang_beyond(e, "the path of a parameter has more than %d letters", ELAB_MAX_PATH), "";
+    char *path = lvt_lang_room(e, n);
     if (!path)
-        return e->nomem = true, "";
+        return "";
     snprintf(path, n, "%s%s%s%s", base, *base && *name ? "." : "", name, suffix);
     return path;
 }

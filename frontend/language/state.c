@@ -183,7 +183,8 @@ bool lvt_lang_declare(frame *f, const ast_stmt *s) {
 bool lvt_lang_updated_once(frame *f, uint32_t state, spot at) {
     elab *e = f->e;
     const lvt_graph *g = e->b.graph;
-    for (uint32_t i = 0; i < g->n_updates; i++)
+    bool again = state < e->n_updated && e->updated[state];
+    for (uint32_t i = 0; again && i < g->n_updates; i++)
         if (g->updates[i].state == state) {
             lvt_lang_fail(f, at, "E416", "'%s' is updated twice in this entry", e->m->states[state].name);
             if (!e->silenced)
@@ -191,6 +192,16 @@ bool lvt_lang_updated_once(frame *f, uint32_t state, spot at) {
             return false;
         }
     return true;
+}
+
+bool lvt_lang_add_update(frame *f, uint32_t state, lvt_value v, spot at) {
+    elab *e = f->e;
+    for (bool no = false; e->n_updated <= state;)
+        if (!lvt_lang_grow(e, &e->updated, &e->n_updated, &no, sizeof no))
+            return false;
+    e->updated[state] = true;
+    return lvt_graph_add_update(e->b.graph, state, v, lvt_lang_loc_of(f, at)) ||
+           (lvt_lang_out_of_memory(e), false);
 }
 
 bool lvt_lang_update(frame *f, const ast_stmt *s) {
@@ -204,7 +215,6 @@ bool lvt_lang_update(frame *f, const ast_stmt *s) {
                       lvt_lang_value_describe(e, target));
         return false;
     }
-    lvt_graph *g = e->b.graph;
     const lvt_state *state = &e->m->states[target.tensor.state];
     if (!lvt_lang_updated_once(f, target.tensor.state, at))
         return false;
@@ -221,8 +231,7 @@ bool lvt_lang_update(frame *f, const ast_stmt *s) {
         note_state(f, target.tensor.state, "it is declared here");
         return false;
     }
-    return lvt_graph_add_update(g, target.tensor.state, v.tensor.v, lvt_lang_loc_of(f, SPOT(s))) ||
-           (lvt_lang_out_of_memory(e), false);
+    return lvt_lang_add_update(f, target.tensor.state, v.tensor.v, SPOT(s));
 }
 
 static value state_value(frame *f, uint32_t state, spot at) {
@@ -266,6 +275,8 @@ value lvt_lang_states_matching(frame *f, const value *patterns, uint32_t n, bool
     if (!e->b.graph)
         return lvt_lang_fail(f, at, "E303", "'%s' is known inside entries only",
                              trainable ? "params" : "states");
+    if (!lvt_lang_spend(e, (uint64_t)(n + 1) * e->m->n_states))
+        return (value){.kind = VALUE_POISON};
     if (!optional && !all_match(f, patterns, n, trainable, at))
         return (value){.kind = VALUE_POISON};
     for (uint32_t i = 0; i < e->m->n_states; i++)
@@ -322,7 +333,7 @@ static value dependencies(frame *f, lvt_value loss, const value *patterns, uint3
     elab *e = f->e;
     const lvt_graph *g = e->b.graph;
     bool *needed = lvt_lang_room(e, g->n_nodes), *used = lvt_lang_room(e, e->m->n_states);
-    if (!needed || !used)
+    if (!needed || !used || !lvt_lang_spend(e, g->n_nodes + (uint64_t)(n + 1) * e->m->n_states))
         return lvt_lang_out_of_memory(e);
     needed[g->values[loss].node] = true;
     for (lvt_node_id i = g->values[loss].node + 1; i-- > 0;) { /* operands come earlier */

@@ -128,7 +128,7 @@ static void run_loop(frame *f, const ast_stmt *s) {
         if (f->suffix[0] != '.')
             f->suffix = lvt_arena_printf(e->arena, ".%s", f->suffix);
         if (!f->suffix)
-            f->suffix = "", e->nomem = true;
+            f->suffix = "", lvt_lang_out_of_memory(e);
         value item = repeat ? lvt_lang_value_int(i) : v.items[i];
         for (uint32_t k = 0; k < s->n_names; k++)
             lvt_lang_env_add(f, own, s->names[k].text, part(f, item, k, s->n_names, at), BIND_LOCAL,
@@ -199,18 +199,12 @@ void lvt_lang_run_lost(frame *f, const ast_stmt *s) {
     }
 }
 
-void lvt_lang_run_stmt(frame *f, const ast_stmt *s) {
+static void run_kind(frame *f, const ast_stmt *s) {
     elab *e = f->e;
-    if (++e->depth > ELAB_MAX_DEPTH) {
-        lvt_lang_too_deep(f, SPOT(s));
-        e->depth--;
-        return;
-    }
     bool needs_entry =
         s->kind == STMT_PARAM || s->kind == STMT_STATE || s->kind == STMT_UPDATE || s->kind == STMT_MINIMIZE;
     if (needs_entry && !e->b.graph) {
         lvt_lang_fail(f, SPOT(s), "E303", "parameters, state and updates are for entries only");
-        e->depth--;
         return;
     }
     switch (s->kind) {
@@ -256,5 +250,19 @@ void lvt_lang_run_stmt(frame *f, const ast_stmt *s) {
     default: /* declarations of files and models are not run */
         break;
     }
+}
+
+void lvt_lang_run_stmt(frame *f, const ast_stmt *s) {
+    elab *e = f->e;
+    frame *outer = e->at;
+    spot outer_spot = e->at_spot;
+    e->at = f;
+    e->at_spot = SPOT(s);
+    if (++e->depth > ELAB_MAX_DEPTH)
+        lvt_lang_too_deep(f, SPOT(s));
+    else if (lvt_lang_spend(e, 1))
+        run_kind(f, s);
     e->depth--;
+    e->at = outer;
+    e->at_spot = outer_spot;
 }

@@ -25,7 +25,9 @@ value lvt_lang_value_tensor(lvt_value v, uint32_t state) {
 }
 
 value lvt_lang_value_list(elab *e, value_kind kind, const value *items, size_t n) {
-    value *copy = n > ELAB_MAX_LIST ? NULL : lvt_lang_room(e, n * sizeof *copy);
+    if (n > ELAB_MAX_LIST)
+        return lvt_lang_beyond(e, "a list has more than %d items", ELAB_MAX_LIST);
+    value *copy = lvt_lang_room(e, n * sizeof *copy);
     if (!copy)
         return lvt_lang_out_of_memory(e);
     if (n)
@@ -33,14 +35,17 @@ value lvt_lang_value_list(elab *e, value_kind kind, const value *items, size_t n
     return (value){.kind = (uint8_t)kind, .n = (uint32_t)n, .items = copy};
 }
 
-static bool value_equal(value a, value b) {
+/* Lists that share parts may be compared in many more ways than they have items: what is spent bounds it. */
+static bool value_equal(elab *e, value a, value b) {
+    if (!lvt_lang_spend(e, 1))
+        return false;
     if (is_number(a) && is_number(b))
         return a.kind == VALUE_INT && b.kind == VALUE_INT ? a.i == b.i : number_of(a) == number_of(b);
     if (is_list(a) && is_list(b)) {
         if (a.n != b.n)
             return false;
         for (uint32_t i = 0; i < a.n; i++)
-            if (!value_equal(a.items[i], b.items[i]))
+            if (!value_equal(e, a.items[i], b.items[i]))
                 return false;
         return true;
     }
@@ -193,7 +198,8 @@ value lvt_lang_value_binary(frame *f, ast_op op, value a, value b, spot at) {
         if (op_rows[op].op != LVT_N_OPS && other)
             return lvt_lang_tensor_binary(f, op_rows[op].op, a, b, at);
     } else if (op == AST_EQ || op == AST_NE) {
-        return lvt_lang_value_bool(value_equal(a, b) == (op == AST_EQ));
+        bool equal = value_equal(e, a, b);
+        return e->nomem ? (value){.kind = VALUE_POISON} : lvt_lang_value_bool(equal == (op == AST_EQ));
     } else if (a.kind == VALUE_INT && b.kind == VALUE_INT) {
         return int_binary(f, op, a.i, b.i, at);
     } else if (is_number(a) && is_number(b)) {

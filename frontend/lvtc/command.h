@@ -19,7 +19,12 @@ typedef enum lvt_lvtc_action {
 
 typedef enum lvt_lvtc_emit { LVT_EMIT_PROGRAM, LVT_EMIT_IR, LVT_EMIT_ONNX } lvt_lvtc_emit;
 
-typedef enum lvt_lvtc_source { LVT_SOURCE_MODEL, LVT_SOURCE_IR, LVT_SOURCE_ONNX, LVT_SOURCE_PROGRAM } lvt_lvtc_source;
+typedef enum lvt_lvtc_source {
+    LVT_SOURCE_MODEL,
+    LVT_SOURCE_IR,
+    LVT_SOURCE_ONNX,
+    LVT_SOURCE_PROGRAM
+} lvt_lvtc_source;
 
 typedef struct lvt_lvtc_command {
     lvt_lvtc_action action; /* anything but LVT_LVTC_COMPILE: nothing else was looked at, but of OPS */
@@ -30,7 +35,7 @@ typedef struct lvt_lvtc_command {
     const char *models;         /* folder of imports; NULL: beside the program */
     const char **settings;      /* n_settings times NAME=VALUE; malloc'ed */
     size_t n_settings;
-    bool list_settings; /* nothing is compiled */
+    bool list_settings;          /* nothing is compiled */
     const char *memory_file;     /* where the memory report goes; NULL: standard output */
     lvt_compile_options compile; /* without reports and measuring */
     const char *weights, *map;

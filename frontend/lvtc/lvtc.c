@@ -14,6 +14,8 @@
 #include "frontend/lvtc/settings_list.h"
 #include "ir/text.h"
 #include "ir/program/weights.h"
+#include "ir/base/file.h"
+#include "ir/base/utf8.h"
 #include "runtime/lvt.h"
 
 #include <errno.h>
@@ -54,14 +56,11 @@ static char *find_models(void) {
 }
 
 static lvt_status write_text(const char *path, const char *text, lvt_diag *diag) {
-    bool std = !path || !strcmp(path, "-");
-    FILE *f = std ? stdout : fopen(path, "w");
-    bool ok = f && fputs(text, f) >= 0 && fflush(f) == 0;
-    if (f && !std)
-        ok = fclose(f) == 0 && ok;
-    return ok ? LVT_OK
-              : lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "%s: %s", std ? "standard output" : path,
-                          strerror(errno));
+    if (path && strcmp(path, "-"))
+        return lvt_file_write(NULL, path, text, strlen(text), diag);
+    return fputs(text, stdout) >= 0 && fflush(stdout) == 0
+               ? LVT_OK
+               : lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "standard output: %s", strerror(errno));
 }
 
 /* "models/lvt-s.lvt", ".lvtx" -> "lvt-s.lvtx" */
@@ -85,9 +84,12 @@ static void print_report(void *user, lvt_report kind, const char *title, const c
             s->report_status = write_text(file, text, s->diag);
         return;
     }
-    if (kind == LVT_REPORT_DUMP)
+    if (kind == LVT_REPORT_DUMP) { /* to be read again: its own quotes keep names in order */
         printf("# after %s\n", title);
-    fputs(text, stdout);
+        fputs(text, stdout);
+    } else {
+        lvt_print("%s", text);
+    }
 }
 
 static lvt_status read_text(const char *path, char **text, size_t *length, lvt_diag *diag) {
@@ -360,9 +362,7 @@ static lvt_status run(session *s) {
             status = lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE,
                                "a program goes into a file, not to standard output");
         else
-            status = lvt_weights_write(m, path, diag);
-        if (status == LVT_OK)
-            status = lvt_program_write(program, path, diag);
+            status = lvt_program_publish(program, path, diag);
         free(name);
     }
     if (program)
@@ -413,7 +413,8 @@ int main(int argc, char **argv) {
     if (fflush(stdout) && status == LVT_OK)
         status = lvt_error(s.diag, LVT_IO, NULL, LVT_NOWHERE, "standard output: %s", strerror(errno));
     char *words = lvt_diag_text(s.diag);
-    fputs(words ? words : "lvtc: out of memory\n", stderr);
+    bool lost = !words || (status != LVT_OK && !*words); /* no memory for the words either */
+    fputs(lost ? "lvtc: out of memory\n" : words, stderr);
     free(words);
     free(command.settings);
     lvt_diag_free(s.diag);

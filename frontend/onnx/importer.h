@@ -186,6 +186,8 @@ int lvt_im_axis(lvt_importer *im, int64_t or, int rank);
 lvt_value lvt_im_from_front(lvt_importer *im, lvt_value index, int64_t n);
 /* x rounded to the nearest, halves to even. */
 lvt_value lvt_im_round(lvt_importer *im, lvt_value x);
+/* The p-th root of a sum of powers, without a slope at 0: the norm of zeros has the gradient 0. */
+lvt_value lvt_im_root(lvt_importer *im, lvt_value x, double p);
 
 /* Data of a tensor as doubles in `arena`, NULL: reported. dims of 0 are refused. */
 double *lvt_onnx_read_tensor(lvt_arena *arena, const Onnx__TensorProto *t, const char *folder, lvt_type *type,
@@ -201,6 +203,10 @@ static inline lvt_value lvt_im1(lvt_importer *im, lvt_op op, lvt_value x) {
 }
 static inline lvt_value lvt_im2(lvt_importer *im, lvt_op op, lvt_value x, lvt_value y) {
     return lvt_build_binary(&im->b, op, x, y);
+}
+/* k op x: where both are equal, max and min send their gradient to x, not to the limit. */
+static inline lvt_value lvt_imk_first(lvt_importer *im, lvt_op op, double k, lvt_value x) {
+    return lvt_build_binary(&im->b, op, lvt_im_number(im, x, k), x);
 }
 static inline lvt_value lvt_imk(lvt_importer *im, lvt_op op, lvt_value x, double k) {
     return lvt_build_binary(&im->b, op, x, lvt_im_number(im, x, k));

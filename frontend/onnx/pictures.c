@@ -4,6 +4,7 @@
 #include "ir/program/json.h"
 #include "ir/base/c_locale.h"
 #include "ir/build.h"
+#include "ir/base/utf8.h"
 
 #include <cjson/cJSON.h>
 #include <float.h>

@@ -382,7 +382,7 @@ static lvt_status write_external(lvt_onnx_writer *w, const lvt_onnx_file *file, 
         if ((int64_t)t->raw_data.len < file->external_bytes || !t->raw_data.len)
             continue;
         if (!at) {
-            status = lvt_atomic_begin(&f, data, diag);
+            status = lvt_atomic_begin(&f, NULL, data, diag);
             if (status != LVT_OK)
                 return status;
         }
@@ -455,7 +455,7 @@ lvt_status lvt_onnx_write(lvt_onnx_writer *w, const lvt_onnx_file *file, lvt_dia
     if (!bytes)
         return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "%s: out of memory", file->path);
     onnx__model_proto__pack(&model, bytes);
-    status = lvt_file_write(file->path, bytes, size, diag);
+    status = lvt_file_write(NULL, file->path, bytes, size, diag);
     free(bytes);
     return status;
 }

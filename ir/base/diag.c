@@ -4,6 +4,7 @@
  * that asks lvt_diag_errors always learns the truth. May not know: the graph, files of any format. */
 #include "diag.h"
 #include "ir/base/c_locale.h"
+#include "utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -283,25 +284,27 @@ static const char *find_line(const source *s, uint32_t line, size_t *length) {
     return p;
 }
 
-/* Copies the line with tabs expanded and control bytes made harmless for a terminal. Returns the column on
- * the screen of byte `caret`: UTF-8 continuation bytes take no column. */
+/* Copies the line with tabs expanded and control characters made harmless for a terminal. Returns the column
+ * on the screen of byte `caret`: a character takes one. */
 static size_t put_line(text *t, const char *line, size_t length, size_t begin, size_t caret) {
     size_t column = 0, found = 0;
-    for (size_t i = begin; i < length && i < begin + MAX_LINE; i++) {
-        if (i == caret)
+    const char *at = line + begin, *end = line + (length < begin + MAX_LINE ? length : begin + MAX_LINE);
+    while (at < end) {
+        const char *from = at;
+        uint32_t c = lvt_utf8_next(&at, (size_t)(line + length - at));
+        if (line + caret >= from && line + caret < at)
             found = column;
-        unsigned char c = (unsigned char)line[i];
         if (c == '\t') {
             do
                 put(t, " ");
             while (++column % TAB_WIDTH);
-        } else if (c < 0x20 || c == 0x7f) {
-            put(t, "?");
-            column++;
-        } else {
-            put_bytes(t, line + i, 1);
-            column += (c & 0xc0) != 0x80;
+            continue;
         }
+        if (lvt_terminal_shows(c))
+            put_bytes(t, from, (size_t)(at - from));
+        else
+            put(t, "?");
+        column++;
     }
     return caret >= length ? column : found;
 }
@@ -330,9 +333,18 @@ static void put_excerpt(text *t, const lvt_diag *d, const message *m) {
     }
 }
 
+/* Names in messages come from anywhere. */
+static void put_safe(text *t, const char *s, bool lines) {
+    char *safe = lvt_terminal_text(s, lines);
+    t->failed |= !safe;
+    if (safe)
+        put(t, safe);
+    free(safe);
+}
+
 static void put_message(text *t, const lvt_diag *d, const message *m) {
     if (m->file) {
-        put(t, m->file);
+        put_safe(t, m->file, false);
         if (m->line)
             put_format(t, ":%u", m->line);
         if (m->line && m->col)
@@ -345,7 +357,7 @@ static void put_message(text *t, const lvt_diag *d, const message *m) {
         put(t, m->code);
     }
     put(t, ": ");
-    put(t, m->text);
+    put_safe(t, m->text, true);
     put(t, "\n");
     if (m->kind != NOTE)
         put_excerpt(t, d, m);

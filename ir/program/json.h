@@ -9,7 +9,8 @@
 
 /* `bytes` bytes of text; NULL: not JSON, or out of memory. Freed by cJSON_Delete. */
 cJSON *lvt_json_read(const char *text, size_t bytes);
-/* malloc'ed, freed by cJSON_free; NULL: out of memory, or `o` is NULL. pretty: over several lines. */
+/* Text that is UTF-8 and that a terminal may show (see lvt_json_safe); malloc'ed; NULL: out of memory, or `o` is
+ * NULL. pretty: over several lines. */
 char *lvt_json_text(const cJSON *o, bool pretty);
 
 #endif

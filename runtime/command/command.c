@@ -4,6 +4,7 @@
  * any command. */
 #include "command.h"
 #include "ir/base/c_locale.h"
+#include "ir/base/utf8.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -14,11 +15,11 @@
 enum { HELP_COLUMN = 26 };
 
 static void print_help(const lvt_usage *u) {
-    printf("Usage: %s\n\n%s\n\nOptions:\n", u->synopsis, u->about);
+    lvt_print("Usage: %s\n\n%s\n\nOptions:\n", u->synopsis, u->about);
     for (int i = 0; i < u->n_options; i++) {
         const lvt_option *o = &u->options[i];
         if (!o->name) {
-            printf("\n%s:\n", o->help);
+            lvt_print("\n%s:\n", o->help);
             continue;
         }
         char left[96];
@@ -30,21 +31,21 @@ static void print_help(const lvt_usage *u) {
         } else if (o->argument && n < (int)sizeof left) {
             n += snprintf(left + n, sizeof left - (size_t)n, "=%s", o->argument);
         }
-        printf("%s", left);
+        lvt_print("%s", left);
         int column = n < HELP_COLUMN - 1 ? n : HELP_COLUMN;
         if (column == HELP_COLUMN) {
-            printf("\n");
+            lvt_print("\n");
             column = 0;
         }
         const char *text = o->help;
         while (*text) {
             size_t line = strcspn(text, "\n");
-            printf("%*s%.*s\n", HELP_COLUMN - column, "", (int)line, text);
+            lvt_print("%*s%.*s\n", HELP_COLUMN - column, "", (int)line, text);
             column = 0;
             text += line + (text[line] == '\n');
         }
     }
-    printf("  -h, --help              this text\n");
+    lvt_print("  -h, --help              this text\n");
 }
 
 static lvt_status bad_value(const lvt_option *o, const char *value, const char *wanted, lvt_diag *diag) {
@@ -217,17 +218,9 @@ lvt_status lvt_arguments_parse(const lvt_usage *u, int argc, char **argv, lvt_ar
 }
 
 void lvt_print_json_string(const char *s) {
-    putchar('"');
-    for (; *s; s++) {
-        unsigned char c = (unsigned char)*s;
-        if (c == '"' || c == '\\')
-            printf("\\%c", c);
-        else if (c < 0x20)
-            printf("\\u%04x", c);
-        else
-            putchar(c);
-    }
-    putchar('"');
+    char *quoted = lvt_json_quoted(s);
+    fputs(quoted ? quoted : "\"\"", stdout);
+    free(quoted);
 }
 
 void lvt_cmd_say(lvt_diag *diag) {

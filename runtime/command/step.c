@@ -3,6 +3,7 @@
 #include "command.h"
 #include "ir/interp.h"
 #include "ir/program/safetensors.h"
+#include "ir/base/utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,7 +40,7 @@ static bool stacked(const lvt_type *t, int64_t steps, lvt_type *out) {
  * it. */
 static lvt_status check_inputs(run *r, lvt_diag *diag) {
     const lvt_graph *g = r->graph;
-    int64_t found = 0;
+    int64_t found = -1; /* steps; none yet */
     const char **names = calloc(g->n_inputs + 1u, sizeof *names);
     if (!names)
         return lvt_no_memory(diag, NULL);
@@ -73,18 +74,21 @@ static lvt_status check_inputs(run *r, lvt_diag *diag) {
             status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
                                "%s: %s is %s, the entry takes %s, or that with the steps as first dimension",
                                r->path, t->name, lvt_type_text(&t->type, have), lvt_type_text(want, wanted));
-        else if (found && found != t->type.dim[0])
+        else if (!t->type.dim[0])
+            status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
+                               "%s: %s holds no step, its first dimension is 0", r->path, t->name);
+        else if (found >= 0 && found != t->type.dim[0])
             status =
                 lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s: %s is for %lld steps, another is for %lld",
                           r->path, t->name, (long long)t->type.dim[0], (long long)found);
         else
             found = t->type.dim[0];
     }
-    if (status == LVT_OK && found && r->steps > found)
+    if (status == LVT_OK && found >= 0 && r->steps > found)
         status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s holds %lld steps, %lld are wanted", r->path,
                            (long long)found, (long long)r->steps);
     if (!r->steps)
-        r->steps = found ? found : 1;
+        r->steps = found >= 0 ? found : 1;
     return status;
 }
 
@@ -124,16 +128,16 @@ static void keep(const lvt_stored_tensor *t, const lvt_type *one, int64_t step, 
 
 static void print_scalars(const run *r, int64_t step) {
     const lvt_graph *g = r->graph;
-    printf("step %lld:", (long long)step + 1);
+    lvt_print("step %lld:", (long long)step + 1);
     for (uint32_t i = 0; i < g->n_outputs; i++) {
         const lvt_type *t = lvt_value_type(g, g->outputs[i].value);
         double x;
         if (t->rank)
             continue;
         lvt_tensor_load(&(lvt_tensor){*t, &x}, lvt_session_output(r->session, r->entry, (int)i));
-        printf(" %s %.9g", g->outputs[i].name, x);
+        lvt_print(" %s %.9g", g->outputs[i].name, x);
     }
-    putchar('\n');
+    lvt_print("\n");
 }
 
 static lvt_status one_step(run *r, int64_t step, lvt_diag *diag) {
@@ -205,7 +209,7 @@ static lvt_status save(const char *path, lvt_stored_tensor *tensors, size_t n, l
             tensors[i].data = NULL;
             tensors[kept++] = t;
         }
-    return lvt_safetensors_write(path, NULL, tensors, kept, diag);
+    return lvt_safetensors_write(NULL, path, NULL, tensors, kept, diag);
 }
 
 static lvt_status save_states(const run *r, const char *path, lvt_diag *diag) {
@@ -215,7 +219,7 @@ static lvt_status save_states(const run *r, const char *path, lvt_diag *diag) {
         return lvt_no_memory(diag, NULL);
     for (uint32_t i = 0; i < m->n_states; i++)
         t[i] = (lvt_stored_tensor){m->states[i].name, m->states[i].type, lvt_session_state(r->session, i)};
-    lvt_status status = lvt_safetensors_write(path, NULL, t, m->n_states, diag);
+    lvt_status status = lvt_safetensors_write(NULL, path, NULL, t, m->n_states, diag);
     free(t);
     return status;
 }

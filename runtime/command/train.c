@@ -17,8 +17,10 @@
 #include "runtime/continual/run.h"
 #include "ir/base/file.h"
 #include "ir/base/clock.h"
+#include "ir/base/utf8.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -86,49 +88,35 @@ static lvt_status merge(const lvt_settings *given, const bool *was_given, lvt_se
 
 /* ---- the command --------------------------------------------------------------------------------------- */
 
-/* Bytes up to the end of the last whole line. */
-static uint64_t whole_lines(FILE *f) {
-    uint64_t at = 0, end = 0;
-    rewind(f);
-    for (int c; (c = getc(f)) != EOF && c;) {
-        at++;
-        end = c == '\n' ? at : end;
-    }
-    return end;
-}
-
 static lvt_status open_metrics(lvt_trainer *t, lvt_diag *diag) {
-    char *path = lvt_path_join(t->folder, "metrics.jsonl");
-    if (!path)
-        return lvt_no_memory(diag, NULL);
-    lvt_status status = LVT_OK;
-    t->metrics = fopen(path, "a+e");
+    static const char name[] = "metrics.jsonl";
+    uint8_t *text = NULL;
+    size_t size = 0;
+    int fd = lvt_folder_descriptor(t->folder, name, O_RDWR | O_APPEND | O_CREAT);
     struct stat file;
-    bool there = t->metrics && fstat(fileno(t->metrics), &file) == 0;
-    if (there && (uint64_t)file.st_size < t->metrics_bytes) {
-        lvt_warning(diag, NULL, LVT_NOWHERE,
-                    "%s has lost records that the checkpoint counts: tables of `lvt-run compare` lack them",
-                    path);
-        t->metrics_bytes = whole_lines(t->metrics);
-    }
+    bool there = fd >= 0 && fstat(fd, &file) == 0 && S_ISREG(file.st_mode);
+    t->metrics = there ? fdopen(fd, "a+e") : NULL;
+    if (!t->metrics && fd >= 0)
+        close(fd);
+    lvt_status status =
+        t->metrics && t->resumed ? lvt_folder_file_read(t->folder, name, &text, &size, diag) : LVT_OK;
+    if (text && !lvt_checkpoint_find_record(t, (const char *)text, size))
+        lvt_warning(
+            diag, NULL, LVT_NOWHERE,
+            "%s/%s has lost records that the checkpoint counts: tables of `lvt-run compare` lack them",
+            t->folder->path, name);
+    free(text);
     /* Records after the checkpoint belong to steps that will be done again. */
-    if (!there || ftruncate(fileno(t->metrics), (off_t)t->metrics_bytes) != 0)
-        status =
-            lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "%s: cannot be written: %s", path, strerror(errno));
-    free(path);
+    if (status == LVT_OK && (!t->metrics || ftruncate(fileno(t->metrics), (off_t)t->metrics_bytes) != 0))
+        status = lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "%s/%s: cannot be written: %s", t->folder->path,
+                           name, strerror(errno));
     return status;
 }
 
 static lvt_status write_reports(const lvt_trainer *t, lvt_diag *diag) {
     lvt_accuracies a = lvt_accuracies_of(t);
-    static const char *const names[] = {"accuracy.csv", "confusion.csv", "accuracy.svg", "memory.png",
-                                        "report.html"};
-    enum { N = sizeof names / sizeof *names };
-    char *paths[N], *title = NULL;
+    char *title = NULL;
     const lvt_settings *s = t->settings;
-    bool memory = true;
-    for (int i = 0; i < N; i++)
-        memory = (paths[i] = lvt_path_join(t->folder, names[i])) && memory;
     char limit[48] = "";
     if (s->steps)
         snprintf(limit, sizeof limit, " (at most %d steps a task)", s->steps);
@@ -137,19 +125,17 @@ static lvt_status write_reports(const lvt_trainer *t, lvt_diag *diag) {
                  t->tasks.n == 1 ? "" : "s", s->memory, s->epochs, s->epochs == 1 ? "" : "s", limit,
                  (unsigned long long)s->seed) < 0)
         title = NULL;
-    lvt_status status = memory && title ? LVT_OK : lvt_no_memory(diag, NULL);
+    lvt_status status = title ? LVT_OK : lvt_no_memory(diag, NULL);
     if (status == LVT_OK)
-        status = lvt_report_csv(&a, paths[0], diag);
+        status = lvt_report_csv(&a, t->folder, "accuracy.csv", diag);
     if (status == LVT_OK)
-        status = lvt_report_confusion(&a, t->last.confusion, paths[1], diag);
+        status = lvt_report_confusion(&a, t->last.confusion, t->folder, "confusion.csv", diag);
     if (status == LVT_OK)
-        status = lvt_report_svg(&a, title, paths[2], diag);
+        status = lvt_report_svg(&a, title, t->folder, "accuracy.svg", diag);
     if (status == LVT_OK)
-        status = lvt_report_memory(&t->memory, &t->tasks, t->data, paths[3], diag);
+        status = lvt_report_memory(&t->memory, &t->tasks, t->data, t->folder, "memory.png", diag);
     if (status == LVT_OK)
-        status = lvt_page_write(t, title, paths[4], diag);
-    for (int i = 0; i < N; i++)
-        free(paths[i]);
+        status = lvt_page_write(t, title, "report.html", diag);
     free(title);
     return status;
 }
@@ -180,6 +166,21 @@ static int sizes_in(const char *split) {
     return n;
 }
 
+/* Weights of a checkpoint bring along what their classes were called. Other files say nothing. */
+static void compare_names(const work *w, lvt_diag *diag) {
+    const char *path = w->settings.weights;
+    lvt_safetensors file = {0};
+    lvt_checkpoint_info info;
+    lvt_diag *quiet = lvt_diag_new();
+    if (lvt_safetensors_read_any(path, &file, quiet) == LVT_OK && file.metadata &&
+        lvt_checkpoint_info_read(&file, path, &info, quiet) == LVT_OK) {
+        lvt_checkpoint_compare_names(&info, path, w->data, diag);
+        lvt_checkpoint_info_free(&info);
+    }
+    lvt_safetensors_free(&file);
+    lvt_diag_free(quiet);
+}
+
 static lvt_status prepare(work *w, const char *program, bool resume, lvt_diag *diag) {
     lvt_dataset_options options;
     const lvt_settings *s = &w->settings;
@@ -188,7 +189,7 @@ static lvt_status prepare(work *w, const char *program, bool resume, lvt_diag *d
         .interpret = s->interpret, .threads = s->threads, .weights = s->weights, .map = s->map};
     if (resume && !s->threads)
         how.threads = lvt_cmd_resumed_team(w->begun.team, diag);
-    if (resume && lvt_checkpoint_exists(w->run.folder)) { /* it has all states */
+    if (resume && lvt_checkpoint_exists(&w->run.folder)) { /* it has all states */
         how.weights = NULL;
         how.no_weights = true;
     }
@@ -203,6 +204,8 @@ static lvt_status prepare(work *w, const char *program, bool resume, lvt_diag *d
         status = lvt_dataset_open(s->data, &options, &w->data, diag);
     if (status != LVT_OK)
         return status;
+    if (how.weights && !resume)
+        compare_names(w, diag);
     if (!resume && !w->tasks_given) { /* not said: what follows from the rest */
         if (w->data->domains)
             w->settings.tasks = w->data->domains;
@@ -213,7 +216,7 @@ static lvt_status prepare(work *w, const char *program, bool resume, lvt_diag *d
     w->console.trainer = &w->trainer;
     lvt_events events = lvt_console_events(&w->console);
     events.evaluated = follower ? NULL : after_task;
-    status = lvt_trainer_init(&w->trainer, s, &w->model, w->data, w->run.folder, &events, diag);
+    status = lvt_trainer_init(&w->trainer, s, &w->model, w->data, &w->run.folder, &events, diag);
     w->trainer.follower = follower;
     if (status == LVT_OK)
         status = resume ? lvt_checkpoint_resume(&w->trainer, diag) : lvt_trainer_effects(&w->trainer, diag);
@@ -225,8 +228,10 @@ static lvt_status open_run(work *w, const char *folder, bool resume, lvt_diag *d
     if (w->ranks.all.rank == 0)
         return lvt_run_open(&w->run, folder, resume, diag);
     w->console.quiet = true;
-    w->run.folder = strdup(folder);
-    return w->run.folder ? LVT_OK : lvt_no_memory(diag, NULL);
+    if (resume)
+        return lvt_folder_open(&w->run.folder, NULL, folder, diag);
+    w->run.folder.path = strdup(folder); /* the first may not have made it yet */
+    return w->run.folder.path ? LVT_OK : lvt_no_memory(diag, NULL);
 }
 
 static lvt_status train(work *w, const char *program, const char *folder, bool resume, lvt_diag *diag) {
@@ -266,7 +271,7 @@ static lvt_status train(work *w, const char *program, const char *folder, bool r
     if (status == LVT_OK && !t->follower)
         status = open_metrics(t, diag);
     if (status == LVT_OK && !t->follower)
-        status = lvt_board_open(&w->board, folder, diag);
+        status = lvt_board_open(&w->board, &w->run.folder, diag);
     t->events.record = keep_record;
     t->events.record_user = &w->board;
     if (status != LVT_OK)
@@ -274,17 +279,17 @@ static lvt_status train(work *w, const char *program, const char *folder, bool r
 
     lvt_console *c = &w->console;
     if (!c->quiet)
-        printf("%s: %zu training, %zu validation and %zu test images, %d classes in %d tasks; method %s, "
-               "memory %d\n",
-               w->data->name, w->data->train.n - t->n_held, t->n_held, w->data->test.n, w->data->classes,
-               t->tasks.n, t->method->name, w->settings.memory);
+        lvt_print("%s: %zu training, %zu validation and %zu test images, %d classes in %d tasks; method %s, "
+                  "memory %d\n",
+                  w->data->name, w->data->train.n - t->n_held, t->n_held, w->data->test.n, w->data->classes,
+                  t->tasks.n, t->method->name, w->settings.memory);
     if (!c->quiet && resume)
-        printf("resuming %s\n", t->at.task == t->tasks.n
-                                    ? "a finished run: only the reports are written again"
-                                : t->at.global_step ? "from the last checkpoint"
-                                                    : "from the beginning: there is no checkpoint yet");
-    lvt_cmd_say(diag); /* a warning is of use before hours of training */
+        lvt_print("resuming %s\n", t->at.task == t->tasks.n
+                                       ? "a finished run: only the reports are written again"
+                                   : t->at.global_step ? "from the last checkpoint"
+                                                       : "from the beginning: there is no checkpoint yet");
     double began = lvt_seconds();
+    lvt_cmd_say(diag); /* a warning is of use before hours of training */
     lvt_console_open(c);
     status = lvt_trainer_run(t, diag);
     lvt_console_close(c);
@@ -297,9 +302,10 @@ static lvt_status train(work *w, const char *program, const char *folder, bool r
         status = status != LVT_OK ? status : written != LVT_OK ? written : events;
     }
     if (status == LVT_INTERRUPT) {
-        printf("stopped in task %d, step %llu; what was done is saved. Go on with\n  lvt-run train %s --out "
-               "%s --resume\n",
-               t->at.task + 1, (unsigned long long)t->at.step, program, folder);
+        lvt_print(
+            "stopped in task %d, step %llu; what was done is saved. Go on with\n  lvt-run train %s --out "
+            "%s --resume\n",
+            t->at.task + 1, (unsigned long long)t->at.step, program, folder);
         return status;
     }
     if (status != LVT_OK)
@@ -310,17 +316,17 @@ static lvt_status train(work *w, const char *program, const char *folder, bool r
         lvt_cmd_chance(diag);
     lvt_accuracies a = lvt_accuracies_of(t);
     char *text = lvt_report_text(&a), time[32];
-    printf("\n%s\ndone in %s, with at most %.0f MiB of memory", text ? text : "",
-           lvt_time_text(lvt_seconds() - began, time), lvt_peak_memory() / (1 << 20));
+    lvt_print("\n%s\ndone in %s, with at most %.0f MiB of memory", text ? text : "",
+              lvt_time_text(lvt_seconds() - began, time), lvt_peak_memory() / (1 << 20));
     if (t->energy.n)
-        printf(" and %.0f J (of the whole processor)", t->energy.joules);
-    printf("; results are in %s\n", folder);
+        lvt_print(" and %.0f J (of the whole processor)", t->energy.joules);
+    lvt_print("; results are in %s\n", folder);
     free(text);
     return LVT_OK;
 }
 
 lvt_status lvt_cmd_train(int argc, char **argv, lvt_diag *diag) {
-    work w = {.run = {NULL, -1, false}, .console = {.signals = -1}};
+    work w = {.run = LVT_RUN_NONE, .console = {.signals = -1}};
     const char *folder = NULL;
     bool resume = false;
     lvt_settings_defaults(&w.settings);
@@ -363,6 +369,9 @@ lvt_status lvt_cmd_train(int argc, char **argv, lvt_diag *diag) {
         return status;
     if (!folder)
         return lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE, "--out is missing: the folder of the run");
+    status = lvt_settings_check_texts(&w.settings, diag);
+    if (status != LVT_OK)
+        return status;
 
     /* Blocked before any thread is made, so that every thread inherits it and the descriptor gets the
      * signals. */

@@ -102,6 +102,22 @@ static bool add_remembered(lvt_trainer *t) {
     return true;
 }
 
+/* How often a step shows each class, on average: new images are drawn from the task's, each equally often, and
+ * remembered ones from the memory, which does not change within a task. */
+static void count_classes(lvt_trainer *t) {
+    const lvt_memory *m = &t->memory;
+    bool both = t->method->rehearsal == LVT_REHEARSE_MEMORY && m->n > 0;
+    double all = t->model->batch + (both ? t->model->memory_batch : 0), *share = t->shares;
+    for (int c = 0; c < t->tasks.classes; c++)
+        share[c] = 0;
+    for (uint32_t i = 0; i < t->n_index; i++)
+        share[t->data->train.labels[t->index[i]]] += t->model->batch / all / t->n_index;
+    for (size_t k = 0; both && k < m->n; k++)
+        share[m->labels[k]] += t->model->memory_batch / all / (double)m->n;
+    for (int c = 0; c < t->tasks.classes; c++)
+        t->frequency[c] = (float)share[c];
+}
+
 lvt_status lvt_trainer_begin_task(lvt_trainer *t, lvt_diag *diag) {
     free(t->index);
     free(t->order);
@@ -117,6 +133,9 @@ lvt_status lvt_trainer_begin_task(lvt_trainer *t, lvt_diag *diag) {
         !(t->order = malloc((t->n_index + 1) * sizeof *t->order)))
         return lvt_no_memory(diag, NULL);
     task_mask(&t->tasks, t->at.task, t->mask);
+    for (int c = 0; c < t->tasks.classes; c++)
+        t->task_mask[c] = t->tasks.domains || t->tasks.task_of[c] == t->at.task;
+    count_classes(t);
     return ask_teacher(t, diag);
 }
 
@@ -186,7 +205,8 @@ static void take_remembered(lvt_trainer *t) {
         lvt_augment_image(&t->augment, memory->images + k * pixels, words, t->xm + (size_t)i * pixels);
         t->ym[i] = memory->labels[k];
         memcpy(t->zm + (size_t)i * classes, memory->logits + k * classes, classes * sizeof *t->zm);
-        task_mask(&t->tasks, memory->tasks[k], t->zm_mask + (size_t)i * classes);
+        task_mask(&t->tasks, t->method->logits == LVT_LOGITS_RENEWED ? t->at.task - 1 : memory->tasks[k],
+                  t->zm_mask + (size_t)i * classes);
     }
 }
 

@@ -46,11 +46,14 @@ typedef enum lvt_memory_policy {
 /* Empty memory; capacity 0 is legal. LVT_NOMEM. Freed by lvt_memory_free. */
 lvt_status lvt_memory_init(lvt_memory *m, size_t capacity, const lvt_dataset *d, lvt_diag *diag);
 void lvt_memory_free(lvt_memory *m);
-/* Images of the k-th learned class (from 0) when `seen` classes share `capacity`: floor, the remainder one by
- * one. */
+/* Images of the k-th learned class (from 0) when `seen` classes, each with enough of them, share `capacity`:
+ * floor, the remainder one by one. */
 static inline size_t lvt_memory_quota(size_t capacity, int seen, int k) {
     return capacity / (size_t)seen + ((size_t)k < capacity % (size_t)seen);
 }
+/* The same for classes that have has[k] images: what a small class leaves passes on to the others in equal
+ * parts, so that the sum is `capacity` or all there are. */
+void lvt_memory_quotas(size_t capacity, int seen, const size_t *has, size_t *quotas);
 /* Whether the policy chooses by what the network answers. */
 bool lvt_memory_asks(lvt_memory_policy policy);
 /* End of `task`: new classes enter, old ones are cut to their new quota. LVT_NOMEM. */
@@ -60,6 +63,11 @@ lvt_status lvt_memory_update(lvt_memory *m, lvt_memory_policy policy, const lvt_
  */
 void lvt_memory_fill(lvt_memory *m, lvt_memory_policy policy, size_t place, float confidence,
                      const float *logits);
+/* Brings the logits stored with image `place` up to date after a task: the columns of its classes (of_task[c])
+ * become what the network says now, scaled so that the largest stays below the logit of the image's own class:
+ * times 0.85 own / largest where that is larger (Boschini et al., "Class-incremental continual learning into the
+ * extended DER-verse", TPAMI 2022), and shifted instead where own is not positive. */
+void lvt_memory_renew(lvt_memory *m, size_t place, const bool *of_task, const float *logits);
 /* Draws `batch` places for a step: all different when the memory holds that many, else every image as often
  * as the others (give or take one). m->n > 0. scratch has m->n entries. */
 void lvt_memory_draw(const lvt_memory *m, uint64_t seed, uint64_t step, uint32_t batch, uint32_t *scratch,

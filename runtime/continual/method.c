@@ -5,12 +5,13 @@
 #include <string.h>
 
 #define KEEP NAN
-#define LVT_METHOD(name, title, rehearsal, reach, measured, policy, alpha, beta, gamma)                      \
+#define LVT_METHOD(name, title, rehearsal, reach, measured, logits, policy, alpha, beta, gamma)              \
     {name,                                                                                                   \
      title,                                                                                                  \
      LVT_REHEARSE_##rehearsal,                                                                               \
      LVT_REACH_##reach,                                                                                      \
      LVT_MEASURE_##measured,                                                                                 \
+     LVT_LOGITS_##logits,                                                                                    \
      LVT_POLICY_##policy,                                                                                    \
      alpha,                                                                                                  \
      beta,                                                                                                   \

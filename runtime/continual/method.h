@@ -21,11 +21,16 @@ typedef enum lvt_reach { LVT_REACH_TASK, LVT_REACH_ALL_SO_FAR, LVT_REACH_MEMORY 
  * task's, or the remembered ones (those of this task among them). */
 typedef enum lvt_measured { LVT_MEASURE_NOTHING, LVT_MEASURE_TASK, LVT_MEASURE_MEMORY } lvt_measured;
 
+/* Whether logits stored with remembered images stay those of the day they were stored, or get the columns of
+ * classes that were learned since at the end of each task (see lvt_memory_renew). */
+typedef enum lvt_stored_logits { LVT_LOGITS_KEPT, LVT_LOGITS_RENEWED } lvt_stored_logits;
+
 typedef struct lvt_method {
     const char *name, *title;
     lvt_rehearsal rehearsal;
     lvt_reach reach;
     lvt_measured measured;
+    lvt_stored_logits logits;
     lvt_memory_policy policy;  /* unless --memory-policy says otherwise */
     double alpha, beta, gamma; /* unless --coef says otherwise; NaN: the program's */
 } lvt_method;

@@ -22,6 +22,8 @@ static const struct {
     [LVT_IN_ZM] = {"zm", LVT_F32, 2, {M, K}},       [LVT_IN_ZM_MASK] = {"zm_mask", LVT_F32, 2, {M, K}},
     [LVT_IN_MASK] = {"mask", LVT_F32, 1, {K}},      [LVT_IN_STEP] = {"step", LVT_I32, 1, {TWO}},
     [LVT_IN_Y2] = {"y2", LVT_I32, 1, {N}},          [LVT_IN_MIX] = {"mix", LVT_F32, 1, {N}},
+    [LVT_IN_FREQUENCY] = {"frequency", LVT_F32, 1, {K}},
+    [LVT_IN_TASK_MASK] = {"task_mask", LVT_F32, 1, {K}},
 };
 
 #define BIT(i) (1u << LVT_IN_##i)
@@ -30,7 +32,7 @@ static const struct {
     unsigned required, allowed; /* sets of inputs */
 } entries[LVT_N_ENTRIES] = {
     [LVT_ENTRY_TRAIN_NEW] = {"train_new", BIT(X) | BIT(Y),
-                             BIT(X) | BIT(Y) | BIT(MASK) | BIT(STEP) | BIT(Y2) | BIT(MIX)},
+                             BIT(X) | BIT(Y) | BIT(MASK) | BIT(STEP) | BIT(Y2) | BIT(MIX) | BIT(FREQUENCY) | BIT(TASK_MASK)},
     [LVT_ENTRY_TRAIN] = {"train", BIT(X) | BIT(Y) | BIT(XM) | BIT(YM), ~0u},
     [LVT_ENTRY_PREDICT] = {"predict", BIT(X), BIT(X)},
     [LVT_ENTRY_IMPORTANCE] = {"importance", BIT(X) | BIT(Y), BIT(X) | BIT(Y) | BIT(MASK) | BIT(STEP)},

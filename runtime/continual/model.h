@@ -34,6 +34,8 @@ typedef enum lvt_input_kind {
     LVT_IN_STEP,
     LVT_IN_Y2,
     LVT_IN_MIX,
+    LVT_IN_FREQUENCY,
+    LVT_IN_TASK_MASK,
     LVT_N_INPUTS
 } lvt_input_kind;
 

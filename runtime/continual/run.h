@@ -5,17 +5,20 @@
 #ifndef LVT_CONTINUAL_RUN_H
 #define LVT_CONTINUAL_RUN_H
 
+#include "ir/base/file.h"
 #include "settings.h"
 
 typedef struct lvt_run {
-    char *folder;
-    int lock; /* -1: not held */
+    lvt_folder folder; /* held open: another that takes its name is not written into */
+    int lock;          /* -1: not held */
     bool
         created; /* the folder is new and holds nothing yet: it goes away again when the run does not begin */
 } lvt_run;
 
-/* Makes the folder (one level) unless `resume`, and locks it. Errors: LVT_USER (a run is there already, or
+/* Makes the folder (one level) unless `resume`, locks it, and removes what writers that were killed left in
+ * it. Errors: LVT_USER (a run is there already, or
  * none is there to resume; another process has it), LVT_IO. Freed by lvt_run_close (also after an error). */
+#define LVT_RUN_NONE ((lvt_run){{-1, NULL}, -1, false})
 lvt_status lvt_run_open(lvt_run *r, const char *folder, bool resume, lvt_diag *diag);
 void lvt_run_close(lvt_run *r);
 /* What a run is of, beside its settings. */

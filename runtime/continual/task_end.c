@@ -185,6 +185,42 @@ static lvt_status remember(lvt_trainer *t, lvt_diag *diag) {
     return status;
 }
 
+/* What was stored before this task knew nothing of its classes. */
+typedef struct renewal {
+    lvt_memory *memory;
+    bool *of_task;
+    uint32_t *index, n; /* places in the memory */
+} renewal;
+
+static void renew_one(void *user, uint32_t i, const float *logits, const float *injection) {
+    renewal *r = user;
+    (void)injection;
+    lvt_memory_renew(r->memory, r->index[i], r->of_task, logits);
+}
+
+static lvt_status renew(lvt_trainer *t, lvt_diag *diag) {
+    lvt_memory *m = &t->memory;
+    if (t->method->logits != LVT_LOGITS_RENEWED || !m->n)
+        return LVT_OK;
+    phase(t, "renewing stored logits");
+    renewal r = {.memory = m,
+                 .of_task = malloc((size_t)m->classes * sizeof(bool)),
+                 .index = malloc((m->n + 1) * sizeof *r.index)};
+    lvt_status status = r.of_task && r.index ? LVT_OK : lvt_no_memory(diag, NULL);
+    for (int c = 0; c < m->classes && status == LVT_OK; c++)
+        r.of_task[c] = t->task_mask[c] > 0;
+    for (size_t k = 0; k < m->n && status == LVT_OK; k++)
+        if (m->tasks[k] < t->at.task)
+            r.index[r.n++] = (uint32_t)k;
+    const lvt_images images = {.pixels = m->images, .labels = m->labels, .n = m->n};
+    lvt_stop stop = stop_of(t);
+    if (status == LVT_OK)
+        status = lvt_predict_images(t->model, &t->plain, &images, r.index, r.n, &stop, renew_one, &r, diag);
+    free(r.of_task);
+    free(r.index);
+    return status;
+}
+
 lvt_status lvt_trainer_evaluate(lvt_trainer *t, int learned, lvt_diag *diag) {
     phase(t, "evaluating");
     lvt_stop stop = stop_of(t);
@@ -262,6 +298,8 @@ lvt_status lvt_task_end(lvt_trainer *t, lvt_diag *diag) {
         status = consolidate(t, diag);
     if (status == LVT_OK)
         status = remember(t, diag);
+    if (status == LVT_OK)
+        status = renew(t, diag);
     if (status == LVT_OK)
         status = measure(t, LVT_MEASURE_MEMORY, diag);
     if (status == LVT_OK && late)

@@ -28,11 +28,18 @@ static lvt_status one_step(lvt_trainer *t, uint64_t steps, lvt_diag *diag) {
     t->step_input[0] = (int32_t)(uint32_t)t->settings->seed;
     t->step_input[1] = (int32_t)(uint32_t)t->at.global_step;
     const void *tensors[LVT_N_INPUTS] = {
-        [LVT_IN_X] = t->x,       [LVT_IN_Y] = t->y,
-        [LVT_IN_XM] = t->xm,     [LVT_IN_YM] = t->ym,
-        [LVT_IN_ZM] = t->zm,     [LVT_IN_ZM_MASK] = t->zm_mask,
-        [LVT_IN_MASK] = t->mask, [LVT_IN_STEP] = t->step_input,
-        [LVT_IN_Y2] = t->y2,     [LVT_IN_MIX] = t->mix,
+        [LVT_IN_X] = t->x,
+        [LVT_IN_Y] = t->y,
+        [LVT_IN_XM] = t->xm,
+        [LVT_IN_YM] = t->ym,
+        [LVT_IN_ZM] = t->zm,
+        [LVT_IN_ZM_MASK] = t->zm_mask,
+        [LVT_IN_MASK] = t->mask,
+        [LVT_IN_STEP] = t->step_input,
+        [LVT_IN_Y2] = t->y2,
+        [LVT_IN_MIX] = t->mix,
+        [LVT_IN_FREQUENCY] = t->frequency,
+        [LVT_IN_TASK_MASK] = t->task_mask,
     };
     lvt_status status = lvt_model_run(m, entry, tensors, diag);
     if (status != LVT_OK)

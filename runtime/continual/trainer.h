@@ -6,6 +6,7 @@
 #ifndef LVT_CONTINUAL_TRAINER_H
 #define LVT_CONTINUAL_TRAINER_H
 
+#include "ir/base/file.h"
 #include "memory.h"
 #include "method.h"
 #include "metrics.h"
@@ -70,11 +71,12 @@ struct lvt_trainer {
     size_t n_held;
     lvt_position at;
     lvt_events events;
-    const char *folder;     /* of the run */
-    bool follower;          /* another process with the same state writes the files */
-    FILE *metrics;          /* metrics.jsonl */
-    uint64_t metrics_bytes; /* written so far: resume cuts the file there */
-    double seconds;         /* of earlier processes and this one, up to the last record */
+    const lvt_folder *folder; /* of the run */
+    bool follower;            /* another process with the same state writes the files */
+    FILE *metrics;            /* metrics.jsonl */
+    uint64_t metrics_bytes;   /* what a resumed run keeps of it */
+    bool resumed;             /* from a checkpoint */
+    double seconds;           /* of earlier processes and this one, up to the last record */
 
     uint32_t *index, n_index; /* training images of the task: n_own of its own, then remembered ones */
     uint32_t n_own;
@@ -92,7 +94,9 @@ struct lvt_trainer {
     bool ending;         /* a task's end has begun: memory and what was measured last belong to no task yet */
     uint64_t steps_here; /* steps of this process */
 
-    float *x, *xm, *zm, *zm_mask, *mask; /* inputs of a step */
+    float *x, *xm, *zm, *zm_mask, *mask, *task_mask; /* inputs of a step */
+    float *frequency; /* of each class among the images of a step of this task: they add up to 1 */
+    double *shares;   /* the same, while it is added up */
     int32_t *y, *ym, step_input[2];
     lvt_mixing mixing;
     float *unmixed, *mix; /* the new images before they are mixed (NULL: they never are); inputs mix and y2 */
@@ -109,7 +113,7 @@ struct lvt_trainer {
  * All arguments must outlive the trainer. Errors: LVT_USER, LVT_USAGE, LVT_NOMEM. Freed by lvt_trainer_free
  * (also after an error). */
 lvt_status lvt_trainer_init(lvt_trainer *t, const lvt_settings *s, lvt_model *m, const lvt_dataset *d,
-                            const char *folder, const lvt_events *events, lvt_diag *diag);
+                            const lvt_folder *folder, const lvt_events *events, lvt_diag *diag);
 /* For a run that begins: settings that would change nothing, or that contradict each other. LVT_USAGE says
  * which and what to do. A run that is resumed keeps those it has. */
 lvt_status lvt_trainer_effects(const lvt_trainer *t, lvt_diag *diag);

@@ -280,7 +280,7 @@ static bool make_teacher(lvt_trainer *t) {
 }
 
 lvt_status lvt_trainer_init(lvt_trainer *t, const lvt_settings *s, lvt_model *m, const lvt_dataset *d,
-                            const char *folder, const lvt_events *events, lvt_diag *diag) {
+                            const lvt_folder *folder, const lvt_events *events, lvt_diag *diag) {
     static const lvt_events none;
     *t = (lvt_trainer){
         .settings = s, .model = m, .data = d, .folder = folder, .events = events ? *events : none};
@@ -324,9 +324,12 @@ lvt_status lvt_trainer_init(lvt_trainer *t, const lvt_settings *s, lvt_model *m,
     t->zm = malloc((remembered * classes + 1) * sizeof *t->zm);
     t->zm_mask = malloc((remembered * classes + 1) * sizeof *t->zm_mask);
     t->mask = malloc(classes * sizeof *t->mask);
+    t->task_mask = malloc(classes * sizeof *t->task_mask);
+    t->frequency = malloc(classes * sizeof *t->frequency);
+    t->shares = malloc(classes * sizeof *t->shares);
     t->draw = malloc((t->memory.capacity + 1) * sizeof *t->draw);
     t->drawn = malloc((remembered + 1) * sizeof *t->drawn);
-    if (!t->x || !t->y || !t->xm || !t->ym || !t->zm || !t->zm_mask || !t->mask || !t->draw || !t->drawn ||
+    if (!t->x || !t->y || !t->xm || !t->ym || !t->zm || !t->zm_mask || !t->mask || !t->task_mask || !t->frequency || !t->shares || !t->draw || !t->drawn ||
         !t->last.confusion || !t->last.bins || !t->task_seconds || !t->batch_images || !t->scratch ||
         (mixes && !t->unmixed) || !t->mixes || !t->mix || !t->y2 ||
         (t->method->rehearsal == LVT_REHEARSE_SELF && !make_teacher(t)))
@@ -344,6 +347,9 @@ void lvt_trainer_free(lvt_trainer *t) {
                        t->zm,
                        t->zm_mask,
                        t->mask,
+                       t->task_mask,
+                       t->frequency,
+                       t->shares,
                        t->draw,
                        t->drawn,
                        t->index,

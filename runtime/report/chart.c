@@ -162,9 +162,10 @@ static void draw(const lvt_accuracies *a, const char *title, FILE *f) {
     fprintf(f, "</svg>\n");
 }
 
-lvt_status lvt_report_svg(const lvt_accuracies *a, const char *title, const char *path, lvt_diag *diag) {
+lvt_status lvt_report_svg(const lvt_accuracies *a, const char *title, const lvt_folder *in, const char *path,
+                          lvt_diag *diag) {
     lvt_atomic_file out;
-    lvt_status status = lvt_atomic_begin(&out, path, diag);
+    lvt_status status = lvt_atomic_begin(&out, in, path, diag);
     if (status != LVT_OK)
         return status;
     locale_t before = lvt_c_locale_begin();

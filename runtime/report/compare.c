@@ -7,6 +7,7 @@
 #include "ir/base/file.h"
 #include "ir/program/json.h"
 #include "ir/base/c_locale.h"
+#include "ir/base/utf8.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -189,7 +190,7 @@ static char *label_of(const lvt_comparison *c, int group) {
                     cJSON_IsString(j) ? j->valuestring
                     : value           ? value
                                       : "?");
-        cJSON_free(value);
+        free(value);
         any = true;
     }
     const cJSON *method = cJSON_GetObjectItemCaseSensitive(settings_of(r), "method");
@@ -377,7 +378,7 @@ void lvt_comparison_text(const lvt_comparison *c, FILE *f) {
         int runs = 0;
         for (int i = 0; i < c->n; i++)
             runs += c->runs[i].group == g;
-        fprintf(f, "\n%-*s%6d", width, c->labels[g], runs);
+        lvt_terminal_print(f, "\n%-*s%6d", width, c->labels[g], runs);
         for (int k = 0; k < N; k++) {
             char text[48];
             interval_text(lvt_comparison_value(c, g, columns[k].what, 0), columns[k].scale, text);
@@ -396,21 +397,14 @@ void lvt_comparison_text(const lvt_comparison *c, FILE *f) {
         for (int k = 0; k < c->n; k++)
             runs += c->runs[k].group == r->group;
         if (r->learned < r->tasks)
-            fprintf(f, "%s is not finished: %d of %d tasks%s\n", r->folder, r->learned, r->tasks,
-                    runs > 1 ? "; numbers of its row are of what all its runs have learned" : "");
+            lvt_terminal_print(f, "%s is not finished: %d of %d tasks%s\n", r->folder, r->learned, r->tasks,
+                               runs > 1 ? "; numbers of its row are of what all its runs have learned" : "");
         for (int k = 0; k < i; k++) {
             if (c->runs[k].group == r->group && same_item(r, &c->runs[k], "seed"))
-                fprintf(f, "%s and %s have the same seed: the interval takes them for two\n",
-                        c->runs[k].folder, r->folder);
+                lvt_terminal_print(f, "%s and %s have the same seed: the interval takes them for two\n",
+                                   c->runs[k].folder, r->folder);
         }
     }
-}
-
-void lvt_csv_text(FILE *f, const char *text) {
-    fputc('"', f);
-    for (; *text; text++)
-        fprintf(f, *text == '"' ? "\"\"" : "%c", *text);
-    fputc('"', f);
 }
 
 static void csv_row(const lvt_comparison *c, FILE *f, int g, const char *scenario, const char *name,

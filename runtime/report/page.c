@@ -6,6 +6,7 @@
 #include "ir/base/xml.h"
 #include "ir/program/json.h"
 #include "ir/base/c_locale.h"
+#include "ir/base/utf8.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -141,11 +142,13 @@ static void settings_table(FILE *f, const lvt_trainer *t) {
     cJSON_ArrayForEach(j, settings) {
         char *value = lvt_json_text(j, false);
         row(f, j->string, cJSON_IsString(j) ? j->valuestring : value ? value : "");
-        cJSON_free(value);
+        free(value);
     }
     cJSON_Delete(settings);
     const lvt_module *m = lvt_model_module(t->model);
-    fprintf(f, "</table></div><div><h2>Program %s</h2><table>\n", m->name);
+    fprintf(f, "</table></div><div><h2>Program ");
+    lvt_xml_write(f, m->name, SIZE_MAX);
+    fprintf(f, "</h2><table>\n");
     for (uint32_t i = 0; i < m->n_settings; i++)
         row(f, m->settings[i].name, m->settings[i].value);
     char text[128];
@@ -180,11 +183,10 @@ static void settings_table(FILE *f, const lvt_trainer *t) {
 
 /* The records of metrics.jsonl as an array; a line that cannot be read is left out. NULL: none. */
 static cJSON *read_records(const lvt_trainer *t) {
-    char *path = lvt_path_join(t->folder, "metrics.jsonl");
     uint8_t *bytes = NULL;
     size_t size;
     cJSON *list = cJSON_CreateArray();
-    if (path && list && lvt_path_exists(path) && lvt_file_read(path, &bytes, &size, NULL) == LVT_OK) {
+    if (list && lvt_folder_file_read(t->folder, "metrics.jsonl", &bytes, &size, NULL) == LVT_OK) {
         char *rest = (char *)bytes, *line;
         while ((line = strsep(&rest, "\n"))) {
             cJSON *o = *line ? lvt_json_read(line, strlen(line)) : NULL;
@@ -193,13 +195,12 @@ static cJSON *read_records(const lvt_trainer *t) {
         }
     }
     free(bytes);
-    free(path);
     return list;
 }
 
-lvt_status lvt_page_write(const lvt_trainer *t, const char *title, const char *path, lvt_diag *diag) {
+lvt_status lvt_page_write(const lvt_trainer *t, const char *title, const char *file, lvt_diag *diag) {
     lvt_atomic_file out;
-    lvt_status status = lvt_atomic_begin(&out, path, diag);
+    lvt_status status = lvt_atomic_begin(&out, t->folder, file, diag);
     if (status != LVT_OK)
         return status;
     locale_t before = lvt_c_locale_begin();

@@ -79,9 +79,9 @@ char *lvt_report_text(const lvt_accuracies *a) {
     return text;
 }
 
-lvt_status lvt_report_csv(const lvt_accuracies *a, const char *path, lvt_diag *diag) {
+lvt_status lvt_report_csv(const lvt_accuracies *a, const lvt_folder *in, const char *path, lvt_diag *diag) {
     lvt_atomic_file f;
-    lvt_status status = lvt_atomic_begin(&f, path, diag);
+    lvt_status status = lvt_atomic_begin(&f, in, path, diag);
     if (status != LVT_OK)
         return status;
     locale_t before = lvt_c_locale_begin();
@@ -104,10 +104,10 @@ lvt_status lvt_report_csv(const lvt_accuracies *a, const char *path, lvt_diag *d
     return lvt_atomic_end(&f, LVT_OK, diag);
 }
 
-lvt_status lvt_report_confusion(const lvt_accuracies *a, const int32_t *confusion, const char *path,
-                                lvt_diag *diag) {
+lvt_status lvt_report_confusion(const lvt_accuracies *a, const int32_t *confusion, const lvt_folder *in,
+                                const char *path, lvt_diag *diag) {
     lvt_atomic_file f;
-    lvt_status status = lvt_atomic_begin(&f, path, diag);
+    lvt_status status = lvt_atomic_begin(&f, in, path, diag);
     if (status != LVT_OK)
         return status;
     int seen = a->learned ? lvt_tasks_seen(a->tasks, a->learned - 1) : 0;
@@ -138,7 +138,7 @@ static size_t *by_class(const lvt_memory *m, const lvt_tasks *tasks) {
 }
 
 lvt_status lvt_report_memory(const lvt_memory *m, const lvt_tasks *tasks, const lvt_dataset *d,
-                             const char *path, lvt_diag *diag) {
+                             const lvt_folder *in, const char *path, lvt_diag *diag) {
     if (!m->n)
         return LVT_OK;
     size_t *places = by_class(m, tasks);
@@ -181,7 +181,7 @@ lvt_status lvt_report_memory(const lvt_memory *m, const lvt_tasks *tasks, const 
             memset(p.pixels, 255, bytes);
         }
     }
-    lvt_status status = lvt_picture_write(&p, path, diag);
+    lvt_status status = lvt_picture_write(&p, in, path, diag);
     free(p.pixels);
     free(places);
     return status;

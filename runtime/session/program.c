@@ -38,18 +38,33 @@ lvt_status lvt_program_new(lvt_compiled *compiled, const char *name, const lvt_p
 lvt_status lvt_program_open(const char *path, const lvt_program_options *options, lvt_program **out,
                             lvt_diag *diag) {
     *out = NULL;
-    lvt_compiled *compiled;
+    lvt_compiled *compiled = NULL;
     double begin = lvt_seconds();
-    lvt_status status = lvt_program_read(path, &compiled, diag);
-    if (status != LVT_OK)
-        return status;
-    if (options && options->weights)
-        status = lvt_weights_load(compiled->module, options->weights, options->map, diag);
-    if (status == LVT_OK && !(options && options->no_weights))
-        status = lvt_weights_read(compiled->module, path, diag);
+    lvt_status status = LVT_OK;
+    /* Another process may take the program's place, and its values away, between two readings: then the new
+     * one is read. */
+    uint64_t before = 0;
+    for (bool again = true; again && status == LVT_OK;) {
+        again = false;
+        status = lvt_program_read(path, &compiled, diag);
+        if (status == LVT_OK && options && options->weights)
+            status = lvt_weights_load(compiled->module, options->weights, options->map, diag);
+        if (status != LVT_OK || (options && options->no_weights))
+            break;
+        bool fresh = before != compiled->hash;
+        before = compiled->hash;
+        status = lvt_weights_read(compiled->module, path, fresh ? NULL : diag);
+        if (fresh && (status == LVT_USER || status == LVT_IO)) {
+            lvt_compiled_free(compiled);
+            compiled = NULL;
+            status = LVT_OK;
+            again = true;
+        }
+    }
     double seconds = lvt_seconds() - begin;
     if (status != LVT_OK) {
-        lvt_compiled_free(compiled);
+        if (compiled)
+            lvt_compiled_free(compiled);
         return status;
     }
     status = lvt_program_new(compiled, path, options, out, diag);

@@ -7,6 +7,7 @@
 #include "sweep.h"
 #include "ir/base/file.h"
 #include "ir/program/json.h"
+#include "ir/base/utf8.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -109,8 +110,8 @@ lvt_status lvt_sweep_save(const lvt_sweep *s, const char *out, const lvt_sweep_r
          cJSON_AddStringToObject(o, "state", states[status->state]) &&
          cJSON_AddNumberToObject(o, "code", status->code) &&
          cJSON_AddNumberToObject(o, "seconds", status->seconds) && (text = lvt_json_text(o, true));
-    lvt_status result = ok ? lvt_file_write(path, text, strlen(text), diag) : lvt_no_memory(diag, NULL);
-    cJSON_free(text);
+    lvt_status result = ok ? lvt_file_write(NULL, path, text, strlen(text), diag) : lvt_no_memory(diag, NULL);
+    free(text);
     cJSON_Delete(o);
     lvt_texts_free(&options);
     lvt_texts_free(&program);

@@ -45,7 +45,7 @@ struct lvt_program {
 typedef struct seen {
     int runs[5], batches_with_repeats;
     double weights; /* sum over importance runs */
-    float mask_sum, r, gamma, lr;
+    float mask_sum, r, gamma, lr, frequency[CLASSES];
     int masked_right; /* zm_mask has ones exactly for classes of the image's task and before */
 } seen;
 
@@ -125,6 +125,7 @@ lvt_status lvt_program_open(const char *path, const lvt_program_options *o, lvt_
             add_input(p, e, "weight", LVT_F32, 0, NULL, false, 0);
             continue;
         }
+        add_input(p, e, "frequency", LVT_F32, 1, (int64_t[]){CLASSES}, false, 0);
         add_input(p, e, "lr", LVT_F32, 0, NULL, true, 0.05);
         if (soft) {
             add_input(p, e, "y2", LVT_I32, 1, &n, false, 0);
@@ -272,6 +273,7 @@ lvt_status lvt_session_run(lvt_session *s, int e, const void *const *inputs, lvt
             cross_entropy(s->states[0], x + i * PIXELS, y[i], mask, weight / BATCH, s->states[2]);
     } else {
         s->seen.lr = *lr;
+        memcpy(s->seen.frequency, input(s, e, inputs, "frequency"), sizeof s->seen.frequency);
         s->loss[0] = s->loss[1] = s->seen.mask_sum = 0;
         for (int c = 0; c < CLASSES; c++)
             s->seen.mask_sum += mask[c];
@@ -323,6 +325,7 @@ const void *lvt_session_output(const lvt_session *s, int e, int output) {
 
 typedef struct run {
     char folder[64];
+    lvt_folder in;
     lvt_settings settings;
     lvt_dataset *data;
     lvt_model model;
@@ -359,8 +362,9 @@ static inline lvt_status open_run_of(run *r, const char *program, bool fresh) {
                                     r->settings.seed, true, r->diag),
                      LVT_OK);
     r->model.method = r->compiled;
+    assert_int_equal(lvt_folder_open(&r->in, NULL, r->folder, r->diag), LVT_OK);
     lvt_events events = {r, stop, NULL, phase, evaluated};
-    return lvt_trainer_init(&r->trainer, &r->settings, &r->model, r->data, r->folder, &events, r->diag);
+    return lvt_trainer_init(&r->trainer, &r->settings, &r->model, r->data, &r->in, &events, r->diag);
 }
 
 static inline void open_run(run *r, bool fresh) {
@@ -371,6 +375,7 @@ static inline void open_run(run *r, bool fresh) {
 
 static inline void close_run(run *r) {
     lvt_trainer_free(&r->trainer);
+    lvt_folder_close(&r->in);
     lvt_model_close(&r->model);
     lvt_dataset_free(r->data);
     lvt_diag_free(r->diag);

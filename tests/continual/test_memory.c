@@ -2,6 +2,7 @@
 #include "runtime/continual/memory.h"
 #include "runtime/data/augment.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -116,6 +117,34 @@ static void quota(void **state) {
             }
             assert_int_equal(sum, capacity);
         }
+    }
+}
+
+/* Against giving images out one by one, round after round, to the classes that have more. */
+static void quota_of_small_classes(void **state) {
+    (void)state;
+    uint32_t draw = 1;
+    for (int test = 0; test < 20000; test++) {
+        size_t has[12], quotas[12], want[12] = {0};
+        draw = draw * 1664525u + 1013904223u;
+        int n = 1 + (int)((draw >> 8) % 12);
+        size_t capacity = (draw >> 16) % 90, left = capacity;
+        for (int k = 0; k < n; k++) {
+            draw = draw * 1664525u + 1013904223u;
+            has[k] = (draw >> 28) < 5 ? (draw >> 20) % 4 : (draw >> 16) % 40;
+        }
+        for (bool more = true; more && left;) {
+            more = false;
+            for (int k = 0; k < n && left; k++) {
+                if (want[k] < has[k]) {
+                    want[k]++;
+                    left--;
+                    more = true;
+                }
+            }
+        }
+        lvt_memory_quotas(capacity, n, has, quotas);
+        assert_memory_equal(quotas, want, (size_t)n * sizeof *want);
     }
 }
 
@@ -354,12 +383,50 @@ static void random_and_herding(void **state) {
     free_data(&d);
 }
 
+/* After a task with classes 2 and 3: their columns are the new answers, below the logit of the image's own class
+ * by the factor 0.85, or shifted to it where that is not positive; the other columns stay. */
+static void renewed(void **state) {
+    (void)state;
+    static const struct {
+        float stored[4], says[4], becomes[4];
+    } cases[] = {
+        {{8, 1, 0, 0}, {5, 5, 2, -3}, {8, 1, 2, -3}},      /* smaller than the own one: as they are */
+        {{4, 1, 0, 0}, {5, 5, 8, 2}, {4, 1, 3.4f, 0.85f}}, /* times 0.85 * 4 / 8 */
+        {{-1, -2, 0, 0}, {5, 5, 3, 1}, {-1, -2, -1, -3}},  /* minus 4 */
+        {{0, -2, 9, 9}, {5, 5, -7, -6}, {0, -2, -7, -6}},
+    };
+    lvt_dataset d;
+    make_data(&d, 4, 2);
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        lvt_memory m;
+        assert_int_equal(lvt_memory_init(&m, 3, &d, NULL), LVT_OK);
+        m.n = 3;
+        for (int i = 0; i < 12; i++)
+            m.logits[i] = i / 4 == 1 ? cases[k].stored[i % 4] : 77;
+        m.labels[1] = 0;
+        lvt_memory_renew(&m, 1, (const bool[]){false, false, true, true}, cases[k].says);
+        for (int i = 0; i < 12; i++) {
+            float want = i / 4 == 1 ? cases[k].becomes[i % 4] : 77;
+            if (fabsf(m.logits[i] - want) > 1e-6f)
+                fail_msg("case %zu, %d: %.9g, not %.9g", k, i, m.logits[i], want);
+        }
+        lvt_memory_free(&m);
+    }
+    free_data(&d);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(split),      cmocka_unit_test(quota),
-        cmocka_unit_test(confidence), cmocka_unit_test(answered_later),
-        cmocka_unit_test(few_images), cmocka_unit_test(draws),
-        cmocka_unit_test(reservoir),  cmocka_unit_test(random_and_herding),
+        cmocka_unit_test(split),
+        cmocka_unit_test(quota),
+        cmocka_unit_test(quota_of_small_classes),
+        cmocka_unit_test(confidence),
+        cmocka_unit_test(answered_later),
+        cmocka_unit_test(few_images),
+        cmocka_unit_test(draws),
+        cmocka_unit_test(reservoir),
+        cmocka_unit_test(random_and_herding),
+        cmocka_unit_test(renewed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -126,8 +126,9 @@ static char *contents(const char *name, const char *file, size_t *size) {
 
 /* Without what is measured of the machine. */
 static char *record_text(const char *line) {
-    static const char *const times[] = {"seconds",      "seconds_left",  "images_per_second",
-                                        "task_seconds", "energy_joules", "peak_memory_bytes"};
+    static const char *const times[] = {"seconds",         "seconds_left",  "images_per_second",
+                                        "task_seconds",    "energy_joules", "peak_memory_bytes",
+                                        "seconds_of_tasks"};
     cJSON *o = lvt_json_read(line, strlen(line));
     if (!o)
         fail_msg("no JSON: %s", line);

@@ -116,6 +116,8 @@ int main(int argc, char **argv) {
         char *text = lvt_diag_text(diag);
         fputs(text ? text : "lvt-run: out of memory\n", stderr);
         free(text);
+    } else if (status == LVT_NOMEM) { /* no memory for the words either */
+        fputs("lvt-run: out of memory\n", stderr);
     }
     lvt_diag_free(diag);
     return lvt_exit_code(status);
