@@ -20,9 +20,9 @@ typedef enum values { UNIFORM, EQUALS, SPECIAL, N_VALUES } values;
 static double draw(values what, uint64_t *seed) {
     static const double special[] = {-INFINITY, -INFINITY, NAN, INFINITY, 0.0, -0.0, 3e38, -3e38, 1e-40, 1};
     double x = uniform_in(seed, -2, 2);
-    return what == UNIFORM  ? lvt_round_to(LVT_F32, x)
-           : what == EQUALS ? floor(x)
-                            : special[next_random(seed) % (sizeof special / sizeof *special)];
+    if (what == SPECIAL)
+        x = special[next_random(seed) % (sizeof special / sizeof *special)];
+    return lvt_round_to(LVT_F32, what == EQUALS ? floor(x) : x);
 }
 
 static void refill(const lvt_graph *g, lvt_node_id node, end *in, end *out, values what, uint64_t seed,
@@ -57,7 +57,7 @@ static void check_node(lvt_jit *jit, body_case *c, lvt_value v, const char *what
         for (values x = UNIFORM; x < N_VALUES; x++)
             for (int threads = 1; threads <= 2; threads++) {
                 end in[MAX_ENDS], out[MAX_ENDS];
-                char name[200];
+                char name[300];
                 snprintf(name, sizeof name, "%s, values %d, layout %d, threads %d", what, (int)x, layout,
                          threads);
                 make_ends(c->body, node, in, out, layout, (uint64_t)x + 1, c->lo, c->hi, c->diag);
