@@ -13,8 +13,6 @@
 
 #include "op.h"
 
-#pragma GCC visibility push(default) /* the shared library exports what this header declares */
-
 enum { LVT_EPILOGUE_MOST = 4 };
 
 typedef enum lvt_epilogue_kind {
@@ -40,7 +38,5 @@ bool lvt_epilogue_activates(lvt_op op);
 const lvt_node *lvt_epilogue_product(const lvt_graph *body);
 /* Fills *out; NULL, or a static text saying why the body is not in epilogue form. */
 const char *lvt_epilogue_analyse(const lvt_graph *body, lvt_epilogue *out);
-
-#pragma GCC visibility pop
 
 #endif

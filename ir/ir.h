@@ -9,35 +9,16 @@
 
 #include "ir/base/arena.h"
 #include "ir/base/diag.h"
-
-#pragma GCC visibility push(default) /* the shared library exports what this header declares */
+#include "ir/type.h"
 
 /* ---- types --------------------------------------------------------------------------------------------- */
 
-typedef enum lvt_dtype { LVT_F32, LVT_BF16, LVT_F64, LVT_I32, LVT_U8, LVT_BOOL, LVT_N_DTYPES } lvt_dtype;
-enum { LVT_MAX_RANK = 6 };
-enum { LVT_MAX_RANKS = 4096 }; /* processes that may share a batch */
-#define LVT_MAX_DIM                                                                                          \
-    ((int64_t)1 << 31) /* a dimension is 1..LVT_MAX_DIM, a tensor has at most LVT_MAX_DIM elements */
-
-/* Row-major logical shape. rank 0 is a scalar. dim[rank..] is 0, so types compare with lvt_type_equal. */
-typedef struct lvt_type {
-    uint8_t dtype, rank;
-    int64_t dim[LVT_MAX_RANK];
-} lvt_type;
-
 lvt_type lvt_type_make(lvt_dtype dtype, int rank, const int64_t *dims);
 bool lvt_type_equal(const lvt_type *a, const lvt_type *b);
-bool lvt_shape_equal(const lvt_type *a, const lvt_type *b); /* same dims, any dtype */
-int64_t lvt_numel(const lvt_type *t);
-size_t lvt_dtype_size(lvt_dtype dtype); /* bytes an element; bool takes 1 */
-size_t lvt_type_bytes(const lvt_type *t);
-const char *lvt_dtype_name(lvt_dtype dtype);                      /* "f32" */
+bool lvt_shape_equal(const lvt_type *a, const lvt_type *b);       /* same dims, any dtype */
 bool lvt_dtype_parse(const char *name, size_t n, lvt_dtype *out); /* false: no such type */
 bool lvt_dtype_is_float(lvt_dtype dtype);
-enum { LVT_TYPE_TEXT = 160 };
-/* Writes "f32[64,3,3,3]" (a scalar is "f32[]") and returns buffer. */
-const char *lvt_type_text(const lvt_type *t, char buffer[LVT_TYPE_TEXT]);
+enum { LVT_MAX_RANKS = 4096 }; /* processes that may share a batch */
 enum { LVT_INT_TEXT = 24 };
 /* Decimal digits of i, as printf has them; returns how many characters. */
 size_t lvt_int_text(int64_t i, char text[LVT_INT_TEXT]);
@@ -293,7 +274,5 @@ static inline const lvt_type *lvt_value_type(const lvt_graph *g, lvt_value v) {
 static inline const lvt_node *lvt_value_node(const lvt_graph *g, lvt_value v) {
     return &g->nodes[g->values[v].node];
 }
-
-#pragma GCC visibility pop
 
 #endif

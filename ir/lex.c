@@ -158,10 +158,9 @@ static lvt_status lex_number(lvt_lexer *l, lvt_token *t) {
 }
 
 static int hex(char c) {
-    return is_digit(c)            ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
+    static const char digits[] = "0123456789abcdef0123456789ABCDEF";
+    const char *at = c ? strchr(digits, c) : NULL;
+    return at ? (int)(at - digits) % 16 : -1;
 }
 
 /* l->p is at the opening quote. */

@@ -19,8 +19,6 @@
 
 #include "op.h"
 
-#pragma GCC visibility push(default) /* the shared library exports what this header declares */
-
 /* NULL when the body can be one loop nest, else a static text saying why not: lvt_loop_no_memory when it
  * could not be found out. */
 extern const char lvt_loop_no_memory[];
@@ -56,7 +54,5 @@ typedef struct lvt_loop {
 
 /* Fills *out from a body (arrays in `arena`). NULL, or the reason why the body is not in loop form. */
 const char *lvt_loop_analyse(const lvt_graph *body, lvt_arena *arena, lvt_loop *out);
-
-#pragma GCC visibility pop
 
 #endif

@@ -9,8 +9,6 @@
 #include "ir.h"
 #include "build.h"
 
-#pragma GCC visibility push(default) /* the shared library exports what this header declares */
-
 /* A tensor of the interpreter. Elements are doubles whatever the type; `type.dtype` says what they stand for.
  */
 typedef struct lvt_tensor {
@@ -152,7 +150,5 @@ static inline bool lvt_exceeds(double x, double y) {
 }
 /* Value of an expression over primitives, for a, b, c = args[0..2]. */
 double lvt_expr_eval(const lvt_expr *e, lvt_dtype dtype, const double *args);
-
-#pragma GCC visibility pop
 
 #endif

@@ -43,7 +43,9 @@ typedef struct candidate {
 
 static int by_score(const void *a, const void *b) {
     const candidate *x = a, *y = b;
-    return x->score < y->score ? 1 : x->score > y->score ? -1 : x->copy < y->copy ? -1 : 1;
+    if (x->score != y->score)
+        return x->score < y->score ? 1 : -1;
+    return x->copy < y->copy ? -1 : 1;
 }
 
 static double expected(const remat_model *m, const remat_copy *c, double target) {
@@ -350,7 +352,9 @@ static void explain(const rematerialiser *r, uint64_t arena, uint64_t before) {
 
 static int by_bytes(const void *a, const void *b) {
     const lvt_buffer *x = a, *y = b;
-    return x->bytes < y->bytes ? 1 : x->bytes > y->bytes ? -1 : x->value < y->value ? -1 : 1;
+    if (x->bytes != y->bytes)
+        return x->bytes < y->bytes ? 1 : -1;
+    return x->value < y->value ? -1 : 1;
 }
 
 /* The budget cannot be met: says the least that was reached and what holds it. NULL. */

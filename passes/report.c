@@ -25,7 +25,9 @@ typedef struct reporter {
 
 static int by_bytes(const void *a, const void *b) {
     const lvt_buffer *x = a, *y = b;
-    return x->bytes < y->bytes ? 1 : x->bytes > y->bytes ? -1 : x->value < y->value ? -1 : 1;
+    if (x->bytes != y->bytes)
+        return x->bytes < y->bytes ? 1 : -1;
+    return x->value < y->value ? -1 : 1;
 }
 
 /* Line of the model file that a place comes from; the place itself where it is in no library. */

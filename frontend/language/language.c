@@ -61,12 +61,12 @@ static lvt_status compile(const input *in, const char *const *settings, size_t n
         if (model && !e.errors && lvt_lang_evaluate_file(&e, file))
             lvt_lang_run_model(&e, file, model);
         bool failed = !model || e.errors || e.misread || lvt_diag_errors(e.diag) > before;
-        status = e.nomem && !e.beyond  ? LVT_NOMEM
-                 : !failed             ? LVT_OK
-                 : !file && !e.n_files ? LVT_IO
-                                       : LVT_USER;
-        if (status == LVT_NOMEM)
-            lvt_no_memory(e.diag, NULL);
+        if (e.nomem && !e.beyond)
+            status = lvt_no_memory(e.diag, NULL);
+        else if (failed)
+            status = !file && !e.n_files ? LVT_IO : LVT_USER;
+        else
+            status = LVT_OK;
     }
     if (status == LVT_OK && list && !lvt_lang_list_settings(&e, list))
         status = lvt_error(e.diag, LVT_NOMEM, NULL, LVT_NOWHERE, "out of memory");

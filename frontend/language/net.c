@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_INPUTS = 64, MOST_OUTPUTS = 64, MOST_GROUPS = 64 };
+enum { MOST_INPUTS = 64, MOST_OUTPUTS = 64, MOST_GROUPS = 64, MOST_CONSTANTS = 32 };
 
 static const lvt_onnx_import no_options;
 
@@ -119,7 +119,7 @@ static lvt_value key(void *u) {
 }
 
 typedef struct call_options {
-    value training, step, groups, images, any_size, tied;
+    value training, step, groups, images, any_size, tied, constants;
 } call_options;
 
 /* Arguments by position are inputs; by name inputs or options. */
@@ -129,8 +129,9 @@ static bool bind(frame *f, const net *n, const argument *args, uint32_t n_args, 
     const struct {
         const char *name;
         value *to;
-    } rows[] = {{"training", &o->training}, {"step", &o->step},         {"groups", &o->groups},
-                {"images", &o->images},     {"any_size", &o->any_size}, {"tied", &o->tied}};
+    } rows[] = {{"training", &o->training},  {"step", &o->step},         {"groups", &o->groups},
+                {"images", &o->images},      {"any_size", &o->any_size}, {"tied", &o->tied},
+                {"constants", &o->constants}};
     enum { N_ROWS = sizeof rows / sizeof *rows };
     const char *names[MOST_INPUTS + N_ROWS];
     size_t n_inputs = lvt_onnx_inputs(n->onnx), next = 0;
@@ -175,12 +176,13 @@ static bool bind(frame *f, const net *n, const argument *args, uint32_t n_args, 
         }
     if (o->training.kind == VALUE_BOOL && o->images.kind == VALUE_BOOL && o->any_size.kind == VALUE_BOOL &&
         o->tied.kind == VALUE_BOOL && (o->step.kind == VALUE_NONE || o->step.kind == VALUE_TENSOR) &&
-        (o->groups.kind == VALUE_NONE || is_list(o->groups)))
+        (o->groups.kind == VALUE_NONE || is_list(o->groups)) &&
+        (o->constants.kind == VALUE_NONE || is_list(o->constants)))
         return true;
     lvt_lang_fail(
         f, at, "E224",
         "%s: training, images, any_size and tied are true or false, step is a tensor, groups a list of "
-        "numbers",
+        "numbers, constants one of patterns",
         n->name);
     return false;
 }
@@ -191,6 +193,8 @@ value lvt_lang_call_net(frame *f, const net *n, const argument *args, uint32_t n
     value inputs[MOST_INPUTS], poison = {.kind = VALUE_POISON};
     lvt_value in[MOST_INPUTS], out[MOST_OUTPUTS];
     int64_t groups[MOST_GROUPS];
+    const char *constants[MOST_CONSTANTS];
+    bool found[MOST_CONSTANTS] = {false};
     if (!e->b.graph)
         return lvt_lang_fail(f, at, "E303", "an imported network is for entries only");
     call_options o = {lvt_lang_value_bool(e->b.graph->training),
@@ -198,7 +202,8 @@ value lvt_lang_call_net(frame *f, const net *n, const argument *args, uint32_t n
                       {.kind = VALUE_NONE},
                       lvt_lang_value_bool(true),
                       lvt_lang_value_bool(false),
-                      lvt_lang_value_bool(false)};
+                      lvt_lang_value_bool(false),
+                      {.kind = VALUE_NONE}};
     if (!bind(f, n, args, n_args, inputs, &o, at))
         return poison;
     for (size_t i = 0; i < lvt_onnx_inputs(n->onnx); i++)
@@ -210,6 +215,13 @@ value lvt_lang_call_net(frame *f, const net *n, const argument *args, uint32_t n
             return lvt_lang_fail(f, at, "E224", "%s: 'groups' are at most %d numbers of images, not %s",
                                  n->name, MOST_GROUPS, lvt_lang_value_describe(e, o.groups));
         groups[i] = o.groups.items[i].i;
+    }
+    uint32_t n_constants = o.constants.kind == VALUE_NONE ? 0 : o.constants.n;
+    for (uint32_t i = 0; i < n_constants; i++) {
+        if (n_constants > MOST_CONSTANTS || o.constants.items[i].kind != VALUE_STRING)
+            return lvt_lang_fail(f, at, "E224", "%s: 'constants' are at most %d patterns of names, not %s",
+                                 n->name, MOST_CONSTANTS, lvt_lang_value_describe(e, o.constants));
+        constants[i] = o.constants.items[i].s;
     }
     if (!path)
         path = lvt_lang_join_path(e, f->scope->path, n->name, f->suffix);
@@ -235,6 +247,9 @@ value lvt_lang_call_net(frame *f, const net *n, const argument *args, uint32_t n
                         .images = o.images.i,
                         .any_size = o.any_size.i,
                         .tied = o.tied.i,
+                        .constants = constants,
+                        .n_constants = n_constants,
+                        .constants_found = found,
                         .form = o.training.i ? LVT_ONNX_TRAINING : LVT_ONNX_INFERENCE,
                         .step = o.step.kind == VALUE_TENSOR ? o.step.tensor.v : LVT_NONE,
                         .streams = &e->streams,
@@ -255,6 +270,11 @@ value lvt_lang_call_net(frame *f, const net *n, const argument *args, uint32_t n
         return v;
     }
     lvt_diag_move(e->diag, e->aside);
+    for (uint32_t i = 0; i < n_constants; i++)
+        if (!found[i])
+            return lvt_lang_fail(f, at, "E224",
+                                 "%s: no float tensor of the file that is used here is called '%.60s'",
+                                 n->name, constants[i]);
     size_t n_out = n->n_outputs ? n->n_outputs : lvt_onnx_outputs(n->onnx);
     if (n_out == 1)
         return lvt_lang_value_tensor(out[0], LVT_NONE);

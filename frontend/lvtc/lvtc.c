@@ -16,7 +16,7 @@
 #include "ir/program/weights.h"
 #include "ir/base/file.h"
 #include "ir/base/utf8.h"
-#include "runtime/lvt.h"
+#include "runtime/compiled.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -385,6 +385,9 @@ static lvt_status act(session *s, char **argv) {
     case LVT_LVTC_PASSES:
         for (const lvt_pass_info *p = lvt_pass_table; p->name; p++)
             printf("%-16s %s\n", p->name, p->purpose);
+        return LVT_OK;
+    case LVT_LVTC_COMPLETION:
+        lvt_lvtc_completion(stdout);
         return LVT_OK;
     case LVT_LVTC_OPS:
         return lvt_lvtc_ops(stdout, c->input, s->diag);

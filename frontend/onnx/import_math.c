@@ -143,21 +143,93 @@ lvt_value lvt_im_root(lvt_importer *im, lvt_value x, double p) {
     return lvt_build_select(&im->b, zero, x, y);
 }
 
-/* x 2^y or x 2^-y; whole numbers of 32 bits here are those of up to 31 there. */
+/* Bits of ONNX's type of input i; *is_signed: whether its numbers go below 0. */
+static int bits_of(lvt_importer *im, size_t i, bool *is_signed) {
+    int type = lvt_im_onnx_type(im, i);
+    *is_signed = type == ONNX__TENSOR_PROTO__DATA_TYPE__INT8 ||
+                 type == ONNX__TENSOR_PROTO__DATA_TYPE__INT16 ||
+                 type == ONNX__TENSOR_PROTO__DATA_TYPE__INT32 || type == ONNX__TENSOR_PROTO__DATA_TYPE__INT64;
+    switch (type) {
+    case ONNX__TENSOR_PROTO__DATA_TYPE__INT8:
+    case ONNX__TENSOR_PROTO__DATA_TYPE__UINT8:
+        return 8;
+    case ONNX__TENSOR_PROTO__DATA_TYPE__INT16:
+    case ONNX__TENSOR_PROTO__DATA_TYPE__UINT16:
+        return 16;
+    case ONNX__TENSOR_PROTO__DATA_TYPE__INT64:
+    case ONNX__TENSOR_PROTO__DATA_TYPE__UINT64:
+        return 64;
+    default:
+        return 32;
+    }
+}
+
+/* x 2^y or, rounded down, x 2^-y. Beyond the bits of the type, and for y < 0, what the sign leaves: -1 for a
+ * right shift of x < 0, else 0. */
 static bool shift(lvt_importer *im) {
-    lvt_value x = lvt_im_in(im, 0), y = lvt_build_cast(&im->b, lvt_im_in(im, 1), LVT_I32), power;
-    lvt_dtype dtype = (lvt_dtype)lvt_im_type(im, x).dtype;
+    lvt_builder *b = &im->b;
+    lvt_value x = widen(im, lvt_im_in(im, 0)), y = lvt_build_cast(b, lvt_im_in(im, 1), LVT_I32), power, r;
+    lvt_dtype dtype = (lvt_dtype)lvt_im_type(im, lvt_im_in(im, 0)).dtype;
     double powers[31];
+    bool is_signed;
+    int bits = bits_of(im, 0, &is_signed);
     if (x != LVT_NONE && lvt_dtype_is_float(dtype))
         return lvt_im_no(im, "it is known for whole numbers only");
     for (int i = 0; i < 31; i++)
         powers[i] = ldexp(1, i);
     lvt_named_attr a = {"axis", lvt_attr_int(0)};
-    power =
-        lvt_build(&im->b, LVT_OP_gather, 2, (lvt_value[]){lvt_im_vector(im, 31, powers, LVT_I32), y}, 1, &a);
+    power = lvt_build(b, LVT_OP_gather, 2, (lvt_value[]){lvt_im_vector(im, 31, powers, LVT_I32), y}, 1, &a);
+    lvt_value zero = lvt_im_number(im, x, 0), below = lvt_imk(im, LVT_OP_lt, x, 0);
+    lvt_value sign = lvt_build_select(b, below, lvt_im_number(im, x, -1), zero),
+              most = lvt_imk(im, LVT_OP_ge, y, 31);
     bool left = !strcmp(lvt_im_string(im, "direction", "LEFT"), "LEFT");
-    return lvt_im_out(im,
-                      narrow(im, lvt_im2(im, left ? LVT_OP_mul : LVT_OP_div, widen(im, x), power), dtype));
+    if (left) { /* 2^31 is no number here: 2^30 times 2 comes round as it does there */
+        r = lvt_im2(im, LVT_OP_mul, x, power);
+        r = lvt_build_select(b, most, lvt_imk(im, LVT_OP_mul, r, 2), r);
+    } else {
+        r = lvt_build_select(b, most, sign, lvt_im2(im, LVT_OP_div, x, power));
+    }
+    lvt_value outside = lvt_im2(im, LVT_OP_or, lvt_imk(im, LVT_OP_lt, y, 0),
+                                lvt_imk(im, LVT_OP_ge, y, bits < 32 ? bits : 32));
+    r = lvt_build_select(b, outside, left || !is_signed ? zero : sign, r);
+    return lvt_im_out(im, narrow(im, r, dtype));
+}
+
+enum { BITS_AND, BITS_OR, BITS_XOR, BITS_NOT };
+
+/* Bit by bit: bit k of x is floor(x / 2^k) mod 2, below 0 too, and bit 31 is the sign. Bits beyond 32 are as the
+ * sign says, so they follow from bit 31. */
+static bool bitwise(lvt_importer *im) {
+    lvt_value x = widen(im, lvt_im_in(im, 0)), sum = LVT_NONE;
+    lvt_dtype dtype = (lvt_dtype)lvt_im_type(im, lvt_im_in(im, 0)).dtype;
+    bool is_signed;
+    int bits = bits_of(im, 0, &is_signed), code = lvt_im_code(im);
+    if (x == LVT_NONE || lvt_dtype_is_float(dtype) || dtype == LVT_BOOL)
+        return lvt_im_no(im, "it is known for whole numbers only");
+    if (code == BITS_NOT) {
+        if (bits >= 32 && !is_signed)
+            return lvt_im_no(im, "its results are numbers that do not fit into 32 bits");
+        return lvt_im_out(im, narrow(im, lvt_im2(im, LVT_OP_sub, lvt_im_number(im, x, -1), x), dtype));
+    }
+    lvt_value y = widen(im, lvt_im_in(im, 1));
+    for (int k = 0; k < (bits < 32 ? bits : 32); k++) {
+        lvt_value bit[2], both;
+        for (int i = 0; i < 2; i++) {
+            lvt_value v = i ? y : x;
+            bit[i] = k < 31 ? lvt_imk(im, LVT_OP_mod, lvt_imk(im, LVT_OP_div, v, ldexp(1, k)), 2)
+                            : lvt_build_cast(&im->b, lvt_imk(im, LVT_OP_lt, v, 0), LVT_I32);
+        }
+        both = lvt_im2(im,
+                       code == BITS_AND  ? LVT_OP_min
+                       : code == BITS_OR ? LVT_OP_max
+                                         : LVT_OP_ne,
+                       bit[0], bit[1]);
+        if (both != LVT_NONE && code == BITS_XOR)
+            both = lvt_build_cast(&im->b, both, LVT_I32);
+        both = lvt_imk(im, LVT_OP_mul, both, k < 31 ? ldexp(1, k) : INT32_MIN);
+        sum = k ? lvt_im2(im, LVT_OP_add, sum, both) : both;
+    }
+    return lvt_im_out(im, narrow(im, sum, dtype));
 }
 
 /* y with the sign of x, and |x|, both with the slope of the right side at 0, where abs and sign have none. */
@@ -394,10 +466,10 @@ static bool reduce(lvt_importer *im) {
     lvt_type t = lvt_im_type(im, x);
     int64_t axes[LVT_MAX_RANK];
     int n = lvt_im_either(im, 1, "axes", LVT_MAX_RANK, axes), code = lvt_im_code(im);
-    bool keep = lvt_im_int(im, "keepdims", 1);
+    bool keep = lvt_im_int(im, "keepdims", 1), nothing = lvt_im_int(im, "noop_with_empty_axes", 0);
     if (n == -1)
         return false;
-    if (n <= 0 && lvt_im_int(im, "noop_with_empty_axes", 0))
+    if (n <= 0 && nothing)
         return lvt_im_out(im, x);
     if (t.dtype == LVT_U8)
         return lvt_im_no(im, "reductions of uint8 are not supported");
@@ -546,6 +618,10 @@ const lvt_im_row lvt_im_math[] = {{"Abs", unary, LVT_OP_abs},
                                   {"Asin", curve, ASIN},
                                   {"Acos", curve, ACOS},
                                   {"BitShift", shift, 0},
+                                  {"BitwiseAnd", bitwise, BITS_AND},
+                                  {"BitwiseOr", bitwise, BITS_OR},
+                                  {"BitwiseXor", bitwise, BITS_XOR},
+                                  {"BitwiseNot", bitwise, BITS_NOT},
                                   {"Sinh", curve, SINH},
                                   {"Cosh", curve, COSH},
                                   {"Asinh", curve, ASINH},

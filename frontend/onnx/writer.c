@@ -406,7 +406,7 @@ static lvt_status write_external(lvt_onnx_writer *w, const lvt_onnx_file *file, 
 
 /* The oldest version of the file format that goes with an operator set. */
 static int64_t ir_version(int opset) {
-    return opset <= 14 ? 7 : opset <= 18 ? 8 : opset <= 20 ? 9 : 10;
+    return opset <= 14 ? 7 : opset <= 18 ? 8 : opset <= 20 ? 9 : opset <= 22 ? 10 : opset <= 23 ? 11 : 12;
 }
 
 lvt_status lvt_onnx_write(lvt_onnx_writer *w, const lvt_onnx_file *file, lvt_diag *diag) {

@@ -9,8 +9,6 @@
 #include <stddef.h>
 #include <stdarg.h>
 
-#pragma GCC visibility push(default) /* the shared library exports what this header declares */
-
 typedef struct lvt_arena lvt_arena;
 
 lvt_arena *lvt_arena_new(void); /* NULL when out of memory */
@@ -32,7 +30,5 @@ bool lvt_arena_at_limit(const lvt_arena *a); /* something was refused because of
 /* Some request was refused, for whatever reason. What was decided in this arena may then have been decided
  * for want of memory, and does not count. */
 bool lvt_arena_failed(const lvt_arena *a);
-
-#pragma GCC visibility pop
 
 #endif

@@ -66,10 +66,11 @@ typedef struct reads {
 } reads;
 
 static int by_memory(const read *a, const read *b) {
-    return a->bundle != b->bundle ? (a->bundle < b->bundle ? -1 : 1)
-           : a->kind != b->kind   ? (a->kind < b->kind ? -1 : 1)
-           : a->index != b->index ? (a->index < b->index ? -1 : 1)
-                                  : 0;
+    if (a->bundle != b->bundle)
+        return a->bundle < b->bundle ? -1 : 1;
+    if (a->kind != b->kind)
+        return a->kind < b->kind ? -1 : 1;
+    return (a->index > b->index) - (a->index < b->index);
 }
 
 static int by_begin(const void *a, const void *b) {

@@ -48,6 +48,26 @@ static void print_help(const lvt_usage *u) {
     lvt_print("  -h, --help              this text\n");
 }
 
+/* For the shell: every option with what its value may be, a line each, as runtime/package/completion.bash
+ * reads it. */
+static void print_completion(const lvt_usage *u) {
+    for (int i = 0; i < u->n_options; i++) {
+        const lvt_option *o = &u->options[i];
+        if (!o->name)
+            continue;
+        printf("--%s%s", o->name, o->kind == LVT_OPTION_FLAG ? "" : " =");
+        for (const char *const *c = o->kind == LVT_OPTION_CHOICE ? o->choices : NULL; c && *c; c++)
+            printf(" %s", *c);
+        static const char *const files[] = {"FILE", "FOLDER", "DIR"};
+        bool file = false;
+        for (size_t k = 0; k < sizeof files / sizeof *files; k++)
+            file |= o->kind == LVT_OPTION_TEXT && o->argument &&
+                    !strncmp(o->argument, files[k], strlen(files[k]));
+        printf("%s\n", file ? " @" : "");
+    }
+    printf("--help\n");
+}
+
 static lvt_status bad_value(const lvt_option *o, const char *value, const char *wanted, lvt_diag *diag) {
     return lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE, "--%s: \"%s\" is not %s", o->name, value, wanted);
 }
@@ -145,6 +165,11 @@ static lvt_status unknown_option(const lvt_usage *u, const char *word, lvt_diag 
 lvt_status lvt_arguments_parse(const lvt_usage *u, int argc, char **argv, lvt_arguments *out,
                                lvt_diag *diag) {
     *out = (lvt_arguments){0};
+    if (argc == 2 && !strcmp(argv[1], "--completion")) {
+        print_completion(u);
+        out->done = true;
+        return LVT_OK;
+    }
     struct option longs[LVT_MAX_OPTIONS + 2] = {0};
     int row_of[LVT_MAX_OPTIONS + 2] = {0};
     char shorts[2 * LVT_MAX_OPTIONS + 8] = ":h";

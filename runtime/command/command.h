@@ -68,7 +68,7 @@ enum { LVT_MAX_OPTIONS = 96 };
 typedef struct lvt_arguments {
     int n;
     char **values;               /* the arguments that are not options, in order; points into argv */
-    bool done;                   /* --help was given and answered: return LVT_OK at once */
+    bool done;                   /* --help (or a shell's --completion) was answered: return LVT_OK at once */
     bool given[LVT_MAX_OPTIONS]; /* by row of the table: the option was on the command line */
 } lvt_arguments;
 

@@ -1,5 +1,6 @@
 /* lvt-run info: what a compiled program holds. */
 #include "command.h"
+#include "runtime/compiled.h"
 #include "ir/op.h"
 #include "ir/base/utf8.h"
 
@@ -89,8 +90,8 @@ static void print_text(const lvt_program *p, const char *path, bool states) {
         const lvt_plan *plan = &c->plans[i];
         const lvt_graph *g = plan->graph;
         uint32_t counts[LVT_N_FAMILIES];
-        double flops, traffic;
-        lvt_entry_cost(p, (int)i, &flops, &traffic);
+        lvt_entry_info entry = lvt_program_entry(p, (int)i);
+        double flops = entry.flops, traffic = entry.bytes;
         family_counts(plan, counts);
         lvt_print("\nentry %s%s\n", g->name, g->training ? " (training)" : "");
         for (uint32_t k = 0; k < g->n_inputs; k++) {
@@ -167,8 +168,8 @@ static void print_json(const lvt_program *p) {
     for (uint32_t i = 0; i < m->n_entries; i++) {
         const lvt_plan *plan = &c->plans[i];
         uint32_t counts[LVT_N_FAMILIES];
-        double flops, traffic;
-        lvt_entry_cost(p, (int)i, &flops, &traffic);
+        lvt_entry_info entry = lvt_program_entry(p, (int)i);
+        double flops = entry.flops, traffic = entry.bytes;
         family_counts(plan, counts);
         lvt_print("%s{\"name\":", i ? "," : "");
         lvt_print_json_string(plan->graph->name);

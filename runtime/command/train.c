@@ -258,14 +258,14 @@ static lvt_status train(work *w, const char *program, const char *folder, bool r
     if (status != LVT_OK)
         return status;
     lvt_trainer *t = &w->trainer;
-    const lvt_compiled *p = lvt_program_compiled(w->model.program);
-    if (resume && w->begun.hash != p->hash)
+    const lvt_program *p = w->model.program;
+    if (resume && w->begun.hash != lvt_program_hash(p))
         return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
                          "%s was started with another program than %s; resuming needs the very same", folder,
                          program);
     w->settings.method = t->method->name; /* what it was compiled with, when it was not said */
-    const lvt_run_facts facts = {p->module->name, p->hash, w->data->fingerprint, w->data->domains > 0,
-                                 lvt_session_threads(w->model.session)};
+    const lvt_run_facts facts = {lvt_program_name(p), lvt_program_hash(p), w->data->fingerprint,
+                                 w->data->domains > 0, lvt_session_threads(w->model.session)};
     if ((changed || facts.team != w->begun.team) && !t->follower)
         status = lvt_run_write_settings(&w->run, &w->settings, &facts, diag);
     if (status == LVT_OK && !t->follower)

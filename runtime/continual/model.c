@@ -394,5 +394,7 @@ lvt_status lvt_model_run(lvt_model *m, lvt_entry_kind entry, const void *const t
             (inputs[b->kind[i]].dims[0] == N || inputs[b->kind[i]].dims[0] == M)) /* this process's share */
             values[i] = (const char *)values[i] + (size_t)m->with->rank * share_bytes(m, b, i);
     }
-    return lvt_session_run(m->session, b->index, values, diag);
+    /* An entry that the run did not expect (inspect, for the page) gets its kernels here. */
+    lvt_status status = lvt_session_prepare(m->session, &b->index, 1, diag);
+    return status == LVT_OK ? lvt_session_run(m->session, b->index, values, diag) : status;
 }

@@ -43,10 +43,11 @@ void lvt_team_restore(lvt_team_settings old) {
 }
 
 const char *lvt_team_limit(int threads) {
-    return threads <= 1                       ? NULL
-           : omp_in_parallel()                ? "the calling thread is in a parallel region already"
-           : omp_get_thread_limit() < threads ? "OMP_THREAD_LIMIT is lower"
-                                              : NULL;
+    if (threads <= 1)
+        return NULL;
+    if (omp_in_parallel())
+        return "the calling thread is in a parallel region already";
+    return omp_get_thread_limit() < threads ? "OMP_THREAD_LIMIT is lower" : NULL;
 }
 
 static void *wait_a_moment(void *mutex) {

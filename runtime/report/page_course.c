@@ -13,8 +13,12 @@ enum { WIDE = 420, WIDE_HEIGHT = 250, NARROW = 280, NARROW_HEIGHT = 160, POINTS 
 
 /* A round number at or above v > 0, for the top of an axis. */
 static double round_up(double v) {
-    double power = pow(10, floor(log10(v))), m = v / power;
-    return power * (m <= 1 ? 1 : m <= 2 ? 2 : m <= 4 ? 4 : m <= 6 ? 6 : m <= 8 ? 8 : 10);
+    static const int round[] = {1, 2, 4, 6, 8, 10};
+    double power = pow(10, floor(log10(v)));
+    int i = 0;
+    while (i < 5 && v > power * round[i])
+        i++;
+    return power * round[i];
 }
 
 /* ---- accuracy and forgetting --------------------------------------------------------------------------- */

@@ -87,39 +87,3 @@ void lvt_program_close(lvt_program *p) {
 const lvt_compiled *lvt_program_compiled(const lvt_program *p) {
     return p->compiled;
 }
-
-int lvt_entry_find(const lvt_program *p, const char *name) {
-    for (uint32_t i = 0; i < p->compiled->module->n_entries; i++) {
-        if (!strcmp(p->compiled->module->entries[i]->name, name))
-            return (int)i;
-    }
-    return -1;
-}
-
-int lvt_entry_input(const lvt_program *p, int entry, const char *name) {
-    const lvt_graph *g = p->compiled->plans[entry].graph;
-    for (uint32_t i = 0; i < g->n_inputs; i++) {
-        if (!strcmp(g->inputs[i].name, name))
-            return (int)i;
-    }
-    return -1;
-}
-
-int lvt_entry_output(const lvt_program *p, int entry, const char *name) {
-    const lvt_graph *g = p->compiled->plans[entry].graph;
-    for (uint32_t i = 0; i < g->n_outputs; i++) {
-        if (!strcmp(g->outputs[i].name, name))
-            return (int)i;
-    }
-    return -1;
-}
-
-void lvt_entry_cost(const lvt_program *p, int entry, double *flops, double *bytes) {
-    const lvt_plan *plan = &p->compiled->plans[entry];
-    *flops = *bytes = 0;
-    for (uint32_t i = plan->n_prologue; i < plan->n_steps; i++) { /* the prologue is no part of a run */
-        lvt_cost cost = lvt_node_cost(plan->graph, &plan->graph->nodes[plan->steps[i].node]);
-        *flops += cost.flops;
-        *bytes += cost.bytes;
-    }
-}

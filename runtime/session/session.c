@@ -53,13 +53,11 @@ static lvt_status session_make(lvt_session *s, const lvt_session_options *option
     s->n_entries = c->module->n_entries;
     s->opening.read_seconds = s->program->read_seconds;
     s->entries = lvt_arena_alloc(s->pool, (s->n_entries + 1) * sizeof *s->entries);
-    int *all = lvt_arena_alloc(s->pool, (s->n_entries + 1) * sizeof *all);
-    if (!s->entries || !all)
+    if (!s->entries)
         return lvt_session_no_memory(diag);
     size_t arena = 0, discard = 0;
     for (uint32_t i = 0; i < s->n_entries; i++) {
         lvt_session_entry *e = &s->entries[i];
-        all[i] = (int)i;
         e->plan = &c->plans[i];
         e->graph = c->plans[i].graph;
         e->kernels = lvt_arena_alloc(s->pool, (e->plan->n_steps + 1) * sizeof *e->kernels);
@@ -74,9 +72,9 @@ static lvt_status session_make(lvt_session *s, const lvt_session_options *option
         status = make_states(s, diag);
     if (status == LVT_OK && (!lvt_block_map(&s->arena, arena) || !lvt_block_map(&s->discard, discard)))
         status = lvt_session_no_memory(diag);
-    if (status == LVT_OK && options && options->entries)
-        return lvt_session_make_entries(s, options->entries, options->n_entries, diag);
-    return status == LVT_OK ? lvt_session_make_entries(s, all, (int)s->n_entries, diag) : status;
+    if (status != LVT_OK)
+        return status;
+    return lvt_session_prepare(s, options ? options->entries : NULL, options ? options->n_entries : 0, diag);
 }
 
 /* States may have changed: what was made of them has to be made again. */
@@ -161,6 +159,8 @@ const lvt_opening *lvt_session_opening(const lvt_session *s) {
 /* ---- running ------------------------------------------------------------------------------------------- */
 
 lvt_status lvt_session_bind(lvt_session *s, int entry, const void *const *inputs, lvt_diag *diag) {
+    if (!lvt_session_has(s, entry))
+        return lvt_session_no_entry(entry, diag);
     lvt_session_entry *e = &s->entries[entry];
     const lvt_graph *g = e->graph;
     const char *limit = lvt_team_limit(s->threads);
@@ -169,9 +169,14 @@ lvt_status lvt_session_bind(lvt_session *s, int entry, const void *const *inputs
             diag, LVT_USER, "E702", LVT_NOWHERE,
             "the session was made for %d threads, of which the calling one cannot have a team: %s",
             s->threads, limit);
-    lvt_status status = e->made ? LVT_OK : lvt_session_make_entries(s, &entry, 1, diag);
-    if (status != LVT_OK)
+    lvt_status status = LVT_OK;
+    if (!e->made) {
+        status = lvt_error(diag, LVT_USER, "E704", LVT_NOWHERE, "entry %s has no kernels yet", g->name);
+        lvt_note(diag, LVT_NOWHERE,
+                 "a run makes none: call lvt_session_prepare first, or name the entry in "
+                 "the options of lvt_session_new");
         return status;
+    }
     for (uint32_t i = 0; i < g->n_inputs; i++) {
         if ((!inputs || !inputs[i]) && !e->defaults[i])
             status =
@@ -196,7 +201,7 @@ uint32_t lvt_session_run_step(lvt_session *s, int entry, uint32_t step) {
     return 1;
 }
 
-void lvt_session_prepare(lvt_session *s, int entry) {
+void lvt_session_pack(lvt_session *s, int entry) {
     lvt_session_entry *e = &s->entries[entry];
     for (uint32_t i = e->plan->n_prologue; i < e->plan->n_steps; i++) {
         lvt_kernel *k = e->kernels[i];
@@ -254,7 +259,7 @@ lvt_status lvt_session_run(lvt_session *s, int entry, const void *const *inputs,
     lvt_team_settings team = lvt_team(s->threads);
     if (!e->fresh) {
         run_steps(s, entry, 0, e->plan->n_prologue);
-        lvt_session_prepare(s, entry);
+        lvt_session_pack(s, entry);
         e->fresh = true;
     }
     run_steps(s, entry, e->plan->n_prologue, e->plan->n_steps);
@@ -266,10 +271,15 @@ lvt_status lvt_session_run(lvt_session *s, int entry, const void *const *inputs,
 }
 
 const void *lvt_session_output(const lvt_session *s, int entry, int output) {
-    return s->entries[entry].made ? s->entries[entry].outputs[output] : NULL;
+    if (!lvt_session_has(s, entry) || !s->entries[entry].made)
+        return NULL;
+    bool there = output >= 0 && (uint32_t)output < s->entries[entry].graph->n_outputs;
+    return there ? s->entries[entry].outputs[output] : NULL;
 }
 
 void *lvt_session_state(lvt_session *s, uint32_t state) {
+    if (state >= s->program->compiled->module->n_states)
+        return NULL;
     states_changed(s);
     return s->states[state];
 }
@@ -342,6 +352,8 @@ int64_t lvt_session_glance(lvt_session *s, uint64_t turn, int64_t *element) {
 }
 
 void lvt_session_release(lvt_session *s, int entry) {
+    if (!lvt_session_has(s, entry))
+        return;
     s->entries[entry].fresh = false;
     lvt_block_drop(&s->entries[entry].kept);
 }
@@ -355,7 +367,7 @@ void lvt_session_profile(lvt_session *s, bool on) {
 }
 
 const lvt_step_time *lvt_session_times(const lvt_session *s, int entry) {
-    return s->profile ? s->entries[entry].times : NULL;
+    return s->profile && lvt_session_has(s, entry) ? s->entries[entry].times : NULL;
 }
 
 void lvt_session_connect(lvt_session *s, const lvt_collective *with) {

@@ -80,11 +80,11 @@ M
 "$lvtc" model/v.lvt --emit=onnx -o v.onnx
 "$lvtc" v.onnx -o w.lvtx
 expect 1 "does not hold what it was compiled from" "$lvtc" w.lvtx --emit=ir
-cp w.safetensors weights.safetensors
+cp w.lvtx.*.safetensors weights.safetensors
 "$lvtc" model/v.lvt --weights weights.safetensors -o v.lvtx
-[ -e v.safetensors ] || fail "no values"
+[ -e v.lvtx.*.safetensors ] || fail "no values"
 mkdir there && "$lvtc" v.lvtx --emit=program -o there/v.lvtx
-cmp v.safetensors there/v.safetensors
+cmp v.lvtx.*.safetensors there/v.lvtx.*.safetensors
 "$lvtc" v.lvtx --emit=ir > got
 grep -q 'file(' got || fail "the values of the file are gone"
 expect 1 "has values for 'w' from a file" "$lvtc" v.lvtx --emit=ir --set n=4

@@ -21,7 +21,8 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
 # ---- the arrows ------------------------------------------------------------------------------------------------
-# UNIT  FOLDERS (comma)  UNITS IT MAY KNOW (comma; lvt.h is the public interface alone)
+# UNIT  FOLDERS, OR FILES (comma)  UNITS IT MAY KNOW (comma; lvt.h is the public interface, compiled what lvt's own
+# programs see beyond it)
 cat >"$scratch/units" <<'END'
 base       ir/base                                                              -
 ir         ir,ir/op                                                             base
@@ -29,30 +30,35 @@ program    ir/program                                                           
 passes     passes                                                               base,ir,program
 onnx       frontend/onnx                                                        base,ir,program,passes
 language   frontend/language                                                    base,ir,program,passes,onnx
-lvtc       frontend/lvtc                                                        base,ir,program,passes,onnx,language,lvt.h
+lvtc       frontend/lvtc                                                        base,ir,program,passes,onnx,language,lvt.h,compiled
 kernels    runtime/kernels                                                      base,ir,program,lvt.h
 vector     runtime/kernels/vector                                               base,ir,program,kernels
 jit        runtime/kernels/jit                                                  base,ir,program,kernels
 codegen    runtime/kernels/codegen                                              base,ir,program,kernels,jit
 onednn     runtime/kernels/onednn                                               base,ir,program,kernels,vector
-session    runtime/session                                                      base,ir,program,kernels,lvt.h
+session    runtime/session                                                      base,ir,program,kernels,lvt.h,compiled
 data       runtime/data                                                         base
-continual  runtime/continual                                                    base,ir,program,lvt.h,data
+continual  runtime/continual                                                    base,ir,program,lvt.h,compiled,data
 report     runtime/report,runtime/report/tensorboard                            base,ir,program,lvt.h,data,continual
 sweep      runtime/sweep                                                        base,ir,program,lvt.h,data,continual,report
-command    runtime/command,runtime/command/view,runtime/command/bench,runtime/command/main  base,ir,program,kernels,session,lvt.h,data,continual,report,sweep
+command    runtime/command,runtime/command/view,runtime/command/bench,runtime/command/main  base,ir,program,kernels,session,lvt.h,compiled,data,continual,report,sweep
 mpi        runtime/mpi                                                          lvt.h
-lvt.h      runtime                                                              base,ir,program
+lvt.h      runtime/lvt.h                                                        base,ir
+compiled   runtime/compiled.h                                                   base,ir,program,lvt.h
 END
 declare -A unit_of may
 while read -r unit folders known; do
     for folder in ${folders//,/ }; do unit_of[$folder]=$unit; done
     may[$unit]=",$known,"
 done <"$scratch/units"
+unit() { # PATH -> $unit, of the file itself or of its folder; empty: none
+    unit=${unit_of[$1]:-${unit_of[$(dirname "$1")]:-}}
+}
 
 # Every file stands in a folder of the table.
 while read -r file; do
-    [ -n "${unit_of[$(dirname "$file")]:-}" ] || complain "$file: its folder is in no link unit"
+    unit "$file"
+    [ -n "$unit" ] || complain "$file: its folder is in no link unit"
 done < <(find ir passes frontend runtime -name '*.[ch]')
 
 # Every quoted include of the layers, resolved as the compiler does (beside the file, then from the root).
@@ -78,7 +84,10 @@ while read -r place path; do
     unresolved:*.pb-c.h) continue ;; # made by the build; check_foreign looks at these
     unresolved:*) complain "$place: ${path#unresolved:} is not found"; continue ;;
     esac
-    from=${unit_of[$(dirname "${place%%:*}")]:-none} to=${unit_of[$(dirname "$path")]:-none}
+    unit "${place%%:*}"
+    from=${unit:-none}
+    unit "$path"
+    to=${unit:-none}
     arrows=$((arrows + 1))
     [ "$from" = "$to" ] && continue
     [[ ${may[$from]:-} == *",$to,"* ]] || complain "$place: $from may not include $path ($to)"

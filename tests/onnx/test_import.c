@@ -17,7 +17,7 @@
 #include "ir/interp.h"
 #include "ir/text.h"
 #include "ir/program/weights.h"
-#include "runtime/lvt.h"
+#include "runtime/compiled.h"
 #include "passes/pass.h"
 
 #define DATA "/usr/lib/python3/dist-packages/onnx/backend/test/data/"

@@ -2,7 +2,7 @@
  * parallel regions around a call. The bits of a session stay. */
 #include "ir/finite.h"
 #include "runtime/kernels/threads.h"
-#include "runtime/lvt.h"
+#include "runtime/compiled.h"
 
 #include <limits.h>
 #include <math.h>

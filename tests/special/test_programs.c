@@ -4,7 +4,7 @@
 #include "ir/interp.h"
 #include "ir/text.h"
 #include "passes/pass.h"
-#include "runtime/lvt.h"
+#include "runtime/compiled.h"
 #include "tests/special/table.h"
 
 #include <stdio.h>

@@ -9,7 +9,7 @@
 #include "runtime/kernels/jit/image.h"
 #include "runtime/kernels/jit/jit.h"
 #include "runtime/kernels/jit/nest.h"
-#include "runtime/lvt.h"
+#include "runtime/compiled.h"
 #include "tests/samples.h"
 #include "tests/special/table.h"
 

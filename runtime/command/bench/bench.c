@@ -139,7 +139,7 @@ static void print_json(const result *r, const char *path, const char *entry) {
 /* Median time of each step, over runs in which every step is timed. seconds: room for one a step. */
 static lvt_status time_steps(lvt_session *s, int entry, void **inputs, int runs, double *seconds,
                              lvt_diag *diag) {
-    uint32_t n = lvt_program_compiled(s->program)->plans[entry].n_steps;
+    uint32_t n = (uint32_t)lvt_program_entry(s->program, entry).n_steps;
     double *all = calloc((size_t)runs * n + 1, sizeof *all);
     if (!all)
         return lvt_no_memory(diag, NULL);
@@ -247,8 +247,10 @@ static lvt_status bench(lvt_program *p, const char *path, int entry, lvt_session
     void **inputs = lvt_cmd_inputs(p, entry, seed, diag);
     if (!inputs)
         return LVT_NOMEM;
-    const char *name = lvt_program_compiled(p)->plans[entry].graph->name;
-    lvt_entry_cost(p, entry, &r->flops, &r->bytes);
+    lvt_entry_info info = lvt_program_entry(p, entry);
+    const char *name = info.name;
+    r->flops = info.flops;
+    r->bytes = info.bytes;
     lvt_status status = measure(s, entry, inputs, warm, r, diag);
     if (status == LVT_OK) {
         (w->json ? print_json : print_result)(r, path, name);

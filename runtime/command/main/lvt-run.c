@@ -53,6 +53,12 @@ static lvt_status dispatch(int argc, char **argv, lvt_diag *diag) {
         printf("lvt-run %s\n", lvt_version());
         return LVT_OK;
     }
+    if (!strcmp(word, "--completion")) { /* for the shell */
+        for (int i = 0; i < N_COMMANDS; i++)
+            printf("%s\n", commands[i].name);
+        printf("--help\n--version\n");
+        return LVT_OK;
+    }
     const char *names[N_COMMANDS];
     for (int i = 0; i < N_COMMANDS; i++) {
         if (!strcmp(commands[i].name, word))

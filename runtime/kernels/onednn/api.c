@@ -290,11 +290,16 @@ dnnl_status_t lvt_call_reorder(lvt_onednn_kernel *k, lvt_md_ref from, lvt_at fro
 
 static void *place(const lvt_onednn_kernel *k, const lvt_at *at, void *const *operands, void *const *results,
                    void *scratch) {
-    char *base = at->where == LVT_AT_OPERAND  ? operands[at->index]
-                 : at->where == LVT_AT_RESULT ? results[at->index]
-                 : at->where == LVT_AT_KEPT   ? k->kept_base
-                                              : scratch;
-    return base + at->offset;
+    switch (at->where) {
+    case LVT_AT_OPERAND:
+        return (char *)operands[at->index] + at->offset;
+    case LVT_AT_RESULT:
+        return (char *)results[at->index] + at->offset;
+    case LVT_AT_KEPT:
+        return (char *)k->kept_base + at->offset;
+    default:
+        return (char *)scratch + at->offset;
+    }
 }
 
 static void run_calls(lvt_onednn_kernel *k, lvt_call *calls, int n, void *const *operands,
