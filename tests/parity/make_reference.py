@@ -5,6 +5,7 @@ Inputs, parameters and other states come from a hash of their name and an index 
 both sides compute them and only results are recorded: of every loss term, gradient and updated state the norm, a weighted
 sum and up to 64 elements. See README.md for the line format. usage: make_reference.py [FOLDER [CASE...]]
 """
+import dataclasses
 import os
 import sys
 
@@ -103,8 +104,8 @@ class Case(Record):
     """A training step of the LVT network."""
 
     def __init__(self, name, model, config, images, settings=(), steps=1, lr=2.0 ** 20, clip=1e30, momentum=0.0,
-                 decay=0.0, nesterov=False, digits=17):
-        super().__init__(name, digits)
+                 decay=0.0, nesterov=False, digits=17, samples=SAMPLES):
+        super().__init__(name, digits, samples)
         self.model, self.config, self.images, self.settings = model, config, images, list(settings)
         self.steps, self.lr, self.clip, self.momentum, self.decay = steps, lr, clip, momentum, decay
         self.nesterov = nesterov
@@ -135,7 +136,10 @@ class Case(Record):
         c, n = self.config, self.images
         self.lines += [f"# {self.name}: made by make_reference.py, PyTorch in f64",
                        f"model models/{self.model}.lvt", f"set batch={n}", f"set memory_batch={n}"]
-        self.lines += [f"set {s}" for s in self.settings] + ["entry train", f"lr {self.lr:.17g}"]
+        self.lines += [f"set {s}" for s in self.settings]
+        if self.samples != SAMPLES:
+            self.lines.append(f"samples {self.samples}")
+        self.lines += ["entry train", f"lr {self.lr:.17g}"]
         network = lvt_torch.LVT(c).double().train()
         parameters = dict(network.named_parameters())
         buffers = {k: v for k, v in network.named_buffers() if k.endswith(("running_mean", "running_var"))}
@@ -294,7 +298,8 @@ def main():
              Case("lvt-tiny-updates", "lvt-tiny", tiny, 8, ["momentum=0.9", "nesterov=true"], steps=3, lr=0.05, clip=0.5,
                   momentum=0.9, decay=0.01, nesterov=True),
              Case("lvt-s-gradients", "lvt-s", small, 4), Case("lvt-gradients", "lvt", lvt_torch.FULL, 2, digits=12),
-             LevitCase(8)]
+             *(Case(f"lvt-tiny-{a}", "lvt-tiny", dataclasses.replace(tiny, attention=a), 8, [f"attention={a}"],
+                    digits=12, samples=12) for a in ("self", "external")), LevitCase(8)]
     if backbones_torch.missing:
         print(f"no references of backbones: {backbones_torch.missing}", file=sys.stderr)
     for backbone in backbones_torch.BACKBONES:

@@ -419,10 +419,11 @@ static void run_case(const char *name, bool f32) {
 
 /* Every file twice: in f64 on the interpreter and in f32 on the kernels. */
 static const char *const CASES[] = {
-    "lvt-tiny-gradients", "lvt-tiny-variant", "lvt-tiny-updates", "lvt-s-gradients", "lvt-gradients",
-    "levit-step",         "resnet18-step",    "resnet18-predict", "vit-step",        "vit-predict",
-    "levit-t-step",       "levit-t-predict",  "coat-step",        "coat-predict",    "coat-lite-step",
-    "coat-lite-predict",  "cct-step",         "cct-predict",      "cvt-step",        "cvt-predict",
+    "lvt-tiny-gradients", "lvt-tiny-variant",  "lvt-tiny-updates",  "lvt-s-gradients", "lvt-gradients",
+    "lvt-tiny-self",      "lvt-tiny-external", "levit-step",        "resnet18-step",   "resnet18-predict",
+    "vit-step",           "vit-predict",       "levit-t-step",      "levit-t-predict", "coat-step",
+    "coat-predict",       "coat-lite-step",    "coat-lite-predict", "cct-step",        "cct-predict",
+    "cvt-step",           "cvt-predict",
 };
 enum { N_CASES = sizeof CASES / sizeof *CASES };
 
