@@ -9,13 +9,14 @@ demo: programs
 	$(BUILD)/lvtc models/lvt-tiny.lvt -o $(BUILD)/lvt-tiny.lvtx
 	rm -rf $(BUILD)/demo
 	$(BUILD)/lvt-run train $(BUILD)/lvt-tiny.lvtx --data digits --tasks 5 --memory 200 --epochs 10 --seed 1 --out $(BUILD)/demo
+	@echo "The programs are in $(BUILD); to type their names: export PATH=$(CURDIR)/$(BUILD):\$$PATH"
 
 test: configure
 	cmake --build --preset release
 	ctest --preset release
 
 programs: configure
-	cmake --build --preset release --target lvtc lvt-run
+	cmake --build --preset release --target programs
 
 configure:
 	@bash .ci/setup

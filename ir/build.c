@@ -288,9 +288,8 @@ lvt_value lvt_build_state(lvt_builder *b, uint32_t state) {
     lvt_graph *g = b->graph;
     if (!g || state >= g->module->n_states)
         return LVT_NONE;
-    for (uint32_t i = 0; i < g->n_nodes; i++)
-        if (g->nodes[i].op == LVT_OP_state && g->nodes[i].attrs[0].i == state)
-            return g->nodes[i].result;
+    if (state < g->cap_state_nodes && g->state_nodes[state])
+        return g->nodes[g->state_nodes[state] - 1].result;
     lvt_value v = declare(b, LVT_OP_state, state, &g->module->states[state].type);
     if (v != LVT_NONE)
         g->values[v].name = g->module->states[state].name;

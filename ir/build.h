@@ -9,8 +9,6 @@
 
 #include "ir.h"
 
-#pragma GCC visibility push(default) /* the shared library exports what this header declares */
-
 typedef struct lvt_builder {
     lvt_graph *graph;
     lvt_diag *diag;
@@ -66,7 +64,5 @@ lvt_value lvt_build_matmul(lvt_builder *b, lvt_value x, lvt_value y, bool transp
 /* Sums x over the dims that broadcasting to x's shape from `type` had added or stretched: gradient of
  * broadcast. */
 lvt_value lvt_build_unbroadcast(lvt_builder *b, lvt_value x, const lvt_type *type);
-
-#pragma GCC visibility pop
 
 #endif

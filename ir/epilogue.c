@@ -3,8 +3,7 @@
 #include "epilogue.h"
 
 bool lvt_epilogue_activates(lvt_op op) {
-    return op == LVT_OP_relu || op == LVT_OP_gelu || op == LVT_OP_tanh || op == LVT_OP_sigmoid ||
-           op == LVT_OP_silu;
+    return op == LVT_OP_gelu || op == LVT_OP_tanh || op == LVT_OP_sigmoid || op == LVT_OP_silu;
 }
 
 const lvt_node *lvt_epilogue_product(const lvt_graph *body) {

@@ -13,8 +13,6 @@
 
 #include "op.h"
 
-#pragma GCC visibility push(default) /* the shared library exports what this header declares */
-
 enum { LVT_EPILOGUE_MOST = 4 };
 
 typedef enum lvt_epilogue_kind {
@@ -33,14 +31,12 @@ typedef struct lvt_epilogue {
     } step[LVT_EPILOGUE_MOST];
 } lvt_epilogue;
 
-/* Activations that can stand in an epilogue. */
+/* Activations that can stand in an epilogue; relu cannot: oneDNN's makes 0 of NaN. */
 bool lvt_epilogue_activates(lvt_op op);
 /* The product of a body that may be in epilogue form, or NULL: a quick look for those who need to tell such
  * bodies from loop nests. */
 const lvt_node *lvt_epilogue_product(const lvt_graph *body);
 /* Fills *out; NULL, or a static text saying why the body is not in epilogue form. */
 const char *lvt_epilogue_analyse(const lvt_graph *body, lvt_epilogue *out);
-
-#pragma GCC visibility pop
 
 #endif

@@ -1,11 +1,12 @@
 /* Scalar expressions of pointwise ops: their parser, and the value of every primitive on scalars.
  *
  * Invariant: this file is the meaning of the primitives; the code generator is compared with it. Integers
- * (i32) wrap to 32 bits; their div rounds down, and gives 0 for a divisor of 0. May not know: graphs,
+ * (i32) wrap to 32 bits; their div rounds down, and gives 0 for a divisor of 0. A NaN among the operands of
+ * arithmetic is a NaN of the result, but pow(x, 0) and pow(1, x) are 1, as in C. May not know: graphs,
  * tensors. */
 #include "op.h"
+#include "ir/base/c_locale.h"
 
-#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,7 +47,7 @@ static lvt_expr *make_call(parser *s, lvt_op op, lvt_expr *x, lvt_expr *y) {
 
 static lvt_expr *parse_number(parser *s) {
     char *end;
-    double value = strtod(s->p, &end);
+    double value = lvt_strtod(s->p, &end);
     lvt_expr *e = end > s->p ? lvt_arena_alloc(s->arena, sizeof *e) : NULL;
     if (e)
         *e = (lvt_expr){.kind = LVT_EXPR_NUMBER, .number = value};
@@ -56,14 +57,14 @@ static lvt_expr *parse_number(parser *s) {
 
 static lvt_expr *parse_atom(parser *s) {
     skip_blanks(s);
-    if (isdigit((unsigned char)*s->p))
+    if (lvt_is_digit(*s->p))
         return parse_number(s);
     if (take(s, '(')) {
         lvt_expr *e = parse_comparison(s);
         return take(s, ')') ? e : NULL;
     }
     const char *start = s->p;
-    while (isalnum((unsigned char)*s->p) || *s->p == '_')
+    while (lvt_is_letter(*s->p) || lvt_is_digit(*s->p) || *s->p == '_')
         s->p++;
     size_t n = (size_t)(s->p - start);
     lvt_expr *e = n ? lvt_arena_alloc(s->arena, sizeof *e) : NULL;
@@ -161,6 +162,9 @@ static bool int_primitive(lvt_op op, const double *x, double *out) {
     case LVT_OP_div:
         *out = wrap_i32(floor_div(a, (int64_t)x[1]));
         return true;
+    case LVT_OP_mod:
+        *out = wrap_i32(a - floor_div(a, (int64_t)x[1]) * (int64_t)x[1]);
+        return true;
     case LVT_OP_neg:
         *out = wrap_i32(-a);
         return true;
@@ -170,6 +174,12 @@ static bool int_primitive(lvt_op op, const double *x, double *out) {
     default:
         return false;
     }
+}
+
+/* What is left of a when b is taken off as often as it fits, with the sign of b. fmod is exact. */
+static double modulo(double a, double b) {
+    double r = fmod(a, b);
+    return r != 0 && (r < 0) != (b < 0) ? r + b : r;
 }
 
 static double primitive(lvt_op op, lvt_dtype dtype, const double *x) {
@@ -190,13 +200,17 @@ static double primitive(lvt_op op, lvt_dtype dtype, const double *x) {
     case LVT_OP_abs:
         return fabs(x[0]);
     case LVT_OP_sign:
-        return (double)((x[0] > 0) - (x[0] < 0));
+        return isnan(x[0]) ? x[0] : (double)((x[0] > 0) - (x[0] < 0));
     case LVT_OP_floor:
         return floor(x[0]);
     case LVT_OP_exp:
         return exp(x[0]);
     case LVT_OP_log:
         return log(x[0]);
+    case LVT_OP_log1p:
+        return log1p(x[0]);
+    case LVT_OP_expm1:
+        return expm1(x[0]);
     case LVT_OP_sqrt:
         return sqrt(x[0]);
     case LVT_OP_rsqrt:
@@ -210,9 +224,13 @@ static double primitive(lvt_op op, lvt_dtype dtype, const double *x) {
     case LVT_OP_cos:
         return cos(x[0]);
     case LVT_OP_max:
-        return x[0] > x[1] ? x[0] : x[1];
+        return isnan(x[0]) || x[0] > x[1] ? x[0] : x[1];
     case LVT_OP_min:
-        return x[0] < x[1] ? x[0] : x[1];
+        return isnan(x[0]) || x[0] < x[1] ? x[0] : x[1];
+    case LVT_OP_pow:
+        return pow(x[0], x[1]);
+    case LVT_OP_mod:
+        return modulo(x[0], x[1]);
     case LVT_OP_lt:
         return x[0] < x[1];
     case LVT_OP_le:

@@ -2,6 +2,8 @@
  * what an op does beyond the size of its attribute table. */
 #include "op.h"
 
+#include "ir/base/hash.h"
+
 #include <string.h>
 
 /* Room for one more element of an arena array, as an expression that is false when out of memory. */
@@ -22,6 +24,7 @@ lvt_module *lvt_module_new(const char *name) {
         lvt_arena_free(arena);
         return NULL;
     }
+    lvt_arena_limit(arena, LVT_MAX_MODULE_BYTES);
     m->arena = arena;
     m->name = lvt_arena_strdup(arena, name);
     if (!m->name || !ROOM(arena, m->locs, 0, m->cap_locs)) {
@@ -37,6 +40,18 @@ void lvt_module_free(lvt_module *m) {
         return;
     lvt_arena_free(m->values);
     lvt_arena_free(m->arena); /* the module itself lives there */
+}
+
+lvt_status lvt_module_no_memory(const lvt_module *m, lvt_loc at, const char *doing, lvt_diag *diag) {
+    lvt_pos pos = lvt_module_pos(m, m->limit_loc ? m->limit_loc : at);
+    if (m->too_many_nodes)
+        return lvt_error(diag, LVT_USER, "E609", pos, "%s: more than %d nodes in an entry", doing,
+                         LVT_MAX_NODES);
+    if (lvt_arena_at_limit(m->arena))
+        return lvt_error(diag, LVT_USER, "E609", pos, "%s: more than %zu MiB of nodes", doing,
+                         LVT_MAX_MODULE_BYTES >> 20);
+    return pos.file ? lvt_error(diag, LVT_NOMEM, NULL, pos, "out of memory (%s)", doing)
+                    : lvt_no_memory(diag, doing);
 }
 
 uint32_t lvt_module_source(lvt_module *m, const char *name, const char *text, size_t length) {
@@ -91,12 +106,38 @@ lvt_loc lvt_module_outermost(const lvt_module *m, lvt_loc loc) {
     return loc;
 }
 
+/* Where the name is in the table, or the free place where it belongs. */
+static size_t slot_of(const lvt_module *m, const char *name) {
+    uint64_t hash = lvt_hash_text(name);
+    size_t at = (hash ^ hash >> 32) & (m->cap_names - 1);
+    while (m->names[at] && strcmp(m->states[m->names[at] - 1].name, name))
+        at = (at + 1) & (m->cap_names - 1);
+    return at;
+}
+
+/* At most half of the table is in use. */
+static bool room_for_name(lvt_module *m) {
+    if (2 * ((size_t)m->n_states + 1) <= m->cap_names)
+        return true;
+    size_t larger = m->cap_names ? 2 * m->cap_names : 16;
+    uint32_t *names = lvt_arena_alloc(m->arena, larger * sizeof *names);
+    if (!names)
+        return false;
+    m->names = names;
+    m->cap_names = larger;
+    for (uint32_t i = m->n_states; i-- > 0;)
+        m->names[slot_of(m, m->states[i].name)] = i + 1;
+    return true;
+}
+
 uint32_t lvt_module_add_state(lvt_module *m, const char *name, const lvt_type *type, lvt_init init,
                               bool trainable, lvt_loc loc) {
     char *copy = lvt_arena_strdup(m->arena, name);
-    if (!copy || !ROOM(m->arena, m->states, m->n_states, m->cap_states))
+    if (!copy || !ROOM(m->arena, m->states, m->n_states, m->cap_states) || !room_for_name(m))
         return LVT_NONE;
     m->states[m->n_states] = (lvt_state){copy, *type, init, trainable, loc, NULL};
+    if (!m->names[slot_of(m, name)]) /* of two of one name, which the verifier refuses, the first is found */
+        m->names[slot_of(m, name)] = m->n_states + 1;
     return m->n_states++;
 }
 
@@ -107,10 +148,7 @@ void *lvt_module_values(lvt_module *m, size_t bytes) {
 }
 
 uint32_t lvt_module_find_state(const lvt_module *m, const char *name) {
-    for (uint32_t i = 0; i < m->n_states; i++)
-        if (!strcmp(m->states[i].name, name))
-            return i;
-    return LVT_NONE;
+    return m->cap_names && m->names[slot_of(m, name)] ? m->names[slot_of(m, name)] - 1 : LVT_NONE;
 }
 
 bool lvt_module_add_setting(lvt_module *m, const char *name, const char *value) {
@@ -192,6 +230,26 @@ static lvt_node_id out_of_memory(lvt_graph *g) {
     return LVT_NONE;
 }
 
+static lvt_node_id refused(lvt_graph *g, lvt_loc loc) {
+    g->module->limit_loc = loc;
+    return out_of_memory(g);
+}
+
+/* Notes a `state` node, so that lvt_build_state finds it. */
+static bool enter_state(lvt_graph *g, const lvt_node *node) {
+    if (node->op != LVT_OP_state || node->attrs[0].i < 0 || node->attrs[0].i >= g->module->n_states)
+        return true; /* which the verifier reports */
+    size_t have = g->cap_state_nodes, want = (size_t)node->attrs[0].i + 1;
+    lvt_node_id *grown = lvt_arena_grow(g->module->arena, g->state_nodes, have, want, &g->cap_state_nodes,
+                                        sizeof *g->state_nodes);
+    if (!grown)
+        return false;
+    g->state_nodes = grown;
+    if (!g->state_nodes[want - 1])
+        g->state_nodes[want - 1] = g->n_nodes + 1;
+    return true;
+}
+
 static lvt_node_id append(lvt_graph *g, const lvt_node *like, const lvt_type *result_types,
                           bool share_attrs) {
     lvt_arena *arena = g->module->arena;
@@ -201,8 +259,10 @@ static lvt_node_id append(lvt_graph *g, const lvt_node *like, const lvt_type *re
     void *values = lvt_arena_grow(arena, g->values, g->n_values, want, &g->cap_values, sizeof *g->values);
     if (g->failed)
         return LVT_NONE;
-    if (!values || want >= LVT_NONE || !ROOM(arena, g->nodes, g->n_nodes, g->cap_nodes))
-        return out_of_memory(g);
+    g->module->too_many_nodes |= g->n_nodes >= LVT_MAX_NODES;
+    if (!values || want >= LVT_NONE || g->n_nodes >= LVT_MAX_NODES ||
+        !ROOM(arena, g->nodes, g->n_nodes, g->cap_nodes))
+        return refused(g, like->loc);
     g->values = values;
     node.operands = copy_of(arena, like->operands, like->n_operands * sizeof *like->operands);
     bool ok = node.operands != NULL;
@@ -215,7 +275,9 @@ static lvt_node_id append(lvt_graph *g, const lvt_node *like, const lvt_type *re
         }
     }
     if (!ok)
-        return out_of_memory(g);
+        return refused(g, like->loc);
+    if (!enter_state(g, &node))
+        return refused(g, like->loc);
     node.result = g->n_values;
     for (uint32_t k = 0; k < node.n_results; k++)
         g->values[g->n_values++] = (lvt_value_info){.type = result_types[k], .node = g->n_nodes, .index = k};

@@ -2,6 +2,7 @@
  *
  * May not know: how an op infers. */
 #include "op.h"
+#include "ir/base/c_locale.h"
 
 #include <stdio.h>
 
@@ -10,7 +11,7 @@ lvt_status lvt_infer_error(lvt_infer *c, const char *code, const char *format, .
     char text[512], type[LVT_TYPE_TEXT];
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    lvt_vsnprintf(text, sizeof text, format, args);
     va_end(args);
     const lvt_op_def *def = lvt_op_of(c->node);
     lvt_error(c->diag, LVT_USER, code, c->at, "%s: %s", def->name, text);

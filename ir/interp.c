@@ -12,7 +12,9 @@
 /* ---- element types ---- */
 
 static double to_integer(double x, double low, double high) {
-    return isnan(x) ? 0 : x <= low ? low : x >= high ? high : trunc(x);
+    if (isnan(x))
+        return 0;
+    return fmax(low, fmin(high, trunc(x)));
 }
 
 double lvt_round_to(lvt_dtype dtype, double x) {

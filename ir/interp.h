@@ -6,8 +6,6 @@
 
 #include "op.h"
 
-#pragma GCC visibility push(default) /* the shared library exports what this header declares */
-
 typedef enum lvt_precision { LVT_PRECISION_F32, LVT_PRECISION_F64 } lvt_precision;
 
 /* Evaluates one node; out[k].data must have room (types are the node's result types). */
@@ -30,7 +28,5 @@ lvt_status lvt_interp_run(const lvt_graph *g, const lvt_tensor *inputs, lvt_tens
 void lvt_tensor_load(lvt_tensor *t, const void *packed);
 void lvt_tensor_store(const lvt_tensor *t, void *packed);
 double lvt_round_to(lvt_dtype dtype, double x);
-
-#pragma GCC visibility pop
 
 #endif

@@ -9,35 +9,16 @@
 
 #include "ir/base/arena.h"
 #include "ir/base/diag.h"
-
-#pragma GCC visibility push(default) /* the shared library exports what this header declares */
+#include "ir/type.h"
 
 /* ---- types --------------------------------------------------------------------------------------------- */
 
-typedef enum lvt_dtype { LVT_F32, LVT_BF16, LVT_F64, LVT_I32, LVT_U8, LVT_BOOL, LVT_N_DTYPES } lvt_dtype;
-enum { LVT_MAX_RANK = 6 };
-enum { LVT_MAX_RANKS = 4096 }; /* processes that may share a batch */
-#define LVT_MAX_DIM                                                                                          \
-    ((int64_t)1 << 31) /* a dimension is 1..LVT_MAX_DIM, a tensor has at most LVT_MAX_DIM elements */
-
-/* Row-major logical shape. rank 0 is a scalar. dim[rank..] is 0, so types compare with lvt_type_equal. */
-typedef struct lvt_type {
-    uint8_t dtype, rank;
-    int64_t dim[LVT_MAX_RANK];
-} lvt_type;
-
 lvt_type lvt_type_make(lvt_dtype dtype, int rank, const int64_t *dims);
 bool lvt_type_equal(const lvt_type *a, const lvt_type *b);
-bool lvt_shape_equal(const lvt_type *a, const lvt_type *b); /* same dims, any dtype */
-int64_t lvt_numel(const lvt_type *t);
-size_t lvt_dtype_size(lvt_dtype dtype); /* bytes an element; bool takes 1 */
-size_t lvt_type_bytes(const lvt_type *t);
-const char *lvt_dtype_name(lvt_dtype dtype);                      /* "f32" */
+bool lvt_shape_equal(const lvt_type *a, const lvt_type *b);       /* same dims, any dtype */
 bool lvt_dtype_parse(const char *name, size_t n, lvt_dtype *out); /* false: no such type */
 bool lvt_dtype_is_float(lvt_dtype dtype);
-enum { LVT_TYPE_TEXT = 160 };
-/* Writes "f32[64,3,3,3]" (a scalar is "f32[]") and returns buffer. */
-const char *lvt_type_text(const lvt_type *t, char buffer[LVT_TYPE_TEXT]);
+enum { LVT_MAX_RANKS = 4096 }; /* processes that may share a batch */
 enum { LVT_INT_TEXT = 24 };
 /* Decimal digits of i, as printf has them; returns how many characters. */
 size_t lvt_int_text(int64_t i, char text[LVT_INT_TEXT]);
@@ -153,6 +134,12 @@ typedef struct lvt_update { /* at the end of a step, state := value */
     lvt_loc loc;
 } lvt_update;
 
+/* What a module may be: more would be no network, but a text that unfolds without a bound (loops in loops,
+ * gradients of gradients). What goes beyond fails as for want of memory, and lvt_module_no_memory says what.
+ */
+enum { LVT_MAX_NODES = 250000 };                  /* of a graph */
+#define LVT_MAX_MODULE_BYTES ((size_t)1536 << 20) /* of its arena, the graphs that passes made included */
+
 struct lvt_graph {
     lvt_module *module;
     const char *name; /* of the entry; NULL for a body */
@@ -166,8 +153,9 @@ struct lvt_graph {
     lvt_input *inputs;
     lvt_output *outputs;
     lvt_update *updates;
+    lvt_node_id *state_nodes; /* by state: its `state` node + 1, or 0; as far as it reaches */
     uint32_t n_nodes, n_values, n_inputs, n_outputs, n_updates;
-    size_t cap_nodes, cap_values, cap_inputs, cap_outputs, cap_updates;
+    size_t cap_nodes, cap_values, cap_inputs, cap_outputs, cap_updates, cap_state_nodes;
 };
 
 /* ---- modules ------------------------------------------------------------------------------------------- */
@@ -209,14 +197,21 @@ struct lvt_module {
     lvt_state *states;
     lvt_setting *settings;
     lvt_graph **entries;
+    uint32_t *names; /* of states: a hash table of indices + 1, cap_names (a power of two) large */
     uint32_t n_sources, n_locs, n_states, n_settings, n_entries;
-    size_t cap_sources, cap_locs, cap_states, cap_settings, cap_entries;
+    size_t cap_sources, cap_locs, cap_states, cap_settings, cap_entries, cap_names;
+    bool too_many_nodes; /* an append was refused because of LVT_MAX_NODES */
+    lvt_loc limit_loc;   /* the place of the last append that was refused, for any reason */
 };
 
 /* A new, empty module (name is copied), or NULL when out of memory. Freed with all it holds by
  * lvt_module_free. */
 lvt_module *lvt_module_new(const char *name);
 void lvt_module_free(lvt_module *m);
+/* Reports that what was made of this module failed for want of memory, or because it is beyond the bounds
+ * above (E609, at the place of the node that was too much): LVT_NOMEM or LVT_USER. `at`: the place if that of
+ * the node is not known. */
+lvt_status lvt_module_no_memory(const lvt_module *m, lvt_loc at, const char *doing, lvt_diag *diag);
 /* Index of the source file, added if new; text may be NULL, is copied. UINT32_MAX when out of memory. */
 uint32_t lvt_module_source(lvt_module *m, const char *name, const char *text, size_t length);
 lvt_loc lvt_module_loc(lvt_module *m, uint32_t file, uint32_t line, uint32_t col,
@@ -270,13 +265,14 @@ static inline lvt_node_id lvt_only_user(const lvt_uses *uses, lvt_value v) {
     return !uses->ends[v] && uses->offset[v + 1] == at + 1 ? uses->users[at] : LVT_NONE;
 }
 
+/* LVT_NONE, what a build that failed gives, has a type too, a scalar's: who asks before the failure is noticed
+ * reads no other memory. */
 static inline const lvt_type *lvt_value_type(const lvt_graph *g, lvt_value v) {
-    return &g->values[v].type;
+    static const lvt_type none = {0};
+    return v == LVT_NONE ? &none : &g->values[v].type;
 }
 static inline const lvt_node *lvt_value_node(const lvt_graph *g, lvt_value v) {
     return &g->nodes[g->values[v].node];
 }
-
-#pragma GCC visibility pop
 
 #endif

@@ -3,8 +3,8 @@
  * Invariant: every call consumes at least one byte or returns LVT_TOK_END, so lexing ends. May not know: what
  * the tokens mean. */
 #include "lex.h"
+#include "ir/base/c_locale.h"
 
-#include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,19 +101,9 @@ static bool parse_short(const char *p, double *out) {
     return true;
 }
 
-/* strtod follows the locale of the program; numbers in a model file have a point everywhere. */
 static double parse_double(const char *text) {
     double quick;
-    if (parse_short(text, &quick))
-        return quick;
-    locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
-    if (c == (locale_t)0)
-        return strtod(text, NULL);
-    locale_t before = uselocale(c);
-    double x = strtod(text, NULL);
-    uselocale(before);
-    freelocale(c);
-    return x;
+    return parse_short(text, &quick) ? quick : lvt_strtod(text, NULL);
 }
 
 static lvt_status lex_number(lvt_lexer *l, lvt_token *t) {
@@ -168,10 +158,9 @@ static lvt_status lex_number(lvt_lexer *l, lvt_token *t) {
 }
 
 static int hex(char c) {
-    return is_digit(c)            ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
+    static const char digits[] = "0123456789abcdef0123456789ABCDEF";
+    const char *at = c ? strchr(digits, c) : NULL;
+    return at ? (int)(at - digits) % 16 : -1;
 }
 
 /* l->p is at the opening quote. */

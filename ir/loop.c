@@ -18,6 +18,8 @@ bool lvt_loop_heavy(int op) {
     switch (op) {
     case LVT_OP_exp:
     case LVT_OP_log:
+    case LVT_OP_log1p:
+    case LVT_OP_expm1:
     case LVT_OP_tanh:
     case LVT_OP_erf:
     case LVT_OP_sin:
@@ -30,6 +32,11 @@ bool lvt_loop_heavy(int op) {
     default:
         return false;
     }
+}
+
+bool lvt_loop_has_f64(int op) {
+    return op != LVT_OP_erf && op != LVT_OP_gelu && op != LVT_OP_sin && op != LVT_OP_cos && op != LVT_OP_mod &&
+           op != LVT_OP_pow;
 }
 
 typedef struct placing {
@@ -221,8 +228,8 @@ static const char *node_form(const lvt_graph *g, const lvt_node *n) {
         return "an op with loops of its own";
     const lvt_type *t = &g->values[n->result].type;
     if (lvt_op_of(n)->kind == LVT_KIND_POINTWISE) {
-        if (has_f64(g, n) && (n->op == LVT_OP_erf || n->op == LVT_OP_gelu))
-            return "erf has no vector code in f64";
+        if (has_f64(g, n) && !lvt_loop_has_f64(n->op))
+            return "erf, sin, cos, mod and pow have no vector code in f64";
         return NULL;
     }
     switch (n->op) {

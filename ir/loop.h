@@ -19,8 +19,6 @@
 
 #include "op.h"
 
-#pragma GCC visibility push(default) /* the shared library exports what this header declares */
-
 /* NULL when the body can be one loop nest, else a static text saying why not: lvt_loop_no_memory when it
  * could not be found out. */
 extern const char lvt_loop_no_memory[];
@@ -29,6 +27,7 @@ const char *lvt_loop_accepts(const lvt_graph *body);
 /* Whether a body may hold the op at all, whatever its types. */
 bool lvt_loop_takes(int op);
 bool lvt_loop_heavy(int op); /* an op that is not one or two instructions, but a score */
+bool lvt_loop_has_f64(int op); /* a pointwise op that kernels compute in f64 too; the interpreter does others */
 
 enum { LVT_LOOP_MAX_ROW = 1 << 15 }; /* elements: a row belongs to one thread and is read once a pass */
 
@@ -55,7 +54,5 @@ typedef struct lvt_loop {
 
 /* Fills *out from a body (arrays in `arena`). NULL, or the reason why the body is not in loop form. */
 const char *lvt_loop_analyse(const lvt_graph *body, lvt_arena *arena, lvt_loop *out);
-
-#pragma GCC visibility pop
 
 #endif

@@ -152,7 +152,7 @@ static lvt_status pointwise_grad(lvt_grad *c) {
 #define SAMPLES_bb_b(range) "bool[9], bool[9]"
 #define SAMPLES_bxx_x(range)                                                                                 \
     "bool[2,3], " FLOATS(range) ", " FLOATS(range), "bool[7], i32[7] in 0..9, i32[7] in 0..9"
-#define LVT_PW(name_, arity, expr_, da, db, dc, range, types, meaning_)                                       \
+#define LVT_PW(name_, arity, expr_, da, db, dc, range, types, meaning_)                                      \
     const lvt_op_def lvt_op_def_##name_ = {                                                                  \
         .name = #name_,                                                                                      \
         .kind = LVT_KIND_POINTWISE,                                                                          \

@@ -9,8 +9,6 @@
 #include "ir.h"
 #include "build.h"
 
-#pragma GCC visibility push(default) /* the shared library exports what this header declares */
-
 /* A tensor of the interpreter. Elements are doubles whatever the type; `type.dtype` says what they stand for.
  */
 typedef struct lvt_tensor {
@@ -146,9 +144,11 @@ lvt_expr *lvt_expr_parse(const char *text, lvt_arena *arena);
  * is the type of the last operand (the arithmetic of i32 differs). NaN when the op is not pointwise or memory
  * runs out. */
 double lvt_scalar_eval(lvt_op op, lvt_dtype dtype, const double *args);
+/* Whether x takes the place of y as the largest so far: the first NaN stays. */
+static inline bool lvt_exceeds(double x, double y) {
+    return x > y || (x != x && y == y);
+}
 /* Value of an expression over primitives, for a, b, c = args[0..2]. */
 double lvt_expr_eval(const lvt_expr *e, lvt_dtype dtype, const double *args);
-
-#pragma GCC visibility pop
 
 #endif

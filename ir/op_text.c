@@ -1,5 +1,6 @@
 /* The table of ops in words; see op_text.h. */
 #include "op_text.h"
+#include "ir/base/c_locale.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -17,7 +18,7 @@ static void say(words *w, const char *format, ...) {
     va_list args, again;
     va_start(args, format);
     va_copy(again, args);
-    int length = vsnprintf(NULL, 0, format, args);
+    int length = lvt_vsnprintf(NULL, 0, format, args);
     va_end(args);
     if (length >= 0 && w->n + (size_t)length + 1 > w->room) {
         size_t wanted = 2 * (w->n + (size_t)length) + 256;
@@ -29,7 +30,7 @@ static void say(words *w, const char *format, ...) {
         }
     }
     if (length >= 0 && !w->failed)
-        w->n += (size_t)vsnprintf(w->text + w->n, w->room - w->n, format, again);
+        w->n += (size_t)lvt_vsnprintf(w->text + w->n, w->room - w->n, format, again);
     va_end(again);
 }
 
@@ -43,8 +44,8 @@ static char *done(words *w) {
 /* The shortest decimal number that reads back as x. */
 static const char *number(double x, char text[32]) {
     for (int digits = 1; digits <= 17; digits++) {
-        snprintf(text, 32, "%.*g", digits, x);
-        if (strtod(text, NULL) == x)
+        lvt_snprintf(text, 32, "%.*g", digits, x);
+        if (lvt_strtod(text, NULL) == x)
             break;
     }
     return text;

@@ -4,6 +4,7 @@
  * printed. Prints anything, also graphs the verifier would reject, since dumps are for finding mistakes. May
  * not know: plans. */
 #include "op.h"
+#include "ir/base/c_locale.h"
 #include "text.h"
 
 #include <locale.h>
@@ -69,10 +70,10 @@ static void put_double(out *o, double x) {
         put_int(o, (int64_t)x);
     } else {
         /* most constants are short or were floats, for which 9 digits do */
-        snprintf(text, sizeof text, "%.9g", x);
-        for (int digits = strtod(text, NULL) == x ? 1 : 10; digits <= 17; digits++) {
-            snprintf(text, sizeof text, "%.*g", digits, x);
-            if (strtod(text, NULL) == x)
+        lvt_snprintf(text, sizeof text, "%.9g", x);
+        for (int digits = lvt_strtod(text, NULL) == x ? 1 : 10; digits <= 17; digits++) {
+            lvt_snprintf(text, sizeof text, "%.*g", digits, x);
+            if (lvt_strtod(text, NULL) == x)
                 break;
         }
         put(o, text);

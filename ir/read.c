@@ -327,6 +327,17 @@ static bool resolve_origins(lvt_reader *r, scope *s) {
     return true;
 }
 
+/* A line behind the nodes. */
+static bool read_end(lvt_reader *r, scope *s) {
+    if (lvt_token_is(&r->t, "input"))
+        return read_input(r, s);
+    if (lvt_token_is(&r->t, "update"))
+        return read_update(r, s);
+    if (lvt_token_is(&r->t, "return"))
+        return read_return(r, s);
+    return lvt_read_unexpected(r, "a node, input, update, return or '}'");
+}
+
 /* The lines of a graph and the closing brace: nodes, then inputs, updates and returns. */
 static bool read_graph(lvt_reader *r, lvt_graph *g, const named *states, int depth) {
     scope s = {.g = g, .states = states};
@@ -336,12 +347,7 @@ static bool read_graph(lvt_reader *r, lvt_graph *g, const named *states, int dep
     if (!enter_inputs(r, &s, &r->t))
         return false;
     while (!lvt_read_is_punct(r, '}')) {
-        bool ok = lvt_token_is(&r->t, "input")    ? read_input(r, &s)
-                  : lvt_token_is(&r->t, "update") ? read_update(r, &s)
-                  : lvt_token_is(&r->t, "return")
-                      ? read_return(r, &s)
-                      : lvt_read_unexpected(r, "a node, input, update, return or '}'");
-        if (!ok)
+        if (!read_end(r, &s))
             return false;
     }
     return resolve_origins(r, &s) && lvt_read_advance(r);

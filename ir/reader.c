@@ -8,7 +8,8 @@
 
 bool lvt_read_no_memory(lvt_reader *r) {
     if (r->status == LVT_OK)
-        r->status = lvt_no_memory(r->diag, NULL);
+        r->status = r->m ? lvt_module_no_memory(r->m, 0, "reading the module", r->diag)
+                         : lvt_no_memory(r->diag, NULL);
     return false;
 }
 

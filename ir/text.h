@@ -5,8 +5,6 @@
 
 #include "ir.h"
 
-#pragma GCC visibility push(default) /* the shared library exports what this header declares */
-
 /* The whole module as text, malloc'ed; the caller frees it. NULL when out of memory. length may be NULL. */
 char *lvt_print_module(const lvt_module *m, size_t *length);
 /* States and entries alone, without names of values, places in source files and origins: the same for modules
@@ -24,7 +22,5 @@ lvt_status lvt_read_module(const char *file, const char *text, size_t length, lv
  * Reports all problems. */
 lvt_status lvt_verify_module(const lvt_module *m, lvt_diag *diag);
 lvt_status lvt_verify_graph(const lvt_graph *g, lvt_diag *diag);
-
-#pragma GCC visibility pop
 
 #endif

@@ -170,6 +170,7 @@ lvt_graph *lvt_pass_autodiff(lvt_pass *ctx, const lvt_graph *in) {
     bool ok = true;
     for (uint32_t i = 0; i < in->n_nodes; i++) {
         const lvt_node *n = &in->nodes[i];
+        ctx->at = n->loc;
         if (n->op != LVT_OP_gradient)
             ok &= lvt_graph_copy_node(g, in, i, map, node_map) != LVT_NONE;
         else if (!expand(ctx, g, n, map))

@@ -8,7 +8,7 @@
 
 /* ---- when a value is needed ---- */
 
-static bool allocate(const lvt_graph *g, lvt_arena *a, lvt_buffers *b) {
+static bool allocate(const lvt_graph *g, uint32_t n_steps, lvt_arena *a, lvt_buffers *b) {
     size_t n = g->n_values + 1u, states = g->module->n_states + 1u;
     b->roots = lvt_plan_roots(g, a);
     b->made = lvt_arena_alloc(a, n * sizeof *b->made);
@@ -17,15 +17,26 @@ static bool allocate(const lvt_graph *g, lvt_arena *a, lvt_buffers *b) {
     b->in_state = lvt_arena_alloc(a, n * sizeof *b->in_state);
     b->output = lvt_arena_alloc(a, n);
     b->list = lvt_arena_alloc(a, n * sizeof *b->list);
+    b->reader = lvt_arena_alloc(a, n * sizeof *b->reader);
+    b->reader_before = lvt_arena_alloc(a, n * sizeof *b->reader_before);
+    b->first = lvt_arena_alloc(a, (n_steps + 1u) * sizeof *b->first);
+    b->final = lvt_arena_alloc(a, (n_steps + 1u) * sizeof *b->final);
     b->state_value = lvt_arena_alloc(a, states * sizeof *b->state_value);
     if (!b->roots || !b->made || !b->last || !b->of || !b->in_state || !b->output || !b->list ||
-        !b->state_value)
+        !b->state_value || !b->reader || !b->reader_before || !b->first || !b->final)
         return false;
     memset(b->made, 0xff, n * sizeof *b->made);
     memset(b->of, 0xff, n * sizeof *b->of);
     memset(b->in_state, 0xff, n * sizeof *b->in_state);
     memset(b->state_value, 0xff, states * sizeof *b->state_value);
     return true;
+}
+
+static void note_reader(lvt_buffers *b, lvt_value root, uint32_t step) {
+    b->last[root] = step;
+    if (b->reader[root] != step + 1)
+        b->reader_before[root] = b->reader[root];
+    b->reader[root] = step + 1;
 }
 
 static void find_lifetimes(const lvt_graph *g, const lvt_plan *plan, lvt_buffers *b) {
@@ -37,8 +48,12 @@ static void find_lifetimes(const lvt_graph *g, const lvt_plan *plan, lvt_buffers
         for (uint32_t k = 0; k < n->n_results; k++)
             b->made[n->result + k] = b->last[n->result + k] = s;
         for (uint32_t k = 0; k < n->n_operands; k++)
-            b->last[b->roots[n->operands[k]]] = s;
+            note_reader(b, b->roots[n->operands[k]], s);
+        b->first[s] = s && plan->steps[s].joined ? b->first[s - 1] : s;
     }
+    b->first[plan->n_steps] = b->final[plan->n_steps] = plan->n_steps; /* "after all" */
+    for (uint32_t s = plan->n_steps; s-- > 0;)
+        b->final[s] = s + 1 < plan->n_steps && plan->steps[s + 1].joined ? b->final[s + 1] : s;
     for (uint32_t i = 0; i < g->n_outputs; i++) {
         b->output[b->roots[g->outputs[i].value]] = true;
         b->last[b->roots[g->outputs[i].value]] = plan->n_steps;
@@ -76,16 +91,10 @@ bool lvt_in_place_ok(const lvt_graph *g, const lvt_place *places, const lvt_valu
     return lvt_numel(t) == domain_size(n, scratch);
 }
 
-/* Another step of the bundle reads that root. */
-static bool read_beside(const lvt_graph *g, const lvt_plan *plan, const lvt_buffers *b, uint32_t step,
-                        lvt_value root) {
-    for (uint32_t s = lvt_bundle_first(plan, step); s <= lvt_bundle_last(plan, step); s++) {
-        const lvt_node *n = &g->nodes[plan->steps[s].node];
-        for (uint32_t k = 0; s != step && k < n->n_operands; k++)
-            if (b->roots[n->operands[k]] == root)
-                return true;
-    }
-    return false;
+/* Another step of the bundle reads that root, which no step after this one reads. */
+static bool read_beside(const lvt_buffers *b, uint32_t step, lvt_value root) {
+    uint32_t other = b->reader[root] == step + 1 ? b->reader_before[root] : b->reader[root];
+    return other > b->first[step]; /* it is the step + 1 */
 }
 
 /* Root of the update's value when it can be written into the state itself; LVT_NONE otherwise. */
@@ -98,13 +107,13 @@ static lvt_value stays_in_state(const lvt_graph *g, const lvt_plan *plan, const 
         lvt_strides_span(&g->values[root].type, plan->places[root].strides) !=
             lvt_type_bytes(&g->module->states[u->state].type))
         return LVT_NONE;
-    if (old == LVT_NONE || b->last[old] < lvt_bundle_first(plan, maker))
+    if (old == LVT_NONE || b->last[old] < b->first[maker])
         return root;
     bool reads = false;
     const lvt_node *n = &g->nodes[plan->steps[maker].node];
     for (uint32_t k = 0; k < n->n_operands; k++)
         reads |= b->roots[n->operands[k]] == old;
-    if (b->last[old] > maker || read_beside(g, plan, b, maker, old))
+    if (b->last[old] > maker || read_beside(b, maker, old))
         return LVT_NONE;
     return !reads || lvt_in_place_ok(g, plan->places, b->roots, n, root, old, scratch) ? root : LVT_NONE;
 }
@@ -117,8 +126,8 @@ static uint32_t reuse(const lvt_graph *g, const lvt_plan *plan, const lvt_buffer
     for (uint32_t k = 0; k < n->n_operands; k++) {
         lvt_value old = b->roots[n->operands[k]];
         uint32_t at = b->of[old];
-        if (at != LVT_NONE && b->last[old] == step && b->list[at].to == lvt_bundle_last(plan, step) &&
-            b->list[at].bytes == bytes && !read_beside(g, plan, b, step, old) &&
+        if (at != LVT_NONE && b->last[old] == step && b->list[at].to == b->final[step] &&
+            b->list[at].bytes == bytes && !read_beside(b, step, old) &&
             lvt_in_place_ok(g, plan->places, b->roots, n, v, old, scratch))
             return at;
     }
@@ -133,7 +142,7 @@ uint64_t lvt_buffer_bytes(const lvt_graph *g, const lvt_place *places, lvt_value
 bool lvt_buffers_find(const lvt_graph *g, const lvt_plan *plan, lvt_arena *arena, lvt_buffers *out) {
     lvt_buffers *b = out;
     *b = (lvt_buffers){0};
-    if (!allocate(g, arena, b))
+    if (!allocate(g, plan->n_steps, arena, b))
         return false;
     find_lifetimes(g, plan, b);
     for (uint32_t i = 0; i < g->n_updates; i++) {
@@ -151,10 +160,10 @@ bool lvt_buffers_find(const lvt_graph *g, const lvt_plan *plan, lvt_arena *arena
             uint32_t at = reuse(g, plan, b, s, v, bytes, arena);
             if (at == LVT_NONE) {
                 at = b->n++;
-                b->list[at] = (lvt_buffer){.value = v, .bytes = bytes, .from = lvt_bundle_first(plan, s)};
+                b->list[at] = (lvt_buffer){.value = v, .bytes = bytes, .from = b->first[s]};
             }
             b->of[v] = at;
-            b->list[at].to = lvt_bundle_last(plan, b->last[v]);
+            b->list[at].to = b->final[b->last[v]];
         }
     }
     return true;

@@ -26,6 +26,9 @@ typedef struct lvt_buffers {
     uint32_t *in_state;     /* by root: the state it is written into, or LVT_NONE */
     bool *output;           /* by root: an output reads it */
     lvt_value *state_value; /* by state: its `state` node's value, or LVT_NONE */
+    uint32_t *reader,
+        *reader_before; /* by root: the last step that reads it, and the last before that; + 1, 0: none */
+    uint32_t *first, *final; /* by step, and "after all": of its bundle */
     lvt_buffer *list;
     uint32_t n;
 } lvt_buffers;

@@ -10,6 +10,7 @@
 #include "buffers.h"
 #include "rewrite.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct bundler {
@@ -18,6 +19,9 @@ typedef struct bundler {
     lvt_arena *arena;
     uint32_t first, n;         /* steps first .. first + n - 1 of the plan, numbered from 0 here */
     uint32_t *offset, *before; /* step i comes after the steps before[offset[i] .. offset[i + 1]) */
+    uint32_t *starts, *after;  /* the other way round */
+    uint32_t *missing;         /* by step: so many of those before it have not run */
+    uint32_t *ready, n_ready;  /* steps that wait but could run */
     uint64_t *bytes;           /* by step: that it reads and writes */
     bool *shares;              /* by step: its kernel consists of chunks */
     uint32_t *order, *done;    /* the new order; by step: its place in it + 1, 0 while it waits */
@@ -82,6 +86,20 @@ static bool find_order(bundler *b) {
     return true;
 }
 
+static bool find_followers(bundler *b) {
+    b->after = lvt_arena_alloc(b->arena, (b->offset[b->n] + 1u) * sizeof *b->after);
+    if (!b->after)
+        return false;
+    for (uint32_t k = 0; k < b->offset[b->n]; k++)
+        b->starts[b->before[k] + 2]++;
+    for (uint32_t i = 2; i < b->n + 2; i++)
+        b->starts[i] += b->starts[i - 1];
+    for (uint32_t i = 0; i < b->n; i++)
+        for (uint32_t k = b->offset[i]; k < b->offset[i + 1]; k++)
+            b->after[b->starts[b->before[k] + 1]++] = i;
+    return true;
+}
+
 static bool begin(bundler *b) {
     lvt_arena *a = b->arena;
     size_t n = b->n + 3u;
@@ -91,31 +109,43 @@ static bool begin(bundler *b) {
     b->order = lvt_arena_alloc(a, n * sizeof *b->order);
     b->done = lvt_arena_alloc(a, n * sizeof *b->done);
     b->joined = lvt_arena_alloc(a, n);
-    if (!b->offset || !b->bytes || !b->shares || !b->order || !b->done || !b->joined)
+    b->starts = lvt_arena_alloc(a, n * sizeof *b->starts);
+    b->missing = lvt_arena_alloc(a, n * sizeof *b->missing);
+    b->ready = lvt_arena_alloc(a, n * sizeof *b->ready);
+    if (!b->starts || !b->missing || !b->ready || !b->offset || !b->bytes || !b->shares || !b->order ||
+        !b->done || !b->joined)
         return false;
     for (uint32_t i = 0; i < b->n; i++) {
         const lvt_step *s = &b->plan->steps[b->first + i];
         b->bytes[i] = touched(b->g, &b->g->nodes[s->node]);
         b->shares[i] = consists_of_chunks(b->g, s);
     }
-    return find_order(b);
+    return find_order(b) && find_followers(b);
 }
 
-static bool ready(const bundler *b, uint32_t step) {
-    for (uint32_t k = b->offset[step]; k < b->offset[step + 1]; k++)
-        if (!b->done[b->before[k]])
-            return false;
-    return true;
+/* The step takes its place; those after it that have come (all before `came`) and wait for nothing else are
+ * ready. */
+static void run(bundler *b, uint32_t step, uint32_t place, uint32_t came) {
+    b->order[place] = step;
+    b->done[step] = place + 1;
+    for (uint32_t k = b->starts[step]; k < b->starts[step + 1]; k++)
+        if (!--b->missing[b->after[k]] && b->after[k] < came)
+            b->ready[b->n_ready++] = b->after[k];
+}
+
+static int by_number(const void *a, const void *b) {
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return (x > y) - (x < y);
 }
 
 /* Everything that waits and could run now, in the order in which it came. Returns how many steps have run. */
 static uint32_t release(bundler *b, uint32_t n, uint32_t came) {
-    uint32_t end = n;
-    for (uint32_t i = 0; i < came; i++)
-        if (!b->done[i] && ready(b, i))
-            b->order[end++] = i;
-    for (; n < end; n++)
-        b->done[b->order[n]] = n + 1;
+    uint32_t count = b->n_ready, *list = b->order + n;
+    memcpy(list, b->ready, count * sizeof *list);
+    qsort(list, count, sizeof *list, by_number);
+    b->n_ready = 0;
+    for (uint32_t end = n + count; n < end; n++)
+        run(b, b->order[n], n, came);
     return n;
 }
 
@@ -123,14 +153,19 @@ static uint32_t release(bundler *b, uint32_t n, uint32_t came) {
 static void order_steps(bundler *b, uint64_t small) {
     uint32_t n = 0;
     memset(b->done, 0, b->n * sizeof *b->done);
+    b->n_ready = 0;
+    for (uint32_t i = 0; i < b->n; i++)
+        b->missing[i] = b->offset[i + 1] - b->offset[i];
     for (uint32_t i = 0; i < b->n; i++) {
-        if (b->shares[i] && b->bytes[i] <= small)
+        if (b->shares[i] && b->bytes[i] <= small) {
+            if (!b->missing[i])
+                b->ready[b->n_ready++] = i;
             continue;
-        while (!ready(
-            b, i)) /* at least one step runs each time: the first that waits depends on none that does */
+        }
+        while (b->missing
+                   [i]) /* at least one step runs each time: the first that waits depends on none that does */
             n = release(b, n, i);
-        b->order[n++] = i;
-        b->done[i] = n;
+        run(b, i, n++, i);
     }
     while (n < b->n)
         n = release(b, n, b->n);

@@ -4,6 +4,7 @@
  * where the caller gives a way to measure (lvtc --tune); the program holds it, and nothing chooses again at
  * run time. May not know: kernels, libraries, how anything is measured. */
 #include "plan.h"
+#include "ir/base/c_locale.h"
 
 #include "ir/op.h"
 
@@ -119,7 +120,7 @@ static lvt_variant by_rule(lvt_pass *ctx, const lvt_graph *g, const lvt_step *s,
                            char *why, size_t size) {
     double gain;
     if (wants_own_product(g, &g->nodes[s->node], steady)) {
-        snprintf(why, size, "many rows times few columns, transposed");
+        lvt_snprintf(why, size, "many rows times few columns, transposed");
         return LVT_VARIANT_OWN_PRODUCT;
     }
     lvt_variant best = best_winograd(g, s->node, (lvt_family)s->family, &gain);
@@ -127,11 +128,11 @@ static lvt_variant by_rule(lvt_pass *ctx, const lvt_graph *g, const lvt_step *s,
     if (best == LVT_VARIANT_STANDARD)
         return best;
     if (ctx->exact) {
-        snprintf(why, size, "--exact leaves out Winograd");
+        lvt_snprintf(why, size, "--exact leaves out Winograd");
         return LVT_VARIANT_STANDARD;
     }
-    snprintf(why, size, "%s would take %.2f times as long by the rule",
-             gain >= MARGIN ? "direct" : "Winograd", gain >= MARGIN ? gain : 1 / gain);
+    lvt_snprintf(why, size, "%s would take %.2f times as long by the rule",
+                 gain >= MARGIN ? "direct" : "Winograd", gain >= MARGIN ? gain : 1 / gain);
     return gain >= MARGIN ? best : LVT_VARIANT_STANDARD;
 }
 
@@ -168,7 +169,7 @@ static lvt_status by_measurement(lvt_pass *ctx, const lvt_graph *g, lvt_step *s,
     if (status != LVT_OK)
         return status;
     double best = seconds[LVT_VARIANT_STANDARD] * ACCIDENT;
-    int used = snprintf(why, size, "measured");
+    int used = lvt_snprintf(why, size, "measured");
     for (int v = 0; v < LVT_N_VARIANTS; v++) {
         if (!(variants >> v & 1) || seconds[v] < 0)
             continue;
@@ -177,8 +178,8 @@ static lvt_status by_measurement(lvt_pass *ctx, const lvt_graph *g, lvt_step *s,
             s->variant = (uint8_t)v;
         }
         if (used < (int)size)
-            used += snprintf(why + used, size - (size_t)used, ", %s %.3g ms",
-                             lvt_variant_name((lvt_variant)v), 1e3 * seconds[v]);
+            used += lvt_snprintf(why + used, size - (size_t)used, ", %s %.3g ms",
+                                 lvt_variant_name((lvt_variant)v), 1e3 * seconds[v]);
     }
     return LVT_OK;
 }

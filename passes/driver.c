@@ -70,11 +70,16 @@ static lvt_status run_entry(driver *d, const lvt_pass_info *info, uint32_t entry
                     .exact = o->exact,
                     .measure = o->measure,
                     .status = LVT_INTERNAL};
-    if (!ctx.arena) {
-        lvt_pass_nomem(&ctx);
-        return ctx.status;
-    }
+    if (!ctx.arena)
+        return lvt_module_no_memory(d->module, 0, info->name, d->diag);
+    lvt_arena_limit(ctx.arena, LVT_MAX_SCRATCH_BYTES);
+    size_t errors = lvt_diag_errors(d->diag);
     lvt_graph *g = info->run(&ctx, d->module->entries[entry]);
+    /* What a pass left undone for want of memory may look like a decision: nothing such goes on. */
+    if (g && (lvt_arena_failed(ctx.arena) || lvt_arena_failed(d->module->arena)))
+        g = lvt_pass_nomem(&ctx);
+    else if (!g && d->diag && lvt_diag_errors(d->diag) == errors)
+        lvt_pass_nomem(&ctx); /* what fails without a word fails for want of memory: builders say all else */
     lvt_arena_free(ctx.arena);
     if (!g)
         return ctx.status == LVT_OK ? LVT_INTERNAL : ctx.status;

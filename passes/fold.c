@@ -22,7 +22,8 @@ typedef struct folder {
     lvt_tensor *tensors; /* per value of in; data NULL until asked for */
 } folder;
 
-/* The elements of a known value; NULL when out of memory or not computable. */
+/* The elements of a known value; NULL when they cannot be computed, or (the graph has failed then) for want of
+ * memory. */
 static const lvt_tensor *elements(folder *f, lvt_value v) {
     lvt_tensor *t = &f->tensors[v];
     const lvt_graph *g = f->r.in;
@@ -41,7 +42,11 @@ static const lvt_tensor *elements(folder *f, lvt_value v) {
     }
     lvt_tensor out = {*lvt_value_type(g, v),
                       lvt_arena_alloc(f->r.ctx->arena, (size_t)lvt_numel(&g->values[v].type) * 8)};
-    if (!out.data || lvt_eval_node(g, g->values[v].node, in, &out, LVT_PRECISION_F32, NULL) != LVT_OK)
+    lvt_status status =
+        out.data ? lvt_eval_node(g, g->values[v].node, in, &out, LVT_PRECISION_F32, NULL) : LVT_NOMEM;
+    if (status == LVT_NOMEM)
+        f->r.out->failed = f->r.out->no_memory = true;
+    if (status != LVT_OK)
         return NULL;
     *t = out;
     return t;
@@ -69,11 +74,8 @@ static bool splat_result(folder *f, const lvt_node *n, double *x) {
     lvt_dtype dtype = g->values[n->result].type.dtype;
     lvt_dtype of = g->values[n->operands[n->n_operands - 1]].type.dtype;
     if (n->op == LVT_OP_cast) {
-        bool integer = !lvt_dtype_is_float(dtype) && dtype != LVT_BOOL;
-        *x = lvt_round_to(dtype, integer             ? (double)(int64_t)args[0]
-                                 : dtype == LVT_BOOL ? args[0] != 0
-                                                     : args[0]);
-        return !integer || (args[0] > -2147483648.0 && args[0] < 2147483648.0);
+        *x = lvt_round_to(dtype, args[0]);
+        return true;
     }
     if (lvt_is_view(n)) {
         *x = args[0];

@@ -174,6 +174,10 @@ static bool emit_fused(emitter *e, uint32_t unit, const lvt_node_id *nodes, uint
         return false;
     }
     const char *why = lvt_loop_accepts(body);
+    if (why == lvt_loop_no_memory) {
+        e->nomem = true;
+        return false;
+    }
     if (why) {
         lvt_text *text = e->r.ctx->explain;
         lvt_text_add(text, "%s: not fused: %s", g->name ? g->name : "", lvt_op_of(&g->nodes[last])->name);

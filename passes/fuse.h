@@ -28,12 +28,16 @@ typedef struct lvt_fuse {
         *deep;  /* by value: what it is computed from when it is a leaf (LVT_NONE: nothing), else itself */
     bool *hard; /* by value: outputs, updates or nodes that cannot be fused need it */
     uint32_t *offset,
-        *users;   /* nodes that use a value, directly or through leaves: users[offset[v] .. offset[v+1]) */
-    bool *inside; /* by node: scratch, in the group at hand */
-    uint32_t *stamp, now; /* by node: scratch of the search for cycles */
-    uint32_t *stack;
-    lvt_value *map;     /* by value of in: scratch, its value in the body at hand */
-    lvt_value *touched; /* values of in entered in map */
+        *users;      /* nodes that use a value, directly or through leaves: users[offset[v] .. offset[v+1]) */
+    bool *inside;    /* by node: scratch, in the group at hand */
+    uint32_t *order; /* by group: a number above those of all groups that it reads */
+    uint32_t *stamp, now;               /* by node: scratch of the search for cycles */
+    uint32_t *before, *after, n_before; /* groups found between two that may be joined, see makes_cycle */
+    uint32_t *places;                   /* scratch: their numbers */
+    uint64_t looked;                    /* operands and users looked at in the search for cycles */
+    bool nomem;                         /* nothing that was decided since counts */
+    lvt_value *map;                     /* by value of in: scratch, its value in the body at hand */
+    lvt_value *touched;                 /* values of in entered in map */
     uint32_t n_touched;
     lvt_module *scratch; /* of bodies that are only tried */
 } lvt_fuse;

@@ -29,7 +29,7 @@ bool lvt_fuse_is_leaf(const lvt_fuse *f, const lvt_node *n) {
 
 uint32_t lvt_fuse_home(const lvt_fuse *f, lvt_node_id n) {
     while (f->groups[n].into != n)
-        n = f->groups[n].into;
+        n = f->groups[n].into = f->groups[f->groups[n].into].into; /* the way is shorter next time */
     return n;
 }
 
@@ -83,15 +83,18 @@ bool lvt_fuse_begin(lvt_fuse *f, lvt_pass *ctx, const lvt_graph *in) {
     f->groups = lvt_arena_alloc(a, nodes * sizeof *f->groups);
     f->inside = lvt_arena_alloc(a, nodes * sizeof *f->inside);
     f->stamp = lvt_arena_alloc(a, nodes * sizeof *f->stamp);
-    f->stack = lvt_arena_alloc(a, nodes * sizeof *f->stack);
+    f->order = lvt_arena_alloc(a, nodes * sizeof *f->order);
+    f->before = lvt_arena_alloc(a, nodes * sizeof *f->before);
+    f->after = lvt_arena_alloc(a, nodes * sizeof *f->after);
+    f->places = lvt_arena_alloc(a, nodes * sizeof *f->places);
     f->deep = lvt_arena_alloc(a, values * sizeof *f->deep);
     f->hard = lvt_arena_alloc(a, values * sizeof *f->hard);
     f->offset = lvt_arena_alloc(a, (values + 2) * sizeof *f->offset);
     f->touched = lvt_arena_alloc(a, values * sizeof *f->touched);
     f->map = lvt_graph_new_map(in, a);
     f->scratch = lvt_module_new("scratch");
-    if (!f->groups || !f->inside || !f->stamp || !f->stack || !f->deep || !f->hard || !f->offset ||
-        !f->touched || !f->map || !f->scratch) {
+    if (!f->groups || !f->inside || !f->stamp || !f->order || !f->before || !f->after || !f->places ||
+        !f->deep || !f->hard || !f->offset || !f->touched || !f->map || !f->scratch) {
         lvt_pass_nomem(ctx);
         return false;
     }
@@ -104,6 +107,7 @@ bool lvt_fuse_begin(lvt_fuse *f, lvt_pass *ctx, const lvt_graph *in) {
                                      : n->n_operands ? f->deep[n->operands[0]]
                                                      : LVT_NONE;
         group->into = i;
+        f->order[i] = i; /* operands come before their users */
         group->role = n->role;
         group->fusable = can_fuse(n);
         group->reduces = lvt_is_reduce(n);

@@ -9,11 +9,15 @@
 #include <string.h>
 
 enum {
-    MOST_NODES = 128,      /* in one body: what the code generator compiles in tens of milliseconds */
-    MOST_COPIED = 24,      /* nodes copied to save one value */
-    ROUNDS = 3,            /* of copying: what a copy brings along may make the next one free */
-    HEAVY = 8,             /* an exp or erf takes as long as so many bytes from memory */
-    TRIAL_MEMORY = 1 << 24 /* bytes of tried bodies before the scratch module is renewed */
+    MOST_NODES = 128,       /* in one body: what the code generator compiles in tens of milliseconds */
+    MOST_COPIED = 24,       /* nodes copied to save one value */
+    MOST_LOOKED = 300,     /* operands a node of the graph that the search for cycles looks at, beyond ... */
+    FREE_LOOKED = 5000000, /* ... so many; after that groups join only */
+    NEAR = 4096,            /* that have fewer groups between them */
+    MOST_SIBLINGS = 1000,   /* readers of a value that each of the others is compared with */
+    ROUNDS = 3,             /* of copying: what a copy brings along may make the next one free */
+    HEAVY = 8,              /* an exp or erf takes as long as so many bytes from memory */
+    TRIAL_MEMORY = 1 << 24  /* bytes of tried bodies before the scratch module is renewed */
 };
 
 /* The group has this node, its own or a copy. */
@@ -31,43 +35,91 @@ static bool has_node(const lvt_group *g, lvt_node_id n) {
 
 /* ---- legality ---- */
 
-/* Is there a way from group a or b to itself through another group? Only ways that start at an operand of a
- * member and lead back to a member matter: those would become a cycle when a and b are one. */
-static bool makes_cycle(lvt_fuse *f, uint32_t a, uint32_t b) {
+/* The group that makes the k-th operand of a node; LVT_NONE: nothing has to make it. */
+static uint32_t maker(const lvt_fuse *f, const lvt_node *n, uint32_t k) {
+    lvt_value s = f->deep[n->operands[k]];
+    return s == LVT_NONE ? LVT_NONE : lvt_fuse_home(f, f->in->values[s].node);
+}
+
+/* Is there a way from group `low` to group `high` through another group? It would become a cycle when the two
+ * are one. Groups are numbered so that each comes after all that it reads (f->order), so only those with
+ * numbers in between can be on such a way: a chain is searched in constant time a step. Fills f->before with
+ * the groups in between that `high` depends on. */
+static bool makes_cycle(lvt_fuse *f, uint32_t low, uint32_t high) {
     const lvt_graph *g = f->in;
-    uint32_t depth = 0, pair[2] = {a, b};
     f->now++;
-    for (int side = 0; side < 2; side++)
-        for (uint32_t i = 0; i < f->groups[pair[side]].n; i++) {
-            const lvt_node *n = &g->nodes[f->groups[pair[side]].nodes[i]];
-            for (uint32_t k = 0; k < n->n_operands; k++) {
-                lvt_value s = f->deep[n->operands[k]];
-                uint32_t home = s == LVT_NONE ? a : lvt_fuse_home(f, g->values[s].node);
-                if (home != a && home != b && f->stamp[home] != f->now) {
-                    f->stamp[home] = f->now;
-                    f->stack[depth++] = home;
-                }
-            }
-        }
-    while (depth) {
-        const lvt_group *group = &f->groups[f->stack[--depth]];
-        for (uint32_t i = 0; i < group->n; i++) {
-            const lvt_node *n = &g->nodes[group->nodes[i]];
-            for (uint32_t k = 0; k < n->n_operands; k++) {
-                lvt_value s = f->deep[n->operands[k]];
-                if (s == LVT_NONE)
+    f->n_before = 0;
+    for (uint32_t next = 0, at = high;; at = f->before[next++]) {
+        const lvt_group *group = &f->groups[at];
+        for (uint32_t i = 0; i < group->n; i++)
+            for (uint32_t k = 0; k < g->nodes[group->nodes[i]].n_operands; k++) {
+                uint32_t home = maker(f, &g->nodes[group->nodes[i]], k);
+                f->looked++;
+                if (home == LVT_NONE || home == at || f->order[home] < f->order[low])
                     continue;
-                uint32_t home = lvt_fuse_home(f, g->values[s].node);
-                if (home == a || home == b)
+                if (home == low && at != high)
                     return true;
-                if (f->stamp[home] != f->now) {
-                    f->stamp[home] = f->now;
-                    f->stack[depth++] = home;
-                }
+                if (home == low || f->stamp[home] == f->now)
+                    continue;
+                f->stamp[home] = f->now;
+                f->before[f->n_before++] = home;
             }
-        }
+        if (next == f->n_before)
+            return false;
     }
-    return false;
+}
+
+/* Ascending by key, or by themselves. */
+static void sort_by(const uint32_t *key, uint32_t *list, uint32_t n) {
+    for (uint32_t gap = n / 2; gap; gap /= 2) /* Shell, "A high-speed sorting procedure", 1959 */
+        for (uint32_t i = gap; i < n; i++) {
+            uint32_t x = list[i], k = i;
+            for (; k >= gap && (key ? key[x] < key[list[k - gap]] : x < list[k - gap]); k -= gap)
+                list[k] = list[k - gap];
+            list[k] = x;
+        }
+}
+
+/* Numbers the groups anew where `low` and `high`, of which no way leads to the other through a third one,
+ * become one: first what `high` depends on (f->before), then the two, then what depends on `low` (Pearce and
+ * Kelly, "A dynamic topological sort algorithm for directed acyclic graphs", 2006). */
+static void renumber(lvt_fuse *f, uint32_t low, uint32_t high) {
+    const lvt_graph *g = f->in;
+    uint32_t n_after = 0, n_places = 0;
+    f->now++;
+    for (uint32_t next = 0, at = low;; at = f->after[next++]) {
+        const lvt_group *group = &f->groups[at];
+        for (uint32_t i = 0; i < group->n; i++) {
+            lvt_value v = g->nodes[group->nodes[i]].result, end = v + g->nodes[group->nodes[i]].n_results;
+            for (; v < end; v++)
+                for (uint32_t k = f->offset[v]; k < f->offset[v + 1]; k++) {
+                    uint32_t home = lvt_fuse_home(f, f->users[k]);
+                    f->looked++;
+                    if (home == at || home == high || f->order[home] > f->order[high] ||
+                        f->stamp[home] == f->now)
+                        continue;
+                    f->stamp[home] = f->now;
+                    f->after[n_after++] = home;
+                }
+        }
+        if (next == n_after)
+            break;
+    }
+    sort_by(f->order, f->before, f->n_before);
+    sort_by(f->order, f->after, n_after);
+    f->places[n_places++] = f->order[low];
+    f->places[n_places++] = f->order[high];
+    for (uint32_t i = 0; i < f->n_before; i++)
+        f->places[n_places++] = f->order[f->before[i]];
+    for (uint32_t i = 0; i < n_after; i++)
+        f->places[n_places++] = f->order[f->after[i]];
+    sort_by(NULL, f->places, n_places);
+    const uint32_t *place = f->places;
+    for (uint32_t i = 0; i < f->n_before; i++)
+        f->order[f->before[i]] = *place++;
+    f->order[low] = f->order[high] = *place++;
+    for (uint32_t i = 0; i < n_after; i++)
+        f->order[f->after[i]] = *place++;
 }
 
 static bool same_domain(const lvt_group *a, const lvt_group *b) {
@@ -119,7 +171,12 @@ static lvt_node_id *union_of(lvt_arena *arena, const lvt_group *a, const lvt_gro
     return nodes;
 }
 
-/* Joins groups a and b if that is legal. NULL when done, else why not. */
+static const char *no_memory(lvt_fuse *f) {
+    f->nomem = true;
+    return lvt_loop_no_memory;
+}
+
+/* Joins groups a and b if that is legal. NULL when done, else why not (of which no memory is noted). */
 static const char *merge(lvt_fuse *f, uint32_t a, uint32_t b) {
     lvt_group *x = &f->groups[a], *y = &f->groups[b];
     bool equal = same_domain(x, y);
@@ -130,25 +187,30 @@ static const char *merge(lvt_fuse *f, uint32_t a, uint32_t b) {
         return "the kernel would be too large";
     if ((x->role == LVT_FORWARD) != (y->role == LVT_FORWARD) && (x->large || y->large))
         return "a value of the forward pass would be kept for the backward pass";
-    if (makes_cycle(f, a, b))
+    uint32_t low = f->order[a] < f->order[b] ? a : b, high = low == a ? b : a;
+    if (f->looked > FREE_LOOKED + (uint64_t)MOST_LOOKED * f->in->n_nodes &&
+        f->order[high] - f->order[low] > NEAR)
+        return "too much stands between them to be looked through in a model of this size";
+    if (makes_cycle(f, low, high))
         return "something between them has to run first";
     if (x->reduces || y->reduces) {
         if (!renew_scratch(f))
-            return "out of memory";
+            return no_memory(f);
         lvt_node_id *nodes = union_of(f->scratch->arena, x, y, &n);
         lvt_value *outputs = nodes ? lvt_arena_alloc(f->scratch->arena, n * sizeof *outputs) : NULL;
         if (!outputs)
-            return "out of memory";
+            return no_memory(f);
         n_outputs = lvt_fuse_outputs(f, nodes, n, outputs);
         if (n_outputs) { /* else nobody needs any of it; dce has not run */
             const char *why = try_body(f, nodes, n, outputs, n_outputs);
             if (why)
-                return why;
+                return why == lvt_loop_no_memory ? no_memory(f) : why;
         }
     }
     lvt_node_id *nodes = union_of(f->ctx->arena, x, y, &n);
     if (!nodes)
-        return "out of memory";
+        return no_memory(f);
+    renumber(f, low, high);
     lvt_group *to = y->rank > x->rank ? y : x, *from = to == x ? y : x;
     from->into = to->into;
     to->nodes = nodes;
@@ -180,7 +242,7 @@ static void explain_apart(lvt_fuse *f, lvt_node_id producer, lvt_node_id consume
 static void join_operands(lvt_fuse *f, lvt_node_id i) {
     const lvt_graph *g = f->in;
     const lvt_node *n = &g->nodes[i];
-    for (uint32_t k = 0; k < n->n_operands; k++) {
+    for (uint32_t k = 0; k < n->n_operands && !f->nomem; k++) {
         lvt_value s = f->deep[n->operands[k]];
         if (s == LVT_NONE)
             continue;
@@ -202,9 +264,9 @@ static void join_operands(lvt_fuse *f, lvt_node_id i) {
 static void join_readers(lvt_fuse *f, lvt_value v) {
     const lvt_graph *g = f->in;
     int64_t size = lvt_numel(&g->values[v].type);
-    for (uint32_t i = f->offset[v]; i < f->offset[v + 1]; i++) {
+    for (uint32_t i = f->offset[v]; i < f->offset[v + 1] && !f->nomem; i++) {
         int tries = 0;
-        for (uint32_t k = f->offset[v]; k < i && tries < 8; k++) {
+        for (uint32_t k = f->offset[v]; k < i && tries < 8 && k - f->offset[v] < MOST_SIBLINGS; k++) {
             uint32_t a = lvt_fuse_home(f, f->users[k]), b = lvt_fuse_home(f, f->users[i]);
             const lvt_group *x = &f->groups[a], *y = &f->groups[b];
             if (a == b)
@@ -274,9 +336,16 @@ static void cone_of(lvt_fuse *f, uint32_t a, lvt_value v, cone *c) {
 }
 
 static bool reads(const lvt_fuse *f, const lvt_group *b, lvt_value v) {
-    for (uint32_t i = f->offset[v]; i < f->offset[v + 1]; i++)
-        if (has_node(b, f->users[i]))
-            return true;
+    if (f->offset[v + 1] - f->offset[v] <= MOST_NODES) {
+        for (uint32_t i = f->offset[v]; i < f->offset[v + 1]; i++)
+            if (has_node(b, f->users[i]))
+                return true;
+    } else { /* a value that very many read is looked for in the group */
+        for (uint32_t i = 0; i < b->n; i++)
+            for (uint32_t k = 0; k < f->in->nodes[b->nodes[i]].n_operands; k++)
+                if (f->deep[f->in->nodes[b->nodes[i]].operands[k]] == v)
+                    return true;
+    }
     return has_node(b, f->in->values[v].node);
 }
 
@@ -313,11 +382,12 @@ static bool insert(lvt_fuse *f, lvt_group *b, const cone *c) {
 /* Group b, the cone included, can be one loop nest. */
 static bool fits_in(lvt_fuse *f, uint32_t b, const cone *c) {
     lvt_group trial = f->groups[b];
-    if (trial.n + c->n > MOST_NODES || !renew_scratch(f) || !insert(f, &trial, c))
+    if (trial.n + c->n > MOST_NODES)
         return false;
-    lvt_value *outputs = lvt_arena_alloc(f->scratch->arena, trial.n * sizeof *outputs);
+    f->nomem |= !renew_scratch(f) || !insert(f, &trial, c);
+    lvt_value *outputs = f->nomem ? NULL : lvt_arena_alloc(f->scratch->arena, trial.n * sizeof *outputs);
     if (!outputs)
-        return false;
+        return f->nomem = true, false;
     uint32_t n_outputs = 0;
     for (uint32_t i = 0; i < trial.n; i++) { /* its own values that it gives to others */
         lvt_value v = f->in->nodes[trial.nodes[i]].result;
@@ -327,7 +397,9 @@ static bool fits_in(lvt_fuse *f, uint32_t b, const cone *c) {
         if (out && lvt_fuse_home(f, trial.nodes[i]) == b)
             outputs[n_outputs++] = v;
     }
-    return n_outputs && !try_body(f, trial.nodes, trial.n, outputs, n_outputs);
+    const char *why = n_outputs ? try_body(f, trial.nodes, trial.n, outputs, n_outputs) : "";
+    f->nomem |= why == lvt_loop_no_memory;
+    return !why;
 }
 
 static bool copy_producer(lvt_fuse *f, lvt_node_id i, bool *copied) {
@@ -371,20 +443,20 @@ static bool copy_producer(lvt_fuse *f, lvt_node_id i, bool *copied) {
 
 bool lvt_fuse_cluster(lvt_fuse *f) {
     const lvt_graph *g = f->in;
-    for (lvt_node_id i = 0; i < g->n_nodes; i++)
+    for (lvt_node_id i = 0; i < g->n_nodes && !f->nomem; i++)
         if (f->groups[i].fusable)
             join_operands(f, i);
-    for (lvt_value v = 0; v < g->n_values; v++)
+    for (lvt_value v = 0; v < g->n_values && !f->nomem; v++)
         if (f->deep[v] == v)
             join_readers(f, v);
     bool copied = true;
     for (int round = 0; round < ROUNDS && copied; round++) {
         copied = false;
-        for (lvt_node_id i = g->n_nodes; i-- > 0;)
-            if (f->groups[i].fusable && !copy_producer(f, i, &copied)) {
-                lvt_pass_nomem(f->ctx);
-                return false;
-            }
+        for (lvt_node_id i = g->n_nodes; i-- > 0 && !f->nomem;)
+            if (f->groups[i].fusable)
+                f->nomem |= !copy_producer(f, i, &copied);
     }
-    return true;
+    if (f->nomem)
+        lvt_pass_nomem(f->ctx);
+    return !f->nomem;
 }

@@ -56,17 +56,15 @@ static bool is_packed(const lvt_graph *g, lvt_value v) {
 }
 
 /* Whether the product's kernel does a step on that many elements faster than a loop nest of its own would.
- * Measured on Zen 4, two threads: relu and bias cost a product nothing; what oneDNN makes of GELU and its
- * like takes 0.3 ns an element, twice as long as generated code, and saves 2 to 5 microseconds of starting
- * that; an addition reads its operand while the product waits, which pays as long as both lie in the
- * second-level caches. NULL: it does. */
+ * Measured on Zen 4, two threads: a bias costs a product nothing; what oneDNN makes of GELU and its like
+ * takes 0.3 ns an element, twice as long as generated code, and saves 2 to 5 microseconds of starting that;
+ * an addition reads its operand while the product waits, which pays as long as both lie in the second-level
+ * caches. NULL: it does. */
 static const char *gain(lvt_op op, int64_t elements) {
     enum { FEW = 1 << 14, CACHED = 1 << 18 };
     if (op == LVT_OP_add)
         return elements <= CACHED ? NULL : "an addition of so many elements is faster alone";
-    return op == LVT_OP_relu || elements <= FEW
-               ? NULL
-               : "an activation of so many elements is faster in generated code";
+    return elements <= FEW ? NULL : "an activation of so many elements is faster in generated code";
 }
 
 /* Takes node n, the reader of `at`, into the chain; NULL, or why that cannot be. */

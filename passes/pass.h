@@ -11,6 +11,8 @@
 #include "ir/op.h"
 #include "ir/program/program.h"
 
+#define LVT_MAX_SCRATCH_BYTES ((size_t)1 << 30) /* what a pass may take beside the graphs */
+
 /* A growing string for reports. Appending to NULL does nothing; running out of memory cuts the text. */
 typedef struct lvt_text {
     char *data; /* NUL-terminated, or NULL while empty */
@@ -57,6 +59,7 @@ typedef struct lvt_pass {
     bool exact;        /* no variants with larger rounding errors */
     uint64_t memory_budget;            /* bytes an entry may take, with all states; 0: any */
     const struct lvt_measure *measure; /* how variants are measured; NULL: a rule chooses */
+    lvt_loc at;                        /* of the node that is worked on: where out of memory is reported */
     lvt_status status;                 /* preset to LVT_INTERNAL: what a pass that returns NULL failed of */
 } lvt_pass;
 
@@ -88,7 +91,9 @@ lvt_graph *lvt_pass_plan(lvt_pass *ctx, const lvt_graph *in);
 /* "message" at the node's place as an error of that status; sets ctx->status and returns NULL. */
 lvt_graph *lvt_pass_fail(lvt_pass *ctx, lvt_status status, const char *code, lvt_loc loc, const char *format,
                          ...) __attribute__((format(printf, 5, 6)));
-lvt_graph *lvt_pass_nomem(lvt_pass *ctx); /* out of memory: reports, sets ctx->status, returns NULL */
+/* Out of memory, or beyond the bounds on nodes and memory: reports, at ctx->at, sets ctx->status, returns
+ * NULL. */
+lvt_graph *lvt_pass_nomem(lvt_pass *ctx);
 
 /* ---- the driver ---------------------------------------------------------------------------------------- */
 

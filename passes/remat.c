@@ -12,6 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The search takes time in proportion to the third power of an entry's size: half a minute at this one. */
+enum { MOST_NODES = 8000 };
+
 typedef struct decision {
     lvt_value value;
     uint64_t bytes;
@@ -40,7 +43,9 @@ typedef struct candidate {
 
 static int by_score(const void *a, const void *b) {
     const candidate *x = a, *y = b;
-    return x->score < y->score ? 1 : x->score > y->score ? -1 : x->copy < y->copy ? -1 : 1;
+    if (x->score != y->score)
+        return x->score < y->score ? 1 : -1;
+    return x->copy < y->copy ? -1 : 1;
 }
 
 static double expected(const remat_model *m, const remat_copy *c, double target) {
@@ -347,7 +352,9 @@ static void explain(const rematerialiser *r, uint64_t arena, uint64_t before) {
 
 static int by_bytes(const void *a, const void *b) {
     const lvt_buffer *x = a, *y = b;
-    return x->bytes < y->bytes ? 1 : x->bytes > y->bytes ? -1 : x->value < y->value ? -1 : 1;
+    if (x->bytes != y->bytes)
+        return x->bytes < y->bytes ? 1 : -1;
+    return x->value < y->value ? -1 : 1;
 }
 
 /* The budget cannot be met: says the least that was reached and what holds it. NULL. */
@@ -443,6 +450,12 @@ lvt_graph *lvt_pass_remat(lvt_pass *ctx, const lvt_graph *in) {
     uint64_t rest = beside(ctx, in), most = ctx->memory_budget > rest ? ctx->memory_budget - rest : 0;
     if (before <= most)
         return (lvt_graph *)in;
+    if (in->n_nodes > MOST_NODES)
+        return lvt_pass_fail(
+            ctx, LVT_USER, "E431", in->loc,
+            "entry %s has %u nodes after fusion; which of them to compute again for a memory budget is "
+            "looked for among at most %d",
+            in->name ? in->name : "", in->n_nodes, MOST_NODES);
     lvt_plan base = *ctx->plan;
     rematerialiser r = {.ctx = ctx, .in = in, .base = &base, .least = before};
     lvt_graph *out = NULL;

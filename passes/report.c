@@ -4,6 +4,7 @@
  * document, the last one ends it. May not know: how buffers were placed. */
 #include "buffers.h"
 #include "ir/base/xml.h"
+#include "ir/base/utf8.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -24,7 +25,9 @@ typedef struct reporter {
 
 static int by_bytes(const void *a, const void *b) {
     const lvt_buffer *x = a, *y = b;
-    return x->bytes < y->bytes ? 1 : x->bytes > y->bytes ? -1 : x->value < y->value ? -1 : 1;
+    if (x->bytes != y->bytes)
+        return x->bytes < y->bytes ? 1 : -1;
+    return x->value < y->value ? -1 : 1;
 }
 
 /* Line of the model file that a place comes from; the place itself where it is in no library. */
@@ -69,13 +72,9 @@ static void report_text(const reporter *r) {
 /* ---- JSON ---- */
 
 static void json_string(lvt_text *t, const char *s) {
-    lvt_text_add(t, "\"");
-    for (; s && *s; s++)
-        if ((unsigned char)*s < 0x20 || *s == '"' || *s == '\\')
-            lvt_text_add(t, "\\u%04x", (unsigned char)*s);
-        else
-            lvt_text_add(t, "%c", *s);
-    lvt_text_add(t, "\"");
+    char *quoted = lvt_json_quoted(s ? s : "");
+    lvt_text_add(t, "%s", quoted ? quoted : "\"\"");
+    free(quoted);
 }
 
 /* "op": .., "role": .., and where known the place and the line of the model file, without braces. */
@@ -128,8 +127,8 @@ enum { WIDE = 1180, BAND = 370, LEFT = 70, TOP = 34, MAP_W = 700, MAP_H = 280, L
 
 static void svg_string(lvt_text *t, const char *s) {
     char room[8];
-    for (; s && *s; s++)
-        lvt_text_add(t, "%s", lvt_xml_byte(*s, room));
+    while (s && *s)
+        lvt_text_add(t, "%s", lvt_xml_next(&s, room));
 }
 
 static void svg_place(lvt_text *t, const lvt_module *m, lvt_loc loc) {

@@ -1,5 +1,6 @@
 /* See rewrite.h. */
 #include "rewrite.h"
+#include "ir/base/c_locale.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -20,12 +21,13 @@ bool lvt_rewrite_begin(lvt_rewrite *r, lvt_pass *ctx, const lvt_graph *in) {
 
 void lvt_rewrite_at(lvt_rewrite *r, lvt_node_id n) {
     const lvt_node *node = &r->in->nodes[n];
-    r->b.loc = node->loc;
+    r->ctx->at = r->b.loc = node->loc;
     r->b.role = node->role;
     r->b.origin = node->origin == LVT_NONE ? LVT_NONE : r->nodes[node->origin];
 }
 
 void lvt_rewrite_copy(lvt_rewrite *r, lvt_node_id n) {
+    r->ctx->at = r->in->nodes[n].loc;
     lvt_graph_copy_node(r->out, r->in, n, r->map, r->nodes);
 }
 
@@ -103,14 +105,20 @@ lvt_graph *lvt_pass_fail(lvt_pass *ctx, lvt_status status, const char *code, lvt
     char words[512];
     va_list args;
     va_start(args, format);
-    vsnprintf(words, sizeof words, format, args);
+    lvt_vsnprintf(words, sizeof words, format, args);
     va_end(args);
     ctx->status = lvt_error(ctx->diag, status, code, lvt_module_pos(ctx->module, loc), "%s", words);
     return NULL;
 }
 
 lvt_graph *lvt_pass_nomem(lvt_pass *ctx) {
-    return lvt_pass_fail(ctx, LVT_NOMEM, NULL, 0, "out of memory in pass %s", ctx->name);
+    char doing[80];
+    snprintf(doing, sizeof doing, "pass %.60s", ctx->name);
+    if (lvt_arena_at_limit(ctx->arena) && !lvt_arena_at_limit(ctx->module->arena))
+        return lvt_pass_fail(ctx, LVT_USER, "E609", ctx->at, "%s: more than %zu MiB of scratch memory", doing,
+                             LVT_MAX_SCRATCH_BYTES >> 20);
+    ctx->status = lvt_module_no_memory(ctx->module, ctx->at, doing, ctx->diag);
+    return NULL;
 }
 
 lvt_value lvt_rewrite_reshape(lvt_rewrite *r, lvt_value x, int rank, const int64_t *dims) {

@@ -73,7 +73,9 @@ typedef struct scheduler {
     size_t cap_next, cap_to;
     uint32_t *waits;                   /* by step: how many it waits for */
     uint32_t *readers, *reader_offset; /* by root: the steps that read it */
-    uint32_t *uses;                    /* by root: readers still to come */
+    uint32_t n_reads;                  /* of all */
+    uint32_t *left, *who;              /* by root: steps still to come that read it; their numbers, xor */
+    uint32_t *seen, turn;              /* by root: scratch */
     bool *kept;                        /* by root: lives to the end, or is not in the arena */
     double *bytes;                     /* by root */
     uint32_t *mark, now, *stack;
@@ -130,6 +132,7 @@ static bool build_edges(scheduler *s) {
             }
         }
         if (!pass) {
+            s->n_reads = total;
             for (size_t v = 2; v < (size_t)g->n_values + 2; v++)
                 s->reader_offset[v] += s->reader_offset[v - 1];
             if (!(s->readers = lvt_arena_alloc(s->arena, (total + 1u) * sizeof *s->readers)))
@@ -165,84 +168,150 @@ static bool order_updates(scheduler *s) {
     return true;
 }
 
-/* Memory that step i takes (its results) less what it sets free. uses counts what is still to be read. */
-static double growth(const scheduler *s, uint32_t i, double *results) {
-    const lvt_graph *g = s->g;
-    const lvt_node *n = &g->nodes[s->plan->steps[i].node];
+/* Memory that step i takes (its results) less what it sets free: operands that no other step will read. */
+static double growth(scheduler *s, uint32_t i) {
+    const lvt_node *n = &s->g->nodes[s->plan->steps[i].node];
     double freed = 0, made = 0;
+    s->turn++;
     for (uint32_t k = 0; k < n->n_results; k++)
         made += s->bytes[n->result + k];
     for (uint32_t k = 0; k < n->n_operands; k++) {
         lvt_value root = s->roots[n->operands[k]];
-        uint32_t here = 0;
-        bool before = false;
-        for (uint32_t j = 0; j < n->n_operands; j++) {
-            here += s->roots[n->operands[j]] == root;
-            before |= j < k && s->roots[n->operands[j]] == root;
-        }
-        if (!before && s->uses[root] == here && !s->kept[root])
+        if (s->seen[root] != s->turn && s->left[root] == 1 && !s->kept[root])
             freed += s->bytes[root];
+        s->seen[root] = s->turn;
     }
     for (uint32_t k = 0; k < n->n_results; k++) /* results nobody reads */
         if (s->reader_offset[n->result + k] == s->reader_offset[n->result + k + 1] && !s->kept[n->result + k])
             freed += s->bytes[n->result + k];
-    *results = made;
     return made - freed;
 }
 
-static void take(scheduler *s, uint32_t i) {
-    const lvt_node *n = &s->g->nodes[s->plan->steps[i].node];
-    for (uint32_t k = 0; k < n->n_operands; k++)
-        s->uses[s->roots[n->operands[k]]]--;
+/* Steps that may run, the one that comes first on top. One whose key has changed is entered again: what is
+ * taken out is compared with what it is now. */
+typedef struct entry {
+    double key;
+    uint32_t step;
+} entry;
+typedef struct heap {
+    entry *list;
+    uint32_t n;
+} heap;
+
+static bool sooner(entry a, entry b) {
+    return a.key != b.key ? a.key < b.key : a.step < b.step;
 }
 
-static void reset_uses(scheduler *s) {
-    for (lvt_value v = 0; v < s->g->n_values; v++)
-        s->uses[v] = s->reader_offset[v + 1] - s->reader_offset[v];
+static void push(heap *h, double key, uint32_t step) {
+    entry x = {key, step};
+    uint32_t at = h->n++;
+    for (; at && sooner(x, h->list[(at - 1) / 2]); at = (at - 1) / 2)
+        h->list[at] = h->list[(at - 1) / 2];
+    h->list[at] = x;
+}
+
+static void pop(heap *h) {
+    entry x = h->list[--h->n];
+    uint32_t at = 0;
+    for (uint32_t child; (child = 2 * at + 1) < h->n; at = child) {
+        child += child + 1 < h->n && sooner(h->list[child + 1], h->list[child]);
+        if (!sooner(h->list[child], x))
+            break;
+        h->list[at] = h->list[child];
+    }
+    if (h->n)
+        h->list[at] = x;
+}
+
+typedef struct lister {
+    uint32_t *waits;
+    uint8_t *state; /* by step: 1 may run, 2 has */
+    double *grows;  /* by step that may run */
+    heap free_ones; /* those that set free at least as much as they take, by number */
+    heap others;    /* all, by number or by growth */
+    bool greedy;
+} lister;
+
+static void enter(scheduler *s, lister *l, uint32_t i) {
+    l->grows[i] = growth(s, i);
+    if (l->grows[i] <= 0)
+        push(&l->free_ones, 0, i);
+    push(&l->others, l->greedy ? l->grows[i] : 0, i);
+}
+
+static uint32_t choose(lister *l) {
+    while (l->free_ones.n && l->state[l->free_ones.list[0].step] == 2)
+        pop(&l->free_ones);
+    if (l->free_ones.n)
+        return l->free_ones.list[0].step;
+    while (l->others.n && (l->state[l->others.list[0].step] == 2 ||
+                           (l->greedy && l->others.list[0].key != l->grows[l->others.list[0].step])))
+        pop(&l->others);
+    return l->others.n ? l->others.list[0].step : LVT_NONE;
+}
+
+/* Step i runs: those that are the last to read one of its operands now set that free. */
+static void take(scheduler *s, lister *l, uint32_t i) {
+    const lvt_node *n = &s->g->nodes[s->plan->steps[i].node];
+    l->state[i] = 2;
+    uint32_t turn = ++s->turn;
+    for (uint32_t k = 0; k < n->n_operands; k++) {
+        lvt_value root = s->roots[n->operands[k]];
+        if (s->seen[root] == turn)
+            continue;
+        s->seen[root] = turn;
+        s->left[root]--;
+        s->who[root] ^= i;
+    }
+    for (uint32_t k = 0; k < n->n_operands; k++) {
+        lvt_value root = s->roots[n->operands[k]];
+        if (s->left[root] == 1 && l->state[s->who[root]] == 1)
+            enter(s, l, s->who[root]);
+    }
+}
+
+/* How many steps read each root, and the sum of their numbers without carry: the number of the last one left. */
+static void reset_readers(scheduler *s) {
+    for (lvt_value v = 0; v < s->g->n_values; v++) {
+        s->left[v] = s->who[v] = 0;
+        for (uint32_t k = s->reader_offset[v]; k < s->reader_offset[v + 1]; k++)
+            if (k == s->reader_offset[v] || s->readers[k] != s->readers[k - 1]) { /* they are in order */
+                s->left[v]++;
+                s->who[v] ^= s->readers[k];
+            }
+    }
 }
 
 /* Of the steps that may run, the first (in the graph's order) that sets free at least as much as it takes; if
  * there is none, the first of all (greedy = false), or the one that grows least (greedy = true). */
-static bool list_order(scheduler *s, bool greedy, uint32_t *order) {
-    uint32_t *waits = lvt_arena_alloc(s->arena, (s->n + 1u) * sizeof *waits);
-    bool *ready = lvt_arena_alloc(s->arena, s->n + 1u);
-    if (!waits || !ready)
+static bool list_order(scheduler *s, bool greedy, uint32_t *order, bool *nomem) {
+    size_t steps = s->n + 1u, entries = steps + s->n_reads;
+    lister l = {.waits = lvt_arena_alloc(s->arena, steps * sizeof *l.waits),
+                .state = lvt_arena_alloc(s->arena, steps),
+                .grows = lvt_arena_alloc(s->arena, steps * sizeof *l.grows),
+                .free_ones.list = lvt_arena_alloc(s->arena, entries * sizeof(entry)),
+                .others.list = lvt_arena_alloc(s->arena, entries * sizeof(entry)),
+                .greedy = greedy};
+    *nomem = !l.waits || !l.state || !l.grows || !l.free_ones.list || !l.others.list;
+    if (*nomem)
         return false;
-    memcpy(waits, s->waits, s->n * sizeof *waits);
-    reset_uses(s);
-    uint32_t low = 0, high = 0; /* the steps that may run lie in here */
-    for (uint32_t i = 0; i < s->n; i++) {
-        ready[i] = !waits[i];
-        high = ready[i] ? i + 1 : high;
-    }
-    for (uint32_t done = 0; done < s->n; done++) {
-        uint32_t best = LVT_NONE;
-        double least = 0, made;
-        while (low < high && !ready[low])
-            low++;
-        for (uint32_t i = low; i < high; i++) {
-            if (!ready[i])
-                continue;
-            double grows = growth(s, i, &made);
-            if (best == LVT_NONE || (greedy && grows < least)) {
-                best = i;
-                least = grows;
-            }
-            if (grows <= 0) {
-                best = i;
-                break;
-            }
+    memcpy(l.waits, s->waits, s->n * sizeof *l.waits);
+    reset_readers(s);
+    for (uint32_t i = 0; i < s->n; i++)
+        if (!l.waits[i]) {
+            l.state[i] = 1;
+            enter(s, &l, i);
         }
+    for (uint32_t done = 0; done < s->n; done++) {
+        uint32_t best = choose(&l);
         if (best == LVT_NONE)
             return false; /* the edges have a cycle: cannot be, order_updates looked */
         order[done] = best;
-        ready[best] = false;
-        take(s, best);
+        take(s, &l, best);
         for (uint32_t e = s->first[best]; e != LVT_NONE; e = s->next[e])
-            if (!--waits[s->to[e]]) {
-                ready[s->to[e]] = true;
-                high = s->to[e] + 1 > high ? s->to[e] + 1 : high;
-                low = s->to[e] < low ? s->to[e] : low;
+            if (!--l.waits[s->to[e]]) {
+                l.state[s->to[e]] = 1;
+                enter(s, &l, s->to[e]);
             }
     }
     return true;
@@ -257,13 +326,15 @@ static bool begin(scheduler *s) {
     s->first = lvt_arena_alloc(a, steps * sizeof *s->first);
     s->waits = lvt_arena_alloc(a, steps * sizeof *s->waits);
     s->reader_offset = lvt_arena_alloc(a, values * sizeof *s->reader_offset);
-    s->uses = lvt_arena_alloc(a, values * sizeof *s->uses);
+    s->left = lvt_arena_alloc(a, values * sizeof *s->left);
+    s->who = lvt_arena_alloc(a, values * sizeof *s->who);
+    s->seen = lvt_arena_alloc(a, values * sizeof *s->seen);
     s->kept = lvt_arena_alloc(a, values);
     s->bytes = lvt_arena_alloc(a, values * sizeof *s->bytes);
     s->mark = lvt_arena_alloc(a, steps * sizeof *s->mark);
     s->stack = lvt_arena_alloc(a, steps * sizeof *s->stack);
-    if (!s->roots || !s->step_of || !s->first || !s->waits || !s->reader_offset || !s->uses || !s->kept ||
-        !s->bytes || !s->mark || !s->stack)
+    if (!s->roots || !s->step_of || !s->first || !s->waits || !s->reader_offset || !s->left || !s->who ||
+        !s->seen || !s->kept || !s->bytes || !s->mark || !s->stack)
         return false;
     memset(s->step_of, 0xff, g->n_nodes * sizeof *s->step_of);
     memset(s->first, 0xff, s->n * sizeof *s->first);
@@ -301,7 +372,10 @@ static lvt_step *best_order(scheduler *s, lvt_pass *ctx, uint64_t *least) {
             return lvt_pass_nomem(ctx), NULL;
         for (uint32_t i = 0; i < s->n; i++)
             order[i] = i;
-        if (kind && !list_order(s, kind == 2, order)) {
+        bool nomem = false;
+        if (kind && !list_order(s, kind == 2, order, &nomem)) {
+            if (nomem)
+                return lvt_pass_nomem(ctx), NULL;
             lvt_pass_fail(ctx, LVT_INTERNAL, NULL, s->g->loc, "schedule: the steps of %s wait for each other",
                           s->g->name ? s->g->name : "a graph");
             return NULL;

@@ -1,9 +1,10 @@
 /* Pass simplify: nodes that change nothing go, chains of shape changes become one, products become the shapes
  * that kernels like.
  *
- * Invariant: each rule replaces one node by others that compute the same up to rounding, looking at operands
- * only; since operands were simplified before, one pass over the graph reaches a fixed point for nearly all.
- * May not know: kernels. The rules for matrix products are in simplify_matmul.c. */
+ * Invariant: each rule replaces one node by others that compute the same up to rounding and the sign of zero,
+ * NaN and infinities included (what overflows in between may be spared it), looking at operands only; since
+ * operands were simplified before, one pass over the graph reaches a fixed point for nearly all. May not
+ * know: kernels. The rules for matrix products are in simplify_matmul.c. */
 #include "simplify.h"
 
 #include <math.h>
@@ -41,6 +42,11 @@ static lvt_value scaled(lvt_rewrite *r, lvt_value x, double c) {
 
 /* ---- arithmetic ---- */
 
+/* A factor that is neither 0 nor infinite in any float type, nor makes those of others. */
+static bool moderate(double c) {
+    return fabs(c) > 1e-30 && fabs(c) < 1e30;
+}
+
 static lvt_value simplify_mul(lvt_simplify *s, const lvt_node *n) {
     lvt_rewrite *r = &s->r;
     lvt_value a = OPERAND(r, n, 0), b = OPERAND(r, n, 1);
@@ -61,9 +67,7 @@ static lvt_value simplify_mul(lvt_simplify *s, const lvt_node *n) {
     if (c == -1)
         return lvt_build_unary(&r->b, LVT_OP_neg, a);
     lvt_value x = with_constant(r->out, a, LVT_OP_mul, &d);
-    if (x != LVT_NONE && single(s, n, other) && isfinite(c * d) && fabs(c * d) > 1e-30)
-        return scaled(r, x, c * d);
-    return LVT_NONE;
+    return x != LVT_NONE && single(s, n, other) && moderate(c * d) ? scaled(r, x, c * d) : LVT_NONE;
 }
 
 static lvt_value simplify_div(lvt_simplify *s, const lvt_node *n) {
@@ -74,12 +78,31 @@ static lvt_value simplify_div(lvt_simplify *s, const lvt_node *n) {
         return LVT_NONE;
     if (c == 1)
         return a;
-    if (!lvt_dtype_is_float((lvt_dtype)type_of(r, a)->dtype) || fabs(c) < 1e-30 || fabs(c) > 1e30)
+    if (!lvt_dtype_is_float((lvt_dtype)type_of(r, a)->dtype) || !moderate(c))
         return LVT_NONE;
     lvt_value x = with_constant(r->out, a, LVT_OP_mul, &d);
-    if (x != LVT_NONE && single(s, n, 0))
+    if (x != LVT_NONE && single(s, n, 0) && moderate(d / c))
         return scaled(r, x, d / c);
     return scaled(r, a, 1 / c); /* one rounding more than the division, in the last bit */
+}
+
+/* Small whole powers are products; these have the same values at 0, infinity and NaN. */
+static lvt_value simplify_pow(lvt_simplify *s, const lvt_node *n) {
+    lvt_rewrite *r = &s->r;
+    lvt_value a = OPERAND(r, n, 0);
+    double c;
+    if (!lvt_is_splat(r->out, OPERAND(r, n, 1), &c))
+        return LVT_NONE;
+    if (c == 0)
+        return lvt_splat(&r->b, type_of(r, a), 1);
+    if (c == 1)
+        return a;
+    if (c == -1)
+        return lvt_build_binary(&r->b, LVT_OP_div, lvt_splat(&r->b, type_of(r, a), 1), a);
+    if (c != 2 && c != 3)
+        return LVT_NONE;
+    lvt_value square = lvt_build_binary(&r->b, LVT_OP_mul, a, a);
+    return c == 2 ? square : lvt_build_binary(&r->b, LVT_OP_mul, square, a);
 }
 
 static lvt_value simplify_add_sub(lvt_simplify *s, const lvt_node *n) {
@@ -283,6 +306,7 @@ static const rule rules[LVT_N_OPS] = {
     [LVT_OP_add] = simplify_add_sub,
     [LVT_OP_sub] = simplify_add_sub,
     [LVT_OP_neg] = simplify_neg,
+    [LVT_OP_pow] = simplify_pow,
     [LVT_OP_reshape] = simplify_reshape,
     [LVT_OP_transpose] = simplify_transpose,
     [LVT_OP_broadcast] = simplify_broadcast,

@@ -1,6 +1,7 @@
 /* The growing string that reports are written into. Invariant: data is NUL-terminated once it is not NULL;
  * when memory runs out the text stays as it was. May not know: what is reported. */
 #include "pass.h"
+#include "ir/base/c_locale.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +12,7 @@ void lvt_text_add(lvt_text *t, const char *format, ...) {
     va_list args, again;
     va_start(args, format);
     va_copy(again, args);
-    int n = vsnprintf(NULL, 0, format, args);
+    int n = lvt_vsnprintf(NULL, 0, format, args);
     va_end(args);
     if (n >= 0 && t->length + (size_t)n + 1 > t->cap) {
         size_t cap = 2 * t->cap + (size_t)n + 256;
@@ -24,7 +25,7 @@ void lvt_text_add(lvt_text *t, const char *format, ...) {
         }
     }
     if (n >= 0) {
-        vsnprintf(t->data + t->length, t->cap - t->length, format, again);
+        lvt_vsnprintf(t->data + t->length, t->cap - t->length, format, again);
         t->length += (size_t)n;
     }
     va_end(again);

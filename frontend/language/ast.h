@@ -39,8 +39,8 @@ typedef struct ast_tokens {
 
 /* Cuts a text into tokens. Newlines inside ( ) and [ ] are dropped; mistakes (E101 to E103) are reported and
  * become TOKEN_ERROR. LVT_NOMEM is the only failure. */
-lvt_status ast_lex(const char *file, const char *text, size_t length, lvt_arena *arena, lvt_diag *diag,
-                   ast_tokens *out);
+lvt_status lvt_lang_ast_lex(const char *file, const char *text, size_t length, lvt_arena *arena,
+                            lvt_diag *diag, ast_tokens *out);
 
 /* ---- expressions --------------------------------------------------------------------------------------- */
 
@@ -195,10 +195,10 @@ typedef struct ast_file {
 /* Parses a whole file. Reports every syntax error it finds (recovering at the next line or closing brace; where
  * the head of a block cannot be read, in its body) and returns what it understood, with STMT_LOST in the places
  * of the rest. LVT_NOMEM and LVT_USER (something was reported) are the failures. */
-lvt_status ast_parse(const char *file, const char *text, size_t length, lvt_arena *arena, lvt_diag *diag,
-                     ast_file **out);
+lvt_status lvt_lang_ast_parse(const char *file, const char *text, size_t length, lvt_arena *arena,
+                              lvt_diag *diag, ast_file **out);
 
 /* One expression alone, as `--set` gives it. NULL when it is none (nothing is reported). */
-ast_expr *ast_parse_expression(const char *text, lvt_arena *arena);
+ast_expr *lvt_lang_ast_parse_expression(const char *text, lvt_arena *arena);
 
 #endif

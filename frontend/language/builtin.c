@@ -16,8 +16,8 @@ struct builtin {
     const char
         *names; /* names its arguments may have, with a space before and after each; "*": any; NULL: none */
     value (*run)(frame *f, const builtin *b, const argument *args, uint32_t n, spot at);
-    double (*number)(double); /* of functions of one number */
-    lvt_op op;                /* on tensors; LVT_N_OPS: none */
+    double (*number)(double);    /* of functions of one number */
+    lvt_op op;                   /* on tensors; LVT_N_OPS: none */
     const char *usage, *meaning; /* for people: `lvtc --ops`, the guide */
 };
 
@@ -26,7 +26,8 @@ static value poison(void) {
 }
 
 static value wrong(frame *f, const builtin *b, const argument *a, const char *wanted) {
-    return fail(f, a->at, "E220", "%s takes %s, not %s", b->name, wanted, value_describe(f->e, a->v));
+    return lvt_lang_fail(f, a->at, "E220", "%s takes %s, not %s", b->name, wanted,
+                         lvt_lang_value_describe(f->e, a->v));
 }
 
 /* The argument at position k or of that name; NULL when it is not given. */
@@ -43,17 +44,17 @@ static value run_shape(frame *f, const builtin *b, const argument *a, uint32_t n
     (void)at;
     if (a->v.kind != VALUE_TENSOR)
         return wrong(f, b, a, "a tensor");
-    lvt_type t = *type_of(f, a->v);
+    lvt_type t = *lvt_lang_type_of(f, a->v);
     value dims[LVT_MAX_RANK];
     for (int i = 0; i < t.rank; i++)
-        dims[i] = value_int(t.dim[i]);
+        dims[i] = lvt_lang_value_int(t.dim[i]);
     switch (b->name[0]) {
     case 'r':
-        return value_int(t.rank);
+        return lvt_lang_value_int(t.rank);
     case 'n':
-        return value_int(lvt_numel(&t));
+        return lvt_lang_value_int(lvt_numel(&t));
     case 's':
-        return value_list(f->e, VALUE_LIST, dims, t.rank);
+        return lvt_lang_value_list(f->e, VALUE_LIST, dims, t.rank);
     default:
         break;
     }
@@ -63,18 +64,18 @@ static value run_shape(frame *f, const builtin *b, const argument *a, uint32_t n
         return wrong(f, b, &a[n - 1], "a tensor and the number of a dimension");
     int64_t i = a[1].v.i < 0 ? a[1].v.i + t.rank : a[1].v.i;
     if (i < 0 || i >= t.rank)
-        return fail(f, a[1].at, "E226", "the tensor has %d dimensions", t.rank);
+        return lvt_lang_fail(f, a[1].at, "E226", "the tensor has %d dimensions", t.rank);
     return dims[i];
 }
 
 static value run_len(frame *f, const builtin *b, const argument *a, uint32_t n, spot at) {
     (void)n, (void)at;
-    return is_list(a->v) ? value_int(a->v.n) : wrong(f, b, a, "a list");
+    return is_list(a->v) ? lvt_lang_value_int(a->v.n) : wrong(f, b, a, "a list");
 }
 
 static value run_is_tensor(frame *f, const builtin *b, const argument *a, uint32_t n, spot at) {
     (void)f, (void)b, (void)n, (void)at;
-    return value_bool(a->v.kind == VALUE_TENSOR);
+    return lvt_lang_value_bool(a->v.kind == VALUE_TENSOR);
 }
 
 static value run_range(frame *f, const builtin *b, const argument *a, uint32_t n, spot at) {
@@ -85,16 +86,16 @@ static value run_range(frame *f, const builtin *b, const argument *a, uint32_t n
         v[n == 1 ? 1 : i] = a[i].v.i;
     }
     if (v[2] == 0)
-        return fail(f, at, "E220", "range: the step cannot be 0");
+        return lvt_lang_fail(f, at, "E220", "range: the step cannot be 0");
     int64_t count = v[2] > 0 ? (v[1] - v[0] + v[2] - 1) / v[2] : (v[0] - v[1] - v[2] - 1) / -v[2];
     count = count < 0 ? 0 : count;
     if (count > ELAB_MAX_LIST)
-        return fail(f, at, "E307", "a list may have at most %d items", ELAB_MAX_LIST);
-    value *items = room(f->e, (size_t)count * sizeof *items);
+        return lvt_lang_fail(f, at, "E307", "a list may have at most %d items", ELAB_MAX_LIST);
+    value *items = lvt_lang_room(f->e, (size_t)count * sizeof *items);
     if (!items)
-        return out_of_memory(f->e);
+        return lvt_lang_out_of_memory(f->e);
     for (int64_t i = 0; i < count; i++)
-        items[i] = value_int(v[0] + i * v[2]);
+        items[i] = lvt_lang_value_int(v[0] + i * v[2]);
     return (value){.kind = VALUE_LIST, .n = (uint32_t)count, .items = items};
 }
 
@@ -103,15 +104,15 @@ static value run_zip(frame *f, const builtin *b, const argument *a, uint32_t n, 
         if (!is_list(a[k].v))
             return wrong(f, b, &a[k], "lists");
         if (a[k].v.n != a[0].v.n)
-            return fail(f, at, "E220", "zip: the lists have %u and %u items", a[0].v.n, a[k].v.n);
+            return lvt_lang_fail(f, at, "E220", "zip: the lists have %u and %u items", a[0].v.n, a[k].v.n);
     }
-    value *items = room(f->e, a[0].v.n * sizeof *items);
+    value *items = lvt_lang_room(f->e, a[0].v.n * sizeof *items);
     if (!items)
-        return out_of_memory(f->e);
+        return lvt_lang_out_of_memory(f->e);
     for (uint32_t i = 0; i < a[0].v.n; i++) {
-        value *parts = room(f->e, n * sizeof *parts);
+        value *parts = lvt_lang_room(f->e, n * sizeof *parts);
         if (!parts)
-            return out_of_memory(f->e);
+            return lvt_lang_out_of_memory(f->e);
         for (uint32_t k = 0; k < n; k++)
             parts[k] = a[k].v.items[i];
         items[i] = (value){.kind = VALUE_TUPLE, .n = n, .items = parts};
@@ -124,7 +125,7 @@ static value run_concat_shape(frame *f, const builtin *b, const argument *a, uin
     for (uint32_t i = 0; i < n; i++) {
         if (!is_list(a[i].v))
             return wrong(f, b, &a[i], "lists");
-        sum = value_binary(f, AST_ADD, sum, a[i].v, at);
+        sum = lvt_lang_value_binary(f, AST_ADD, sum, a[i].v, at);
     }
     return sum;
 }
@@ -134,18 +135,19 @@ static value run_concat_shape(frame *f, const builtin *b, const argument *a, uin
 static value run_math(frame *f, const builtin *b, const argument *a, uint32_t n, spot at) {
     (void)n;
     if (a->v.kind == VALUE_TENSOR && b->op != LVT_N_OPS)
-        return build_op(f, b->op, &a->v, 1, NULL, 0, at);
+        return lvt_lang_build_op(f, b->op, &a->v, 1, NULL, 0, at);
     if (!is_number(a->v))
         return wrong(f, b, a, b->op == LVT_N_OPS ? "a number" : "a number or a tensor");
     if (b->op == LVT_OP_abs && a->v.kind == VALUE_INT && a->v.i != INT64_MIN)
-        return value_int(a->v.i < 0 ? -a->v.i : a->v.i);
+        return lvt_lang_value_int(a->v.i < 0 ? -a->v.i : a->v.i);
     double x = number_of(a->v), y = b->number(x);
     if (isnan(y) || isinf(y))
-        return fail(f, at, "E222", "%s of %s is not a number", b->name, value_text(f->e, a->v));
+        return lvt_lang_fail(f, at, "E222", "%s of %s is not a number", b->name,
+                             lvt_lang_value_text(f->e, a->v));
     bool whole = b->number == floor || b->number == ceil || b->number == round || b->number == trunc;
     if (whole && fabs(y) >= 9e18)
-        return fail(f, at, "E221", "the result does not fit in 64 bits");
-    return whole ? value_int((int64_t)y) : value_float(y);
+        return lvt_lang_fail(f, at, "E221", "the result does not fit in 64 bits");
+    return whole ? lvt_lang_value_int((int64_t)y) : lvt_lang_value_float(y);
 }
 
 static double identity(double x) {
@@ -165,15 +167,17 @@ static value reduce(frame *f, lvt_op op, const argument *a, uint32_t n, spot at)
         list[k] = *keep;
         list[k++].name = "keep";
     }
-    return call_op(f, op, list, k, at);
+    return lvt_lang_call_op(f, op, list, k, at);
 }
 
 static value run_reduce(frame *f, const builtin *b, const argument *a, uint32_t n, spot at) {
     if (is_list(a->v) && n == 1 && a->v.n) { /* of a list: numbers or tensors */
         value sum = a->v.items[0];
         for (uint32_t i = 1; i < a->v.n; i++)
-            sum = value_binary(f, AST_ADD, sum, a->v.items[i], at);
-        return b->op == LVT_OP_reduce_mean ? value_binary(f, AST_DIV, sum, value_float(a->v.n), at) : sum;
+            sum = lvt_lang_value_binary(f, AST_ADD, sum, a->v.items[i], at);
+        return b->op == LVT_OP_reduce_mean
+                   ? lvt_lang_value_binary(f, AST_DIV, sum, lvt_lang_value_float(a->v.n), at)
+                   : sum;
     }
     return a->v.kind == VALUE_TENSOR ? reduce(f, b->op, a, n, at) : wrong(f, b, a, "a tensor or a list");
 }
@@ -181,15 +185,15 @@ static value run_reduce(frame *f, const builtin *b, const argument *a, uint32_t 
 static value run_extreme(frame *f, const builtin *b, const argument *a, uint32_t n, spot at) {
     bool max = b->op == LVT_OP_max, pair = n == 2 && !a[1].name && !is_list(a[1].v);
     if (pair && (a[0].v.kind == VALUE_TENSOR || a[1].v.kind == VALUE_TENSOR))
-        return tensor_binary(f, b->op, a[0].v, a[1].v, at);
+        return lvt_lang_tensor_binary(f, b->op, a[0].v, a[1].v, at);
     if (a->v.kind == VALUE_TENSOR) {
         if (max)
             return reduce(f, LVT_OP_reduce_max, a, n, at);
-        argument first = {.v = value_unary(f, AST_NEG, a->v, at), .at = a->at}, all[3];
+        argument first = {.v = lvt_lang_value_unary(f, AST_NEG, a->v, at), .at = a->at}, all[3];
         all[0] = first;
         for (uint32_t i = 1; i < n && i < 3; i++)
             all[i] = a[i];
-        return value_unary(f, AST_NEG, reduce(f, LVT_OP_reduce_max, all, n < 3 ? n : 3, at), at);
+        return lvt_lang_value_unary(f, AST_NEG, reduce(f, LVT_OP_reduce_max, all, n < 3 ? n : 3, at), at);
     }
     const value *items = a->v.items;
     uint32_t count = a->v.n;
@@ -217,23 +221,23 @@ static value run_extreme(frame *f, const builtin *b, const argument *a, uint32_t
 static value run_full(frame *f, const builtin *b, const argument *a, uint32_t n, spot at) {
     lvt_type t;
     const argument *dtype = pick(a, n, 2, "dtype");
-    if (!shape_of(f, a[0].v, a[0].at, "the shape", &t))
+    if (!lvt_lang_shape_of(f, a[0].v, a[0].at, "the shape", &t))
         return poison();
     if (n < 2 || a[1].name || (!is_number(a[1].v) && a[1].v.kind != VALUE_BOOL))
         return wrong(f, b, &a[n < 2 ? 0 : 1], "a shape and a number");
     if (dtype && dtype->v.kind != VALUE_DTYPE)
         return wrong(f, b, dtype, "a shape, a number and a type");
     if (!f->e->b.graph)
-        return fail(f, at, "E303", "tensors are made inside entries only");
+        return lvt_lang_fail(f, at, "E303", "tensors are made inside entries only");
     t.dtype = dtype ? (uint8_t)dtype->v.i : a[1].v.kind == VALUE_BOOL ? LVT_BOOL : LVT_F32;
-    build_begin(f, at);
-    return build_end(f, lvt_build_full(&f->e->b, &t, number_of(a[1].v)), at);
+    lvt_lang_build_begin(f, at);
+    return lvt_lang_build_end(f, lvt_build_full(&f->e->b, &t, number_of(a[1].v)), at);
 }
 
 static value run_iota(frame *f, const builtin *b, const argument *a, uint32_t n, spot at) {
     (void)b;
     argument all[3] = {{.name = "shape", .v = a[0].v, .at = a[0].at},
-                       {.name = "axis", .v = value_int(0), .at = at},
+                       {.name = "axis", .v = lvt_lang_value_int(0), .at = at},
                        {.name = "dtype", .v = {.kind = VALUE_DTYPE, .i = LVT_I32}, .at = at}};
     const argument *axis = pick(a, n, 1, "axis"), *dtype = pick(a, n, 2, "dtype");
     if (axis)
@@ -241,31 +245,31 @@ static value run_iota(frame *f, const builtin *b, const argument *a, uint32_t n,
     if (dtype)
         all[2].v = dtype->v;
     lvt_type t;
-    if (!shape_of(f, a[0].v, a[0].at, "the shape", &t))
+    if (!lvt_lang_shape_of(f, a[0].v, a[0].at, "the shape", &t))
         return poison();
     if (all[1].v.kind == VALUE_INT && all[1].v.i < 0)
         all[1].v.i += t.rank;
-    return call_op(f, LVT_OP_iota, all, 3, at);
+    return lvt_lang_call_op(f, LVT_OP_iota, all, 3, at);
 }
 
 static value run_stream(frame *f, const builtin *b, const argument *a, uint32_t n, spot at) {
     (void)b, (void)a, (void)n;
     if (!f->e->b.graph)
-        return fail(f, at, "E303", "'stream' is known inside entries only");
-    return value_int(f->e->streams++);
+        return lvt_lang_fail(f, at, "E303", "'stream' is known inside entries only");
+    return lvt_lang_value_int(f->e->streams++);
 }
 
 static value run_random_key(frame *f, const builtin *b, const argument *a, uint32_t n, spot at) {
     (void)b, (void)a, (void)n;
-    return random_key(f, at);
+    return lvt_lang_random_key(f, at);
 }
 
 static value run_params(frame *f, const builtin *b, const argument *a, uint32_t n, spot at) {
-    value *patterns = room(f->e, n * sizeof *patterns);
+    value *patterns = lvt_lang_room(f->e, n * sizeof *patterns);
     uint32_t n_patterns = 0;
     bool optional = false;
     if (!patterns)
-        return out_of_memory(f->e);
+        return lvt_lang_out_of_memory(f->e);
     for (uint32_t i = 0; i < n; i++) {
         if (a[i].name && a[i].v.kind == VALUE_BOOL)
             optional = a[i].v.i;
@@ -274,14 +278,14 @@ static value run_params(frame *f, const builtin *b, const argument *a, uint32_t 
         else
             return wrong(f, b, &a[i], a[i].name ? "optional = true or false" : "patterns in quotes");
     }
-    return states_matching(f, patterns, n_patterns, !strcmp(b->name, "params"), optional, at);
+    return lvt_lang_states_matching(f, patterns, n_patterns, !strcmp(b->name, "params"), optional, at);
 }
 
 static value run_grad(frame *f, const builtin *b, const argument *a, uint32_t n, spot at) {
     const argument *of = pick(a, n, 1, "of");
     if (!of)
-        return fail(f, at, "E312", "%s: 'of' is missing", b->name);
-    return gradients(f, a->v, of->v, at);
+        return lvt_lang_fail(f, at, "E312", "%s: 'of' is missing", b->name);
+    return lvt_lang_gradients(f, a->v, of->v, at);
 }
 
 /* ---- initialisers -------------------------------------------------------------------------------------- */
@@ -296,7 +300,7 @@ static value run_init(frame *f, const builtin *b, const argument *a, uint32_t n,
     lvt_init init = {.kind = LVT_INIT_UNIFORM, .a = x[0], .b = x[1]};
     if (b->name[0] == 'k') {
         if (x[0] <= 0)
-            return fail(f, at, "E220", "%s takes a number above 0", b->name);
+            return lvt_lang_fail(f, at, "E220", "%s takes a number above 0", b->name);
         bool normal = b->name[8] == 'n';
         init.kind = normal ? LVT_INIT_NORMAL : LVT_INIT_UNIFORM;
         init.b = normal ? sqrt(2 / x[0]) : sqrt(1 / x[0]);
@@ -306,7 +310,7 @@ static value run_init(frame *f, const builtin *b, const argument *a, uint32_t n,
         init.b = x[0];
         init.a = 0;
     } else if (x[0] >= x[1]) {
-        return fail(f, at, "E220", "uniform takes a lower and a higher number");
+        return lvt_lang_fail(f, at, "E220", "uniform takes a lower and a higher number");
     }
     return (value){.kind = VALUE_INIT, .init = init};
 }
@@ -330,10 +334,10 @@ static value run_assert(frame *f, const builtin *b, const argument *a, uint32_t 
         declared.parent = 0;
         place = SPOT(&where->v.block->ast->names[0]);
     }
-    f->result =
-        fail(to, place, "E230", "%s", text ? value_text(f->e, text->v) : "this assertion does not hold");
+    f->result = lvt_lang_fail(to, place, "E230", "%s",
+                              text ? lvt_lang_value_text(f->e, text->v) : "this assertion does not hold");
     if (to != f)
-        explain(f, at.line, at.col, f->file, "it is asked for here");
+        lvt_lang_explain(f, at.line, at.col, f->file, "it is asked for here");
     return f->result;
 }
 
@@ -341,8 +345,8 @@ static value run_print(frame *f, const builtin *b, const argument *a, uint32_t n
     (void)b;
     const char *text = "";
     for (uint32_t i = 0; i < n; i++) {
-        const char *one =
-            a[i].v.kind == VALUE_TENSOR ? value_describe(f->e, a[i].v) : value_text(f->e, a[i].v);
+        const char *one = a[i].v.kind == VALUE_TENSOR ? lvt_lang_value_describe(f->e, a[i].v)
+                                                      : lvt_lang_value_text(f->e, a[i].v);
         const char *both = lvt_arena_printf(f->e->arena, "%s%s%s", text, i ? " " : "", one);
         text = both && strlen(both) <= ELAB_MAX_TEXT ? both : text;
     }
@@ -463,32 +467,32 @@ static const builtin table[] = {
     {"print", 0, -1, NULL, run_print, NULL, LVT_N_OPS,
      "print(v, ...)",
      "a warning with the values, to look at them while compiling"},
-    {"record", 0, -1, "*", run_record, NULL, LVT_N_OPS,
+    {"record", 0, -1, "*", lvt_lang_run_record, NULL, LVT_N_OPS,
      "record(r, ..., name = v, ...)",
      "a record of these values and of the fields of other records; a later field replaces an earlier one"},
-    {"settings", 0, 0, NULL, run_settings, NULL, LVT_N_OPS,
+    {"settings", 0, 0, NULL, lvt_lang_run_settings, NULL, LVT_N_OPS,
      "settings()",
      "the record of all settings"},
-    {"inputs", 0, 0, NULL, run_inputs, NULL, LVT_N_OPS,
+    {"inputs", 0, 0, NULL, lvt_lang_run_inputs, NULL, LVT_N_OPS,
      "inputs()",
      "the record of the entry's inputs"},
-    {"has", 2, 2, NULL, run_has, NULL, LVT_N_OPS,
+    {"has", 2, 2, NULL, lvt_lang_run_has, NULL, LVT_N_OPS,
      "has(r, \"name\")",
      "whether a record has a field of that name"},
-    {"kind", 1, 1, NULL, run_kind, NULL, LVT_N_OPS,
+    {"kind", 1, 1, NULL, lvt_lang_run_kind, NULL, LVT_N_OPS,
      "kind(v)",
      "what v is, as a text"},
 };
 /* clang-format on */
 
-const builtin *builtin_find(const char *name) {
+const builtin *lvt_lang_builtin_find(const char *name) {
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (!strcmp(table[i].name, name))
             return &table[i];
     return NULL;
 }
 
-size_t builtin_names(const char **names, size_t cap) {
+size_t lvt_lang_builtin_names(const char **names, size_t cap) {
     size_t n = 0;
     for (size_t i = 0; i < sizeof table / sizeof *table && n < cap; i++)
         names[n++] = table[i].name;
@@ -509,13 +513,13 @@ const char *lvt_builtin_name(size_t i) {
     return i < sizeof table / sizeof *table ? table[i].name : NULL;
 }
 
-value call_builtin(frame *f, const builtin *b, const argument *args, uint32_t n, spot at) {
+value lvt_lang_call_builtin(frame *f, const builtin *b, const argument *args, uint32_t n, spot at) {
     if ((int)n < b->min)
-        return fail(f, at, "E312", "%s takes at least %d argument%s", b->name, b->min,
-                    b->min == 1 ? "" : "s");
+        return lvt_lang_fail(f, at, "E312", "%s takes at least %d argument%s", b->name, b->min,
+                             b->min == 1 ? "" : "s");
     if (b->max >= 0 && (int)n > b->max)
-        return fail(f, args[b->max].at, "E310", "%s takes at most %d argument%s", b->name, b->max,
-                    b->max == 1 ? "" : "s");
+        return lvt_lang_fail(f, args[b->max].at, "E310", "%s takes at most %d argument%s", b->name, b->max,
+                             b->max == 1 ? "" : "s");
     for (uint32_t i = 0; i < n; i++) {
         if (!args[i].name)
             continue;
@@ -527,7 +531,8 @@ value call_builtin(frame *f, const builtin *b, const argument *args, uint32_t n,
         }
         bool any = b->names && b->names[0] == '*';
         if (!any && (i == 0 || !b->names || !strstr(b->names, word)))
-            return fail(f, args[i].name_at, "E311", "%s has no parameter '%.60s'", b->name, args[i].name);
+            return lvt_lang_fail(f, args[i].name_at, "E311", "%s has no parameter '%.60s'", b->name,
+                                 args[i].name);
     }
     return b->run(f, b, args, n, at);
 }

@@ -7,12 +7,12 @@
 #include <stdio.h>
 #include <string.h>
 
-bool eval_args(frame *f, const ast_arg *args, uint32_t n, argument **out) {
-    argument *list = *out = room(f->e, n * sizeof *list);
+bool lvt_lang_eval_args(frame *f, const ast_arg *args, uint32_t n, argument **out) {
+    argument *list = *out = lvt_lang_room(f->e, n * sizeof *list);
     bool ok = list != NULL;
     for (uint32_t i = 0; list && i < n; i++) {
         list[i] = (argument){.name = args[i].name,
-                             .v = eval(f, args[i].value),
+                             .v = lvt_lang_eval(f, args[i].value),
                              .at = SPOT(args[i].value),
                              .name_at = SPOT(&args[i])};
         ok &= !is_poison(list[i].v);
@@ -26,18 +26,19 @@ static const char *as_path(frame *f, const ast_expr *x) {
     for (uint32_t i = 0; i < x->n_path; i++) {
         const char *part = x->path[i].name;
         if (!part) {
-            value v = eval(f, x->path[i].index);
+            value v = lvt_lang_eval(f, x->path[i].index);
             if (is_poison(v))
                 return NULL;
             if ((v.kind != VALUE_INT || v.i < 0) && v.kind != VALUE_STRING) {
-                fail(f, SPOT(x->path[i].index), "E304", "a path's index is a number from 0 or a text, not %s",
-                     value_describe(f->e, v));
+                lvt_lang_fail(f, SPOT(x->path[i].index), "E304",
+                              "a path's index is a number from 0 or a text, not %s",
+                              lvt_lang_value_describe(f->e, v));
                 return NULL;
             }
-            part = value_text(f->e, v);
+            part = lvt_lang_value_text(f->e, v);
         }
         if (strcmp(part, "_"))
-            path = join_path(f->e, path, part, "");
+            path = lvt_lang_join_path(f->e, path, part, "");
     }
     return path;
 }
@@ -47,11 +48,11 @@ static void wrong_call(frame *f, frame *caller, spot at, spot declared, const ch
                        const char *note) {
     const source_file *model = f->e->files[0];
     if (f->file == model && caller->file != model) {
-        fail(f, declared, code, "%s", text);
+        lvt_lang_fail(f, declared, code, "%s", text);
         return;
     }
-    fail(caller, at, code, "%s", text);
-    explain(caller, declared.line, declared.col, f->file, "%s", note);
+    lvt_lang_fail(caller, at, code, "%s", text);
+    lvt_lang_explain(caller, declared.line, declared.col, f->file, "%s", note);
 }
 
 /* Binds or checks the dims of one parameter's type. */
@@ -59,7 +60,7 @@ static bool check_dims(frame *f, frame *caller, const argument *a, const ast_par
                        const block_value *block) {
     elab *e = f->e;
     const ast_type *t = p->type;
-    lvt_type got = *type_of(f, a->v);
+    lvt_type got = *lvt_lang_type_of(f, a->v);
     uint32_t open = t->n_dims; /* where "..." is */
     for (uint32_t i = 0; i < t->n_dims; i++)
         if (!t->dims[i])
@@ -81,18 +82,19 @@ static bool check_dims(frame *f, frame *caller, const argument *a, const ast_par
         if (!d)
             continue;
         int64_t have = got.dim[i < open ? i : got.rank - (t->n_dims - i)];
-        if (d->kind == EXPR_NAME && !env_find(f->env, d->text)) {
-            if (!env_add(f, f->env, d->text, value_int(have), BIND_LOCAL, SPOT(d)))
+        if (d->kind == EXPR_NAME && !lvt_lang_env_find(f->env, d->text)) {
+            if (!lvt_lang_env_add(f, f->env, d->text, lvt_lang_value_int(have), BIND_LOCAL, SPOT(d)))
                 return false;
             continue;
         }
-        value want = eval(f, d);
+        value want = lvt_lang_eval(f, d);
         if (is_poison(want))
             return false;
         if (want.kind != VALUE_INT || want.i != have) {
             problem = lvt_arena_printf(e->arena, "%s: dimension %u of '%s' must be %s%s%s, but '%s' is %s",
                                        name, i, p->name, d->kind == EXPR_NAME ? d->text : "",
-                                       d->kind == EXPR_NAME ? " = " : "", value_text(e, want), p->name, type);
+                                       d->kind == EXPR_NAME ? " = " : "", lvt_lang_value_text(e, want),
+                                       p->name, type);
         }
     }
     if (!problem)
@@ -106,21 +108,21 @@ static bool check_param(frame *f, frame *caller, argument *a, const ast_param *p
     if (!t || a->v.kind == VALUE_NONE)
         return true;
     if (t->like) {
-        fail(f, SPOT(t), "E224", "a parameter's type cannot be like()");
+        lvt_lang_fail(f, SPOT(t), "E224", "a parameter's type cannot be like()");
         return false;
     }
     if (a->v.kind != VALUE_TENSOR) {
         lvt_value v;
         if (t->n_dims == 0 && (is_number(a->v) || a->v.kind == VALUE_BOOL)) { /* a number for a scalar */
             lvt_dtype dtype = t->has_dtype ? t->dtype : a->v.kind == VALUE_BOOL ? LVT_BOOL : LVT_F32;
-            if (!as_tensor(caller, a->v, dtype, a->at, &v))
+            if (!lvt_lang_as_tensor(caller, a->v, dtype, a->at, &v))
                 return false;
-            a->v = value_tensor(v, LVT_NONE);
+            a->v = lvt_lang_value_tensor(v, LVT_NONE);
             return true;
         }
-        fail(caller, a->at, "E224", "%s: '%s' must be a tensor, not %s", block->ast->names[0].text, p->name,
-             value_describe(f->e, a->v));
-        explain(caller, t->line, t->col, f->file, "the parameter is declared here");
+        lvt_lang_fail(caller, a->at, "E224", "%s: '%s' must be a tensor, not %s", block->ast->names[0].text,
+                      p->name, lvt_lang_value_describe(f->e, a->v));
+        lvt_lang_explain(caller, t->line, t->col, f->file, "the parameter is declared here");
         return false;
     }
     return check_dims(f, caller, a, p, block);
@@ -132,8 +134,8 @@ static bool bind(frame *f, frame *caller, const block_value *block, const argume
     elab *e = f->e;
     const ast_stmt *s = block->ast;
     const char *name = s->names[0].text;
-    argument *bound = room(e, s->n_params * sizeof *bound);
-    bool *given = room(e, s->n_params * sizeof *given);
+    argument *bound = lvt_lang_room(e, s->n_params * sizeof *bound);
+    bool *given = lvt_lang_room(e, s->n_params * sizeof *given);
     if (!bound || !given)
         return false;
     for (uint32_t i = 0, next = 0; i < n; i++) {
@@ -154,20 +156,23 @@ static bool bind(frame *f, frame *caller, const block_value *block, const argume
                            lvt_arena_printf(e->arena, "'%s' is declared here", name));
                 return false;
             } else {
-                const char **names = room(e, (s->n_params + 1) * sizeof *names);
+                const char **names = lvt_lang_room(e, (s->n_params + 1) * sizeof *names);
                 if (!names)
                     return false;
                 for (uint32_t j = 0; j < s->n_params; j++)
                     names[j] = s->params[j].name;
                 const char *near = lvt_nearest(args[i].name, names, s->n_params);
-                fail(caller, args[i].name_at, "E311", "%s has no parameter '%.60s'%s%s%s", name, args[i].name,
-                     near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+                lvt_lang_fail(caller, args[i].name_at, "E311", "%s has no parameter '%.60s'%s%s%s", name,
+                              args[i].name, near ? "; did you mean '" : "", near ? near : "",
+                              near ? "'?" : "");
             }
-            explain(caller, s->names[0].line, s->names[0].col, f->file, "'%s' is declared here", name);
+            lvt_lang_explain(caller, s->names[0].line, s->names[0].col, f->file, "'%s' is declared here",
+                             name);
             return false;
         }
         if (given[k]) {
-            fail(caller, args[i].name_at, "E313", "%s: '%s' is given twice", name, s->params[k].name);
+            lvt_lang_fail(caller, args[i].name_at, "E313", "%s: '%s' is given twice", name,
+                          s->params[k].name);
             return false;
         }
         given[k] = true;
@@ -182,34 +187,34 @@ static bool bind(frame *f, frame *caller, const block_value *block, const argume
                            "the parameter is declared here");
                 return false;
             }
-            bound[k] = (argument){.name = p->name, .v = eval(f, p->value), .at = at};
+            bound[k] = (argument){.name = p->name, .v = lvt_lang_eval(f, p->value), .at = at};
             if (is_poison(bound[k].v))
                 return false;
         }
         if (!check_param(f, caller, &bound[k], p, block) ||
-            !env_add(f, f->env, p->name, bound[k].v, BIND_LOCAL, SPOT(p)))
+            !lvt_lang_env_add(f, f->env, p->name, bound[k].v, BIND_LOCAL, SPOT(p)))
             return false;
     }
     return true;
 }
 
-value call_block(frame *f, const block_value *block, const argument *args, uint32_t n, const char *path,
-                 naming named, spot at) {
+value lvt_lang_call_block(frame *f, const block_value *block, const argument *args, uint32_t n,
+                          const char *path, naming named, spot at) {
     elab *e = f->e;
     const ast_stmt *s = block->ast;
     if (e->calls >= ELAB_MAX_CALLS)
-        return fail(f, at, "E305",
-                    "blocks call each other more than %d levels deep; recursion is not possible",
-                    ELAB_MAX_CALLS);
+        return lvt_lang_fail(f, at, "E305",
+                             "blocks call each other more than %d levels deep; recursion is not possible",
+                             ELAB_MAX_CALLS);
     for (uint32_t i = 0; i < n; i++)
         if (is_poison(args[i].v))
             return (value){.kind = VALUE_POISON};
-    scope *sc = room(e, sizeof *sc);
-    env *own = room(e, sizeof *own);
+    scope *sc = lvt_lang_room(e, sizeof *sc);
+    env *own = lvt_lang_room(e, sizeof *own);
     if (!sc || !own)
-        return out_of_memory(e);
+        return lvt_lang_out_of_memory(e);
     if (!path)
-        path = join_path(e, f->scope->path, s->names[0].text, f->suffix);
+        path = lvt_lang_join_path(e, f->scope->path, s->names[0].text, f->suffix);
     *sc = (scope){.parent = f->scope, .path = path, .named = named, .at = at, .caller = f};
     *own = (env){.parent = block->env, .frame = true};
     frame inner = {.e = e,
@@ -218,15 +223,15 @@ value call_block(frame *f, const block_value *block, const argument *args, uint3
                    .scope = sc,
                    .suffix = "",
                    .loop = "",
-                   .parent = loc_of(f, at),
+                   .parent = lvt_lang_loc_of(f, at),
                    .name = s->names[0].text,
                    .result = {.kind = VALUE_NONE}};
     e->calls++;
     if (bind(&inner, f, block, args, n, at)) {
-        env *body = room(e, sizeof *body);
+        env *body = lvt_lang_room(e, sizeof *body);
         if (body) {
             body->parent = own;
-            run_body(&inner, &s->body, body);
+            lvt_lang_run_body(&inner, &s->body, body);
         }
     } else {
         inner.result = (value){.kind = VALUE_POISON};
@@ -237,52 +242,53 @@ value call_block(frame *f, const block_value *block, const argument *args, uint3
 
 /* The scope of parameter p: `f(...) at p`. */
 static const char *at_path(frame *f, const ast_expr *x) {
-    value p = eval(f, x);
+    value p = lvt_lang_eval(f, x);
     if (is_poison(p))
         return NULL;
     if (p.kind != VALUE_TENSOR || p.tensor.state == LVT_NONE) {
-        fail(f, SPOT(x), "E415", "'at' takes a parameter or state, not %s", value_describe(f->e, p));
+        lvt_lang_fail(f, SPOT(x), "E415", "'at' takes a parameter or state, not %s",
+                      lvt_lang_value_describe(f->e, p));
         return NULL;
     }
     return f->e->m->states[p.tensor.state].name;
 }
 
-value eval_call(frame *f, const ast_expr *x, const char *name) {
+value lvt_lang_eval_call(frame *f, const ast_expr *x, const char *name) {
     elab *e = f->e;
     const ast_expr *callee = x->a;
     spot at = SPOT(x);
     value v;
-    const binding *bound = callee->kind == EXPR_NAME ? env_find(f->env, callee->text) : NULL;
+    const binding *bound = callee->kind == EXPR_NAME ? lvt_lang_env_find(f->env, callee->text) : NULL;
     bool known =
-        callee->kind == EXPR_NAME &&
-        (builtin_find(callee->text) || (int)lvt_op_find(callee->text, strlen(callee->text)) != LVT_N_OPS);
-    if (bound && (!known || is_poison(bound->v) || bound->v.kind == VALUE_BLOCK || bound->v.kind == VALUE_NET ||
-                  bound->v.kind == VALUE_BUILTIN))
+        callee->kind == EXPR_NAME && (lvt_lang_builtin_find(callee->text) ||
+                                      (int)lvt_op_find(callee->text, strlen(callee->text)) != LVT_N_OPS);
+    if (bound && (!known || is_poison(bound->v) || bound->v.kind == VALUE_BLOCK ||
+                  bound->v.kind == VALUE_NET || bound->v.kind == VALUE_BUILTIN))
         v = bound->v;
     else if (known) /* a variable named `mean` does not hide the function */
-        v = value_string(callee->text), v.kind = VALUE_BUILTIN;
+        v = lvt_lang_value_string(callee->text), v.kind = VALUE_BUILTIN;
     else if (callee->kind == EXPR_NAME && e->names_lost)
         return (value){.kind = VALUE_POISON};
     else if (callee->kind == EXPR_NAME)
-        return fail(f, at, "E301", "there is no block, op or function '%.60s'%s", callee->text,
-                    suggest(f, f->env, callee->text, true));
+        return lvt_lang_fail(f, at, "E301", "there is no block, op or function '%.60s'%s", callee->text,
+                             lvt_lang_suggest(f, f->env, callee->text, true));
     else
-        v = eval(f, callee);
+        v = lvt_lang_eval(f, callee);
     if (is_poison(v))
         return v;
     if (v.kind != VALUE_BLOCK && v.kind != VALUE_NET && v.kind != VALUE_BUILTIN)
-        return fail(f, at, "E304", "%s cannot be called", value_describe(e, v));
+        return lvt_lang_fail(f, at, "E304", "%s cannot be called", lvt_lang_value_describe(e, v));
     argument *args;
-    bool ok = eval_args(f, x->args, x->n_args, &args);
+    bool ok = lvt_lang_eval_args(f, x->args, x->n_args, &args);
     if (v.kind == VALUE_BUILTIN) {
         if (x->n_path || x->b)
-            return fail(f, at, "E304", "'%s' has no parameters to name with 'as' or 'at'", v.s);
+            return lvt_lang_fail(f, at, "E304", "'%s' has no parameters to name with 'as' or 'at'", v.s);
         bool op_wanted = callee->kind == EXPR_FIELD;
-        const builtin *b = op_wanted ? NULL : builtin_find(v.s);
+        const builtin *b = op_wanted ? NULL : lvt_lang_builtin_find(v.s);
         if (!ok)
             return (value){.kind = VALUE_POISON};
-        return b ? call_builtin(f, b, args, x->n_args, at)
-                 : call_op(f, lvt_op_find(v.s, strlen(v.s)), args, x->n_args, at);
+        return b ? lvt_lang_call_builtin(f, b, args, x->n_args, at)
+                 : lvt_lang_call_op(f, lvt_op_find(v.s, strlen(v.s)), args, x->n_args, at);
     }
     const char *path = NULL;
     naming named = x->b || x->shared ? NAMED_SHARED : x->n_path ? NAMED : NAMED_BY_PLACE;
@@ -294,15 +300,15 @@ value eval_call(frame *f, const ast_expr *x, const char *name) {
             return (value){.kind = VALUE_POISON};
         if (!*own && named == NAMED) /* `as _` stays in the caller's scope, which is no word about sharing */
             named = NAMED_BY_PLACE;
-        path = join_path(e, path ? path : f->scope->path, own, "");
+        path = lvt_lang_join_path(e, path ? path : f->scope->path, own, "");
     } else if (!path && name) {
-        path = join_path(e, f->scope->path, name, f->suffix);
+        path = lvt_lang_join_path(e, f->scope->path, name, f->suffix);
     } else if (!path && callee->kind == EXPR_NAME) {
-        path = join_path(e, f->scope->path, callee->text, f->suffix);
+        path = lvt_lang_join_path(e, f->scope->path, callee->text, f->suffix);
     }
     if (!ok)
         return (value){.kind = VALUE_POISON};
     if (v.kind == VALUE_NET)
-        return call_net(f, v.net, args, x->n_args, path, named, at);
-    return call_block(f, v.block, args, x->n_args, path, named, at);
+        return lvt_lang_call_net(f, v.net, args, x->n_args, path, named, at);
+    return lvt_lang_call_block(f, v.block, args, x->n_args, path, named, at);
 }

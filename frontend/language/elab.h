@@ -17,11 +17,11 @@ enum {
     ELAB_MAX_UNROLL = 1000000, /* iterations of all loops of a compilation */
     ELAB_MAX_LIST = 1000000,   /* items of a list */
     ELAB_MAX_TEXT = 1 << 20,   /* bytes of a text that + makes */
-    ELAB_MAX_NODES = 1000000,  /* nodes of an entry */
+    ELAB_MAX_WORK = 50000000,  /* statements, expressions and items looked at: some seconds */
     ELAB_MAX_FILES = 256,
     ELAB_MAX_PATH = 1000 /* letters of a parameter's path */
 };
-#define ELAB_MAX_MEMORY ((size_t)512 << 20)
+#define ELAB_MAX_MEMORY ((size_t)256 << 20) /* for values and names; graphs have the module's own bound */
 
 /* Place of a syntax node, for messages and nodes. */
 typedef struct spot {
@@ -57,7 +57,14 @@ typedef struct block_value { /* a block and where its free names are looked up *
     const source_file *file;
 } block_value;
 
-typedef struct net net;
+typedef struct net {  /* an imported ONNX file */
+    const char *name; /* of the block */
+    struct lvt_onnx_file *onnx;
+    const char **outputs; /* named by the import */
+    uint32_t n_outputs;
+    const source_file *file;
+    spot at;
+} net;
 
 struct value {
     uint8_t kind;
@@ -118,7 +125,7 @@ typedef struct scope {
     struct scope *parent;
     const char *path;
     naming named;
-    spot at; /* the call, in the file of the parent's block */
+    spot at;                    /* the call, in the file of the parent's block */
     const struct frame *caller; /* while the call lasts */
 } scope;
 
@@ -135,12 +142,15 @@ typedef struct elab {
     lvt_arena *arena;
     lvt_module *m;
     lvt_diag *diag;
-    lvt_diag *aside; /* what the builder says, until build_end has seen whether that is new */
-    lvt_builder b; /* graph is NULL outside entries */
+    lvt_diag *aside; /* what the builder says, until lvt_lang_build_end has seen whether that is new */
+    lvt_builder b;   /* graph is NULL outside entries */
     const char *models_folder;
     const char *const *given; /* NAME=VALUE, n_given times */
     size_t n_given;
     bool settings_only; /* entries are not run */
+    bool stored; /* `given` are the settings of a program: all of them, and what is not the model's, too */
+    const lvt_source *sources; /* what files hold, in place of the disk; NULL: the disk */
+    size_t n_sources;
     setting *settings;
     const char **input_names; /* of the entry at hand, those of false conditions (none) too */
     value *input_values;
@@ -154,10 +164,17 @@ typedef struct elab {
     uint32_t streams; /* numbers given out by stream() in this entry */
     scope **declared; /* of the entry at hand: for every state the scope that declared it, or NULL */
     uint32_t n_declared;
-    bool nomem, errors;
+    bool nomem; /* the compilation ends: memory, or (reported then) a bound above */
+    bool beyond;
+    uint64_t work;    /* see ELAB_MAX_WORK */
+    struct frame *at; /* the statement at hand: its frame (NULL: none) and place */
+    spot at_spot;
+    bool *updated; /* of the entry at hand: by state, as far as it reaches */
+    uint32_t n_updated;
+    bool errors;
     bool misread;    /* a file has mistakes of syntax: what is missing may be behind them */
     bool names_lost; /* and nobody knows which names it would declare */
-    bool silenced; /* the last mistake was at a place that had been reported: no notes either */
+    bool silenced;   /* the last mistake was at a place that had been reported: no notes either */
     struct place {
         uint32_t file, line, col;
         const char *words;
@@ -182,30 +199,33 @@ struct frame { /* one expansion of a block or entry, or a file's top */
 };
 
 /* ---- report.c: messages, environments, paths */
-value fail(frame *f, spot at, const char *code, const char *format, ...)
+value lvt_lang_fail(frame *f, spot at, const char *code, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
-void explain(frame *f, uint32_t line, uint32_t col, const source_file *file, const char *format, ...)
-    __attribute__((format(printf, 5, 6))); /* a note, if the error before it was not silenced */
-value too_deep(frame *f, spot at);         /* E305, once */
-value out_of_memory(elab *e);              /* poison, and ends the compilation */
-void *room(elab *e, size_t bytes);         /* NULL: out of memory, noted */
-bool grow(elab *e, void *array, uint32_t *n, const void *element, size_t size);
-lvt_loc loc_of(frame *f, spot at);
-binding *env_find(env *en, const char *name);       /* through parents and imports */
-binding *env_find_local(env *en, const char *name); /* up to the frame */
-bool env_add(frame *f, env *en, const char *name, value v, binding_kind kind, spot at);
-const char *join_path(elab *e, const char *base, const char *name, const char *suffix);
+void lvt_lang_explain(frame *f, uint32_t line, uint32_t col, const source_file *file, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));  /* a note, if the error before it was not silenced */
+value lvt_lang_too_deep(frame *f, spot at); /* E305, once */
+value lvt_lang_out_of_memory(elab *e);      /* poison, and ends the compilation */
+/* Reports E314, "<format>", at the statement at hand and ends the compilation; poison. */
+value lvt_lang_beyond(elab *e, const char *format, ...) __attribute__((format(printf, 2, 3)));
+bool lvt_lang_spend(elab *e, uint64_t work); /* false: that was too much, and is reported */
+void *lvt_lang_room(elab *e, size_t bytes);  /* NULL: out of memory, noted */
+bool lvt_lang_grow(elab *e, void *array, uint32_t *n, const void *element, size_t size);
+lvt_loc lvt_lang_loc_of(frame *f, spot at);
+binding *lvt_lang_env_find(env *en, const char *name);       /* through parents and imports */
+binding *lvt_lang_env_find_local(env *en, const char *name); /* up to the frame */
+bool lvt_lang_env_add(frame *f, env *en, const char *name, value v, binding_kind kind, spot at);
+const char *lvt_lang_join_path(elab *e, const char *base, const char *name, const char *suffix);
 /* "; did you mean 'x'?" or "" for a name that nothing visible from `en` has; callable: ops and built-ins too.
  */
-const char *suggest(frame *f, env *en, const char *name, bool callable);
+const char *lvt_lang_suggest(frame *f, env *en, const char *name, bool callable);
 
 /* ---- value.c: compile-time values */
-value value_int(int64_t i);
-value value_float(double x);
-value value_bool(bool b);
-value value_string(const char *s);
-value value_tensor(lvt_value v, uint32_t state);
-value value_list(elab *e, value_kind kind, const value *items, size_t n); /* copies */
+value lvt_lang_value_int(int64_t i);
+value lvt_lang_value_float(double x);
+value lvt_lang_value_bool(bool b);
+value lvt_lang_value_string(const char *s);
+value lvt_lang_value_tensor(lvt_value v, uint32_t state);
+value lvt_lang_value_list(elab *e, value_kind kind, const value *items, size_t n); /* copies */
 static inline bool is_number(value v) {
     return v.kind == VALUE_INT || v.kind == VALUE_FLOAT;
 }
@@ -218,120 +238,127 @@ static inline bool is_list(value v) {
 static inline double number_of(value v) {
     return v.kind == VALUE_FLOAT ? v.f : (double)v.i;
 }
-value value_binary(frame *f, ast_op op, value a, value b, spot at);
-value value_unary(frame *f, ast_op op, value a, spot at);
+value lvt_lang_value_binary(frame *f, ast_op op, value a, value b, spot at);
+value lvt_lang_value_unary(frame *f, ast_op op, value a, spot at);
 
 /* ---- value_text.c */
-const char *value_text(elab *e, value v);     /* all of it */
-const char *value_source(elab *e, value v);   /* as `--set NAME=` reads it back */
-const char *value_brief(elab *e, value v);    /* long lists and texts end in "..." */
-const char *value_describe(elab *e, value v); /* "the number 3", "f32[2,3]", "the list [1, 2]": brief */
+const char *lvt_lang_value_text(elab *e, value v);   /* all of it */
+const char *lvt_lang_value_source(elab *e, value v); /* as `--set NAME=` reads it back */
+const char *lvt_lang_value_brief(elab *e, value v);  /* long lists and texts end in "..." */
+const char *lvt_lang_value_describe(elab *e,
+                                    value v); /* "the number 3", "f32[2,3]", "the list [1, 2]": brief */
 
 /* ---- expr.c */
-value eval(frame *f, const ast_expr *x);
-value eval_named(frame *f, const ast_expr *x, const char *name); /* a call takes `name` for its scope */
-bool eval_type(frame *f, const ast_type *t, lvt_type *out);      /* all dims must be known */
-bool shape_of(frame *f, value v, spot at, const char *what, lvt_type *shape); /* a list of ints as dims */
+value lvt_lang_eval(frame *f, const ast_expr *x);
+value lvt_lang_eval_named(frame *f, const ast_expr *x,
+                          const char *name);                         /* a call takes `name` for its scope */
+bool lvt_lang_eval_type(frame *f, const ast_type *t, lvt_type *out); /* all dims must be known */
+bool lvt_lang_shape_of(frame *f, value v, spot at, const char *what,
+                       lvt_type *shape); /* a list of ints as dims */
 
 /* ---- index.c */
-value index_value(frame *f, const ast_expr *x); /* a[...] of a list or tensor */
+value lvt_lang_index_value(frame *f, const ast_expr *x); /* a[...] of a list or tensor */
 
 /* ---- tensor.c: nodes */
-value build_op(frame *f, lvt_op op, const value *operands, uint32_t n, const lvt_named_attr *attrs,
-               uint32_t n_attrs, spot at);
-value tensor_binary(frame *f, lvt_op op, value a, value b, spot at);
+value lvt_lang_build_op(frame *f, lvt_op op, const value *operands, uint32_t n, const lvt_named_attr *attrs,
+                        uint32_t n_attrs, spot at);
+value lvt_lang_tensor_binary(frame *f, lvt_op op, value a, value b, spot at);
 /* v as a tensor: a number becomes a scalar of dtype. */
-bool as_tensor(frame *f, value v, lvt_dtype dtype, spot at, lvt_value *out);
-void build_begin(frame *f, spot at);
-value build_end(frame *f, lvt_value v, spot at); /* poison after a failed build */
-const lvt_type *type_of(frame *f, value tensor);
+bool lvt_lang_as_tensor(frame *f, value v, lvt_dtype dtype, spot at, lvt_value *out);
+void lvt_lang_build_begin(frame *f, spot at);
+value lvt_lang_build_end(frame *f, lvt_value v, spot at); /* poison after a failed build */
+const lvt_type *lvt_lang_type_of(frame *f, value tensor);
 /* An evaluated argument list. */
 typedef struct argument {
     const char *name;
     value v;
     spot at, name_at;
 } argument;
-value call_op(frame *f, lvt_op op, const argument *args, uint32_t n, spot at);
+value lvt_lang_call_op(frame *f, lvt_op op, const argument *args, uint32_t n, spot at);
 
 /* The key of random numbers: the entry's input `step`, i32[2], which is made where it is not declared. */
-value random_key(frame *f, spot at);
+value lvt_lang_random_key(frame *f, spot at);
 
 /* ---- call.c */
-value eval_call(frame *f, const ast_expr *x, const char *name);
+value lvt_lang_eval_call(frame *f, const ast_expr *x, const char *name);
 /* Expands a block. first: arguments put before `args` (NULL: none). path NULL: that of `f`, then the block's
  * name. */
-value call_block(frame *f, const block_value *block, const argument *args, uint32_t n, const char *path,
-                 naming named, spot at);
-bool eval_args(frame *f, const ast_arg *args, uint32_t n, argument **out); /* false: one is poison */
+value lvt_lang_call_block(frame *f, const block_value *block, const argument *args, uint32_t n,
+                          const char *path, naming named, spot at);
+bool lvt_lang_eval_args(frame *f, const ast_arg *args, uint32_t n, argument **out); /* false: one is poison */
 
 /* ---- builtin.c */
 typedef struct builtin builtin;
-const builtin *builtin_find(const char *name);
-value call_builtin(frame *f, const builtin *b, const argument *args, uint32_t n, spot at);
-size_t builtin_names(const char **names, size_t cap); /* how many there are */
+const builtin *lvt_lang_builtin_find(const char *name);
+value lvt_lang_call_builtin(frame *f, const builtin *b, const argument *args, uint32_t n, spot at);
+size_t lvt_lang_builtin_names(const char **names, size_t cap); /* how many there are */
 
 /* ---- state.c */
-bool declare(frame *f, const ast_stmt *s);
+bool lvt_lang_declare(frame *f, const ast_stmt *s);
 /* The state of that path, declared by the frame's scope; LVT_NONE after an error. */
-uint32_t declare_state(frame *f, const char *path, const lvt_type *type, lvt_init init, bool trainable,
-                       spot at);
-bool update(frame *f, const ast_stmt *s);
-bool updated_once(frame *f, uint32_t state, spot at); /* false after an error: there is an update already */
-bool minimize(frame *f, const ast_stmt *s);
+uint32_t lvt_lang_declare_state(frame *f, const char *path, const lvt_type *type, lvt_init init,
+                                bool trainable, spot at);
+bool lvt_lang_update(frame *f, const ast_stmt *s);
+bool lvt_lang_updated_once(frame *f, uint32_t state,
+                           spot at); /* false after an error: there is an update already */
+bool lvt_lang_add_update(frame *f, uint32_t state, lvt_value v, spot at);
+bool lvt_lang_minimize(frame *f, const ast_stmt *s);
 /* A list of the parameters, or of the other states, declared so far; poison after an error, such as a pattern
  * that matches none (optional: it may). */
-value states_matching(frame *f, const value *patterns, uint32_t n, bool trainable, bool optional, spot at);
-value gradients(frame *f, value loss, value of, spot at);
+value lvt_lang_states_matching(frame *f, const value *patterns, uint32_t n, bool trainable, bool optional,
+                               spot at);
+value lvt_lang_gradients(frame *f, value loss, value of, spot at);
 
 /* ---- stmt.c */
-void run_body(frame *f, const ast_body *body, env *own); /* own: an empty environment of the body */
-void run_stmt(frame *f, const ast_stmt *s);
-void run_lost(frame *f, const ast_stmt *s); /* what could not be read: its names become poison */
+void lvt_lang_run_body(frame *f, const ast_body *body, env *own); /* own: an empty environment of the body */
+void lvt_lang_run_stmt(frame *f, const ast_stmt *s);
+void lvt_lang_run_lost(frame *f, const ast_stmt *s); /* what could not be read: its names become poison */
 
 /* ---- load.c */
 /* The file of that name with its imports, loaded once; NULL after an error. from NULL: the main file. */
-source_file *load_file(elab *e, const char *name, const source_file *from, spot at);
-source_file *load_text(elab *e, const char *name, const char *text, size_t length);
-bool evaluate_file(elab *e, source_file *file); /* its blocks and constants, those of its imports first */
+source_file *lvt_lang_load_file(elab *e, const char *name, const source_file *from, spot at);
+source_file *lvt_lang_load_text(elab *e, const char *name, const char *text, size_t length);
+bool lvt_lang_evaluate_file(elab *e,
+                            source_file *file); /* its blocks and constants, those of its imports first */
 
 /* The existing file of that name, beside `from` or in the models folder; NULL after an error. */
-const char *find_import(elab *e, const char *name, const source_file *from, spot at);
+const char *lvt_lang_find_import(elab *e, const char *name, const source_file *from, spot at);
 
 /* ---- net.c: imported ONNX files */
-bool is_net(const char *name);
-bool load_net(elab *e, source_file *file, const ast_stmt *s);
-bool bind_nets(frame *f, source_file *file);
-void close_nets(elab *e);
-const char *net_name(const net *n);
-value call_net(frame *f, const net *n, const argument *args, uint32_t n_args, const char *path,
-               naming named, spot at);
+bool lvt_lang_is_net(const char *name);
+bool lvt_lang_load_net(elab *e, source_file *file, const ast_stmt *s);
+bool lvt_lang_bind_nets(frame *f, source_file *file);
+void lvt_lang_close_nets(elab *e);
+value lvt_lang_call_net(frame *f, const net *n, const argument *args, uint32_t n_args, const char *path,
+                        naming named, spot at);
 
 /* ---- record.c: values with names */
-value run_record(frame *f, const builtin *b, const argument *args, uint32_t n, spot at);
-value run_settings(frame *f, const builtin *b, const argument *args, uint32_t n, spot at);
-value run_inputs(frame *f, const builtin *b, const argument *args, uint32_t n, spot at);
-value run_has(frame *f, const builtin *b, const argument *args, uint32_t n, spot at);
-value run_kind(frame *f, const builtin *b, const argument *args, uint32_t n, spot at);
+value lvt_lang_run_record(frame *f, const builtin *b, const argument *args, uint32_t n, spot at);
+value lvt_lang_run_settings(frame *f, const builtin *b, const argument *args, uint32_t n, spot at);
+value lvt_lang_run_inputs(frame *f, const builtin *b, const argument *args, uint32_t n, spot at);
+value lvt_lang_run_has(frame *f, const builtin *b, const argument *args, uint32_t n, spot at);
+value lvt_lang_run_kind(frame *f, const builtin *b, const argument *args, uint32_t n, spot at);
 
 /* ---- settings.c */
 /* E503, E504: every --set has the form NAME=VALUE and names a setting of the model or of what it uses. */
-bool known_settings(frame *f, const ast_stmt *model);
+bool lvt_lang_known_settings(frame *f, const ast_stmt *model);
 /* Gives a setting its value, the text of --set or `usual`, adds it to the module and binds its name. `asked`
  * decides how text is read (its kind), and what `usual` may be; where: of `usual`, for messages. */
-bool bind_setting(frame *f, const char *name, spot at, value asked, value usual, frame *from, spot where);
-bool bind_settings(frame *f, const ast_stmt *model); /* those in the head of a model */
-const setting *find_setting(const elab *e, const char *name);
-bool list_settings(elab *e, lvt_setting_list *out); /* false: out of memory */
+bool lvt_lang_bind_setting(frame *f, const char *name, spot at, value asked, value usual, frame *from,
+                           spot where);
+bool lvt_lang_bind_settings(frame *f, const ast_stmt *model); /* those in the head of a model */
+const setting *lvt_lang_find_setting(const elab *e, const char *name);
+bool lvt_lang_list_settings(elab *e, lvt_setting_list *out); /* false: out of memory */
 
 /* ---- trained.c */
-void check_trained(elab *e); /* warns of parameters that training and prediction do not share */
+void lvt_lang_check_trained(elab *e); /* warns of parameters that training and prediction do not share */
 
 /* ---- model.c */
-void run_model(elab *e, source_file *file, const ast_stmt *model);
+void lvt_lang_run_model(elab *e, source_file *file, const ast_stmt *model);
 
 /* ---- entry.c */
 /* f: of the model or contract that declares it. */
-void run_entry(frame *f, const ast_stmt *s);
-bool bind_blocks(frame *f, const ast_body *body); /* the blocks of a model or contract */
+void lvt_lang_run_entry(frame *f, const ast_stmt *s);
+bool lvt_lang_bind_blocks(frame *f, const ast_body *body); /* the blocks of a model or contract */
 
 #endif

@@ -7,32 +7,32 @@
 #include <string.h>
 
 static value name_value(frame *f, const ast_expr *x) {
-    binding *b = env_find(f->env, x->text);
+    binding *b = lvt_lang_env_find(f->env, x->text);
     if (b)
         return b->v;
     if (!strcmp(x->text, "training")) {
         if (!f->e->b.graph)
-            return fail(f, SPOT(x), "E303", "'training' is known inside entries only");
-        return value_bool(f->e->b.graph->training);
+            return lvt_lang_fail(f, SPOT(x), "E303", "'training' is known inside entries only");
+        return lvt_lang_value_bool(f->e->b.graph->training);
     }
     lvt_dtype dtype;
     if (lvt_dtype_parse(x->text, strlen(x->text), &dtype))
         return (value){.kind = VALUE_DTYPE, .i = dtype};
-    if (builtin_find(x->text) || (int)lvt_op_find(x->text, strlen(x->text)) != LVT_N_OPS)
+    if (lvt_lang_builtin_find(x->text) || (int)lvt_op_find(x->text, strlen(x->text)) != LVT_N_OPS)
         return (value){.kind = VALUE_BUILTIN, .s = x->text};
     if (f->e->names_lost)
         return (value){.kind = VALUE_POISON};
-    return fail(f, SPOT(x), "E301", "'%.60s' is not known here%s", x->text,
-                suggest(f, f->env, x->text, false));
+    return lvt_lang_fail(f, SPOT(x), "E301", "'%.60s' is not known here%s", x->text,
+                         lvt_lang_suggest(f, f->env, x->text, false));
 }
 
 static value list_value(frame *f, const ast_expr *x) {
-    value *items = room(f->e, x->n_args * sizeof *items);
+    value *items = lvt_lang_room(f->e, x->n_args * sizeof *items);
     if (!items)
-        return out_of_memory(f->e);
+        return lvt_lang_out_of_memory(f->e);
     bool poison = false;
     for (uint32_t i = 0; i < x->n_args; i++) {
-        items[i] = eval(f, x->args[i].value);
+        items[i] = lvt_lang_eval(f, x->args[i].value);
         poison |= is_poison(items[i]);
     }
     if (poison)
@@ -41,61 +41,63 @@ static value list_value(frame *f, const ast_expr *x) {
 }
 
 static value field_value(frame *f, const ast_expr *x) {
-    if (x->a->kind == EXPR_NAME && !strcmp(x->a->text, "op") && !env_find(f->env, "op")) {
+    if (x->a->kind == EXPR_NAME && !strcmp(x->a->text, "op") && !lvt_lang_env_find(f->env, "op")) {
         if ((int)lvt_op_find(x->text, strlen(x->text)) == LVT_N_OPS)
-            return fail(f, SPOT(x), "E301", "there is no op '%.60s'%s", x->text,
-                        suggest(f, NULL, x->text, true));
+            return lvt_lang_fail(f, SPOT(x), "E301", "there is no op '%.60s'%s", x->text,
+                                 lvt_lang_suggest(f, NULL, x->text, true));
         return (value){.kind = VALUE_BUILTIN, .s = x->text};
     }
-    value a = eval(f, x->a);
+    value a = lvt_lang_eval(f, x->a);
     if (is_poison(a))
         return a;
     if (a.kind != VALUE_TUPLE || !a.names)
-        return fail(f, SPOT(x), "E227", "%s has no named parts", value_describe(f->e, a));
+        return lvt_lang_fail(f, SPOT(x), "E227", "%s has no named parts", lvt_lang_value_describe(f->e, a));
     for (uint32_t i = 0; i < a.n; i++)
         if (!strcmp(a.names[i], x->text))
             return a.items[i];
     const char *near = lvt_nearest(x->text, (const char *const *)a.names, a.n);
-    return fail(f, SPOT(x), "E227", "there is no part '%.60s'%s%s%s", x->text, near ? "; did you mean '" : "",
-                near ? near : "", near ? "'?" : "");
+    return lvt_lang_fail(f, SPOT(x), "E227", "there is no part '%.60s'%s%s%s", x->text,
+                         near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
 static value binary_value(frame *f, const ast_expr *x) {
-    value a = eval(f, x->a);
+    value a = lvt_lang_eval(f, x->a);
     if (a.kind == VALUE_BOOL && (x->op == AST_AND || x->op == AST_OR)) {
         if (a.i == (x->op == AST_OR))
             return a;
-        value b = eval(f, x->b);
+        value b = lvt_lang_eval(f, x->b);
         if (b.kind == VALUE_BOOL || b.kind == VALUE_TENSOR || is_poison(b))
             return b;
-        return fail(f, SPOT(x), "E220", "'%s' does not work on %s", x->op == AST_AND ? "and" : "or",
-                    value_describe(f->e, b));
+        return lvt_lang_fail(f, SPOT(x), "E220", "'%s' does not work on %s", x->op == AST_AND ? "and" : "or",
+                             lvt_lang_value_describe(f->e, b));
     }
-    value b = eval(f, x->b);
-    return value_binary(f, (ast_op)x->op, a, b, SPOT(x));
+    value b = lvt_lang_eval(f, x->b);
+    return lvt_lang_value_binary(f, (ast_op)x->op, a, b, SPOT(x));
 }
 
-value eval_named(frame *f, const ast_expr *x, const char *name) {
+value lvt_lang_eval_named(frame *f, const ast_expr *x, const char *name) {
     elab *e = f->e;
     if (e->nomem)
         return (value){.kind = VALUE_POISON};
+    if (!lvt_lang_spend(e, 1))
+        return (value){.kind = VALUE_POISON};
     if (++e->depth > ELAB_MAX_DEPTH) {
         e->depth--;
-        return too_deep(f, SPOT(x));
+        return lvt_lang_too_deep(f, SPOT(x));
     }
     value v = {.kind = VALUE_POISON};
     switch (x->kind) {
     case EXPR_INT:
-        v = value_int(x->i);
+        v = lvt_lang_value_int(x->i);
         break;
     case EXPR_FLOAT:
-        v = value_float(x->f);
+        v = lvt_lang_value_float(x->f);
         break;
     case EXPR_STRING:
-        v = value_string(x->text);
+        v = lvt_lang_value_string(x->text);
         break;
     case EXPR_BOOL:
-        v = value_bool(x->i);
+        v = lvt_lang_value_bool(x->i);
         break;
     case EXPR_NONE:
         v = (value){.kind = VALUE_NONE};
@@ -111,16 +113,16 @@ value eval_named(frame *f, const ast_expr *x, const char *name) {
         v = binary_value(f, x);
         break;
     case EXPR_UNARY:
-        v = value_unary(f, (ast_op)x->op, eval(f, x->a), SPOT(x));
+        v = lvt_lang_value_unary(f, (ast_op)x->op, lvt_lang_eval(f, x->a), SPOT(x));
         break;
     case EXPR_INDEX:
-        v = index_value(f, x);
+        v = lvt_lang_index_value(f, x);
         break;
     case EXPR_FIELD:
         v = field_value(f, x);
         break;
     case EXPR_CALL:
-        v = eval_call(f, x, name);
+        v = lvt_lang_eval_call(f, x, name);
         break;
     default:
         break;
@@ -129,17 +131,17 @@ value eval_named(frame *f, const ast_expr *x, const char *name) {
     return v;
 }
 
-value eval(frame *f, const ast_expr *x) {
-    return eval_named(f, x, NULL);
+value lvt_lang_eval(frame *f, const ast_expr *x) {
+    return lvt_lang_eval_named(f, x, NULL);
 }
 
-bool shape_of(frame *f, value v, spot at, const char *what, lvt_type *shape) {
+bool lvt_lang_shape_of(frame *f, value v, spot at, const char *what, lvt_type *shape) {
     if (is_poison(v))
         return false;
     *shape = (lvt_type){0};
     if (!is_list(v) || v.n > LVT_MAX_RANK) {
-        fail(f, at, "E228", "%s is a list of at most %d whole numbers, not %s", what, LVT_MAX_RANK,
-             value_describe(f->e, v));
+        lvt_lang_fail(f, at, "E228", "%s is a list of at most %d whole numbers, not %s", what, LVT_MAX_RANK,
+                      lvt_lang_value_describe(f->e, v));
         return false;
     }
     int64_t total = 1;
@@ -147,10 +149,11 @@ bool shape_of(frame *f, value v, spot at, const char *what, lvt_type *shape) {
         value d = v.items[i];
         if (d.kind != VALUE_INT || d.i < 1 || d.i > LVT_MAX_DIM || (total *= d.i) > LVT_MAX_DIM) {
             if (d.kind == VALUE_INT && d.i >= 1)
-                fail(f, at, "E228", "%s %s has more than 2147483648 elements", what, value_brief(f->e, v));
+                lvt_lang_fail(f, at, "E228", "%s %s has more than 2147483648 elements", what,
+                              lvt_lang_value_brief(f->e, v));
             else
-                fail(f, at, "E228", "dimension %u of %s is %s; a dimension is a whole number from 1", i, what,
-                     value_describe(f->e, d));
+                lvt_lang_fail(f, at, "E228", "dimension %u of %s is %s; a dimension is a whole number from 1",
+                              i, what, lvt_lang_value_describe(f->e, d));
             return false;
         }
         shape->dim[i] = d.i;
@@ -159,36 +162,36 @@ bool shape_of(frame *f, value v, spot at, const char *what, lvt_type *shape) {
     return true;
 }
 
-bool eval_type(frame *f, const ast_type *t, lvt_type *out) {
+bool lvt_lang_eval_type(frame *f, const ast_type *t, lvt_type *out) {
     spot at = SPOT(t);
     if (t->like) {
-        value v = eval(f, t->like);
+        value v = lvt_lang_eval(f, t->like);
         if (v.kind == VALUE_TENSOR) {
-            *out = *type_of(f, v);
+            *out = *lvt_lang_type_of(f, v);
             return true;
         }
         if (!is_poison(v))
-            fail(f, at, "E224", "like() takes a tensor, not %s", value_describe(f->e, v));
+            lvt_lang_fail(f, at, "E224", "like() takes a tensor, not %s", lvt_lang_value_describe(f->e, v));
         return false;
     }
     if (!t->has_dtype) {
-        fail(f, at, "E224", "the type needs an element type, as in f32[2, 3]");
+        lvt_lang_fail(f, at, "E224", "the type needs an element type, as in f32[2, 3]");
         return false;
     }
-    value *items = room(f->e, t->n_dims * sizeof *items);
+    value *items = lvt_lang_room(f->e, t->n_dims * sizeof *items);
     if (!items)
         return false;
     for (uint32_t i = 0; i < t->n_dims; i++) {
         if (!t->dims[i]) {
-            fail(f, at, "E224", "'...' does not fit here: all dimensions must be known");
+            lvt_lang_fail(f, at, "E224", "'...' does not fit here: all dimensions must be known");
             return false;
         }
-        items[i] = eval(f, t->dims[i]);
+        items[i] = lvt_lang_eval(f, t->dims[i]);
         if (is_poison(items[i]))
             return false;
     }
     value dims = {.kind = VALUE_LIST, .n = t->n_dims, .items = items};
-    if (!shape_of(f, dims, at, "the shape", out))
+    if (!lvt_lang_shape_of(f, dims, at, "the shape", out))
         return false;
     out->dtype = (uint8_t)t->dtype;
     return true;

@@ -23,12 +23,13 @@ static const char *extent(frame *f, int dim, int64_t size) {
 
 /* A whole number; false after an error. */
 static bool number(frame *f, const ast_expr *x, int64_t *out) {
-    value v = eval(f, x);
+    value v = lvt_lang_eval(f, x);
     if (is_poison(v))
         return false;
     if (v.kind != VALUE_INT) {
-        fail(f, SPOT(x), "E225", "an index is a whole number, not %s%s", value_describe(f->e, v),
-             v.kind == VALUE_TENSOR ? "; gather(x, index, axis = 0) takes what a tensor says" : "");
+        lvt_lang_fail(f, SPOT(x), "E225", "an index is a whole number, not %s%s",
+                      lvt_lang_value_describe(f->e, v),
+                      v.kind == VALUE_TENSOR ? "; gather(x, index, axis = 0) takes what a tensor says" : "");
         return false;
     }
     *out = v.i;
@@ -45,8 +46,8 @@ static bool piece_of(frame *f, const ast_part *p, int dim, int64_t size, piece *
             return false;
         int64_t i = out->from < 0 ? out->from + size : out->from;
         if (i < 0 || i >= size) {
-            fail(f, SPOT(p->from), "E226", "index %lld is out of range: %s", (long long)out->from,
-                 extent(f, dim, size));
+            lvt_lang_fail(f, SPOT(p->from), "E226", "index %lld is out of range: %s", (long long)out->from,
+                          extent(f, dim, size));
             return false;
         }
         out->from = i;
@@ -56,7 +57,8 @@ static bool piece_of(frame *f, const ast_part *p, int dim, int64_t size, piece *
     if (p->step && !number(f, p->step, &out->step))
         return false;
     if (out->step == 0 || (dim >= 0 && out->step < 0)) {
-        fail(f, SPOT(p->step), "E226", dim < 0 ? "a step cannot be 0" : "a step is a whole number from 1");
+        lvt_lang_fail(f, SPOT(p->step), "E226",
+                      dim < 0 ? "a step cannot be 0" : "a step is a whole number from 1");
         return false;
     }
     bool back = out->step < 0;
@@ -73,11 +75,11 @@ static bool piece_of(frame *f, const ast_part *p, int dim, int64_t size, piece *
     if (inside && (dim < 0 || out->from < out->to))
         return true;
     if (inside)
-        fail(f, at, "E226", "the slice [%lld:%lld] is empty, and a tensor has no dimension of 0",
-             (long long)out->from, (long long)out->to);
+        lvt_lang_fail(f, at, "E226", "the slice [%lld:%lld] is empty, and a tensor has no dimension of 0",
+                      (long long)out->from, (long long)out->to);
     else
-        fail(f, at, "E226", "slice out of range: [%lld:%lld], but %s", (long long)out->from,
-             (long long)out->to, extent(f, dim, size));
+        lvt_lang_fail(f, at, "E226", "slice out of range: [%lld:%lld], but %s", (long long)out->from,
+                      (long long)out->to, extent(f, dim, size));
     return false;
 }
 
@@ -85,26 +87,26 @@ static value of_list(frame *f, value a, const ast_expr *x) {
     elab *e = f->e;
     piece p;
     if (x->n_parts != 1 || x->parts[0].kind == PART_REST)
-        return fail(f, SPOT(x), "E225", "a list has one dimension: a[2] or a[1:3]");
+        return lvt_lang_fail(f, SPOT(x), "E225", "a list has one dimension: a[2] or a[1:3]");
     if (!piece_of(f, &x->parts[0], -1, a.n, &p))
         return (value){.kind = VALUE_POISON};
     if (p.drop)
         return a.items[p.from];
     if (p.step == 1)
         return (value){.kind = VALUE_LIST, .n = (uint32_t)(p.to - p.from), .items = a.items + p.from};
-    value *items = room(e, a.n * sizeof *items);
+    value *items = lvt_lang_room(e, a.n * sizeof *items);
     uint32_t n = 0;
     for (int64_t i = p.from; items && (p.step > 0 ? i < p.to : i > p.to); i += p.step) {
         items[n++] = a.items[i];
         if (p.step > 0 ? p.step > p.to - i : p.step < p.to - i)
             break; /* the next would be past the end, however large the step */
     }
-    return items ? (value){.kind = VALUE_LIST, .n = n, .items = items} : out_of_memory(e);
+    return items ? (value){.kind = VALUE_LIST, .n = n, .items = items} : lvt_lang_out_of_memory(e);
 }
 
 static value of_tensor(frame *f, value a, const ast_expr *x) {
     elab *e = f->e;
-    lvt_type type = *type_of(f, a), kept = {.dtype = type.dtype};
+    lvt_type type = *lvt_lang_type_of(f, a), kept = {.dtype = type.dtype};
     spot at = SPOT(x);
     uint32_t named = 0, rest = 0;
     for (uint32_t i = 0; i < x->n_parts; i++) {
@@ -112,10 +114,10 @@ static value of_tensor(frame *f, value a, const ast_expr *x) {
         rest += x->parts[i].kind == PART_REST;
     }
     if (named > type.rank || rest > 1)
-        return fail(f, at, "E225",
-                    rest > 1 ? "'...' stands for all dimensions that are not named: once"
-                             : "%u indices are too many: the tensor is %s",
-                    named, value_describe(e, a));
+        return lvt_lang_fail(f, at, "E225",
+                             rest > 1 ? "'...' stands for all dimensions that are not named: once"
+                                      : "%u indices are too many: the tensor is %s",
+                             named, lvt_lang_value_describe(e, a));
     piece pieces[LVT_MAX_RANK];
     int dim = 0;
     for (uint32_t i = 0; i < x->n_parts; i++) {
@@ -132,7 +134,7 @@ static value of_tensor(frame *f, value a, const ast_expr *x) {
         pieces[dim++] = (piece){.whole = true};
     lvt_value v = a.tensor.v;
     bool drop = false, same = true;
-    build_begin(f, at);
+    lvt_lang_build_begin(f, at);
     for (int i = 0; i < type.rank; i++) {
         const piece *p = &pieces[i];
         int64_t size = p->whole ? type.dim[i] : (p->to - p->from - 1) / p->step + 1;
@@ -152,16 +154,16 @@ static value of_tensor(frame *f, value a, const ast_expr *x) {
         return a;
     if (drop && v != LVT_NONE)
         v = lvt_build_reshape(&e->b, v, kept.rank, kept.dim);
-    return build_end(f, v, at);
+    return lvt_lang_build_end(f, v, at);
 }
 
-value index_value(frame *f, const ast_expr *x) {
-    value a = eval(f, x->a);
+value lvt_lang_index_value(frame *f, const ast_expr *x) {
+    value a = lvt_lang_eval(f, x->a);
     if (is_poison(a))
         return a;
     if (is_list(a))
         return of_list(f, a, x);
-    if (a.kind == VALUE_TENSOR && type_of(f, a)->rank > 0)
+    if (a.kind == VALUE_TENSOR && lvt_lang_type_of(f, a)->rank > 0)
         return of_tensor(f, a, x);
-    return fail(f, SPOT(x), "E225", "%s cannot be indexed", value_describe(f->e, a));
+    return lvt_lang_fail(f, SPOT(x), "E225", "%s cannot be indexed", lvt_lang_value_describe(f->e, a));
 }

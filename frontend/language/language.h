@@ -19,6 +19,13 @@ lvt_status lvt_compile_file(const char *path, const char *const *settings, size_
 lvt_status lvt_compile_text(const char *name, const char *text, size_t length, const char *const *settings,
                             size_t n_settings, const char *models_folder, lvt_module **out, lvt_diag *diag);
 
+/* Compiles again what a program holds, its sources and settings: `program` is the module of a compiled program,
+ * `settings` what shall be different. A setting that had its default then has it now, so that what hangs on a
+ * changed setting follows. Imported files that are not of the language are read from the disk. Returns as
+ * lvt_compile_file; LVT_USER, too, when the program does not hold its sources. */
+lvt_status lvt_compile_again(const lvt_module *program, const char *const *settings, size_t n_settings,
+                             const char *models_folder, lvt_module **out, lvt_diag *diag);
+
 /* The built-in functions, from 0: the name of each, NULL after the last, and how it is called and what it
  * means in two lines (malloc'ed; NULL after the last, or when out of memory). */
 const char *lvt_builtin_name(size_t i);

@@ -10,26 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_INPUTS = 64, MOST_OUTPUTS = 64, MOST_GROUPS = 64 };
-
-struct net {
-    const char *name; /* of the block */
-    lvt_onnx_file *onnx;
-    const char **outputs; /* named by the import */
-    uint32_t n_outputs;
-    const source_file *file;
-    spot at;
-};
+enum { MOST_INPUTS = 64, MOST_OUTPUTS = 64, MOST_GROUPS = 64, MOST_CONSTANTS = 32 };
 
 static const lvt_onnx_import no_options;
 
-bool is_net(const char *name) {
+bool lvt_lang_is_net(const char *name) {
     size_t n = name ? strlen(name) : 0;
     return n > 5 && !strcmp(name + n - 5, ".onnx");
-}
-
-const char *net_name(const net *n) {
-    return n->name;
 }
 
 /* The text of the first error, without its place. */
@@ -42,24 +29,24 @@ static const char *what_is_said(elab *e, const lvt_diag *d) {
     return copy ? copy : "";
 }
 
-bool load_net(elab *e, source_file *file, const ast_stmt *s) {
+bool lvt_lang_load_net(elab *e, source_file *file, const ast_stmt *s) {
     spot at = SPOT(s->value);
     lvt_pos place = {file->name, at.line, at.col};
-    if (!s->n_names || !is_net(s->value->text)) {
+    if (!s->n_names || !lvt_lang_is_net(s->value->text)) {
         e->errors = true;
         lvt_error(e->diag, LVT_USER, "E509", place,
                   s->n_names ? "only an ONNX file (.onnx) is imported under a name"
                              : "an ONNX file is imported under a name: import \"x.onnx\" as NAME");
         return false;
     }
-    const char *path = find_import(e, s->value->text, file, at);
-    net *n = path ? room(e, sizeof *n) : NULL;
+    const char *path = lvt_lang_find_import(e, s->value->text, file, at);
+    net *n = path ? lvt_lang_room(e, sizeof *n) : NULL;
     if (!n)
         return false;
     *n = (net){.name = s->names[0].text, .file = file, .at = at, .n_outputs = s->n_args};
-    n->outputs = room(e, s->n_args * sizeof *n->outputs);
-    if (!n->outputs || !grow(e, &file->nets, &file->n_nets, &n, sizeof n) ||
-        !grow(e, &e->nets, &e->n_nets, &n, sizeof n))
+    n->outputs = lvt_lang_room(e, s->n_args * sizeof *n->outputs);
+    if (!n->outputs || !lvt_lang_grow(e, &file->nets, &file->n_nets, &n, sizeof n) ||
+        !lvt_lang_grow(e, &e->nets, &e->n_nets, &n, sizeof n))
         return false;
     for (uint32_t i = 0; i < s->n_args; i++)
         n->outputs[i] = s->args[i].value->kind == EXPR_STRING ? s->args[i].value->text : "";
@@ -83,16 +70,16 @@ bool load_net(elab *e, source_file *file, const ast_stmt *s) {
     return status == LVT_OK;
 }
 
-void close_nets(elab *e) {
+void lvt_lang_close_nets(elab *e) {
     for (uint32_t i = 0; i < e->n_nets; i++)
         lvt_onnx_close(e->nets[i]->onnx);
 }
 
-bool bind_nets(frame *f, source_file *file) {
+bool lvt_lang_bind_nets(frame *f, source_file *file) {
     bool ok = true;
     for (uint32_t i = 0; i < file->n_nets; i++) {
         value v = {.kind = VALUE_NET, .net = file->nets[i]};
-        ok &= env_add(f, &file->names, file->nets[i]->name, v, BIND_BLOCK, file->nets[i]->at);
+        ok &= lvt_lang_env_add(f, &file->names, file->nets[i]->name, v, BIND_BLOCK, file->nets[i]->at);
     }
     return ok;
 }
@@ -108,8 +95,8 @@ static lvt_value state(void *u, const char *name, const lvt_type *type, lvt_init
                        bool trainable) {
     const user *c = u;
     elab *e = c->f->e;
-    const char *path = join_path(e, c->f->scope->path, name, "");
-    uint32_t s = e->nomem ? LVT_NONE : declare_state(c->f, path, type, init, trainable, c->at);
+    const char *path = lvt_lang_join_path(e, c->f->scope->path, name, "");
+    uint32_t s = e->nomem ? LVT_NONE : lvt_lang_declare_state(c->f, path, type, init, trainable, c->at);
     if (s == LVT_NONE)
         return LVT_NONE;
     e->m->states[s].values = values;
@@ -120,19 +107,19 @@ static bool set_state(void *u, lvt_value of, lvt_value x) {
     const user *c = u;
     lvt_graph *g = c->f->e->b.graph;
     uint32_t s = (uint32_t)lvt_attr_get(lvt_value_node(g, of), "index")->i;
-    if (!updated_once(c->f, s, c->at))
+    if (!lvt_lang_updated_once(c->f, s, c->at))
         return false;
-    return lvt_graph_add_update(g, s, x, loc_of(c->f, c->at)) || (out_of_memory(c->f->e), false);
+    return lvt_lang_add_update(c->f, s, x, c->at);
 }
 
 static lvt_value key(void *u) {
     const user *c = u;
-    value v = random_key(c->f, c->at);
+    value v = lvt_lang_random_key(c->f, c->at);
     return is_poison(v) ? LVT_NONE : v.tensor.v;
 }
 
 typedef struct call_options {
-    value training, step, groups, images, any_size, tied;
+    value training, step, groups, images, any_size, tied, constants;
 } call_options;
 
 /* Arguments by position are inputs; by name inputs or options. */
@@ -142,8 +129,9 @@ static bool bind(frame *f, const net *n, const argument *args, uint32_t n_args, 
     const struct {
         const char *name;
         value *to;
-    } rows[] = {{"training", &o->training}, {"step", &o->step},         {"groups", &o->groups},
-                {"images", &o->images},     {"any_size", &o->any_size}, {"tied", &o->tied}};
+    } rows[] = {{"training", &o->training},  {"step", &o->step},         {"groups", &o->groups},
+                {"images", &o->images},      {"any_size", &o->any_size}, {"tied", &o->tied},
+                {"constants", &o->constants}};
     enum { N_ROWS = sizeof rows / sizeof *rows };
     const char *names[MOST_INPUTS + N_ROWS];
     size_t n_inputs = lvt_onnx_inputs(n->onnx), next = 0;
@@ -159,58 +147,63 @@ static bool bind(frame *f, const net *n, const argument *args, uint32_t n_args, 
         while (a->name && i < n_inputs + N_ROWS && strcmp(names[i], a->name))
             i++;
         if (!a->name && i >= n_inputs) {
-            fail(f, a->at, "E310", "%s takes %zu argument%s by position", n->name, n_inputs,
-                 n_inputs == 1 ? "" : "s");
+            lvt_lang_fail(f, a->at, "E310", "%s takes %zu argument%s by position", n->name, n_inputs,
+                          n_inputs == 1 ? "" : "s");
             return false;
         }
         if (i >= n_inputs + N_ROWS) {
             const char *near = lvt_nearest(a->name, names, n_inputs + N_ROWS);
-            fail(f, a->name_at, "E311", "%s has no parameter '%.60s'%s%s%s", n->name, a->name,
-                 near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+            lvt_lang_fail(f, a->name_at, "E311", "%s has no parameter '%.60s'%s%s%s", n->name, a->name,
+                          near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
             return false;
         }
         value *to = i < n_inputs ? &inputs[i] : rows[i - n_inputs].to;
         if (i < n_inputs && to->kind != VALUE_NONE) {
-            fail(f, a->at, "E313", "%s: '%s' is given twice", n->name, names[i]);
+            lvt_lang_fail(f, a->at, "E313", "%s: '%s' is given twice", n->name, names[i]);
             return false;
         }
         if (i < n_inputs && a->v.kind != VALUE_TENSOR) {
-            fail(f, a->at, "E224", "%s: '%s' must be a tensor, not %s", n->name, names[i],
-                 value_describe(e, a->v));
+            lvt_lang_fail(f, a->at, "E224", "%s: '%s' must be a tensor, not %s", n->name, names[i],
+                          lvt_lang_value_describe(e, a->v));
             return false;
         }
         *to = a->v;
     }
     for (size_t i = 0; i < n_inputs; i++)
         if (inputs[i].kind == VALUE_NONE) {
-            fail(f, at, "E312", "%s: '%s' is missing", n->name, names[i]);
+            lvt_lang_fail(f, at, "E312", "%s: '%s' is missing", n->name, names[i]);
             return false;
         }
     if (o->training.kind == VALUE_BOOL && o->images.kind == VALUE_BOOL && o->any_size.kind == VALUE_BOOL &&
         o->tied.kind == VALUE_BOOL && (o->step.kind == VALUE_NONE || o->step.kind == VALUE_TENSOR) &&
-        (o->groups.kind == VALUE_NONE || is_list(o->groups)))
+        (o->groups.kind == VALUE_NONE || is_list(o->groups)) &&
+        (o->constants.kind == VALUE_NONE || is_list(o->constants)))
         return true;
-    fail(f, at, "E224",
-         "%s: training, images, any_size and tied are true or false, step is a tensor, groups a list of "
-         "numbers",
-         n->name);
+    lvt_lang_fail(
+        f, at, "E224",
+        "%s: training, images, any_size and tied are true or false, step is a tensor, groups a list of "
+        "numbers, constants one of patterns",
+        n->name);
     return false;
 }
 
-value call_net(frame *f, const net *n, const argument *args, uint32_t n_args, const char *path,
-               naming named, spot at) {
+value lvt_lang_call_net(frame *f, const net *n, const argument *args, uint32_t n_args, const char *path,
+                        naming named, spot at) {
     elab *e = f->e;
     value inputs[MOST_INPUTS], poison = {.kind = VALUE_POISON};
     lvt_value in[MOST_INPUTS], out[MOST_OUTPUTS];
     int64_t groups[MOST_GROUPS];
+    const char *constants[MOST_CONSTANTS];
+    bool found[MOST_CONSTANTS] = {false};
     if (!e->b.graph)
-        return fail(f, at, "E303", "an imported network is for entries only");
-    call_options o = {value_bool(e->b.graph->training),
+        return lvt_lang_fail(f, at, "E303", "an imported network is for entries only");
+    call_options o = {lvt_lang_value_bool(e->b.graph->training),
                       {.kind = VALUE_NONE},
                       {.kind = VALUE_NONE},
-                      value_bool(true),
-                      value_bool(false),
-                      value_bool(false)};
+                      lvt_lang_value_bool(true),
+                      lvt_lang_value_bool(false),
+                      lvt_lang_value_bool(false),
+                      {.kind = VALUE_NONE}};
     if (!bind(f, n, args, n_args, inputs, &o, at))
         return poison;
     for (size_t i = 0; i < lvt_onnx_inputs(n->onnx); i++)
@@ -219,20 +212,27 @@ value call_net(frame *f, const net *n, const argument *args, uint32_t n_args, co
     for (uint32_t i = 0; i < n_groups; i++) {
         if (n_groups > MOST_GROUPS || o.groups.items[i].kind != VALUE_INT || o.groups.items[i].i < 1 ||
             o.groups.items[i].i > INT32_MAX)
-            return fail(f, at, "E224", "%s: 'groups' are at most %d numbers of images, not %s", n->name,
-                        MOST_GROUPS, value_describe(e, o.groups));
+            return lvt_lang_fail(f, at, "E224", "%s: 'groups' are at most %d numbers of images, not %s",
+                                 n->name, MOST_GROUPS, lvt_lang_value_describe(e, o.groups));
         groups[i] = o.groups.items[i].i;
     }
+    uint32_t n_constants = o.constants.kind == VALUE_NONE ? 0 : o.constants.n;
+    for (uint32_t i = 0; i < n_constants; i++) {
+        if (n_constants > MOST_CONSTANTS || o.constants.items[i].kind != VALUE_STRING)
+            return lvt_lang_fail(f, at, "E224", "%s: 'constants' are at most %d patterns of names, not %s",
+                                 n->name, MOST_CONSTANTS, lvt_lang_value_describe(e, o.constants));
+        constants[i] = o.constants.items[i].s;
+    }
     if (!path)
-        path = join_path(e, f->scope->path, n->name, f->suffix);
-    scope *sc = room(e, sizeof *sc);
+        path = lvt_lang_join_path(e, f->scope->path, n->name, f->suffix);
+    scope *sc = lvt_lang_room(e, sizeof *sc);
     if (!sc)
-        return out_of_memory(e);
+        return lvt_lang_out_of_memory(e);
     *sc = (scope){.parent = f->scope, .path = path, .named = named, .at = at, .caller = f};
     frame inner = *f;
     inner.scope = sc;
     inner.suffix = "";
-    build_begin(f, at);
+    lvt_lang_build_begin(f, at);
     if (e->nomem)
         return poison;
     lvt_builder b = e->b;
@@ -247,6 +247,9 @@ value call_net(frame *f, const net *n, const argument *args, uint32_t n_args, co
                         .images = o.images.i,
                         .any_size = o.any_size.i,
                         .tied = o.tied.i,
+                        .constants = constants,
+                        .n_constants = n_constants,
+                        .constants_found = found,
                         .form = o.training.i ? LVT_ONNX_TRAINING : LVT_ONNX_INFERENCE,
                         .step = o.step.kind == VALUE_TENSOR ? o.step.tensor.v : LVT_NONE,
                         .streams = &e->streams,
@@ -258,23 +261,29 @@ value call_net(frame *f, const net *n, const argument *args, uint32_t n_args, co
                         .user = &u};
     lvt_status status = lvt_onnx_expand(n->onnx, &use, out, e->aside);
     if (status == LVT_NOMEM)
-        return out_of_memory(e);
+        return lvt_lang_out_of_memory(e);
     if (status != LVT_OK) {
-        value v = build_end(f, LVT_NONE, at);
+        value v = lvt_lang_build_end(f, LVT_NONE, at);
         if (!e->silenced)
-            lvt_note(e->diag, (lvt_pos){n->file->name, n->at.line, n->at.col}, "'%s' is imported here", n->name);
+            lvt_note(e->diag, (lvt_pos){n->file->name, n->at.line, n->at.col}, "'%s' is imported here",
+                     n->name);
         return v;
     }
     lvt_diag_move(e->diag, e->aside);
+    for (uint32_t i = 0; i < n_constants; i++)
+        if (!found[i])
+            return lvt_lang_fail(f, at, "E224",
+                                 "%s: no float tensor of the file that is used here is called '%.60s'",
+                                 n->name, constants[i]);
     size_t n_out = n->n_outputs ? n->n_outputs : lvt_onnx_outputs(n->onnx);
     if (n_out == 1)
-        return value_tensor(out[0], LVT_NONE);
-    value *items = room(e, n_out * sizeof *items);
-    const char **names = room(e, n_out * sizeof *names);
+        return lvt_lang_value_tensor(out[0], LVT_NONE);
+    value *items = lvt_lang_room(e, n_out * sizeof *items);
+    const char **names = lvt_lang_room(e, n_out * sizeof *names);
     if (!items || !names)
-        return out_of_memory(e);
+        return lvt_lang_out_of_memory(e);
     for (size_t i = 0; i < n_out; i++) {
-        items[i] = value_tensor(out[i], LVT_NONE);
+        items[i] = lvt_lang_value_tensor(out[i], LVT_NONE);
         const char *name = n->n_outputs ? n->outputs[i] : lvt_onnx_output(n->onnx, i);
         names[i] = name ? name : "";
     }

@@ -8,18 +8,19 @@
 #include <stdio.h>
 #include <string.h>
 
-bool parser_at(const parser *p, const char *text) {
+bool lvt_lang_parser_at(const parser *p, const char *text) {
     return (p->t->kind == TOKEN_KEYWORD || p->t->kind == TOKEN_MARK) && !strcmp(p->t->text, text);
 }
 
-bool parser_take(parser *p, const char *text) {
-    if (!parser_at(p, text))
+bool lvt_lang_parser_take(parser *p, const char *text) {
+    if (!lvt_lang_parser_at(p, text))
         return false;
     p->t++;
     return true;
 }
 
-void parser_error(parser *p, const char *code, uint32_t line, uint32_t col, const char *format, ...) {
+void lvt_lang_parser_error(parser *p, const char *code, uint32_t line, uint32_t col, const char *format,
+                           ...) {
     p->failed = true;
     bool quiet = p->panic || p->t->kind == TOKEN_ERROR;
     p->panic = true;
@@ -33,38 +34,38 @@ void parser_error(parser *p, const char *code, uint32_t line, uint32_t col, cons
     lvt_error(p->diag, LVT_USER, code, (lvt_pos){p->file, line, col}, "%s", text);
 }
 
-void parser_unexpected(parser *p, const char *wanted) {
+void lvt_lang_parser_unexpected(parser *p, const char *wanted) {
     const ast_token *t = p->t;
     if (t->kind == TOKEN_END)
-        parser_error(p, "E110", t->line, t->col, "expected %s, but the file ends here", wanted);
+        lvt_lang_parser_error(p, "E110", t->line, t->col, "expected %s, but the file ends here", wanted);
     else if (t->kind == TOKEN_NEWLINE)
-        parser_error(p, "E110", t->line, t->col, "expected %s, but the line ends here", wanted);
+        lvt_lang_parser_error(p, "E110", t->line, t->col, "expected %s, but the line ends here", wanted);
     else if (t->kind == TOKEN_STRING)
-        parser_error(p, "E110", t->line, t->col, "expected %s, found a string", wanted);
+        lvt_lang_parser_error(p, "E110", t->line, t->col, "expected %s, found a string", wanted);
     else if (t->kind == TOKEN_KEYWORD)
-        parser_error(p, "E110", t->line, t->col, "expected %s, found '%.40s', which is a reserved word",
-                     wanted, t->text);
+        lvt_lang_parser_error(p, "E110", t->line, t->col,
+                              "expected %s, found '%.40s', which is a reserved word", wanted, t->text);
     else
-        parser_error(p, "E110", t->line, t->col, "expected %s, found '%.40s'", wanted, t->text);
+        lvt_lang_parser_error(p, "E110", t->line, t->col, "expected %s, found '%.40s'", wanted, t->text);
 }
 
-bool parser_expect(parser *p, const char *text) {
-    if (parser_take(p, text))
+bool lvt_lang_parser_expect(parser *p, const char *text) {
+    if (lvt_lang_parser_take(p, text))
         return true;
     char wanted[32];
     snprintf(wanted, sizeof wanted, "'%s'", text);
-    parser_unexpected(p, wanted);
+    lvt_lang_parser_unexpected(p, wanted);
     return false;
 }
 
-const char *parser_name(parser *p, const char *wanted) {
+const char *lvt_lang_parser_name(parser *p, const char *wanted) {
     if (p->t->kind == TOKEN_NAME)
         return p->t++->text;
-    parser_unexpected(p, wanted);
+    lvt_lang_parser_unexpected(p, wanted);
     return NULL;
 }
 
-bool parser_push(parser *p, void *array, uint32_t *n, const void *element, size_t size) {
+bool lvt_lang_parser_push(parser *p, void *array, uint32_t *n, const void *element, size_t size) {
     char **items = array;
     uint32_t have = *n;
     if ((have & (have - 1)) == 0) { /* room doubles at powers of two */
@@ -82,9 +83,10 @@ bool parser_push(parser *p, void *array, uint32_t *n, const void *element, size_
     return true;
 }
 
-bool parser_enter(parser *p) {
+bool lvt_lang_parser_enter(parser *p) {
     if (p->depth >= AST_MAX_DEPTH) {
-        parser_error(p, "E112", p->t->line, p->t->col, "nested more than %d levels deep", AST_MAX_DEPTH);
+        lvt_lang_parser_error(p, "E112", p->t->line, p->t->col, "nested more than %d levels deep",
+                              AST_MAX_DEPTH);
         return false;
     }
     p->depth++;
@@ -108,7 +110,7 @@ static ast_expr *node(parser *p, ast_expr_kind kind, const ast_token *t, ast_exp
     if (c && c->depth > depth)
         depth = c->depth;
     if (depth >= AST_MAX_DEPTH) {
-        parser_error(p, "E112", t->line, t->col, "nested more than %d levels deep", AST_MAX_DEPTH);
+        lvt_lang_parser_error(p, "E112", t->line, t->col, "nested more than %d levels deep", AST_MAX_DEPTH);
         return NULL;
     }
     e->depth = (uint16_t)(depth + 1);
@@ -118,19 +120,19 @@ static ast_expr *node(parser *p, ast_expr_kind kind, const ast_token *t, ast_exp
 /* Comma-separated arguments up to `close`, newlines between them allowed (a brace may hide none, but a
  * forgotten bracket may leave some). */
 static bool parse_args(parser *p, ast_arg **args, uint32_t *n, const char *close) {
-    while (!parser_at(p, close)) {
+    while (!lvt_lang_parser_at(p, close)) {
         ast_arg arg = {.line = p->t->line, .col = p->t->col};
         if ((p->t->kind == TOKEN_NAME || p->t->kind == TOKEN_KEYWORD) && p->t[1].kind == TOKEN_MARK &&
             !strcmp(p->t[1].text, "=")) {
             arg.name = p->t->text;
             p->t += 2;
         }
-        if (!(arg.value = parse_expr(p)) || !parser_push(p, args, n, &arg, sizeof arg))
+        if (!(arg.value = lvt_lang_parse_expr(p)) || !lvt_lang_parser_push(p, args, n, &arg, sizeof arg))
             return false;
-        if (!parser_take(p, ","))
+        if (!lvt_lang_parser_take(p, ","))
             break;
     }
-    return parser_expect(p, close);
+    return lvt_lang_parser_expect(p, close);
 }
 
 /* The depth of a node with arguments or places of an index counts them too. */
@@ -145,7 +147,7 @@ static ast_expr *deepen(parser *p, ast_expr *e) {
                 e->depth = (uint16_t)(ends[k]->depth + 1);
     }
     if (e && e->depth > AST_MAX_DEPTH) {
-        parser_error(p, "E112", e->line, e->col, "nested more than %d levels deep", AST_MAX_DEPTH);
+        lvt_lang_parser_error(p, "E112", e->line, e->col, "nested more than %d levels deep", AST_MAX_DEPTH);
         return NULL;
     }
     return e;
@@ -157,7 +159,7 @@ static ast_expr *parse_list(parser *p, const ast_token *open, ast_expr_kind kind
         return NULL;
     for (uint32_t i = 0; i < e->n_args; i++)
         if (e->args[i].name) {
-            parser_error(p, "E113", e->args[i].line, e->args[i].col, "a list cannot have names");
+            lvt_lang_parser_error(p, "E113", e->args[i].line, e->args[i].col, "a list cannot have names");
             return NULL;
         }
     return deepen(p, e);
@@ -188,26 +190,26 @@ static ast_expr *primary(parser *p) {
     default:
         break;
     }
-    if (parser_at(p, "true") || parser_at(p, "false")) {
+    if (lvt_lang_parser_at(p, "true") || lvt_lang_parser_at(p, "false")) {
         p->t++;
         e = node(p, EXPR_BOOL, t, NULL, NULL, NULL);
         if (e)
             e->i = t->text[0] == 't';
         return e;
     }
-    if (parser_take(p, "none"))
+    if (lvt_lang_parser_take(p, "none"))
         return node(p, EXPR_NONE, t, NULL, NULL, NULL);
     bool outer = p->no_as;
     p->no_as = false;
     e = NULL;
-    if (parser_take(p, "[")) {
+    if (lvt_lang_parser_take(p, "[")) {
         e = parse_list(p, t, EXPR_LIST, "]");
-    } else if (parser_take(p, "(")) {
-        e = parse_expr_tuple(p);
-        if (e && !parser_expect(p, ")"))
+    } else if (lvt_lang_parser_take(p, "(")) {
+        e = lvt_lang_parse_expr_tuple(p);
+        if (e && !lvt_lang_parser_expect(p, ")"))
             e = NULL;
     } else {
-        parser_unexpected(p, "a value");
+        lvt_lang_parser_unexpected(p, "a value");
     }
     p->no_as = outer;
     return e;
@@ -218,21 +220,21 @@ static bool parse_path(parser *p, ast_expr *call) {
         call->shared = true;
         p->t++;
     }
-    ast_path_part part = {.name = parser_name(p, "a name after 'as'")};
-    if (!part.name || !parser_push(p, &call->path, &call->n_path, &part, sizeof part))
+    ast_path_part part = {.name = lvt_lang_parser_name(p, "a name after 'as'")};
+    if (!part.name || !lvt_lang_parser_push(p, &call->path, &call->n_path, &part, sizeof part))
         return false;
     for (;;) {
         part = (ast_path_part){0};
-        if (parser_take(p, ".")) {
-            if (!(part.name = parser_name(p, "a name after '.'")))
+        if (lvt_lang_parser_take(p, ".")) {
+            if (!(part.name = lvt_lang_parser_name(p, "a name after '.'")))
                 return false;
-        } else if (parser_take(p, "[")) {
-            if (!(part.index = parse_expr(p)) || !parser_expect(p, "]"))
+        } else if (lvt_lang_parser_take(p, "[")) {
+            if (!(part.index = lvt_lang_parse_expr(p)) || !lvt_lang_parser_expect(p, "]"))
                 return false;
         } else {
             return true;
         }
-        if (!parser_push(p, &call->path, &call->n_path, &part, sizeof part))
+        if (!lvt_lang_parser_push(p, &call->path, &call->n_path, &part, sizeof part))
             return false;
     }
 }
@@ -249,9 +251,10 @@ static ast_expr *call(parser *p, const ast_token *open, ast_expr *callee) {
     p->no_as = outer;
     if (!ok)
         return NULL;
-    if (!p->no_as && parser_take(p, "as") && !parse_path(p, e))
+    if (!p->no_as && lvt_lang_parser_take(p, "as") && !parse_path(p, e))
         return NULL;
-    if (parser_take(p, "at") && (!parser_enter(p) || (e->b = primary(p), p->depth--, !e->b)))
+    if (lvt_lang_parser_take(p, "at") &&
+        (!lvt_lang_parser_enter(p) || (e->b = primary(p), p->depth--, !e->b)))
         return NULL;
     return deepen(p, e);
 }
@@ -259,16 +262,17 @@ static ast_expr *call(parser *p, const ast_token *open, ast_expr *callee) {
 /* One place between the brackets of an index: a number, from:to:step with open ends, or "...". */
 static bool parse_part(parser *p, ast_part *part) {
     *part = (ast_part){.kind = PART_AT, .line = p->t->line, .col = p->t->col};
-    if (parser_take(p, "...")) {
+    if (lvt_lang_parser_take(p, "...")) {
         part->kind = PART_REST;
         return true;
     }
-    if (!parser_at(p, ":") && !(part->from = parse_expr(p)))
+    if (!lvt_lang_parser_at(p, ":") && !(part->from = lvt_lang_parse_expr(p)))
         return false;
     ast_expr **ends[] = {&part->to, &part->step};
-    for (int i = 0; i < 2 && parser_take(p, ":"); i++) {
+    for (int i = 0; i < 2 && lvt_lang_parser_take(p, ":"); i++) {
         part->kind = PART_RANGE;
-        if (!parser_at(p, ":") && !parser_at(p, ",") && !parser_at(p, "]") && !(*ends[i] = parse_expr(p)))
+        if (!lvt_lang_parser_at(p, ":") && !lvt_lang_parser_at(p, ",") && !lvt_lang_parser_at(p, "]") &&
+            !(*ends[i] = lvt_lang_parse_expr(p)))
             return false;
     }
     return true;
@@ -280,22 +284,23 @@ static ast_expr *subscript(parser *p, const ast_token *open, ast_expr *of) {
     p->no_as = false;
     do {
         ast_part part;
-        ok = ok && parse_part(p, &part) && parser_push(p, &e->parts, &e->n_parts, &part, sizeof part);
-    } while (ok && parser_take(p, ",") && !parser_at(p, "]"));
+        ok =
+            ok && parse_part(p, &part) && lvt_lang_parser_push(p, &e->parts, &e->n_parts, &part, sizeof part);
+    } while (ok && lvt_lang_parser_take(p, ",") && !lvt_lang_parser_at(p, "]"));
     p->no_as = outer;
-    return ok && parser_expect(p, "]") ? deepen(p, e) : NULL;
+    return ok && lvt_lang_parser_expect(p, "]") ? deepen(p, e) : NULL;
 }
 
 static ast_expr *postfix(parser *p) {
     ast_expr *e = primary(p);
     while (e) {
         const ast_token *t = p->t;
-        if (parser_take(p, "(")) {
+        if (lvt_lang_parser_take(p, "(")) {
             e = call(p, t, e);
-        } else if (parser_take(p, "[")) {
+        } else if (lvt_lang_parser_take(p, "[")) {
             e = subscript(p, t, e);
-        } else if (parser_take(p, ".")) {
-            const char *name = parser_name(p, "a name after '.'");
+        } else if (lvt_lang_parser_take(p, ".")) {
+            const char *name = lvt_lang_parser_name(p, "a name after '.'");
             if (!name || !(e = node(p, EXPR_FIELD, t, e, NULL, NULL)))
                 return NULL;
             e->text = name;
@@ -324,7 +329,7 @@ static ast_expr *climb(parser *p, int level);
 
 static ast_expr *unary(parser *p) {
     const ast_token *t = p->t;
-    bool negate = parser_at(p, "-"), invert = parser_at(p, "not");
+    bool negate = lvt_lang_parser_at(p, "-"), invert = lvt_lang_parser_at(p, "not");
     if (!negate && !invert)
         return postfix(p);
     p->t++;
@@ -336,13 +341,13 @@ static ast_expr *unary(parser *p) {
 }
 
 static ast_expr *climb(parser *p, int level) {
-    if (!parser_enter(p))
+    if (!lvt_lang_parser_enter(p))
         return NULL;
     ast_expr *left = unary(p);
     while (left) {
         const struct binary_op *found = NULL;
         for (size_t i = 0; i < sizeof binaries / sizeof *binaries && !found; i++)
-            if (binaries[i].level >= level && parser_at(p, binaries[i].text))
+            if (binaries[i].level >= level && lvt_lang_parser_at(p, binaries[i].text))
                 found = &binaries[i];
         if (!found)
             break;
@@ -356,30 +361,30 @@ static ast_expr *climb(parser *p, int level) {
     return left;
 }
 
-ast_expr *parse_expr(parser *p) {
+ast_expr *lvt_lang_parse_expr(parser *p) {
     return climb(p, 1);
 }
 
-ast_expr *parse_expr_tuple(parser *p) {
+ast_expr *lvt_lang_parse_expr_tuple(parser *p) {
     const ast_token *t = p->t;
-    ast_expr *first = parse_expr(p);
-    if (!first || !parser_at(p, ","))
+    ast_expr *first = lvt_lang_parse_expr(p);
+    if (!first || !lvt_lang_parser_at(p, ","))
         return first;
     ast_expr *e = node(p, EXPR_TUPLE, t, NULL, NULL, NULL);
     if (!e)
         return NULL;
     for (ast_expr *x = first; x;) {
         ast_arg arg = {.value = x, .line = x->line, .col = x->col};
-        if (!parser_push(p, &e->args, &e->n_args, &arg, sizeof arg))
+        if (!lvt_lang_parser_push(p, &e->args, &e->n_args, &arg, sizeof arg))
             return NULL;
-        if (!parser_take(p, ","))
+        if (!lvt_lang_parser_take(p, ","))
             return deepen(p, e);
-        x = parse_expr(p);
+        x = lvt_lang_parse_expr(p);
     }
     return NULL;
 }
 
-ast_type *parse_type(parser *p) {
+ast_type *lvt_lang_parse_type(parser *p) {
     ast_type *type = lvt_arena_alloc(p->arena, sizeof *type);
     if (!type) {
         p->nomem = true;
@@ -391,27 +396,29 @@ ast_type *parse_type(parser *p) {
         const char *name = p->t->text;
         if (!strcmp(name, "like")) {
             p->t++;
-            return parser_expect(p, "(") && (type->like = parse_expr(p)) && parser_expect(p, ")") ? type
-                                                                                                  : NULL;
+            return lvt_lang_parser_expect(p, "(") && (type->like = lvt_lang_parse_expr(p)) &&
+                           lvt_lang_parser_expect(p, ")")
+                       ? type
+                       : NULL;
         }
         if (!lvt_dtype_parse(name, strlen(name), &type->dtype)) {
-            parser_error(p, "E114", type->line, type->col,
-                         "'%.40s' is no element type; they are f32, bf16, f64, i32, u8, bool", name);
+            lvt_lang_parser_error(p, "E114", type->line, type->col,
+                                  "'%.40s' is no element type; they are f32, bf16, f64, i32, u8, bool", name);
             return NULL;
         }
         type->has_dtype = true;
         p->t++;
     }
-    if (!parser_expect(p, "["))
+    if (!lvt_lang_parser_expect(p, "["))
         return NULL;
-    while (!parser_at(p, "]")) {
+    while (!lvt_lang_parser_at(p, "]")) {
         ast_expr *dim = NULL;
-        if (!parser_take(p, "...") && !(dim = parse_expr(p)))
+        if (!lvt_lang_parser_take(p, "...") && !(dim = lvt_lang_parse_expr(p)))
             return NULL;
-        if (!parser_push(p, &type->dims, &type->n_dims, &dim, sizeof dim))
+        if (!lvt_lang_parser_push(p, &type->dims, &type->n_dims, &dim, sizeof dim))
             return NULL;
-        if (!parser_take(p, ","))
+        if (!lvt_lang_parser_take(p, ","))
             break;
     }
-    return parser_expect(p, "]") ? type : NULL;
+    return lvt_lang_parser_expect(p, "]") ? type : NULL;
 }

@@ -24,9 +24,9 @@ static void recover(parser *p) {
     for (; p->t->kind != TOKEN_END; p->t++) {
         if (p->t->kind == TOKEN_NEWLINE && !depth)
             break;
-        if (parser_at(p, "{"))
+        if (lvt_lang_parser_at(p, "{"))
             depth++;
-        if (parser_at(p, "}") && depth-- == 0)
+        if (lvt_lang_parser_at(p, "}") && depth-- == 0)
             break;
     }
     p->panic = false;
@@ -36,19 +36,19 @@ static ast_stmt *statement(parser *p, level where);
 
 static bool body(parser *p, level where, ast_body *out) {
     const ast_token *open = p->t;
-    if (!parser_expect(p, "{") || !parser_enter(p))
+    if (!lvt_lang_parser_expect(p, "{") || !lvt_lang_parser_enter(p))
         return false;
     for (;;) {
         skip_newlines(p);
-        if (parser_take(p, "}"))
+        if (lvt_lang_parser_take(p, "}"))
             break;
         if (p->t->kind == TOKEN_END) {
-            parser_error(p, "E111", open->line, open->col, "this '{' is never closed");
+            lvt_lang_parser_error(p, "E111", open->line, open->col, "this '{' is never closed");
             p->depth--;
             return false;
         }
         ast_stmt *s = statement(p, where);
-        if (s && !parser_push(p, &out->items, &out->n, &s, sizeof(ast_stmt *)))
+        if (s && !lvt_lang_parser_push(p, &out->items, &out->n, &s, sizeof(ast_stmt *)))
             break;
         if (p->nomem)
             break;
@@ -60,65 +60,67 @@ static bool body(parser *p, level where, ast_body *out) {
 static bool names(parser *p, ast_stmt *s) {
     do {
         ast_name name = {.line = p->t->line, .col = p->t->col};
-        if (!(name.text = parser_name(p, "a name")) ||
-            !parser_push(p, &s->names, &s->n_names, &name, sizeof name))
+        if (!(name.text = lvt_lang_parser_name(p, "a name")) ||
+            !lvt_lang_parser_push(p, &s->names, &s->n_names, &name, sizeof name))
             return false;
-    } while (parser_take(p, ","));
+    } while (lvt_lang_parser_take(p, ","));
     return true;
 }
 
 static bool one_name(parser *p, ast_stmt *s, const char *wanted) {
     ast_name name = {.line = p->t->line, .col = p->t->col};
-    return (name.text = parser_name(p, wanted)) && parser_push(p, &s->names, &s->n_names, &name, sizeof name);
+    return (name.text = lvt_lang_parser_name(p, wanted)) &&
+           lvt_lang_parser_push(p, &s->names, &s->n_names, &name, sizeof name);
 }
 
 static bool params(parser *p, ast_stmt *s) {
-    if (!parser_expect(p, "("))
+    if (!lvt_lang_parser_expect(p, "("))
         return false;
-    while (!parser_at(p, ")")) {
+    while (!lvt_lang_parser_at(p, ")")) {
         ast_param param = {.name = "", .line = p->t->line, .col = p->t->col};
-        if (s->kind == STMT_ENTRY && parser_take(p, "...")) { /* ...record: its fields are inputs */
+        if (s->kind == STMT_ENTRY && lvt_lang_parser_take(p, "...")) { /* ...record: its fields are inputs */
             param.spread = true;
-            if (!(param.value = parse_expr(p)) ||
-                !parser_push(p, &s->params, &s->n_params, &param, sizeof param))
+            if (!(param.value = lvt_lang_parse_expr(p)) ||
+                !lvt_lang_parser_push(p, &s->params, &s->n_params, &param, sizeof param))
                 return false;
-            if (!parser_take(p, ","))
+            if (!lvt_lang_parser_take(p, ","))
                 break;
             continue;
         }
-        if (!(param.name = parser_name(p, "a parameter name")))
+        if (!(param.name = lvt_lang_parser_name(p, "a parameter name")))
             return false;
-        if (parser_take(p, ":") && !(param.type = parse_type(p)))
+        if (lvt_lang_parser_take(p, ":") && !(param.type = lvt_lang_parse_type(p)))
             return false;
-        if (parser_take(p, "=") && !(param.value = parse_expr(p)))
+        if (lvt_lang_parser_take(p, "=") && !(param.value = lvt_lang_parse_expr(p)))
             return false;
-        if (s->kind == STMT_ENTRY && parser_take(p, "if") && !(param.condition = parse_expr(p)))
+        if (s->kind == STMT_ENTRY && lvt_lang_parser_take(p, "if") &&
+            !(param.condition = lvt_lang_parse_expr(p)))
             return false;
         for (uint32_t i = 0; i < s->n_params; i++)
             if (!strcmp(s->params[i].name, param.name)) {
-                parser_error(p, "E115", param.line, param.col, "the parameter '%.40s' is named twice",
-                             param.name);
+                lvt_lang_parser_error(p, "E115", param.line, param.col,
+                                      "the parameter '%.40s' is named twice", param.name);
                 return false;
             }
-        if (!parser_push(p, &s->params, &s->n_params, &param, sizeof param))
+        if (!lvt_lang_parser_push(p, &s->params, &s->n_params, &param, sizeof param))
             return false;
-        if (!parser_take(p, ","))
+        if (!lvt_lang_parser_take(p, ","))
             break;
     }
-    return parser_expect(p, ")");
+    return lvt_lang_parser_expect(p, ")");
 }
 
 static bool parse_let(parser *p, ast_stmt *s) {
-    return names(p, s) && parser_expect(p, "=") && (s->value = parse_expr_tuple(p));
+    return names(p, s) && lvt_lang_parser_expect(p, "=") && (s->value = lvt_lang_parse_expr_tuple(p));
 }
 
 static bool parse_declared(parser *p, ast_stmt *s) { /* param, state */
-    return one_name(p, s, "a name") && parser_expect(p, ":") && (s->type = parse_type(p)) &&
-           parser_expect(p, "=") && (s->value = parse_expr(p));
+    return one_name(p, s, "a name") && lvt_lang_parser_expect(p, ":") && (s->type = lvt_lang_parse_type(p)) &&
+           lvt_lang_parser_expect(p, "=") && (s->value = lvt_lang_parse_expr(p));
 }
 
 static bool parse_return(parser *p, ast_stmt *s) {
-    if (p->t->kind == TOKEN_NEWLINE || parser_at(p, "}"))
+    if (p->t->kind == TOKEN_NEWLINE || lvt_lang_parser_at(p, "}"))
         return true;
     do {
         ast_arg arg = {.line = p->t->line, .col = p->t->col};
@@ -126,28 +128,30 @@ static bool parse_return(parser *p, ast_stmt *s) {
             arg.name = p->t->text;
             p->t += 2;
         }
-        if (!(arg.value = parse_expr(p)) || !parser_push(p, &s->args, &s->n_args, &arg, sizeof arg))
+        if (!(arg.value = lvt_lang_parse_expr(p)) ||
+            !lvt_lang_parser_push(p, &s->args, &s->n_args, &arg, sizeof arg))
             return false;
         if ((arg.name != NULL) != (s->args[0].name != NULL)) {
-            parser_error(p, "E116", arg.line, arg.col, "either all returned values have names, or none");
+            lvt_lang_parser_error(p, "E116", arg.line, arg.col,
+                                  "either all returned values have names, or none");
             return false;
         }
-    } while (parser_take(p, ","));
+    } while (lvt_lang_parser_take(p, ","));
     return true;
 }
 
 static bool parse_if(parser *p, ast_stmt *s) {
-    if (!(s->value = parse_expr(p)) || !body(p, LEVEL_BODY, &s->body))
+    if (!(s->value = lvt_lang_parse_expr(p)) || !body(p, LEVEL_BODY, &s->body))
         return false;
     ast_token *here = p->t;
     skip_newlines(p);
-    if (!parser_take(p, "else")) {
+    if (!lvt_lang_parser_take(p, "else")) {
         p->t = here;
         return true;
     }
-    if (!parser_at(p, "if"))
+    if (!lvt_lang_parser_at(p, "if"))
         return body(p, LEVEL_BODY, &s->otherwise);
-    if (!parser_enter(p))
+    if (!lvt_lang_parser_enter(p))
         return false;
     ast_stmt *nested = lvt_arena_alloc(p->arena, sizeof *nested); /* else if */
     bool ok = nested != NULL;
@@ -157,7 +161,7 @@ static bool parse_if(parser *p, ast_stmt *s) {
         *nested = (ast_stmt){.kind = STMT_IF, .line = p->t->line, .col = p->t->col};
         p->t++;
         ok = parse_if(p, nested) &&
-             parser_push(p, &s->otherwise.items, &s->otherwise.n, &nested, sizeof nested);
+             lvt_lang_parser_push(p, &s->otherwise.items, &s->otherwise.n, &nested, sizeof nested);
     }
     p->depth--;
     return ok;
@@ -165,35 +169,37 @@ static bool parse_if(parser *p, ast_stmt *s) {
 
 static bool parse_repeat(parser *p, ast_stmt *s) {
     p->no_as = true;
-    s->value = parse_expr(p);
+    s->value = lvt_lang_parse_expr(p);
     p->no_as = false;
-    return s->value && parser_expect(p, "as") && one_name(p, s, "a name for the index") &&
+    return s->value && lvt_lang_parser_expect(p, "as") && one_name(p, s, "a name for the index") &&
            body(p, LEVEL_BODY, &s->body);
 }
 
 static bool parse_for(parser *p, ast_stmt *s) {
-    return names(p, s) && parser_expect(p, "in") && (s->value = parse_expr(p)) &&
+    return names(p, s) && lvt_lang_parser_expect(p, "in") && (s->value = lvt_lang_parse_expr(p)) &&
            body(p, LEVEL_BODY, &s->body);
 }
 
 static bool parse_minimize(parser *p, ast_stmt *s) {
-    if (!(s->value = parse_expr(p)) || !parser_expect(p, "with") || !(s->target = parse_expr(p)))
+    if (!(s->value = lvt_lang_parse_expr(p)) || !lvt_lang_parser_expect(p, "with") ||
+        !(s->target = lvt_lang_parse_expr(p)))
         return false;
     if (s->target->kind != EXPR_CALL) {
-        parser_error(p, "E110", s->target->line, s->target->col,
-                     "expected a call of an optimiser, as in sgd(lr = lr)");
+        lvt_lang_parser_error(p, "E110", s->target->line, s->target->col,
+                              "expected a call of an optimiser, as in sgd(lr = lr)");
         return false;
     }
-    while (parser_take(p, ",")) {
+    while (lvt_lang_parser_take(p, ",")) {
         ast_arg arg = {.line = p->t->line, .col = p->t->col};
-        if (!(arg.name = parser_name(p, "'clip' or 'over'")))
+        if (!(arg.name = lvt_lang_parser_name(p, "'clip' or 'over'")))
             return false;
         if (strcmp(arg.name, "clip") && strcmp(arg.name, "over")) {
-            parser_error(p, "E110", arg.line, arg.col, "expected 'clip' or 'over', found '%.40s'", arg.name);
+            lvt_lang_parser_error(p, "E110", arg.line, arg.col, "expected 'clip' or 'over', found '%.40s'",
+                                  arg.name);
             return false;
         }
-        if (!parser_expect(p, "=") || !(arg.value = parse_expr(p)) ||
-            !parser_push(p, &s->args, &s->n_args, &arg, sizeof arg))
+        if (!lvt_lang_parser_expect(p, "=") || !(arg.value = lvt_lang_parse_expr(p)) ||
+            !lvt_lang_parser_push(p, &s->args, &s->n_args, &arg, sizeof arg))
             return false;
     }
     return true;
@@ -201,26 +207,27 @@ static bool parse_minimize(parser *p, ast_stmt *s) {
 
 static bool parse_import(parser *p, ast_stmt *s) {
     if (p->t->kind != TOKEN_STRING) {
-        parser_unexpected(p, "the name of a file in quotes");
+        lvt_lang_parser_unexpected(p, "the name of a file in quotes");
         return false;
     }
-    if (!(s->value = parse_expr(p)))
+    if (!(s->value = lvt_lang_parse_expr(p)))
         return false;
     if (p->t->kind == TOKEN_NAME && !strcmp(p->t->text, "output")) {
         p->t++;
         do {
             ast_arg arg = {.line = p->t->line, .col = p->t->col};
             if (p->t->kind != TOKEN_STRING) {
-                parser_unexpected(p, "the name of a tensor in quotes");
+                lvt_lang_parser_unexpected(p, "the name of a tensor in quotes");
                 return false;
             }
-            if (!(arg.value = parse_expr(p)) || !parser_push(p, &s->args, &s->n_args, &arg, sizeof arg))
+            if (!(arg.value = lvt_lang_parse_expr(p)) ||
+                !lvt_lang_parser_push(p, &s->args, &s->n_args, &arg, sizeof arg))
                 return false;
-        } while (parser_take(p, ","));
-        if (!parser_at(p, "as"))
-            return parser_expect(p, "as");
+        } while (lvt_lang_parser_take(p, ","));
+        if (!lvt_lang_parser_at(p, "as"))
+            return lvt_lang_parser_expect(p, "as");
     }
-    return !parser_take(p, "as") || one_name(p, s, "a name for the block");
+    return !lvt_lang_parser_take(p, "as") || one_name(p, s, "a name for the block");
 }
 
 static bool parse_block(parser *p, ast_stmt *s) {
@@ -230,7 +237,7 @@ static bool parse_block(parser *p, ast_stmt *s) {
 static bool parse_model(parser *p, ast_stmt *s) {
     if (!one_name(p, s, "a name"))
         return false;
-    if (parser_at(p, "(") && !params(p, s))
+    if (lvt_lang_parser_at(p, "(") && !params(p, s))
         return false;
     return body(p, LEVEL_MODEL, &s->body);
 }
@@ -240,18 +247,18 @@ static bool parse_contract(parser *p, ast_stmt *s) {
 }
 
 static bool parse_use(parser *p, ast_stmt *s) {
-    if (!(s->value = parse_expr(p)))
+    if (!(s->value = lvt_lang_parse_expr(p)))
         return false;
     const ast_expr *call = s->value;
     if (call->kind == EXPR_CALL && call->a->kind == EXPR_NAME && !call->n_path && !call->b)
         return true;
-    parser_error(p, "E110", call->line, call->col,
-                 "expected a contract with its arguments, as in use continual(network)");
+    lvt_lang_parser_error(p, "E110", call->line, call->col,
+                          "expected a contract with its arguments, as in use continual(network)");
     return false;
 }
 
 static bool parse_named(parser *p, ast_stmt *s) { /* setting, ambient */
-    return one_name(p, s, "a name") && parser_expect(p, "=") && (s->value = parse_expr(p));
+    return one_name(p, s, "a name") && lvt_lang_parser_expect(p, "=") && (s->value = lvt_lang_parse_expr(p));
 }
 
 static bool parse_with(parser *p, ast_stmt *s) {
@@ -259,7 +266,8 @@ static bool parse_with(parser *p, ast_stmt *s) {
 }
 
 static bool parse_update(parser *p, ast_stmt *s) {
-    return (s->target = parse_expr(p)) && parser_expect(p, "=") && (s->value = parse_expr(p));
+    return (s->target = lvt_lang_parse_expr(p)) && lvt_lang_parser_expect(p, "=") &&
+           (s->value = lvt_lang_parse_expr(p));
 }
 
 static bool parse_plain(parser *p, ast_stmt *s) { /* a, b = value; or a value alone */
@@ -277,11 +285,11 @@ static bool parse_plain(parser *p, ast_stmt *s) { /* a, b = value; or a value al
             t += 2;
         if (t->kind == TOKEN_MARK && !strcmp(t->text, "=")) {
             s->kind = STMT_ASSIGN;
-            return names(p, s) && parser_expect(p, "=") && (s->value = parse_expr_tuple(p));
+            return names(p, s) && lvt_lang_parser_expect(p, "=") && (s->value = lvt_lang_parse_expr_tuple(p));
         }
     }
     s->kind = STMT_EXPR;
-    return (s->value = parse_expr_tuple(p)) != NULL;
+    return (s->value = lvt_lang_parse_expr_tuple(p)) != NULL;
 }
 
 static const struct statement_rule {
@@ -338,13 +346,13 @@ static void read_body_of(parser *p, ast_stmt *s) {
     for (;;) { /* else belongs to it */
         ast_token *here = p->t;
         skip_newlines(p);
-        if (!ok || s->kind != STMT_IF || !parser_take(p, "else")) {
+        if (!ok || s->kind != STMT_IF || !lvt_lang_parser_take(p, "else")) {
             p->t = here;
             return;
         }
-        while (p->t->kind != TOKEN_END && p->t->kind != TOKEN_NEWLINE && !parser_at(p, "{"))
+        while (p->t->kind != TOKEN_END && p->t->kind != TOKEN_NEWLINE && !lvt_lang_parser_at(p, "{"))
             p->t++;
-        ok = parser_at(p, "{") && body(p, LEVEL_BODY, &ignored);
+        ok = lvt_lang_parser_at(p, "{") && body(p, LEVEL_BODY, &ignored);
     }
 }
 
@@ -358,7 +366,7 @@ static ast_stmt *lost(parser *p, ast_stmt *s, const ast_token *start) {
         for (const ast_token *t = start; end < p->t && t < end && !p->nomem; t++) {
             ast_name name = {.text = t->text, .line = t->line, .col = t->col};
             if (t->kind == TOKEN_NAME)
-                parser_push(p, &s->names, &s->n_names, &name, sizeof name);
+                lvt_lang_parser_push(p, &s->names, &s->n_names, &name, sizeof name);
         }
     }
     *s = (ast_stmt){.kind = STMT_LOST,
@@ -373,7 +381,7 @@ static ast_stmt *lost(parser *p, ast_stmt *s, const ast_token *start) {
 static ast_stmt *statement(parser *p, level where) {
     ast_token *start = p->t;
     ast_stmt *s = lvt_arena_alloc(p->arena, sizeof *s);
-    if (!s || !parser_enter(p)) {
+    if (!s || !lvt_lang_parser_enter(p)) {
         p->nomem |= !s;
         p->t += p->t->kind != TOKEN_END;
         recover(p);
@@ -386,17 +394,17 @@ static ast_stmt *statement(parser *p, level where) {
         p->t++;
     }
     const struct statement_rule *r = rules;
-    while (r->word && !parser_at(p, r->word))
+    while (r->word && !lvt_lang_parser_at(p, r->word))
         r++;
     s->kind = (uint8_t)r->kind;
     bool ok = true;
     if (!(r->where & 1u << where)) {
-        parser_error(p, "E113", start->line, start->col, "'%s' does not belong %s", r->word,
-                     level_names[where]);
+        lvt_lang_parser_error(p, "E113", start->line, start->col, "'%s' does not belong %s", r->word,
+                              level_names[where]);
         if ((r->kind == STMT_PARAM || r->kind == STMT_STATE || r->kind == STMT_BLOCK) &&
             p->t[1].kind == TOKEN_NAME) { /* what uses it is silent */
             ast_name name = {.text = p->t[1].text, .line = p->t[1].line, .col = p->t[1].col};
-            parser_push(p, &s->names, &s->n_names, &name, sizeof name);
+            lvt_lang_parser_push(p, &s->names, &s->n_names, &name, sizeof name);
         }
         ok = false;
     }
@@ -405,8 +413,8 @@ static ast_stmt *statement(parser *p, level where) {
             p->t++;
         ok = r->parse(p, s);
     }
-    if (ok && p->t->kind != TOKEN_NEWLINE && p->t->kind != TOKEN_END && !parser_at(p, "}")) {
-        parser_unexpected(p, "the end of the line");
+    if (ok && p->t->kind != TOKEN_NEWLINE && p->t->kind != TOKEN_END && !lvt_lang_parser_at(p, "}")) {
+        lvt_lang_parser_unexpected(p, "the end of the line");
         ok = false;
     }
     p->depth--;
@@ -420,27 +428,27 @@ static ast_stmt *statement(parser *p, level where) {
     return s;
 }
 
-lvt_status ast_parse(const char *file, const char *text, size_t length, lvt_arena *arena, lvt_diag *diag,
-                     ast_file **out) {
+lvt_status lvt_lang_ast_parse(const char *file, const char *text, size_t length, lvt_arena *arena,
+                              lvt_diag *diag, ast_file **out) {
     *out = NULL;
     size_t before = lvt_diag_errors(diag);
     ast_tokens tokens;
-    lvt_status status = ast_lex(file, text, length, arena, diag, &tokens);
+    lvt_status status = lvt_lang_ast_lex(file, text, length, arena, diag, &tokens);
     ast_file *f = lvt_arena_alloc(arena, sizeof *f);
     if (status || !f)
         return LVT_NOMEM;
     *f = (ast_file){.name = file};
     parser p = {.file = file, .arena = arena, .diag = diag, .t = tokens.items};
     for (skip_newlines(&p); p.t->kind != TOKEN_END && !p.nomem; skip_newlines(&p)) {
-        if (parser_at(&p, "}")) {
-            parser_error(&p, "E111", p.t->line, p.t->col, "this '}' closes nothing");
+        if (lvt_lang_parser_at(&p, "}")) {
+            lvt_lang_parser_error(&p, "E111", p.t->line, p.t->col, "this '}' closes nothing");
             p.panic = false;
             p.t++;
             continue;
         }
         ast_stmt *s = statement(&p, LEVEL_FILE);
         if (s)
-            parser_push(&p, &f->items.items, &f->items.n, &s, sizeof s);
+            lvt_lang_parser_push(&p, &f->items.items, &f->items.n, &s, sizeof s);
     }
     if (p.nomem)
         return LVT_NOMEM;
@@ -448,13 +456,14 @@ lvt_status ast_parse(const char *file, const char *text, size_t length, lvt_aren
     return p.failed || lvt_diag_errors(diag) > before ? LVT_USER : LVT_OK;
 }
 
-ast_expr *ast_parse_expression(const char *text, lvt_arena *arena) {
+ast_expr *lvt_lang_ast_parse_expression(const char *text, lvt_arena *arena) {
     ast_tokens tokens;
     lvt_diag *quiet = lvt_diag_new();
     ast_expr *e = NULL;
-    if (quiet && !ast_lex("setting", text, strlen(text), arena, quiet, &tokens) && !lvt_diag_errors(quiet)) {
+    if (quiet && !lvt_lang_ast_lex("setting", text, strlen(text), arena, quiet, &tokens) &&
+        !lvt_diag_errors(quiet)) {
         parser p = {.file = "setting", .arena = arena, .t = tokens.items};
-        e = parse_expr(&p);
+        e = lvt_lang_parse_expr(&p);
         skip_newlines(&p);
         if (p.t->kind != TOKEN_END)
             e = NULL;

@@ -20,7 +20,7 @@ static const char *given(const elab *e, const char *name) {
     return text;
 }
 
-const setting *find_setting(const elab *e, const char *name) {
+const setting *lvt_lang_find_setting(const elab *e, const char *name) {
     for (uint32_t i = 0; i < e->n_settings; i++)
         if (!strcmp(e->settings[i].name, name))
             return &e->settings[i];
@@ -31,7 +31,7 @@ static bool add_name(elab *e, const char ***names, uint32_t *n, const char *name
     for (uint32_t i = 0; i < *n; i++)
         if (!strcmp((*names)[i], name))
             return true;
-    return grow(e, names, n, &name, sizeof name);
+    return lvt_lang_grow(e, names, n, &name, sizeof name);
 }
 
 /* Names of settings in the head of the model and in what it uses; *all false: a contract is not known. */
@@ -42,7 +42,7 @@ static bool collect(frame *f, const ast_stmt *model, const char ***names, uint32
             return false;
     for (uint32_t i = 0; i < model->body.n; i++) {
         const ast_stmt *s = model->body.items[i];
-        const binding *b = s->kind == STMT_USE ? env_find(f->env, s->value->a->text) : NULL;
+        const binding *b = s->kind == STMT_USE ? lvt_lang_env_find(f->env, s->value->a->text) : NULL;
         *all &= s->kind != STMT_USE || (b && b->v.kind == VALUE_CONTRACT);
         const ast_body *body = b && b->v.kind == VALUE_CONTRACT ? &b->v.block->ast->body : NULL;
         for (uint32_t k = 0; body && k < body->n; k++)
@@ -53,7 +53,7 @@ static bool collect(frame *f, const ast_stmt *model, const char ***names, uint32
     return true;
 }
 
-bool known_settings(frame *f, const ast_stmt *model) {
+bool lvt_lang_known_settings(frame *f, const ast_stmt *model) {
     elab *e = f->e;
     const char **names = NULL, *list = "";
     uint32_t n = 0;
@@ -62,7 +62,7 @@ bool known_settings(frame *f, const ast_stmt *model) {
         return false;
     for (uint32_t i = 0; i < n; i++)
         if (!(list = lvt_arena_printf(e->arena, "%s%s%s", list, i ? ", " : "", names[i])))
-            return out_of_memory(e), false;
+            return lvt_lang_out_of_memory(e), false;
     for (size_t i = 0; i < e->n_given; i++) {
         const char *text = e->given[i], *equals = strchr(text, '=');
         char name[100];
@@ -73,7 +73,8 @@ bool known_settings(frame *f, const ast_stmt *model) {
             ok = false;
             continue;
         }
-        bool found = !all; /* the mistake in `use` is told; what it would bring is not known */
+        /* the mistake in `use` is told; what it would bring is not known. A program holds more: ranks */
+        bool found = !all || e->stored;
         for (uint32_t k = 0; k < n; k++)
             found |= !strcmp(names[k], name);
         if (found)
@@ -96,10 +97,16 @@ static bool is_plain(value v) {
     return ok;
 }
 
+static bool is_callable(value v) {
+    return v.kind == VALUE_BLOCK || v.kind == VALUE_BUILTIN || v.kind == VALUE_NET;
+}
+
 /* v as a value of the kind of `asked`; false: it is none. */
 static bool fits(value asked, value *v) {
+    if (is_callable(asked) && is_callable(*v))
+        return true;
     if (asked.kind == VALUE_FLOAT && v->kind == VALUE_INT)
-        *v = value_float((double)v->i);
+        *v = lvt_lang_value_float((double)v->i);
     return asked.kind == VALUE_NONE || v->kind == asked.kind;
 }
 
@@ -108,17 +115,23 @@ static bool read_setting(frame *f, const char *name, spot at, const char *text, 
     elab *e = f->e;
     if (asked.kind == VALUE_STRING) {
         const char *copy = lvt_arena_strdup(e->arena, text);
-        *out = value_string(copy ? copy : "");
+        *out = lvt_lang_value_string(copy ? copy : "");
         return copy != NULL;
     }
-    ast_expr *x = ast_parse_expression(text, e->arena);
+    ast_expr *x = lvt_lang_ast_parse_expression(text, e->arena);
     size_t before = lvt_diag_errors(e->diag);
     value v = {.kind = VALUE_POISON};
-    if (x && x->kind != EXPR_NAME && x->kind != EXPR_CALL)
-        v = eval(f, x);
+    lvt_dtype dtype;
+    if (x && x->kind == EXPR_NAME && asked.kind == VALUE_DTYPE &&
+        lvt_dtype_parse(x->text, strlen(x->text), &dtype))
+        v = (value){.kind = VALUE_DTYPE, .i = dtype};
+    else if (x && x->kind == EXPR_NAME && is_callable(asked))
+        v = lvt_lang_eval(f, x);
+    else if (x && x->kind != EXPR_NAME && x->kind != EXPR_CALL)
+        v = lvt_lang_eval(f, x);
     if (asked.kind == VALUE_NONE && is_poison(v)) {
         const char *copy = lvt_arena_strdup(e->arena, text);
-        v = value_string(copy ? copy : "");
+        v = lvt_lang_value_string(copy ? copy : "");
     }
     if (!is_poison(v) && fits(asked, &v)) {
         *out = v;
@@ -127,45 +140,50 @@ static bool read_setting(frame *f, const char *name, spot at, const char *text, 
     if (lvt_diag_errors(e->diag) == before) {
         lvt_error(e->diag, LVT_USER, "E506", LVT_NOWHERE, "the setting '%s' cannot be '%.60s'", name, text);
         lvt_note(e->diag, (lvt_pos){f->file->name, at.line, at.col}, "its default is %s",
-                 value_describe(e, asked));
+                 lvt_lang_value_describe(e, asked));
     }
     e->errors = true;
     return false;
 }
 
-bool bind_setting(frame *f, const char *name, spot at, value asked, value usual, frame *from, spot where) {
+bool lvt_lang_bind_setting(frame *f, const char *name, spot at, value asked, value usual, frame *from,
+                           spot where) {
     elab *e = f->e;
     if (is_poison(asked) || is_poison(usual))
         return false;
     if (f->user && !is_plain(usual)) {
-        fail(from, where, "E506",
-             "the setting '%s' is a number, text, true or false, a type, or a list of these, not %s", name,
-             value_describe(e, usual));
+        lvt_lang_fail(from, where, "E506",
+                      "the setting '%s' is a number, text, true or false, a type, or a list of these, not %s",
+                      name, lvt_lang_value_describe(e, usual));
         return false;
     }
     if (!fits(asked, &usual)) {
-        fail(from, where, "E506", "the setting '%s' cannot be %s", name, value_describe(e, usual));
-        explain(from, at.line, at.col, f->file, "its default is %s", value_describe(e, asked));
+        lvt_lang_fail(from, where, "E506", "the setting '%s' cannot be %s", name,
+                      lvt_lang_value_describe(e, usual));
+        lvt_lang_explain(from, at.line, at.col, f->file, "its default is %s",
+                         lvt_lang_value_describe(e, asked));
         return false;
     }
-    const char *text = given(e, name);
-    const setting *known = find_setting(e, name); /* the model's own: --set has been looked at */
+    const char *text = e->stored && !is_plain(asked) && !is_callable(asked)
+                           ? NULL
+                           : given(e, name);               /* no --set has that kind */
+    const setting *known = lvt_lang_find_setting(e, name); /* the model's own: --set has been looked at */
     value v = known ? usual : (value){.kind = VALUE_POISON};
     if (!known && text && !read_setting(f, name, at, text, usual.kind == VALUE_NONE ? asked : usual, &v))
         return false;
     if (!known && !text)
         v = usual;
-    if (!env_add(f, f->env, name, v, BIND_SETTING, at))
+    if (!lvt_lang_env_add(f, f->env, name, v, BIND_SETTING, at))
         return false;
     if (known)
         return true;
     setting s = {.name = name, .v = v, .usual = usual, .owner = f->name, .file = f->file, .at = at};
-    return (lvt_module_add_setting(e->m, name, value_source(e, v)) &&
-            grow(e, &e->settings, &e->n_settings, &s, sizeof s)) ||
-           (out_of_memory(e), false);
+    return (lvt_module_add_setting(e->m, name, lvt_lang_value_source(e, v)) &&
+            lvt_lang_grow(e, &e->settings, &e->n_settings, &s, sizeof s)) ||
+           (lvt_lang_out_of_memory(e), false);
 }
 
-bool bind_settings(frame *f, const ast_stmt *model) {
+bool lvt_lang_bind_settings(frame *f, const ast_stmt *model) {
     elab *e = f->e;
     bool ok = true;
     for (uint32_t i = 0; i < model->n_params; i++) {
@@ -173,17 +191,17 @@ bool bind_settings(frame *f, const ast_stmt *model) {
         spot at = SPOT(p);
         value v = {.kind = VALUE_NONE};
         if (p->type) {
-            fail(f, SPOT(p->type), "E506", "a setting has no type; its default decides");
+            lvt_lang_fail(f, SPOT(p->type), "E506", "a setting has no type; its default decides");
             ok = false;
         }
         if (p->value) {
-            v = eval(f, p->value);
+            v = lvt_lang_eval(f, p->value);
         } else if (!given(e, p->name)) {
             lvt_error(e->diag, LVT_USER, "E507", (lvt_pos){f->file->name, p->line, p->col},
                       "the setting '%s' has no default; give it with --set %s=VALUE", p->name, p->name);
             ok = false;
         }
-        ok &= bind_setting(f, p->name, at, v, v, f, at);
+        ok &= lvt_lang_bind_setting(f, p->name, at, v, v, f, at);
     }
     return ok;
 }
@@ -266,15 +284,15 @@ void lvt_setting_list_free(lvt_setting_list *list) {
     *list = (lvt_setting_list){0};
 }
 
-bool list_settings(elab *e, lvt_setting_list *out) {
+bool lvt_lang_list_settings(elab *e, lvt_setting_list *out) {
     *out = (lvt_setting_list){.items = calloc(e->n_settings + 1u, sizeof *out->items), .n = e->n_settings};
     bool ok = out->items != NULL;
     for (uint32_t i = 0; ok && i < e->n_settings; i++) {
         const setting *s = &e->settings[i];
         lvt_setting_info *to = &out->items[i];
         *to = (lvt_setting_info){.name = copy_of(s->name),
-                                 .value = copy_of(value_source(e, s->v)),
-                                 .usual = copy_of(value_source(e, s->usual)),
+                                 .value = copy_of(lvt_lang_value_source(e, s->v)),
+                                 .usual = copy_of(lvt_lang_value_source(e, s->usual)),
                                  .owner = copy_of(s->owner),
                                  .file = copy_of(s->file->name),
                                  .line = s->at.line,

@@ -12,12 +12,12 @@ static const struct reserved {
     const char *word;
     bool starts; /* nothing but a statement can begin with it */
 } reserved[] = {
-    {"import", true}, {"block", true},    {"model", true},  {"entry", true},  {"param", true},
-    {"state", false}, {"let", true},      {"update", true}, {"return", true}, {"repeat", true},
-    {"for", true},    {"minimize", true}, {"in", false},    {"if", false},    {"else", false},
-    {"as", false},    {"at", false},      {"with", false},  {"true", false},  {"false", false},
-    {"none", false},  {"and", false},     {"or", false},    {"not", false},
-    {"use", true},    {"contract", true}, {"setting", true}, {"ambient", true},
+    {"import", true},   {"block", true},    {"model", true},   {"entry", true},  {"param", true},
+    {"state", false},   {"let", true},      {"update", true},  {"return", true}, {"repeat", true},
+    {"for", true},      {"minimize", true}, {"in", false},     {"if", false},    {"else", false},
+    {"as", false},      {"at", false},      {"with", false},   {"true", false},  {"false", false},
+    {"none", false},    {"and", false},     {"or", false},     {"not", false},   {"use", true},
+    {"contract", true}, {"setting", true},  {"ambient", true},
 };
 
 static const struct reserved *find(const lvt_token *t) {
@@ -50,8 +50,8 @@ static bool add(list *l, ast_token_kind kind, const lvt_token *from, size_t leng
     return text != NULL;
 }
 
-lvt_status ast_lex(const char *file, const char *text, size_t length, lvt_arena *arena, lvt_diag *diag,
-                   ast_tokens *out) {
+lvt_status lvt_lang_ast_lex(const char *file, const char *text, size_t length, lvt_arena *arena,
+                            lvt_diag *diag, ast_tokens *out) {
     static const uint8_t kinds[] = {
         [LVT_TOK_END] = TOKEN_END,    [LVT_TOK_NEWLINE] = TOKEN_NEWLINE, [LVT_TOK_NAME] = TOKEN_NAME,
         [LVT_TOK_INT] = TOKEN_INT,    [LVT_TOK_FLOAT] = TOKEN_FLOAT,     [LVT_TOK_STRING] = TOKEN_STRING,

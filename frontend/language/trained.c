@@ -35,10 +35,10 @@ static uint32_t state_of(const lvt_node *n) {
 static bool look_at(survey *s, uses *u, const lvt_graph *g) {
     elab *e = s->e;
     *u = (uses){.g = g,
-                .read = room(e, s->m->n_states),
-                .live = room(e, s->m->n_states),
-                .updated = room(e, s->m->n_states),
-                .live_node = room(e, g->n_nodes)};
+                .read = lvt_lang_room(e, s->m->n_states),
+                .live = lvt_lang_room(e, s->m->n_states),
+                .updated = lvt_lang_room(e, s->m->n_states),
+                .live_node = lvt_lang_room(e, g->n_nodes)};
     if (!u->read || !u->live || !u->updated || !u->live_node)
         return false;
     for (uint32_t i = 0; i < g->n_outputs; i++)
@@ -65,9 +65,9 @@ static bool survey_all(survey *s) {
     elab *e = s->e;
     uint32_t n = s->m->n_states;
     bool **marks[] = {&s->trained, &s->seen, &s->predicted, &s->needed, &s->told};
-    s->entries = room(e, s->m->n_entries * sizeof *s->entries);
+    s->entries = lvt_lang_room(e, s->m->n_entries * sizeof *s->entries);
     for (size_t i = 0; i < sizeof marks / sizeof *marks; i++)
-        if (!(*marks[i] = room(e, n)))
+        if (!(*marks[i] = lvt_lang_room(e, n)))
             return false;
     for (uint32_t i = 0; s->entries && i < s->m->n_entries; i++) {
         uses *u = &s->entries[i];
@@ -236,7 +236,7 @@ static uint32_t state_behind(const lvt_graph *g, lvt_value v) {
  * predictions lack p. LVT_NONE: p is at the end, as a head or loss that only training has. */
 static uint32_t behind(const survey *s, const uses *u, uint32_t p) {
     const lvt_graph *g = u->g;
-    bool *from = room(s->e, g->n_values);
+    bool *from = lvt_lang_room(s->e, g->n_values);
     for (lvt_node_id i = 0; from && i < g->n_nodes; i++) {
         const lvt_node *n = &g->nodes[i];
         bool depends = state_of(n) == p;
@@ -288,7 +288,7 @@ static void warn_unread(survey *s, bool nothing_shared) {
     }
 }
 
-void check_trained(elab *e) {
+void lvt_lang_check_trained(elab *e) {
     survey s = {.e = e, .m = e->m};
     bool any = false, predicts = false, shared = false;
     if (!survey_all(&s))

@@ -1,6 +1,6 @@
 /* Compile-time values as text: whole, short for messages, and as the language reads them back.
  *
- * Invariant: a text is cut only where it says so ("...", value_describe). May not know: graphs, but for the
+ * Invariant: a text is cut only where it says so ("...", lvt_lang_value_describe). May not know: graphs, but for the
  * types of tensors. */
 #include "elab.h"
 
@@ -22,7 +22,7 @@ typedef struct out {
 static void put_bytes(out *o, const char *bytes, size_t n) {
     if (o->n + n + 1 > o->cap) {
         size_t cap = 2 * (o->n + n) + 64;
-        char *grown = room(o->e, cap);
+        char *grown = lvt_lang_room(o->e, cap);
         if (!grown)
             return;
         if (o->n)
@@ -114,7 +114,7 @@ static void put_value(out *o, value v, uint32_t depth) {
         put(o, v.block->ast->names[0].text);
         break;
     case VALUE_NET:
-        put(o, net_name(v.net));
+        put(o, v.net->name);
         break;
     case VALUE_NONE:
         put(o, "none");
@@ -139,22 +139,22 @@ static const char *text_of(elab *e, value v, bool brief, bool quotes) {
     return o.text ? o.text : "";
 }
 
-const char *value_text(elab *e, value v) {
+const char *lvt_lang_value_text(elab *e, value v) {
     return text_of(e, v, false, false);
 }
 
-const char *value_source(elab *e, value v) {
+const char *lvt_lang_value_source(elab *e, value v) {
     return text_of(e, v, false, true);
 }
 
-const char *value_brief(elab *e, value v) {
+const char *lvt_lang_value_brief(elab *e, value v) {
     return text_of(e, v, true, false);
 }
 
-const char *value_describe(elab *e, value v) {
+const char *lvt_lang_value_describe(elab *e, value v) {
     static const char *const kinds[] = {
-        [VALUE_INT] = "the number ", [VALUE_FLOAT] = "the number ",    [VALUE_BOOL] = "",
-        [VALUE_DTYPE] = "the type ", [VALUE_LIST] = "the list ",       [VALUE_BLOCK] = "the block ",
+        [VALUE_INT] = "the number ", [VALUE_FLOAT] = "the number ",     [VALUE_BOOL] = "",
+        [VALUE_DTYPE] = "the type ", [VALUE_LIST] = "the list ",        [VALUE_BLOCK] = "the block ",
         [VALUE_NET] = "the block ",  [VALUE_BUILTIN] = "the function ", [VALUE_CONTRACT] = "the contract "};
     char type[LVT_TYPE_TEXT];
     const char *text = NULL;
@@ -165,10 +165,10 @@ const char *value_describe(elab *e, value v) {
     else if (v.kind == VALUE_NONE)
         return "nothing";
     else if (v.kind == VALUE_STRING)
-        text = lvt_arena_printf(e->arena, "the text \"%s\"", value_brief(e, v));
+        text = lvt_arena_printf(e->arena, "the text \"%s\"", lvt_lang_value_brief(e, v));
     else
         text = lvt_arena_printf(e->arena, "%s%s",
                                 v.kind < sizeof kinds / sizeof *kinds && kinds[v.kind] ? kinds[v.kind] : "",
-                                value_brief(e, v));
+                                lvt_lang_value_brief(e, v));
     return text ? text : "";
 }

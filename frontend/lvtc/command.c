@@ -3,9 +3,9 @@
  * Invariant: an option without effect in the company it is given in is refused, never ignored.
  * May not know: how anything is compiled, models, files. */
 #include "command.h"
+#include "ir/base/c_locale.h"
 #include "frontend/onnx/export.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
@@ -47,6 +47,9 @@ typedef struct row {
     bool (*take)(lvt_lvtc_command *c, const char *value); /* false: it is not what the option wants */
     company with;
     const char *pass; /* which alone looks at it; NULL: none, or several */
+    /* What a shell may offer as its value. Where it says nothing a TEXT is a file. */
+    const char *const *words; /* ends in NULL */
+    bool names_pass, no_file;
 } row;
 
 static bool ends_with(const char *s, const char *tail) {
@@ -61,11 +64,12 @@ static bool take_setting(lvt_lvtc_command *c, const char *value) {
     return true;
 }
 
+static const char *const emit_names[] = {
+    [LVT_EMIT_PROGRAM] = "program", [LVT_EMIT_IR] = "ir", [LVT_EMIT_ONNX] = "onnx", NULL};
+
 static bool take_emit(lvt_lvtc_command *c, const char *value) {
-    static const char *const names[] = {
-        [LVT_EMIT_PROGRAM] = "program", [LVT_EMIT_IR] = "ir", [LVT_EMIT_ONNX] = "onnx"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if (!strcmp(names[i], value)) {
+    for (size_t i = 0; emit_names[i]; i++) {
+        if (!strcmp(emit_names[i], value)) {
             c->emit = (lvt_lvtc_emit)i;
             c->emit_given = true;
             return true;
@@ -98,17 +102,17 @@ static bool take_memory_report(lvt_lvtc_command *c, const char *value) {
 static bool take_budget(lvt_lvtc_command *c, const char *text) {
     static const char units[] = "KMG";
     char *end;
-    double n = strtod(text, &end);
+    double n = lvt_strtod(text, &end);
     if (end == text || !(n > 0) || n > 1e15 || strspn(text, "0123456789.") != (size_t)(end - text))
         return false;
-    const char *unit = *end ? strchr(units, toupper((unsigned char)*end)) : NULL;
+    const char *unit = *end ? strchr(units, lvt_to_upper(*end)) : NULL;
     for (ptrdiff_t i = 0; unit && i <= unit - units; i++)
         n *= 1000;
     end += unit ? 1 : 0;
-    if (unit && !strcasecmp(end, "iB"))
+    if (unit && lvt_same_word(end, "iB"))
         for (ptrdiff_t i = 0; i <= unit - units; i++)
             n *= 1.024;
-    else if (*end && strcasecmp(end, "B"))
+    else if (*end && !lvt_same_word(end, "B"))
         return false;
     c->compile.memory_budget = (uint64_t)n;
     return n >= 1 && n < 1e18;
@@ -121,19 +125,19 @@ static const row rows[] = {
     {"set", SPECIAL, .wants = "NAME=VALUE", .take = take_setting},
     {"models", TEXT, AT(models), .with = MODEL_FILE},
     {"settings", FLAG, AT(list_settings), .with = MODEL_FILE},
-    {"emit", SPECIAL, .wants = "ir, onnx or program", .take = take_emit},
+    {"emit", SPECIAL, .wants = "ir, onnx or program", .take = take_emit, .words = emit_names},
     {"tune", FLAG, AT(tune), .with = PASSES, .pass = "choose"},
     {"threads", NUMBER, AT(threads), 1, 1024, "a number from 1", .with = TUNING},
     {"exact", FLAG, AT(compile.exact), .with = PASSES, .pass = "choose"},
     {"weights", TEXT, AT(weights)},
     {"map", TEXT, AT(map), .with = WEIGHTS},
-    {"entry", TEXT, AT(entry), .with = ENTRY_CHOICE},
+    {"entry", TEXT, AT(entry), .with = ENTRY_CHOICE, .no_file = true},
     {"training-info", FLAG, AT(training_info), .with = EXPORT},
     {"with-preprocessing", FLAG, AT(preprocessing), .with = EXPORT},
-    {"mean", TEXT, AT(mean), .with = EXPORT},
-    {"deviation", TEXT, AT(deviation), .with = EXPORT},
+    {"mean", TEXT, AT(mean), .with = EXPORT, .no_file = true},
+    {"deviation", TEXT, AT(deviation), .with = EXPORT, .no_file = true},
     {"seed", NUMBER, AT(seed), 0, UINT64_MAX, "a whole number", .with = EXPORT},
-    {"opset", NUMBER, AT(opset), LVT_ONNX_MIN_OPSET, LVT_ONNX_MAX_OPSET, "13 to 21", .with = EXPORT},
+    {"opset", NUMBER, AT(opset), LVT_ONNX_MIN_OPSET, LVT_ONNX_MAX_OPSET, "13 to 24", .with = EXPORT},
     {"fixed-batch", FLAG, AT(fixed_batch), .with = EXPORT},
     {"external-data", NUMBER, AT(external), 0, LLONG_MAX, "a number of bytes", .with = EXPORT},
     {"freeze", FLAG, AT(freeze), .with = ONNX_FILE},
@@ -144,24 +148,41 @@ static const row rows[] = {
     {"memory-budget", SPECIAL, .wants = "a size such as 300M or 1.5G", .take = take_budget, .with = PASSES,
      .pass = "remat"},
     {"time-passes", FLAG, AT(compile.time_passes), .with = PASSES},
-    {"stop-after", TEXT, AT(compile.stop_after), .with = NO_EXPORT},
-    {"start-at", TEXT, AT(compile.start_at), .with = NO_EXPORT},
-    {"dump-after", TEXT, AT(compile.dump_after), .with = PASSES},
+    {"stop-after", TEXT, AT(compile.stop_after), .with = NO_EXPORT, .names_pass = true},
+    {"start-at", TEXT, AT(compile.start_at), .with = NO_EXPORT, .names_pass = true},
+    {"dump-after", TEXT, AT(compile.dump_after), .with = PASSES, .names_pass = true},
     {"verify-each", FLAG, AT(compile.verify_each), .with = PASSES},
     {"pass-limit", NUMBER, AT(pass_limit), 1, 1000000, "a number from 1", .with = PASSES},
     {"passes", ACTION, .least = LVT_LVTC_PASSES},
     {"ops", MAYBE, .take = take_ops},
     {"version", ACTION, .least = LVT_LVTC_VERSION},
+    {"completion", ACTION, .least = LVT_LVTC_COMPLETION}, /* for the shell, which nobody types */
     {"help", ACTION, .least = LVT_LVTC_HELP},
 };
 enum { N_ROWS = sizeof rows / sizeof *rows };
+
+void lvt_lvtc_completion(FILE *to) {
+    for (size_t i = 0; i < N_ROWS; i++) {
+        const row *r = &rows[i];
+        if (r->kind == ACTION && r->least == LVT_LVTC_COMPLETION)
+            continue;
+        bool value = r->kind != FLAG && r->kind != ACTION;
+        fprintf(to, "--%s%s", r->name, !value ? "" : r->kind == MAYBE ? " ?" : " =");
+        for (const char *const *w = r->words; w && *w; w++)
+            fprintf(to, " %s", *w);
+        for (const lvt_pass_info *p = lvt_pass_table; r->names_pass && p->name; p++)
+            fprintf(to, " %s", p->name);
+        bool file = r->kind == TEXT && !r->words && !r->names_pass && !r->no_file;
+        fprintf(to, "%s\n", file ? " @" : "");
+    }
+}
 
 static bool take_number(const row *r, const char *text, uint64_t *out) {
     char *end;
     errno = 0;
     unsigned long long n = strtoull(text, &end, 10);
     *out = n;
-    return isdigit((unsigned char)*text) && !*end && !errno && n >= r->least && n <= r->most;
+    return lvt_is_digit(*text) && !*end && !errno && n >= r->least && n <= r->most;
 }
 
 /* False: the value is not what the option wants. */
@@ -244,6 +265,18 @@ static bool runs(const lvt_compile_options *o, const char *pass) {
     return (first <= at || at >= place_of("layout")) && (last < 0 || at <= last);
 }
 
+/* Which kind the input is: by the end of its name, or because a pass is named that takes it up. */
+static lvt_lvtc_source source_of(const lvt_lvtc_command *c) {
+    static const struct {
+        const char *ending;
+        lvt_lvtc_source source;
+    } endings[] = {{".onnx", LVT_SOURCE_ONNX}, {".lvtx", LVT_SOURCE_PROGRAM}, {".lvtir", LVT_SOURCE_IR}};
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
+        if (ends_with(c->input, endings[i].ending))
+            return endings[i].source;
+    return c->compile.start_at ? LVT_SOURCE_IR : LVT_SOURCE_MODEL;
+}
+
 /* What has to agree, and what follows. given: a mark for each row. */
 static lvt_status finish(lvt_lvtc_command *c, const bool *given, int n, char **files, lvt_diag *diag) {
     if (!n)
@@ -254,9 +287,20 @@ static lvt_status finish(lvt_lvtc_command *c, const bool *given, int n, char **f
     c->input = files[0];
     if (!c->emit_given && c->output && ends_with(c->output, ".onnx"))
         c->emit = LVT_EMIT_ONNX; /* nobody wants a program of that name */
-    c->source = ends_with(c->input, ".onnx")                           ? LVT_SOURCE_ONNX
-                : c->compile.start_at || ends_with(c->input, ".lvtir") ? LVT_SOURCE_IR
-                                                                       : LVT_SOURCE_MODEL;
+    c->source = source_of(c);
+    if (c->source == LVT_SOURCE_PROGRAM) {
+        if (!c->emit_given && c->emit != LVT_EMIT_ONNX)
+            return lvt_error(
+                diag, LVT_USAGE, NULL, LVT_NOWHERE,
+                "%s is a compiled program: lvt-run runs it; --emit=ir, onnx or program compiles again "
+                "from the sources and settings that it holds",
+                c->input);
+        if (c->compile.start_at)
+            return lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE, "--start-at goes with IR text, not with %s",
+                             c->input);
+        if (c->emit == LVT_EMIT_PROGRAM && !c->output)
+            return usage(diag, "--emit=program of a program wants -o FILE: where the new one goes");
+    }
     for (int i = 0; i < N_ROWS; i++) {
         const char *without = given[i] ? lacking(c, rows[i].with) : NULL;
         bool for_list = !strcmp(rows[i].name, "set") || !strcmp(rows[i].name, "models") ||

@@ -8,11 +8,15 @@
 #include "frontend/language/language.h"
 #include "frontend/onnx/export.h"
 #include "frontend/onnx/import.h"
+#include "ir/base/file.h"
+#include "frontend/lvtc/again.h"
 #include "frontend/lvtc/ops.h"
 #include "frontend/lvtc/settings_list.h"
 #include "ir/text.h"
 #include "ir/program/weights.h"
-#include "runtime/lvt.h"
+#include "ir/base/file.h"
+#include "ir/base/utf8.h"
+#include "runtime/compiled.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -52,14 +56,11 @@ static char *find_models(void) {
 }
 
 static lvt_status write_text(const char *path, const char *text, lvt_diag *diag) {
-    bool std = !path || !strcmp(path, "-");
-    FILE *f = std ? stdout : fopen(path, "w");
-    bool ok = f && fputs(text, f) >= 0 && fflush(f) == 0;
-    if (f && !std)
-        ok = fclose(f) == 0 && ok;
-    return ok ? LVT_OK
-              : lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "%s: %s", std ? "standard output" : path,
-                          strerror(errno));
+    if (path && strcmp(path, "-"))
+        return lvt_file_write(NULL, path, text, strlen(text), diag);
+    return fputs(text, stdout) >= 0 && fflush(stdout) == 0
+               ? LVT_OK
+               : lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "standard output: %s", strerror(errno));
 }
 
 /* "models/lvt-s.lvt", ".lvtx" -> "lvt-s.lvtx" */
@@ -83,9 +84,12 @@ static void print_report(void *user, lvt_report kind, const char *title, const c
             s->report_status = write_text(file, text, s->diag);
         return;
     }
-    if (kind == LVT_REPORT_DUMP)
+    if (kind == LVT_REPORT_DUMP) { /* to be read again: its own quotes keep names in order */
         printf("# after %s\n", title);
-    fputs(text, stdout);
+        fputs(text, stdout);
+    } else {
+        lvt_print("%s", text);
+    }
 }
 
 static lvt_status read_text(const char *path, char **text, size_t *length, lvt_diag *diag) {
@@ -114,7 +118,7 @@ static lvt_status read_text(const char *path, char **text, size_t *length, lvt_d
     return failed ? lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "%s: %s", path, strerror(errno)) : LVT_OK;
 }
 
-static lvt_status load_any(const lvt_lvtc_command *c, lvt_module **m, lvt_diag *diag) {
+static lvt_status load_any(lvt_lvtc_command *c, lvt_module **m, lvt_diag *diag) {
     if (c->source == LVT_SOURCE_ONNX) {
         lvt_onnx_import options = {
             .settings = c->settings, .n_settings = c->n_settings, .freeze = c->freeze, .entry = c->entry};
@@ -132,16 +136,22 @@ static lvt_status load_any(const lvt_lvtc_command *c, lvt_module **m, lvt_diag *
         free(text);
         return status;
     }
+    if (c->source == LVT_SOURCE_MODEL && lvt_lvtc_is_program(c->input))
+        return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
+                         "%s is a compiled program; with a name that ends in .lvtx it is compiled again",
+                         c->input);
     char *found = c->models ? NULL : find_models();
-    lvt_status status =
-        lvt_compile_file(c->input, c->settings, c->n_settings, c->models ? c->models : found, m, diag);
+    const char *models = c->models ? c->models : found;
+    lvt_status status = c->source == LVT_SOURCE_PROGRAM
+                            ? lvt_lvtc_again(c, models, m, diag)
+                            : lvt_compile_file(c->input, c->settings, c->n_settings, models, m, diag);
     free(found);
     return status;
 }
 
 /* With --weights the model's initial values are those of the file; the export without a map reads it itself,
  * for what a checkpoint says beside its values. */
-static lvt_status load(const lvt_lvtc_command *c, lvt_module **m, lvt_diag *diag) {
+static lvt_status load(lvt_lvtc_command *c, lvt_module **m, lvt_diag *diag) {
     lvt_status status = load_any(c, m, diag);
     if (status != LVT_OK || !c->weights || (c->emit == LVT_EMIT_ONNX && !c->map))
         return status;
@@ -170,7 +180,7 @@ static const char *exported_entry(const lvt_lvtc_command *c) {
 }
 
 /* The module as it is exported: differentiated and cleaned up, not fused. */
-static lvt_status load_unfused(const lvt_lvtc_command *c, lvt_module **m, lvt_diag *diag) {
+static lvt_status load_unfused(lvt_lvtc_command *c, lvt_module **m, lvt_diag *diag) {
     lvt_compile_options options = {.stop_after = "dce"};
     lvt_compiled *none = NULL;
     lvt_status status = load(c, m, diag);
@@ -178,7 +188,7 @@ static lvt_status load_unfused(const lvt_lvtc_command *c, lvt_module **m, lvt_di
 }
 
 /* The model once more, with another batch; NULL where its entry has no batch of its own. */
-static lvt_status load_other_batch(const lvt_lvtc_command *c, const lvt_module *m, lvt_module **out,
+static lvt_status load_other_batch(lvt_lvtc_command *c, const lvt_module *m, lvt_module **out,
                                    lvt_diag *diag) {
     const lvt_setting *batch =
         c->fixed_batch ? NULL : lvt_onnx_batch_setting(m, c->training_info ? inference : exported_entry(c));
@@ -192,12 +202,16 @@ static lvt_status load_other_batch(const lvt_lvtc_command *c, const lvt_module *
         return lvt_no_memory(diag, NULL);
     memcpy(again.settings, c->settings, c->n_settings * sizeof *c->settings);
     again.settings[again.n_settings++] = text;
-    lvt_status status = load_unfused(&again, out, diag);
+    lvt_diag *aside = lvt_diag_new(); /* warnings have been given at the first batch */
+    lvt_status status = aside ? load_unfused(&again, out, aside) : lvt_no_memory(diag, NULL);
+    if (status != LVT_OK)
+        lvt_diag_move(diag, aside);
+    lvt_diag_free(aside);
     free(again.settings);
     return status;
 }
 
-static lvt_status emit_onnx(const lvt_lvtc_command *c, lvt_diag *diag) {
+static lvt_status emit_onnx(lvt_lvtc_command *c, lvt_diag *diag) {
     lvt_module *m = NULL, *other = NULL;
     lvt_safetensors weights = {0};
     char *name = c->output ? NULL : default_output(c->input, ".onnx");
@@ -348,9 +362,7 @@ static lvt_status run(session *s) {
             status = lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE,
                                "a program goes into a file, not to standard output");
         else
-            status = lvt_weights_write(m, path, diag);
-        if (status == LVT_OK)
-            status = lvt_program_write(program, path, diag);
+            status = lvt_program_publish(program, path, diag);
         free(name);
     }
     if (program)
@@ -374,6 +386,9 @@ static lvt_status act(session *s, char **argv) {
         for (const lvt_pass_info *p = lvt_pass_table; p->name; p++)
             printf("%-16s %s\n", p->name, p->purpose);
         return LVT_OK;
+    case LVT_LVTC_COMPLETION:
+        lvt_lvtc_completion(stdout);
+        return LVT_OK;
     case LVT_LVTC_OPS:
         return lvt_lvtc_ops(stdout, c->input, s->diag);
     case LVT_LVTC_COMPILE:
@@ -387,6 +402,8 @@ static lvt_status act(session *s, char **argv) {
 }
 
 int main(int argc, char **argv) {
+    if (!lvt_fd_standard()) /* nobody can be told */
+        return 1;
     lvt_lvtc_command command;
     session s = {.command = &command, .diag = lvt_diag_new()};
     if (!s.diag) {
@@ -399,7 +416,8 @@ int main(int argc, char **argv) {
     if (fflush(stdout) && status == LVT_OK)
         status = lvt_error(s.diag, LVT_IO, NULL, LVT_NOWHERE, "standard output: %s", strerror(errno));
     char *words = lvt_diag_text(s.diag);
-    fputs(words ? words : "lvtc: out of memory\n", stderr);
+    bool lost = !words || (status != LVT_OK && !*words); /* no memory for the words either */
+    fputs(lost ? "lvtc: out of memory\n" : words, stderr);
     free(words);
     free(command.settings);
     lvt_diag_free(s.diag);

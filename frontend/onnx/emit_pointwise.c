@@ -1,7 +1,7 @@
 /* Pointwise ops as ONNX operators: a table of expressions over operators. May not know: files, states. */
 #include "emit.h"
+#include "ir/base/c_locale.h"
 
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,6 +25,9 @@ static const struct {
     {LVT_OP_floor, 0, 'f', "Floor(a)"},
     {LVT_OP_exp, 0, '*', "Exp(a)"},
     {LVT_OP_log, 0, '*', "Log(a)"},
+    {LVT_OP_log1p, 0, '*', "Where(Less(Abs(a),0.5),Mul(Atanh(Div(a,Add(a,2))),2),Log(Add(a,1)))"},
+    {LVT_OP_expm1, 0, '*', /* 2 t / (1 - t), t = tanh(a / 2), where exp(a) is near 1 */
+     "Where(Less(Abs(a),0.5),Div(Mul(Tanh(Mul(a,0.5)),2),Sub(1,Tanh(Mul(a,0.5)))),Sub(Exp(a),1))"},
     {LVT_OP_sqrt, 0, '*', "Sqrt(a)"},
     {LVT_OP_rsqrt, 0, '*', "Reciprocal(Sqrt(a))"},
     {LVT_OP_tanh, 0, '*', "Tanh(a)"},
@@ -66,9 +69,9 @@ typedef struct expression {
 static const char *emit(expression *x) {
     if (*x->at >= 'a' && *x->at <= 'c')
         return x->operands[*x->at++ - 'a'];
-    if (isdigit((unsigned char)*x->at)) {
+    if (lvt_is_digit(*x->at)) {
         char *end;
-        double v = strtod(x->at, &end);
+        double v = lvt_strtod(x->at, &end);
         x->at = end;
         return lvt_emit_number(x->e, x->dtype, v);
     }

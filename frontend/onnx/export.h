@@ -7,7 +7,7 @@
 
 #include "ir/program/safetensors.h"
 
-enum { LVT_ONNX_MIN_OPSET = 13, LVT_ONNX_MAX_OPSET = 21, LVT_ONNX_DEFAULT_OPSET = 17 };
+enum { LVT_ONNX_MIN_OPSET = 13, LVT_ONNX_MAX_OPSET = 24, LVT_ONNX_DEFAULT_OPSET = 17 };
 
 typedef struct lvt_onnx_options {
     const char *entry, *path, *version;

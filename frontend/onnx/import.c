@@ -1,5 +1,6 @@
 /* Import of a model: names, tensors, dims, and the walk over its nodes. May not know: single operators. */
 #include "importer.h"
+#include "ir/base/c_locale.h"
 #include "ir/base/file.h"
 
 #include <stdio.h>
@@ -107,7 +108,7 @@ static void want_inputs(lvt_importer *im, const Onnx__NodeProto *n) {
 static bool mark(lvt_importer *im) {
     const Onnx__GraphProto *g = im->file->graph;
     size_t names = count_names(g) + lvt_im_n_outputs(im);
-    for (im->cap_values = 64; im->cap_values < 2 * names + 2;)
+    for (im->cap_values = 64; im->cap_values < 4 * names + 2;) /* copies and names of layers come to them */
         im->cap_values *= 2;
     if (!(im->values = lvt_arena_alloc(im->arena, im->cap_values * sizeof *im->values)))
         return false;
@@ -195,19 +196,73 @@ static lvt_status add_name(lvt_importer *im, const char *name, lvt_value value, 
     return LVT_OK;
 }
 
-static int64_t symbol(const lvt_importer *im, const char *name) {
+/* The size that a setting says, the last of a name; *text: what it says, NULL when there is none. */
+static int64_t symbol(const lvt_importer *im, const char *name, const char **text) {
     int64_t size = 0;
     size_t n = strlen(name);
+    *text = NULL;
     for (size_t i = 0; i < im->options->n_settings; i++) {
         const char *s = im->options->settings[i];
         char *end;
         if (strncmp(s, name, n) || s[n] != '=')
             continue;
-        size = strtoll(s + n + 1, &end, 10);
-        if (*end)
+        *text = s + n + 1;
+        size = strtoll(*text, &end, 10);
+        if (*end || end == *text)
             size = 0;
     }
     return size;
+}
+
+static int64_t size_of_dim(const Onnx__TensorShapeProto__Dimension *d) {
+    return d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE ? d->dim_value : 0;
+}
+
+static const char *name_of_dim(const Onnx__TensorShapeProto__Dimension *d) {
+    bool named = d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM && d->dim_param;
+    return named ? d->dim_param : "";
+}
+
+/* The setting that gives a dim of an input its size: its name, or INPUT.AXIS for one without. */
+const char *lvt_onnx_dim_setting(lvt_arena *arena, const char *input, size_t axis,
+                                 const Onnx__TensorShapeProto__Dimension *d) {
+    const char *name = name_of_dim(d);
+    if (size_of_dim(d) > 0)
+        return NULL;
+    return *name && strcmp(name, "?") && strcmp(name, "-1") ? name
+                                                            : lvt_arena_printf(arena, "%s.%zu", input, axis);
+}
+
+/* The sizes of an input's dims, those that are not in the file from the settings. All that are missing or
+ * cannot be used are reported. */
+static lvt_status input_dims(lvt_importer *im, const char *input, const Onnx__TensorShapeProto *s,
+                             lvt_type *type) {
+    lvt_status status = LVT_OK;
+    int64_t n = 1;
+    for (size_t i = 0; i < s->n_dim; i++) {
+        const char *key = lvt_onnx_dim_setting(im->arena, input, i, s->dim[i]), *text;
+        int64_t size = key ? symbol(im, key, &text) : size_of_dim(s->dim[i]);
+        im->sizes_given |= key != NULL;
+        if (key && !text) {
+            status = lvt_error(im->diag, LVT_USER, NULL, im->use->at,
+                               "input '%s': the size of dimension %zu (%s) is not in the file", input, i,
+                               *name_of_dim(s->dim[i]) ? name_of_dim(s->dim[i]) : "without a name");
+            lvt_note(im->diag, LVT_NOWHERE, "give it with `--set %s=SIZE`", key);
+        } else if (size < 1 || size > LVT_MAX_DIM || n > LVT_MAX_DIM / size) {
+            bool number = !key || size != 0;
+            status = lvt_error(im->diag, LVT_USER, NULL, im->use->at,
+                               "input '%s': dimension %zu cannot be '%.40s': %s", input, i,
+                               key ? text : lvt_arena_printf(im->arena, "%lld", (long long)size),
+                               !number              ? "that is no whole number from 1 on"
+                               : size < 1           ? "sizes are whole numbers from 1 on"
+                               : size > LVT_MAX_DIM ? "that is larger than a dimension may be"
+                                                    : "the input would have too many elements");
+        } else {
+            type->dim[i] = size;
+            n *= size;
+        }
+    }
+    return status;
 }
 
 /* An input that is given: its type against what the file says. Sizes of one symbol must agree. */
@@ -240,6 +295,7 @@ static lvt_status given_input(lvt_importer *im, const Onnx__ValueInfoProto *v, i
                  "on the size");
         return LVT_USER;
     }
+    lvt_im_input_range(im, x, v->type->tensor_type->elem_type);
     return add_name(im, v->name, x, LVT_NONE);
 }
 
@@ -258,31 +314,20 @@ static lvt_status add_input(lvt_importer *im, size_t index) {
                          name);
     int dtype = t->tensor_type->has_elem_type ? lvt_onnx_dtype(t->tensor_type->elem_type) : -1;
     const Onnx__TensorShapeProto *s = t->tensor_type->shape;
-    if (dtype < 0 || s->n_dim > LVT_MAX_RANK)
+    if (dtype < 0)
         return lvt_error(im->diag, LVT_USER, NULL, im->use->at,
-                         "input '%s': its element type or rank is not supported", name);
+                         "input '%s': its element type %s is not supported", name,
+                         lvt_onnx_type_name(t->tensor_type->elem_type));
+    if (s->n_dim > LVT_MAX_RANK)
+        return lvt_error(im->diag, LVT_USER, NULL, im->use->at,
+                         "input '%s' has %zu dimensions, %d are the limit", name, s->n_dim, LVT_MAX_RANK);
     if (im->use->inputs)
         return given_input(im, v, dtype, s, im->use->inputs[index]);
     lvt_type type = {.dtype = (uint8_t)dtype, .rank = (uint8_t)s->n_dim};
-    int64_t n = 1;
-    for (size_t i = 0; i < s->n_dim; i++) {
-        const Onnx__TensorShapeProto__Dimension *d = s->dim[i];
-        bool symbolic = d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM;
-        int64_t size = d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE ? d->dim_value
-                       : symbolic ? symbol(im, d->dim_param)
-                                  : 0;
-        if (size < 1 || size > LVT_MAX_DIM || n > LVT_MAX_DIM / size) {
-            lvt_error(im->diag, LVT_USER, NULL, im->use->at,
-                      "input '%s': the size of dimension %zu (%s) is not usable", name, i,
-                      symbolic ? d->dim_param : "not given");
-            if (symbolic)
-                lvt_note(im->diag, LVT_NOWHERE, "give it with `--set %s=SIZE`", d->dim_param);
-            return LVT_USER;
-        }
-        type.dim[i] = size;
-        n *= size;
-    }
+    if (input_dims(im, name, s, &type) != LVT_OK)
+        return LVT_USER;
     lvt_value value = lvt_build_input(&im->b, name, &type);
+    lvt_im_input_range(im, value, t->tensor_type->elem_type);
     return value == LVT_NONE ? LVT_USER : add_name(im, name, value, LVT_NONE);
 }
 
@@ -349,9 +394,11 @@ static lvt_status name_outputs(lvt_importer *im, bool ok) {
         *v = (lvt_im_value){.name = n->output[k],
                             .value = value == LVT_NONE ? LVT_NONE : fold(im, value, 64),
                             .weight = LVT_NONE,
+                            .type = ok ? lvt_im_result_type(im, k) : 0,
+                            .tensor = ok && !k ? im->tensor : NULL,
                             .wanted = v->wanted};
-        v->empty = ok && !k && im->nothing;
-        v->failed = v->value == LVT_NONE && !v->empty;
+        v->empty = ok && ((!k && im->nothing) || (k < LVT_IM_OUTPUTS && im->empty_results >> k & 1));
+        v->failed = v->value == LVT_NONE && !v->empty && !v->tensor;
     }
     return LVT_OK;
 }
@@ -365,14 +412,24 @@ lvt_status lvt_im_node(lvt_importer *im, const Onnx__NodeProto *n) {
         im->out[k] = LVT_NONE;
     im->why[0] = 0;
     im->nothing = false;
+    im->tensor = NULL;
+    im->empty_results = 0;
     im->empty = NULL;
+    im->attributes_read = im->inputs_read = 0;
     if (!row)
         return lvt_error(im->diag, LVT_USER, NULL, place(im),
                          "operator %s is not supported (node '%s', inside another)",
                          n->op_type ? n->op_type : "", n->name ? n->name : "");
     if (im->opset < 6 && other_before_6(n->op_type))
         lvt_im_no(im, "its form of operator set %d is not supported", im->opset);
+    uint32_t before = im->g->n_values;
     bool ok = whole && !poisoned && !im->why[0] && row->build(im);
+    im->n = n;
+    ok = ok && lvt_im_all_read(im) && (im->nothing || im->tensor || lvt_im_in_range(im, before));
+    for (size_t k = 0; k < n->n_output && ok && !im->nothing && !im->tensor; k++)
+        if (n->output[k] && *n->output[k] && lvt_im_slot(im, n->output[k])->wanted &&
+            (k >= LVT_IM_OUTPUTS || (im->out[k] == LVT_NONE && !(im->empty_results >> k & 1))))
+            ok = lvt_im_no(im, "its output %zu is not supported", k);
     if (im->empty && whole && !poisoned)
         ok = lvt_im_no(im, "its input '%s' is empty", im->empty);
     what_builder_says(im);
@@ -382,6 +439,58 @@ lvt_status lvt_im_node(lvt_importer *im, const Onnx__NodeProto *n) {
     im->n = n;
     lvt_status status = name_outputs(im, ok);
     return im->g->no_memory ? LVT_NOMEM : ok || (whole && poisoned) ? status : LVT_USER;
+}
+
+void lvt_im_warn(lvt_importer *im, const char *format, ...) {
+    char text[400];
+    va_list args;
+    va_start(args, format);
+    lvt_vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    lvt_warning(im->diag, NULL, place(im), "node '%s' (%s): %s", im->n->name ? im->n->name : "",
+                im->n->op_type, text);
+}
+
+/* What the file says of an output against what its nodes make. Where sizes were given from outside, dims of
+ * the file may be those of its example: then they are warned of. */
+static lvt_status check_declared(lvt_importer *im, const char *name, lvt_value v) {
+    const Onnx__GraphProto *g = im->file->graph;
+    const Onnx__TypeProto__Tensor *t = NULL;
+    for (size_t i = 0; i < g->n_output + g->n_value_info && !t; i++) {
+        const Onnx__ValueInfoProto *o = i < g->n_output ? g->output[i] : g->value_info[i - g->n_output];
+        if (o->name && !strcmp(o->name, name) && o->type &&
+            o->type->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE)
+            t = o->type->tensor_type;
+    }
+    lvt_type type = lvt_im_type(im, v);
+    char have[LVT_TYPE_TEXT], want[200] = "";
+    int dtype = t && t->has_elem_type ? lvt_onnx_dtype(t->elem_type) : -1;
+    bool other = dtype >= 0 && dtype != type.dtype;
+    size_t rank = t && t->shape ? t->shape->n_dim : type.rank, n = 0;
+    other |= rank != type.rank;
+    for (size_t i = 0; t && t->shape && i < rank; i++) {
+        int64_t size = size_of_dim(t->shape->dim[i]);
+        other |= size > 0 && i < type.rank && size != type.dim[i];
+        n += (size_t)snprintf(want + n, n < sizeof want ? sizeof want - n : 0, size > 0 ? "%s%lld" : "%s?",
+                              i ? "," : "", (long long)size);
+        n = n < sizeof want ? n : sizeof want - 1;
+    }
+    if (!t || v == LVT_NONE || !other)
+        return LVT_OK;
+    bool example =
+        (im->sizes_given || im->use->any_size) && rank == type.rank && (dtype < 0 || dtype == type.dtype);
+    const char *format = "output '%s' is %s[%s] in the file, but its nodes make %s%s";
+    lvt_type_text(&type, have);
+    const char *element = lvt_dtype_name((lvt_dtype)(dtype >= 0 ? dtype : type.dtype));
+    if (example) {
+        lvt_warning(im->diag, NULL, im->use->at, format, name, element, want, have,
+                    ": the file's sizes may be those of its example");
+        return LVT_OK;
+    }
+    lvt_error(im->diag, LVT_USER, NULL, im->use->at, format, name, element, want, have, "");
+    lvt_note(im->diag, LVT_NOWHERE,
+             "one of both is wrong: write the type anew (onnx.shape_inference), or report the node");
+    return LVT_USER;
 }
 
 static lvt_status import_graph(lvt_importer *im, lvt_value *results) {
@@ -399,6 +508,8 @@ static lvt_status import_graph(lvt_importer *im, lvt_value *results) {
     for (size_t i = 0; i < im->file->n_inputs && status != LVT_NOMEM; i++)
         if ((one = add_input(im, i)) != LVT_OK)
             status = one;
+    for (size_t i = 0; i < g->n_node && !im->use->step_of_file; i++)
+        lvt_im_name_by_use(im, g->node[i]);
     im->tied = im->use->tied || im->use->step_of_file;
     for (size_t i = 0; i < g->n_node && !im->tied; i++) /* where names were kept the rest is one indeed */
         im->tied = lvt_im_renamed(im, g->node[i]) != NULL;
@@ -424,11 +535,16 @@ static lvt_status import_graph(lvt_importer *im, lvt_value *results) {
         if (!slot || !lvt_im_made(slot))
             return lvt_error(im->diag, LVT_USER, NULL, im->use->at, "no node makes output '%s'", name);
         results[i] = lvt_im_named(im, name);
+        if ((one = check_declared(im, name, results[i])) != LVT_OK)
+            status = one;
         if (im->use->images && lvt_im_type(im, results[i]).rank == 4)
             results[i] = lvt_build_transpose(&im->b, results[i], (int64_t[]){0, 2, 3, 1});
         if (results[i] == LVT_NONE)
             status = lvt_error(im->diag, LVT_USER, NULL, im->use->at, "output '%s' cannot be made", name);
+        lvt_im_check_wide_output(im, name, results[i]);
     }
+    if (status == LVT_OK)
+        lvt_im_tell_wide(im);
     return status == LVT_OK && im->g->failed ? LVT_USER : status;
 }
 
@@ -554,9 +670,11 @@ lvt_status lvt_onnx_open_bytes(const char *name, const uint8_t *bytes, size_t si
     for (size_t i = 0; i < model->n_opset_import && !f->opset; i++)
         if (!strcmp(model->opset_import[i]->domain ? model->opset_import[i]->domain : "", TRAINING))
             f->opset = 14; /* nothing else in it: the set of the day */
-    if (f->opset < 1 || f->opset > 21)
-        status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s: its operator set is %d, 1 to 21 are known",
-                           name, f->opset);
+    if (f->opset < 1 || f->opset > LVT_ONNX_NEWEST)
+        status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s: its operator set is %d, 1 to %d are known",
+                           name, f->opset, LVT_ONNX_NEWEST);
+    else if (model->n_functions && lvt_onnx_inline(model, name, diag) != LVT_OK)
+        status = LVT_USER;
     else if (!f->name || (folder && !f->folder) || !lvt_onnx_find_inputs(f))
         status = lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "%s: out of memory", name);
     if (status == LVT_OK)

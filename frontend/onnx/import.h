@@ -7,6 +7,8 @@
 
 #include "ir/build.h"
 
+enum { LVT_ONNX_NEWEST = 28 }; /* the newest operator set that is read */
+
 typedef struct lvt_tensor_data {
     lvt_type type;
     double *data;
@@ -71,6 +73,9 @@ typedef struct lvt_onnx_use {
     uint32_t *streams;     /* its next stream of random numbers */
     const int64_t *groups; /* rows of the batch that norms see as batches of their own; NULL: all together */
     int n_groups;
+    const char *const *constants; /* patterns (of fnmatch) of initialisers that are no parameters */
+    size_t n_constants;
+    bool *constants_found; /* set where one fits an initialiser that is used; or NULL */
     bool tied;         /* an initialiser is one state, also where all its elements are equal */
     bool step_of_file; /* the file is a training step: initialisers of rank 0 are asked for by `state` too,
                         * and each is one state */

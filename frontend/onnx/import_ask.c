@@ -2,6 +2,7 @@
  * operators. */
 #include "importer.h"
 #include "ir/base/hash.h"
+#include "ir/base/c_locale.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -11,15 +12,16 @@
 bool lvt_im_no(lvt_importer *im, const char *format, ...) {
     va_list args;
     va_start(args, format);
-    vsnprintf(im->why, sizeof im->why, format, args);
+    lvt_vsnprintf(im->why, sizeof im->why, format, args);
     va_end(args);
     return false;
 }
 
 const lvt_im_row *lvt_im_find(const char *op) {
-    static const lvt_im_row *const tables[] = {lvt_im_math,  lvt_im_shapes,    lvt_im_indices, lvt_im_nets,
-                                               lvt_im_pools, lvt_im_matrices,  lvt_im_losses,  lvt_im_sums,
-                                               lvt_im_grids, lvt_im_quantised, lvt_im_flows};
+    static const lvt_im_row *const tables[] = {
+        lvt_im_math,     lvt_im_shapes,     lvt_im_indices, lvt_im_nets,  lvt_im_pools,
+        lvt_im_matrices, lvt_im_losses,     lvt_im_sums,    lvt_im_grids, lvt_im_quantised,
+        lvt_im_flows,    lvt_im_attentions, lvt_im_windows};
     for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
         for (const lvt_im_row *r = tables[t]; r->op; r++)
             if (!strcmp(r->op, op))
@@ -41,6 +43,8 @@ lvt_im_value *lvt_im_slot(lvt_importer *im, const char *name) {
 
 static lvt_im_value *input(const lvt_importer *im, size_t i) {
     const char *name = i < im->n->n_input ? im->n->input[i] : NULL;
+    if (i < 64)
+        ((lvt_importer *)im)->inputs_read |= (uint64_t)1 << i;
     return name && *name ? lvt_im_slot((lvt_importer *)im, name) : NULL;
 }
 
@@ -49,9 +53,12 @@ bool lvt_im_has(const lvt_importer *im, size_t i) {
 }
 
 lvt_value lvt_im_constant(lvt_importer *im, const lvt_type *t, const double *values) {
+    int64_t n = lvt_numel(t), same = 1;
+    while (same < n && !memcmp(&values[same], values, sizeof *values))
+        same++;
     lvt_named_attr a[] = {{"dtype", lvt_attr_dtype((lvt_dtype)t->dtype)},
                           {"shape", lvt_attr_ints(t->dim, t->rank)},
-                          {"values", lvt_attr_floats(values, (size_t)lvt_numel(t))}};
+                          {"values", lvt_attr_floats(values, same == n ? 1 : (size_t)n)}};
     return lvt_build(&im->b, LVT_OP_constant, 0, NULL, 3, a);
 }
 
@@ -102,6 +109,11 @@ bool lvt_im_is_empty(const lvt_importer *im, size_t i) {
     return v && has_nothing(v);
 }
 
+bool lvt_im_out_tensor(lvt_importer *im, const Onnx__TensorProto *t) {
+    im->tensor = t;
+    return true;
+}
+
 bool lvt_im_out_empty(lvt_importer *im) {
     im->nothing = true;
     return true;
@@ -131,7 +143,12 @@ lvt_value lvt_im_in(lvt_importer *im, size_t i) {
 }
 
 lvt_value lvt_im_statistic(lvt_importer *im, size_t i) {
-    return value_of(im, own_input(im, i), false);
+    lvt_im_value *v = input(im, i);
+    return value_of(im, v ? lvt_im_own_statistic(im, i, v) : NULL, false);
+}
+
+lvt_value lvt_im_fixed(lvt_importer *im, size_t i) {
+    return value_of(im, input(im, i), false);
 }
 
 lvt_value lvt_im_named(lvt_importer *im, const char *name) {
@@ -150,9 +167,48 @@ bool lvt_im_out(lvt_importer *im, lvt_value v) {
 
 const Onnx__AttributeProto *lvt_im_attr(const lvt_importer *im, const char *name) {
     for (size_t i = 0; i < im->n->n_attribute; i++)
-        if (im->n->attribute[i]->name && !strcmp(im->n->attribute[i]->name, name))
+        if (im->n->attribute[i]->name && !strcmp(im->n->attribute[i]->name, name)) {
+            if (i < 64)
+                ((lvt_importer *)im)->attributes_read |= (uint64_t)1 << i;
             return im->n->attribute[i];
+        }
     return NULL;
+}
+
+/* Attributes that change nothing here, or nothing in the case in which the builder does not read them. */
+static bool idle(const char *op, const char *name) {
+    static const struct {
+        const char *op, *name;             /* op NULL: any */
+    } rows[] = {{NULL, "consumed_inputs"}, /* of operator set 1: memory */
+                {NULL, "stash_type"},      /* the type of statistics: that of the input, or wider */
+                {"Gemm", "broadcast"},     /* before operator set 7: C always is */
+                {"If", "then_branch"},     /* the branch that is not taken */
+                {"If", "else_branch"},
+                {"MaxPool", "storage_order"}, /* of indices */
+                {NULL, "saturate"},           /* of float8, which is refused */
+                {NULL, "round_mode"},
+                {"Dropout", "seed"},    /* streams here are of their own */
+                {"Dropout", "is_test"}, /* of operator set 1: the form says it */
+                {"BatchNormalization", "is_test"},
+                {"BatchNormalization", "spatial"},
+                {"BatchNormalization", "training_mode"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if ((!rows[i].op || !strcmp(rows[i].op, op)) && !strcmp(rows[i].name, name))
+            return true;
+    return false;
+}
+
+bool lvt_im_all_read(lvt_importer *im) {
+    const Onnx__NodeProto *n = im->n;
+    for (size_t i = 0; i < n->n_attribute && i < 64; i++) {
+        const char *name = n->attribute[i]->name ? n->attribute[i]->name : "";
+        if (!(im->attributes_read >> i & 1) && !idle(n->op_type, name))
+            return lvt_im_no(im, "its attribute %s is not supported", name);
+    }
+    for (size_t i = 0; i < n->n_input && i < 64; i++)
+        if (n->input[i] && *n->input[i] && !(im->inputs_read >> i & 1))
+            return lvt_im_no(im, "its input %zu is not supported", i);
+    return true;
 }
 
 int64_t lvt_im_int(const lvt_importer *im, const char *name, int64_t or) {
@@ -263,6 +319,8 @@ int lvt_im_onnx_type(const lvt_importer *im, size_t i) {
     const Onnx__GraphProto *g = im->file->graph;
     if (!v || !v->name)
         return 0;
+    if (v->type)
+        return v->type;
     if (v->tensor)
         return v->tensor->has_data_type ? v->tensor->data_type : 0;
     int t = type_among(g->input, g->n_input, v->name);

@@ -3,6 +3,7 @@
  * May not know: files. */
 #include "importer.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -193,11 +194,18 @@ static bool top_k(lvt_importer *im) {
         return lvt_im_no(im, "%g elements of %lld, or their type, are not supported", k,
                          (long long)t.dim[axis]);
     bool largest = lvt_im_int(im, "largest", 1), whole = t.dtype == LVT_I32;
-    /* What is taken lies below all others, those of -infinity too. */
-    double floor = whole ? INT32_MIN : -INFINITY, above = whole ? INT32_MIN + 1.0 : -3e38;
+    /* What is taken lies below all others, those of -infinity too; among the smallest NaN comes last. */
+    static const double lowest[LVT_N_DTYPES][2] = {[LVT_F32] = {-0x1.fffffcp127, -0x1.fffffep127},
+                                                   [LVT_BF16] = {-0x1.fcp127, -0x1.fep127},
+                                                   [LVT_F64] = {-0x1.ffffffffffffep1023, -DBL_MAX},
+                                                   [LVT_I32] = {INT32_MIN + 1.0}};
+    double floor = whole ? INT32_MIN : -INFINITY;
     lvt_value key = largest ? x : lvt_im1(im, LVT_OP_neg, x), places = lvt_im_iota(im, t.rank, t.dim, axis);
     lvt_named_attr a = {"axis", lvt_attr_int(axis)};
-    key = lvt_imk(im, LVT_OP_max, key, above);
+    key = lvt_imk(im, LVT_OP_max, key, lowest[t.dtype][0]);
+    if (!largest && !whole)
+        key =
+            lvt_build_select(b, lvt_im2(im, LVT_OP_ne, x, x), lvt_im_number(im, x, lowest[t.dtype][1]), key);
     one.dim[axis] = 1;
     for (int i = 0; i < (int)k; i++) {
         lvt_value at = lvt_build(b, LVT_OP_argmax, 1, &key, 1, &a);

@@ -78,7 +78,6 @@ static bool variadic(lvt_importer *im) {
     return lvt_im_out(im, narrow(im, r, dtype));
 }
 
-/* |a|^b, with the sign of an odd power, and 1 for b = 0. */
 static bool power(lvt_importer *im) {
     lvt_value x = lvt_im_in(im, 0), y = lvt_im_in(im, 1);
     lvt_dtype dtype = (lvt_dtype)lvt_im_type(im, x).dtype,
@@ -93,15 +92,7 @@ static bool power(lvt_importer *im) {
     im->why[0] = 0;
     x = lvt_build_cast(&im->b, x, inner);
     y = lvt_build_cast(&im->b, y, inner);
-    lvt_value size = lvt_im2(im, LVT_OP_pow, lvt_im1(im, LVT_OP_abs, x), y);
-    lvt_value odd = lvt_imk(im, LVT_OP_eq, lvt_im1(im, LVT_OP_abs, lvt_imk(im, LVT_OP_mod, y, 2)), 1);
-    lvt_value turned = lvt_im2(im, LVT_OP_and, lvt_imk(im, LVT_OP_lt, x, 0), odd);
-    lvt_value r = lvt_build_select(&im->b, turned, lvt_im1(im, LVT_OP_neg, size), size);
-    lvt_value broken =
-        lvt_im2(im, LVT_OP_ne, y, lvt_im1(im, LVT_OP_floor, y)); /* of x < 0: no number, as pow's */
-    broken = lvt_im2(im, LVT_OP_and, lvt_imk(im, LVT_OP_lt, x, 0), broken);
-    r = lvt_build_select(&im->b, broken, lvt_im2(im, LVT_OP_pow, x, y), r);
-    r = lvt_build_select(&im->b, lvt_imk(im, LVT_OP_eq, y, 0), lvt_im_number(im, x, 1), r);
+    lvt_value r = lvt_im2(im, LVT_OP_pow, x, y);
     if (inner != dtype) /* 3^2 by logarithms is not quite 9 */
         r = lvt_im1(im, LVT_OP_floor, lvt_imk(im, LVT_OP_add, r, 0.5));
     return lvt_im_out(im, lvt_build_cast(&im->b, r, dtype));
@@ -131,31 +122,114 @@ static bool prelu(lvt_importer *im) {
     if (s.rank == 1 && t.rank > 1 && im->opset < 9 && s.dim[0] == t.dim[1]) /* one a channel */
         slope = lvt_im_channels(im, slope, t.rank);
     y = lvt_im2(im, LVT_OP_mul, x, slope);
-    return lvt_im_out(im, lvt_build_select(&im->b, lvt_imk(im, LVT_OP_lt, x, 0), y, x));
+    return lvt_im_out(im, lvt_build_select(&im->b, lvt_imk(im, LVT_OP_gt, x, 0), x, y));
 }
 
 lvt_value lvt_im_round(lvt_importer *im, lvt_value x) {
-    lvt_value up = lvt_imk(im, LVT_OP_add, x, 0.5), f = lvt_im1(im, LVT_OP_floor, up);
-    lvt_value tie = lvt_im2(im, LVT_OP_eq, up, f);
-    lvt_value odd = lvt_imk(im, LVT_OP_eq, lvt_imk(im, LVT_OP_mod, f, 2), 1);
-    return lvt_build_select(&im->b, lvt_im2(im, LVT_OP_and, tie, odd), lvt_imk(im, LVT_OP_sub, f, 1), f);
+    lvt_value f = lvt_im1(im, LVT_OP_floor, x), rest = lvt_im2(im, LVT_OP_sub, x, f); /* exact */
+    lvt_value half = lvt_imk(im, LVT_OP_mul, f, 0.5);
+    lvt_value odd = lvt_im2(im, LVT_OP_ne, half, lvt_im1(im, LVT_OP_floor, half));
+    lvt_value up = lvt_im2(im, LVT_OP_and, lvt_imk(im, LVT_OP_eq, rest, 0.5), odd);
+    up = lvt_im2(im, LVT_OP_or, lvt_imk(im, LVT_OP_gt, rest, 0.5), up);
+    return lvt_build_select(&im->b, up, lvt_imk(im, LVT_OP_add, f, 1), f);
 }
 
-/* x 2^y or x 2^-y; whole numbers of 32 bits here are those of up to 31 there. */
+lvt_value lvt_im_root(lvt_importer *im, lvt_value x, double p) {
+    if (p == 1)
+        return x;
+    lvt_value zero = lvt_imk(im, LVT_OP_eq, x, 0);
+    lvt_value y = lvt_build_select(&im->b, zero, lvt_im_number(im, x, 1), x);
+    y = p == 2 ? lvt_im1(im, LVT_OP_sqrt, y) : lvt_imk(im, LVT_OP_pow, y, 1 / p);
+    return lvt_build_select(&im->b, zero, x, y);
+}
+
+/* Bits of ONNX's type of input i; *is_signed: whether its numbers go below 0. */
+static int bits_of(lvt_importer *im, size_t i, bool *is_signed) {
+    int type = lvt_im_onnx_type(im, i);
+    *is_signed = type == ONNX__TENSOR_PROTO__DATA_TYPE__INT8 ||
+                 type == ONNX__TENSOR_PROTO__DATA_TYPE__INT16 ||
+                 type == ONNX__TENSOR_PROTO__DATA_TYPE__INT32 || type == ONNX__TENSOR_PROTO__DATA_TYPE__INT64;
+    switch (type) {
+    case ONNX__TENSOR_PROTO__DATA_TYPE__INT8:
+    case ONNX__TENSOR_PROTO__DATA_TYPE__UINT8:
+        return 8;
+    case ONNX__TENSOR_PROTO__DATA_TYPE__INT16:
+    case ONNX__TENSOR_PROTO__DATA_TYPE__UINT16:
+        return 16;
+    case ONNX__TENSOR_PROTO__DATA_TYPE__INT64:
+    case ONNX__TENSOR_PROTO__DATA_TYPE__UINT64:
+        return 64;
+    default:
+        return 32;
+    }
+}
+
+/* x 2^y or, rounded down, x 2^-y. Beyond the bits of the type, and for y < 0, what the sign leaves: -1 for a
+ * right shift of x < 0, else 0. */
 static bool shift(lvt_importer *im) {
-    lvt_value x = lvt_im_in(im, 0), y = lvt_build_cast(&im->b, lvt_im_in(im, 1), LVT_I32), power;
-    lvt_dtype dtype = (lvt_dtype)lvt_im_type(im, x).dtype;
+    lvt_builder *b = &im->b;
+    lvt_value x = widen(im, lvt_im_in(im, 0)), y = lvt_build_cast(b, lvt_im_in(im, 1), LVT_I32), power, r;
+    lvt_dtype dtype = (lvt_dtype)lvt_im_type(im, lvt_im_in(im, 0)).dtype;
     double powers[31];
+    bool is_signed;
+    int bits = bits_of(im, 0, &is_signed);
     if (x != LVT_NONE && lvt_dtype_is_float(dtype))
         return lvt_im_no(im, "it is known for whole numbers only");
     for (int i = 0; i < 31; i++)
         powers[i] = ldexp(1, i);
     lvt_named_attr a = {"axis", lvt_attr_int(0)};
-    power =
-        lvt_build(&im->b, LVT_OP_gather, 2, (lvt_value[]){lvt_im_vector(im, 31, powers, LVT_I32), y}, 1, &a);
+    power = lvt_build(b, LVT_OP_gather, 2, (lvt_value[]){lvt_im_vector(im, 31, powers, LVT_I32), y}, 1, &a);
+    lvt_value zero = lvt_im_number(im, x, 0), below = lvt_imk(im, LVT_OP_lt, x, 0);
+    lvt_value sign = lvt_build_select(b, below, lvt_im_number(im, x, -1), zero),
+              most = lvt_imk(im, LVT_OP_ge, y, 31);
     bool left = !strcmp(lvt_im_string(im, "direction", "LEFT"), "LEFT");
-    return lvt_im_out(im,
-                      narrow(im, lvt_im2(im, left ? LVT_OP_mul : LVT_OP_div, widen(im, x), power), dtype));
+    if (left) { /* 2^31 is no number here: 2^30 times 2 comes round as it does there */
+        r = lvt_im2(im, LVT_OP_mul, x, power);
+        r = lvt_build_select(b, most, lvt_imk(im, LVT_OP_mul, r, 2), r);
+    } else {
+        r = lvt_build_select(b, most, sign, lvt_im2(im, LVT_OP_div, x, power));
+    }
+    lvt_value outside = lvt_im2(im, LVT_OP_or, lvt_imk(im, LVT_OP_lt, y, 0),
+                                lvt_imk(im, LVT_OP_ge, y, bits < 32 ? bits : 32));
+    r = lvt_build_select(b, outside, left || !is_signed ? zero : sign, r);
+    return lvt_im_out(im, narrow(im, r, dtype));
+}
+
+enum { BITS_AND, BITS_OR, BITS_XOR, BITS_NOT };
+
+/* Bit by bit: bit k of x is floor(x / 2^k) mod 2, below 0 too, and bit 31 is the sign. Bits beyond 32 are as the
+ * sign says, so they follow from bit 31. */
+static bool bitwise(lvt_importer *im) {
+    lvt_value x = widen(im, lvt_im_in(im, 0)), sum = LVT_NONE;
+    lvt_dtype dtype = (lvt_dtype)lvt_im_type(im, lvt_im_in(im, 0)).dtype;
+    bool is_signed;
+    int bits = bits_of(im, 0, &is_signed), code = lvt_im_code(im);
+    if (x == LVT_NONE || lvt_dtype_is_float(dtype) || dtype == LVT_BOOL)
+        return lvt_im_no(im, "it is known for whole numbers only");
+    if (code == BITS_NOT) {
+        if (bits >= 32 && !is_signed)
+            return lvt_im_no(im, "its results are numbers that do not fit into 32 bits");
+        return lvt_im_out(im, narrow(im, lvt_im2(im, LVT_OP_sub, lvt_im_number(im, x, -1), x), dtype));
+    }
+    lvt_value y = widen(im, lvt_im_in(im, 1));
+    for (int k = 0; k < (bits < 32 ? bits : 32); k++) {
+        lvt_value bit[2], both;
+        for (int i = 0; i < 2; i++) {
+            lvt_value v = i ? y : x;
+            bit[i] = k < 31 ? lvt_imk(im, LVT_OP_mod, lvt_imk(im, LVT_OP_div, v, ldexp(1, k)), 2)
+                            : lvt_build_cast(&im->b, lvt_imk(im, LVT_OP_lt, v, 0), LVT_I32);
+        }
+        both = lvt_im2(im,
+                       code == BITS_AND  ? LVT_OP_min
+                       : code == BITS_OR ? LVT_OP_max
+                                         : LVT_OP_ne,
+                       bit[0], bit[1]);
+        if (both != LVT_NONE && code == BITS_XOR)
+            both = lvt_build_cast(&im->b, both, LVT_I32);
+        both = lvt_imk(im, LVT_OP_mul, both, k < 31 ? ldexp(1, k) : INT32_MIN);
+        sum = k ? lvt_im2(im, LVT_OP_add, sum, both) : both;
+    }
+    return lvt_im_out(im, narrow(im, sum, dtype));
 }
 
 /* y with the sign of x, and |x|, both with the slope of the right side at 0, where abs and sign have none. */
@@ -164,6 +238,21 @@ static lvt_value odd(lvt_importer *im, lvt_value x, lvt_value y) {
 }
 static lvt_value size_of(lvt_importer *im, lvt_value x) {
     return odd(im, x, x);
+}
+
+/* sqrt(1 - x), sqrt(1 + x): apart, for the slope of the one is infinite where the other's is not. */
+static lvt_value below_one(lvt_importer *im, lvt_value x) {
+    return lvt_im1(im, LVT_OP_sqrt, lvt_im2(im, LVT_OP_sub, lvt_im_number(im, x, 1), x));
+}
+static lvt_value above_one(lvt_importer *im, lvt_value x) {
+    return lvt_im1(im, LVT_OP_sqrt, lvt_imk(im, LVT_OP_add, x, 1));
+}
+
+/* What is made by f of x up to `limit`, and by log(x) + log(2) beyond, where x^2 + 1 has rounded to x^2. */
+static lvt_value area(lvt_importer *im, lvt_value x, lvt_value near, double limit) {
+    lvt_value far = lvt_im1(im, LVT_OP_log, lvt_imk_first(im, LVT_OP_max, limit, x));
+    far = lvt_imk(im, LVT_OP_add, far, 0.69314718055994531);
+    return lvt_build_select(&im->b, lvt_imk(im, LVT_OP_gt, x, limit), far, near);
 }
 
 /* The angle whose tangent is x: 1/x where that is smaller, halved three times by tan(a/2) = t / (1 + sqrt(1 +
@@ -237,8 +326,8 @@ static bool curve(lvt_importer *im) {
         break;
     case MISH:
     case SOFTPLUS: /* log(1 + exp(x)), which is x where exp would grow too large */
-        e = lvt_im1(im, LVT_OP_exp, lvt_imk(im, LVT_OP_min, x, 40));
-        y = lvt_im1(im, LVT_OP_log, lvt_imk(im, LVT_OP_add, e, 1));
+        e = lvt_im1(im, LVT_OP_exp, lvt_imk_first(im, LVT_OP_min, 40, x));
+        y = lvt_im1(im, LVT_OP_log1p, e);
         y = lvt_build_select(b, lvt_imk(im, LVT_OP_gt, x, 40), x, y);
         if (lvt_im_code(im) == MISH)
             y = lvt_im2(im, LVT_OP_mul, x, lvt_im1(im, LVT_OP_tanh, y));
@@ -260,9 +349,9 @@ static bool curve(lvt_importer *im) {
     case SELU:
     case CELU: { /* where x > 0: x, elsewhere alpha (exp(x / c) - 1) */
         double a = lvt_im_code(im) == SELU ? lvt_im_float(im, "alpha", 1.67326319217681884765625) : alpha;
-        lvt_value low = lvt_imk(im, LVT_OP_min, x, 0);
+        lvt_value low = lvt_imk_first(im, LVT_OP_min, 0, x); /* 0 belongs to the lower branch */
         low = lvt_im_code(im) == CELU ? lvt_imk(im, LVT_OP_mul, low, 1 / a) : low;
-        low = lvt_imk(im, LVT_OP_mul, lvt_imk(im, LVT_OP_sub, lvt_im1(im, LVT_OP_exp, low), 1), a);
+        low = lvt_imk(im, LVT_OP_mul, lvt_im1(im, LVT_OP_expm1, low), a);
         y = lvt_build_select(b, lvt_imk(im, LVT_OP_gt, x, 0), x, low);
         if (lvt_im_code(im) == SELU)
             y = lvt_imk(im, LVT_OP_mul, y, lvt_im_float(im, "gamma", 1.05070102214813232421875));
@@ -270,10 +359,10 @@ static bool curve(lvt_importer *im) {
     }
     case LEAKY:
         y = lvt_imk(im, LVT_OP_mul, x, lvt_im_float(im, "alpha", 0.01));
-        y = lvt_build_select(b, lvt_imk(im, LVT_OP_ge, x, 0), x, y);
+        y = lvt_build_select(b, lvt_imk(im, LVT_OP_gt, x, 0), x, y);
         break;
     case THRESHOLDED:
-        y = lvt_build_select(b, lvt_imk(im, LVT_OP_gt, x, alpha), x, lvt_im_number(im, x, 0));
+        y = lvt_build_select(b, lvt_imk(im, LVT_OP_le, x, alpha), lvt_im_number(im, x, 0), x);
         break;
     case TAN:
         y = lvt_im2(im, LVT_OP_div, lvt_im1(im, LVT_OP_sin, x), lvt_im1(im, LVT_OP_cos, x));
@@ -281,33 +370,54 @@ static bool curve(lvt_importer *im) {
     case ATAN:
         y = arc_tangent(im, x);
         break;
-    case ASIN:
-    case ACOS: /* the tangent of half the angle whose cosine is x: sqrt((1 - x) / (1 + x)) */
-        e = lvt_im2(im, LVT_OP_div, lvt_im2(im, LVT_OP_sub, lvt_im_number(im, x, 1), x),
-                    lvt_imk(im, LVT_OP_add, x, 1));
-        y = lvt_imk(im, LVT_OP_mul, arc_tangent(im, lvt_im1(im, LVT_OP_sqrt, e)), 2);
-        if (lvt_im_code(im) == ASIN)
-            y = lvt_im2(im, LVT_OP_sub, lvt_im_number(im, x, 1.5707963267948966), y);
+    case ASIN: /* twice the angle whose tangent is x / (1 + sqrt(1 - x) sqrt(1 + x)) */
+        e = lvt_imk(im, LVT_OP_add, lvt_im2(im, LVT_OP_mul, below_one(im, x), above_one(im, x)), 1);
+        y = lvt_imk(im, LVT_OP_mul, arc_tangent(im, lvt_im2(im, LVT_OP_div, x, e)), 2);
         break;
-    case SINH:
-    case COSH: {
-        lvt_value up = lvt_im1(im, LVT_OP_exp, x), down = lvt_im1(im, LVT_OP_exp, lvt_im1(im, LVT_OP_neg, x));
-        y = lvt_imk(im, LVT_OP_mul, lvt_im2(im, lvt_im_code(im) == SINH ? LVT_OP_sub : LVT_OP_add, up, down),
-                    0.5);
+    case ACOS: { /* of |x|: twice the angle whose tangent is sqrt(1 - x) / sqrt(1 + x) */
+        lvt_value size = size_of(im, x);
+        y = arc_tangent(im, lvt_im2(im, LVT_OP_div, below_one(im, size), above_one(im, size)));
+        y = lvt_imk(im, LVT_OP_mul, y, 2);
+        e = lvt_im2(im, LVT_OP_sub, lvt_im_number(im, x, 3.1415926535897931), y);
+        y = lvt_build_select(b, lvt_imk(im, LVT_OP_lt, x, 0), e, y);
         break;
     }
-    case ASINH: /* of |x|: log(|x| + sqrt(x^2 + 1)) */
-        e = lvt_im1(im, LVT_OP_sqrt, lvt_imk(im, LVT_OP_add, lvt_im1(im, LVT_OP_square, x), 1));
-        y = odd(im, x, lvt_im1(im, LVT_OP_log, lvt_im2(im, LVT_OP_add, size_of(im, x), e)));
+    case SINH:   /* of |x|: u = exp(x) - 1, (u + u / (u + 1)) / 2 */
+    case COSH: { /* (exp(x) + 1 / exp(x)) / 2; far out both are exp(x / 2)^2 / 2 */
+        lvt_value size = size_of(im, x), small = lvt_imk_first(im, LVT_OP_min, 20, size);
+        if (lvt_im_code(im) == SINH) {
+            e = lvt_im1(im, LVT_OP_expm1, small);
+            e = lvt_im2(im, LVT_OP_add, e, lvt_im2(im, LVT_OP_div, e, lvt_imk(im, LVT_OP_add, e, 1)));
+            e = lvt_imk(im, LVT_OP_mul, e, 0.5);
+        } else {
+            e = lvt_im1(im, LVT_OP_exp, small);
+            e = lvt_im2(im, LVT_OP_add, e, lvt_im2(im, LVT_OP_div, lvt_im_number(im, x, 1), e));
+            e = lvt_imk(im, LVT_OP_mul, e, 0.5);
+        }
+        y = lvt_im1(im, LVT_OP_exp, lvt_imk(im, LVT_OP_mul, size, 0.5));
+        y = lvt_im2(im, LVT_OP_mul, lvt_imk(im, LVT_OP_mul, y, 0.5), y);
+        y = lvt_build_select(b, lvt_imk(im, LVT_OP_gt, size, 20), y, e);
+        y = lvt_im_code(im) == SINH ? odd(im, x, y) : y;
         break;
-    case ACOSH:
-        e = lvt_im1(im, LVT_OP_sqrt, lvt_imk(im, LVT_OP_sub, lvt_im1(im, LVT_OP_square, x), 1));
-        y = lvt_im1(im, LVT_OP_log, lvt_im2(im, LVT_OP_add, x, e));
+    }
+    case ASINH: { /* of |x|: log(1 + x + x^2 / (1 + sqrt(x^2 + 1))) */
+        lvt_value size = size_of(im, x), s = lvt_imk_first(im, LVT_OP_min, 1e9, size);
+        lvt_value square = lvt_im1(im, LVT_OP_square, s);
+        e = lvt_imk(im, LVT_OP_add, lvt_im1(im, LVT_OP_sqrt, lvt_imk(im, LVT_OP_add, square, 1)), 1);
+        e = lvt_im2(im, LVT_OP_add, s, lvt_im2(im, LVT_OP_div, square, e));
+        y = odd(im, x, area(im, size, lvt_im1(im, LVT_OP_log1p, e), 1e9));
         break;
-    case ATANH:
-        e = lvt_im2(im, LVT_OP_div, lvt_imk(im, LVT_OP_add, x, 1),
-                    lvt_im2(im, LVT_OP_sub, lvt_im_number(im, x, 1), x));
-        y = lvt_imk(im, LVT_OP_mul, lvt_im1(im, LVT_OP_log, e), 0.5);
+    }
+    case ACOSH: { /* t = x - 1: log(1 + t + sqrt(t) sqrt(t + 2)) */
+        lvt_value t = lvt_imk(im, LVT_OP_sub, lvt_imk_first(im, LVT_OP_min, 1e9, x), 1);
+        e = lvt_im1(im, LVT_OP_sqrt, lvt_imk(im, LVT_OP_add, t, 2));
+        e = lvt_im2(im, LVT_OP_mul, lvt_im1(im, LVT_OP_sqrt, t), e);
+        y = area(im, x, lvt_im1(im, LVT_OP_log1p, lvt_im2(im, LVT_OP_add, t, e)), 1e9);
+        break;
+    }
+    case ATANH: /* half of log(1 + x) - log(1 - x) */
+        e = lvt_im1(im, LVT_OP_log1p, lvt_im1(im, LVT_OP_neg, x));
+        y = lvt_imk(im, LVT_OP_mul, lvt_im2(im, LVT_OP_sub, lvt_im1(im, LVT_OP_log1p, x), e), 0.5);
         break;
     case IS_NAN:
         y = lvt_im2(im, LVT_OP_ne, x, x);
@@ -324,7 +434,7 @@ static bool curve(lvt_importer *im) {
     }
     case SHRINK: {
         double bias = lvt_im_float(im, "bias", 0), lambda = lvt_im_float(im, "lambd", 0.5);
-        lvt_value zero = lvt_im_number(im, x, 0);
+        lvt_value zero = lvt_build_select(b, lvt_im2(im, LVT_OP_ne, x, x), x, lvt_im_number(im, x, 0));
         y = lvt_build_select(b, lvt_imk(im, LVT_OP_gt, x, lambda), lvt_imk(im, LVT_OP_sub, x, bias), zero);
         y = lvt_build_select(b, lvt_imk(im, LVT_OP_lt, x, -lambda), lvt_imk(im, LVT_OP_add, x, bias), y);
         break;
@@ -334,11 +444,14 @@ static bool curve(lvt_importer *im) {
             y = lvt_im1(im, LVT_OP_gelu, x);
             break;
         }
-        /* 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) */
-        e = lvt_imk(im, LVT_OP_mul, lvt_im2(im, LVT_OP_mul, lvt_im1(im, LVT_OP_square, x), x), 0.044715);
-        e = lvt_im1(im, LVT_OP_tanh,
-                    lvt_imk(im, LVT_OP_mul, lvt_im2(im, LVT_OP_add, x, e), 0.7978845608028654));
-        y = lvt_imk(im, LVT_OP_mul, lvt_im2(im, LVT_OP_mul, x, lvt_imk(im, LVT_OP_add, e, 1)), 0.5);
+        /* 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))); from 20 on the tangent is 1, and x^3 might be
+         * infinite */
+        e = lvt_imk_first(im, LVT_OP_max, -20, lvt_imk_first(im, LVT_OP_min, 20, x));
+        e = lvt_im2(
+            im, LVT_OP_add, e,
+            lvt_imk(im, LVT_OP_mul, lvt_im2(im, LVT_OP_mul, lvt_im1(im, LVT_OP_square, e), e), 0.044715));
+        e = lvt_im1(im, LVT_OP_tanh, lvt_imk(im, LVT_OP_mul, e, 0.7978845608028654));
+        y = lvt_im2(im, LVT_OP_mul, lvt_imk(im, LVT_OP_mul, x, 0.5), lvt_imk(im, LVT_OP_add, e, 1));
         break;
     }
     return lvt_im_out(im, y);
@@ -353,10 +466,10 @@ static bool reduce(lvt_importer *im) {
     lvt_type t = lvt_im_type(im, x);
     int64_t axes[LVT_MAX_RANK];
     int n = lvt_im_either(im, 1, "axes", LVT_MAX_RANK, axes), code = lvt_im_code(im);
-    bool keep = lvt_im_int(im, "keepdims", 1);
+    bool keep = lvt_im_int(im, "keepdims", 1), nothing = lvt_im_int(im, "noop_with_empty_axes", 0);
     if (n == -1)
         return false;
-    if (n <= 0 && lvt_im_int(im, "noop_with_empty_axes", 0))
+    if (n <= 0 && nothing)
         return lvt_im_out(im, x);
     if (t.dtype == LVT_U8)
         return lvt_im_no(im, "reductions of uint8 are not supported");
@@ -392,8 +505,11 @@ static bool reduce(lvt_importer *im) {
     if (code == R_L2 || code == R_SQUARES)
         x = lvt_im1(im, LVT_OP_square, x);
     lvt_value top = LVT_NONE;
-    if (code == R_LOG_SUM_EXP) {
+    if (code == R_LOG_SUM_EXP) { /* the result does not depend on what is taken off: nothing flows back */
         top = lvt_build_reduce(&im->b, LVT_OP_reduce_max, x, n, axes, true);
+        lvt_value finite = lvt_imk(im, LVT_OP_lt, lvt_im1(im, LVT_OP_abs, top), INFINITY);
+        top = lvt_build_select(&im->b, finite, top, lvt_im_number(im, top, 0));
+        top = lvt_im1(im, LVT_OP_stop_gradient, top);
         x = lvt_im1(im, LVT_OP_exp, lvt_im2(im, LVT_OP_sub, x, top));
     }
     y = lvt_build_reduce(&im->b,
@@ -404,9 +520,14 @@ static bool reduce(lvt_importer *im) {
     if (code == R_MIN)
         y = lvt_im1(im, LVT_OP_neg, y);
     if (code == R_L2)
-        y = lvt_im1(im, LVT_OP_sqrt, y);
-    if (code == R_LOG_SUM || code == R_LOG_SUM_EXP)
+        y = lvt_im_root(im, y, 2);
+    if (code == R_LOG_SUM)
         y = lvt_im1(im, LVT_OP_log, y);
+    if (code == R_LOG_SUM_EXP) { /* -infinity of nothing but -infinities, without a slope */
+        lvt_value none = lvt_imk(im, LVT_OP_eq, y, 0);
+        y = lvt_im1(im, LVT_OP_log, lvt_build_select(&im->b, none, lvt_im_number(im, y, 1), y));
+        y = lvt_build_select(&im->b, none, lvt_im_number(im, y, -INFINITY), y);
+    }
     if (code == R_LOG_SUM_EXP) {
         lvt_type s = lvt_im_type(im, y);
         y = lvt_im2(im, LVT_OP_add, y, lvt_build_reshape(&im->b, top, s.rank, s.dim));
@@ -497,6 +618,10 @@ const lvt_im_row lvt_im_math[] = {{"Abs", unary, LVT_OP_abs},
                                   {"Asin", curve, ASIN},
                                   {"Acos", curve, ACOS},
                                   {"BitShift", shift, 0},
+                                  {"BitwiseAnd", bitwise, BITS_AND},
+                                  {"BitwiseOr", bitwise, BITS_OR},
+                                  {"BitwiseXor", bitwise, BITS_XOR},
+                                  {"BitwiseNot", bitwise, BITS_NOT},
                                   {"Sinh", curve, SINH},
                                   {"Cosh", curve, COSH},
                                   {"Asinh", curve, ASINH},

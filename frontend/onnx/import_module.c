@@ -308,18 +308,19 @@ static lvt_status import_step(entry *main, lvt_module *m, const lvt_onnx_import 
     return status;
 }
 
-/* Adds the names of symbolic dims of inputs; room for all. */
-static size_t find_symbols(const Onnx__GraphProto *g, const char **names, size_t n) {
+/* Adds the settings that give dims of inputs their sizes; room for all. */
+static size_t find_symbols(lvt_arena *arena, const Onnx__GraphProto *g, const char **names, size_t n) {
     for (size_t i = 0; i < g->n_input; i++) {
         const Onnx__TypeProto *t = g->input[i]->type;
         bool tensor = t && t->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE;
         const Onnx__TensorShapeProto *s = tensor ? t->tensor_type->shape : NULL;
-        for (size_t d = 0; s && d < s->n_dim; d++)
-            if (s->dim[d]->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM) {
-                if (names)
-                    names[n] = s->dim[d]->dim_param;
-                n++;
-            }
+        for (size_t d = 0; s && d < s->n_dim; d++) {
+            const char *key =
+                lvt_onnx_dim_setting(arena, g->input[i]->name ? g->input[i]->name : "", d, s->dim[d]);
+            if (key && names)
+                names[n] = key;
+            n += key != NULL;
+        }
     }
     return n;
 }
@@ -327,11 +328,12 @@ static size_t find_symbols(const Onnx__GraphProto *g, const char **names, size_t
 /* Settings are sizes of dims; a file that has none of that name may still be of the right size. */
 static lvt_status check_settings(const lvt_onnx_file *f, const lvt_onnx_import *options, lvt_diag *diag) {
     const Onnx__GraphProto *step = f->model->n_training_info ? f->model->training_info[0]->algorithm : NULL;
-    size_t n = find_symbols(f->graph, NULL, step ? find_symbols(step, NULL, 0) : 0);
-    const char **names = calloc(n + 1, sizeof *names);
+    lvt_arena *arena = lvt_arena_new();
+    size_t n = arena ? find_symbols(arena, f->graph, NULL, step ? find_symbols(arena, step, NULL, 0) : 0) : 0;
+    const char **names = arena ? calloc(n + 1, sizeof *names) : NULL;
     lvt_status status = names ? LVT_OK : lvt_no_memory(diag, NULL);
     if (names)
-        find_symbols(f->graph, names, step ? find_symbols(step, names, 0) : 0);
+        find_symbols(arena, f->graph, names, step ? find_symbols(arena, step, names, 0) : 0);
     for (size_t i = 0; i < options->n_settings && names; i++) {
         const char *setting = options->settings[i];
         char *name = strndup(setting, strcspn(setting, "="));
@@ -347,6 +349,7 @@ static lvt_status check_settings(const lvt_onnx_file *f, const lvt_onnx_import *
         free(name);
     }
     free(names);
+    lvt_arena_free(arena);
     return status;
 }
 

@@ -272,7 +272,9 @@ static bool lp_norm(lvt_importer *im) {
         return axis < 0 ? false : lvt_im_no(im, "only the norms 1 and 2 are known");
     size = lvt_im1(im, p == 1 ? LVT_OP_abs : LVT_OP_square, x);
     size = lvt_build_reduce(&im->b, LVT_OP_reduce_sum, size, 1, &axis, true);
-    size = p == 1 ? size : lvt_im1(im, LVT_OP_sqrt, size);
+    size = lvt_im_root(im, size, (double)p);
+    lvt_value none = lvt_imk(im, LVT_OP_eq, size, 0); /* zeros stay zeros */
+    size = lvt_build_select(&im->b, none, lvt_im_number(im, size, 1), size);
     return lvt_im_out(im, lvt_im2(im, LVT_OP_div, x, size));
 }
 
@@ -291,7 +293,7 @@ static bool mean_variance(lvt_importer *im) {
         lvt_im2(im, LVT_OP_sub, x, lvt_build_reduce(&im->b, LVT_OP_reduce_mean, x, n, axes, true));
     lvt_value var =
         lvt_build_reduce(&im->b, LVT_OP_reduce_mean, lvt_im1(im, LVT_OP_square, centred), n, axes, true);
-    var = lvt_imk(im, LVT_OP_add, lvt_im1(im, LVT_OP_sqrt, var), 1e-9);
+    var = lvt_imk(im, LVT_OP_add, lvt_im_root(im, var, 2), 1e-9);
     return lvt_im_out(im, lvt_im2(im, LVT_OP_div, centred, var));
 }
 

@@ -118,7 +118,7 @@ static lvt_value pool_image(lvt_importer *im, lvt_value x, lvt_im_window w, bool
     x = lvt_build(&im->b, mean ? LVT_OP_avg_pool2d : LVT_OP_max_pool2d, 1, &x, mean ? 4 : 3, a);
     if (lvt_im_code(im) == NORM) {
         x = lvt_imk(im, LVT_OP_mul, x, (double)count);
-        x = p == 1 ? x : p == 2 ? lvt_im1(im, LVT_OP_sqrt, x) : lvt_imk(im, LVT_OP_pow, x, 1 / p);
+        x = lvt_im_root(im, x, p);
     }
     return lvt_im_second(im, x);
 }
@@ -164,7 +164,10 @@ static bool max_by_taps(lvt_importer *im, lvt_value x, const lvt_im_window *w) {
             lvt_value v = tap(im, x, w, at, out, -INFINITY);
             lvt_value p = index != LVT_NONE ? tap(im, index, w, at, out, 0) : LVT_NONE;
             if (best != LVT_NONE && p != LVT_NONE)
-                p = lvt_build_select(&im->b, lvt_im2(im, LVT_OP_gt, v, best), p, place);
+                p = lvt_build_select(&im->b,
+                                     lvt_im2(im, LVT_OP_or, lvt_im2(im, LVT_OP_gt, v, best),
+                                             lvt_im2(im, LVT_OP_ne, v, v)), /* as PyTorch: the last NaN */
+                                     p, place);
             best = best == LVT_NONE
                        ? v
                        : lvt_im2(im, LVT_OP_max, v, best); /* at ties the first keeps the gradient */
@@ -244,7 +247,7 @@ static bool global_pool(lvt_importer *im) {
                          : code == MEAN ? LVT_OP_reduce_mean
                                         : LVT_OP_reduce_sum,
                          x, rank - 2, axes, true);
-    return lvt_im_out(im, code == NORM ? lvt_imk(im, LVT_OP_pow, x, 1 / p) : x);
+    return lvt_im_out(im, code == NORM ? lvt_im_root(im, x, p) : x);
 }
 
 /* Each element goes to the place that MaxPool has said; all others are 0. */

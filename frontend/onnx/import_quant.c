@@ -40,7 +40,15 @@ static lvt_value quantised(lvt_importer *im, lvt_value x, lvt_value scale, lvt_v
     double low, high;
     if (!limits(im, type, &low, &high))
         return LVT_NONE;
-    x = lvt_im_round(im, scale == LVT_NONE ? x : lvt_im2(im, LVT_OP_div, x, scale));
+    lvt_dtype dtype = (lvt_dtype)lvt_im_type(im, x).dtype;
+    if (scale != LVT_NONE && dtype == LVT_F32) /* rounded once: the last bit decides where halves go */
+        x = lvt_build_cast(&im->b,
+                           lvt_im2(im, LVT_OP_div, lvt_build_cast(&im->b, x, LVT_F64),
+                                   lvt_build_cast(&im->b, scale, LVT_F64)),
+                           dtype);
+    else if (scale != LVT_NONE)
+        x = lvt_im2(im, LVT_OP_div, x, scale);
+    x = lvt_im_round(im, x);
     if (zero != LVT_NONE)
         x = lvt_im2(im, LVT_OP_add, x, zero);
     x = lvt_imk(im, LVT_OP_min, lvt_imk(im, LVT_OP_max, x, low), high);
@@ -49,9 +57,16 @@ static lvt_value quantised(lvt_importer *im, lvt_value x, lvt_value scale, lvt_v
 
 static bool quantise(lvt_importer *im) {
     lvt_value x = lvt_im_in(im, 0), scale = lvt_im_statistic(im, 1), zero = LVT_NONE;
+    lvt_im_attr(im, "axis"); /* of one dim and less it says nothing */
     int rank = lvt_im_type(im, x).rank, axis = rank > 1 ? lvt_im_axis(im, 1, rank) : 0;
-    int type = lvt_im_has(im, 2) ? lvt_im_onnx_type(im, 2)
-                                 : (int)lvt_im_int(im, "output_dtype", ONNX__TENSOR_PROTO__DATA_TYPE__UINT8);
+    int64_t precision = lvt_im_int(im, "precision", 0);
+    if (precision && precision != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT)
+        return lvt_im_no(im, "only the precision of float is supported");
+    int said = (int)lvt_im_int(im, "output_dtype", 0),
+        type = lvt_im_has(im, 2) ? lvt_im_onnx_type(im, 2) : said;
+    type = type ? type : ONNX__TENSOR_PROTO__DATA_TYPE__UINT8;
+    if (said && said != type)
+        return lvt_im_no(im, "its output_dtype is not that of its zero point");
     if (axis < 0 || (x != LVT_NONE && !lvt_dtype_is_float((lvt_dtype)lvt_im_type(im, x).dtype)) ||
         lvt_im_int(im, "block_size", 0))
         return axis < 0 ? false : lvt_im_no(im, "whole numbers and blocks are not supported");
@@ -66,9 +81,11 @@ static bool quantise(lvt_importer *im) {
 
 static bool dequantise(lvt_importer *im) {
     lvt_value scale = lvt_im_statistic(im, 1);
+    lvt_im_attr(im, "axis"); /* of one dim and less it says nothing */
     int rank = lvt_im_type(im, lvt_im_in(im, 0)).rank, axis = rank > 1 ? lvt_im_axis(im, 1, rank) : 0;
-    if (axis < 0 || lvt_im_int(im, "block_size", 0))
-        return axis < 0 ? false : lvt_im_no(im, "blocks are not supported");
+    int64_t to = lvt_im_int(im, "output_dtype", 0);
+    if (axis < 0 || lvt_im_int(im, "block_size", 0) || (to && to != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT))
+        return axis < 0 ? false : lvt_im_no(im, "blocks, and other results than float, are not supported");
     lvt_value x = centred(im, 0, 2, axis);
     return lvt_im_out(im, lvt_im2(im, LVT_OP_mul, x, at_axis(im, scale, rank, axis)));
 }

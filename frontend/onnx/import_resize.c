@@ -73,30 +73,42 @@ typedef struct resize {
     const char *place, *nearest;
     bool cubic, exact; /* exact: nearest */
     bool antialias, exclude;
-    double a; /* of the cubic */
-    double scale, start, end;
+    double a;                        /* of the cubic */
+    float scale, start, end, length; /* length: of the result, where it stands in align_corners */
     int64_t in, out;
 } resize;
 
 /* Where element i of the result lies among those of the input: the formulas of attribute
- * coordinate_transformation_mode in ONNX's text of Resize. */
+ * coordinate_transformation_mode in ONNX's text of Resize. In float as scales are and as PyTorch and onnxruntime
+ * compute: 3 / 0.6f is 5 there, in double it is a little less, and then floor takes another element. */
 static double place_of(const resize *r, int64_t i) {
-    double x = (double)i, length = r->scale * (double)r->in, last = (double)(r->in - 1);
+    float x = (float)i, last = (float)(r->in - 1);
     if (!strcmp(r->place, "asymmetric"))
         return x / r->scale;
     if (!strcmp(r->place, "align_corners"))
-        return length == 1 || r->out == 1 ? 0 : x * last / (length - 1);
+        return r->length == 1 || r->out == 1 ? 0 : x * last / (r->length - 1);
     if (!strcmp(r->place, "tf_half_pixel_for_nn"))
-        return (x + 0.5) / r->scale;
+        return (x + 0.5f) / r->scale;
     if (!strcmp(r->place, "pytorch_half_pixel") && r->out == 1)
         return 0;
     if (!strcmp(r->place, "tf_crop_and_resize"))
-        return r->out > 1 ? r->start * last + x * (r->end - r->start) * last / (double)(r->out - 1)
-                          : 0.5 * (r->start + r->end) * last;
-    double shift = 0;
+        return r->out > 1 ? r->start * last + x * (r->end - r->start) * last / (float)(r->out - 1)
+                          : 0.5f * (r->start + r->end) * last;
+    float shift = 0;
     if (!strcmp(r->place, "half_pixel_symmetric"))
-        shift = (double)r->in / 2 * (1 - (double)r->out / length);
-    return shift + (x + 0.5) / r->scale - 0.5;
+        shift = (float)r->in / 2 * (1 - (float)r->out / (r->scale * (float)r->in));
+    return shift + (x + 0.5f) / r->scale - 0.5f;
+}
+
+/* PyTorch, TensorFlow and Paddle mean whole lengths with align_corners, and onnxruntime takes them so; the
+ * data of ONNX's own tests are made with the length before it is cut to a whole number. */
+static bool whole_lengths(const lvt_importer *im) {
+    static const char *const exporters[] = {"pytorch", "tf2onnx", "Paddle", "keras2onnx"};
+    const char *by = im->file->model->producer_name;
+    for (size_t i = 0; by && i < sizeof exporters / sizeof *exporters; i++)
+        if (!strncmp(by, exporters[i], strlen(exporters[i])))
+            return true;
+    return false;
 }
 
 /* The weight of an element at distance d: a triangle, or the cubic of Keys (1981) with parameter a. */
@@ -245,17 +257,23 @@ static bool resize_node(lvt_importer *im) {
     bool image = t.rank == 4 && x != LVT_NONE;
     for (int k = 0; k < n; k++) {
         r.in = t.dim[axes[k]];
-        r.scale = z ? sizes[k] / (double)r.in : scales[k];
-        double out = z ? sizes[k] : floor(scales[k] * (double)r.in);
+        r.scale = (float)(z ? sizes[k] / (double)r.in : scales[k]);
+        double out = z ? sizes[k] : floorf(r.scale * (float)r.in); /* 2.3f of 10 are 23 in float only */
         if (z && strcmp(policy, "stretch")) {
-            r.scale = common;
+            r.scale = (float)common;
             out = floor(common * (double)r.in + 0.5);
         }
         if (!(out >= 1 && out <= LVT_MAX_DIM))
             return lvt_im_no(im, "its result is empty or too large");
         r.out = (int64_t)out;
-        r.start = regions ? roi[k] : 0;
-        r.end = regions ? roi[k + n] : 1;
+        r.length = z || whole_lengths(im) ? (float)out : r.scale * (float)r.in;
+        if (!strcmp(r.place, "align_corners") && r.length != (float)out)
+            lvt_im_warn(im,
+                        "align_corners with %g of %lld elements: lengths are taken as in ONNX's tests; "
+                        "onnxruntime takes %lld for %g",
+                        scales[k], (long long)r.in, (long long)out, (double)r.length);
+        r.start = regions ? (float)roi[k] : 0;
+        r.end = regions ? (float)roi[k + n] : 1;
         each[k] = r;
         image = image && (axes[k] >= 2 || stays(&r));
     }

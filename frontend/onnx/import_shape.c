@@ -36,10 +36,11 @@ static bool reshape(lvt_importer *im) {
     lvt_type t = lvt_im_type(im, x);
     int64_t dims[LVT_MAX_RANK], known = 1;
     int n = lvt_im_either(im, 1, "shape", LVT_MAX_RANK, dims), free = -1;
+    bool zeros = lvt_im_int(im, "allowzero", 0); /* a 0 is a size, not the input's */
     if (n < 0)
         return n == -1 ? false : lvt_im_no(im, "it has no shape");
     for (int i = 0; i < n; i++) {
-        if (dims[i] == 0 && i < t.rank && !lvt_im_int(im, "allowzero", 0))
+        if (dims[i] == 0 && i < t.rank && !zeros)
             dims[i] = t.dim[i];
         if (dims[i] == -1 && free < 0)
             free = i;
@@ -168,13 +169,19 @@ static bool split(lvt_importer *im) {
     lvt_type t = lvt_im_type(im, x);
     int64_t sizes[LVT_IM_OUTPUTS], at = 0, outputs = (int64_t)im->n->n_output;
     int axis = lvt_im_axis(im, 0, t.rank), n = lvt_im_either(im, 1, "split", LVT_IM_OUTPUTS, sizes);
+    if (lvt_im_int(im, "num_outputs", outputs) != outputs)
+        return lvt_im_no(im, "its num_outputs are not its outputs");
     if (axis < 0 || n == -1 || outputs > LVT_IM_OUTPUTS || (n >= 0 && n != outputs) || !outputs)
         return axis < 0 || n == -1 ? false : lvt_im_no(im, "its sizes do not fit its outputs");
     int64_t each = (t.dim[axis] + outputs - 1) / outputs;
     for (int64_t k = 0; k < outputs; k++) {
         int64_t rest = t.dim[axis] - at, size = n >= 0 ? sizes[k] : each < rest ? each : rest;
-        if (size < 1 || size > rest)
-            return lvt_im_no(im, "an output would be empty or too large");
+        if (size < 0 || size > rest)
+            return lvt_im_no(im, "an output would be too large");
+        if (size == 0) {
+            im->empty_results |= (uint64_t)1 << k;
+            continue;
+        }
         int64_t end = at + size;
         if ((im->out[k] = lvt_build_slice(&im->b, x, axis, at, end)) == LVT_NONE)
             return false;
@@ -234,28 +241,51 @@ static bool pad(lvt_importer *im) {
     int n = im->opset >= 11 ? lvt_im_list(im, 1, 2 * LVT_MAX_RANK, pads)
                             : lvt_im_ints(im, "pads", 2 * LVT_MAX_RANK, pads);
     const char *mode = lvt_im_string(im, "mode", "constant");
-    if (n < 0 || n != 2 * t.rank || lvt_im_has(im, 3))
-        return im->why[0] ? false : lvt_im_no(im, "its pads do not fit its input, or name axes");
+    int64_t axes[LVT_MAX_RANK], seen = 0;
+    int m = t.rank;
+    for (int i = 0; i < m; i++)
+        axes[i] = i;
+    if (lvt_im_has(im, 3) && (m = lvt_im_list(im, 3, LVT_MAX_RANK, axes)) < 0)
+        return false;
+    if (n < 0 || n != 2 * m)
+        return im->why[0] ? false : lvt_im_no(im, "its pads do not fit its input or axes");
     if (im->opset >= 11 && lvt_im_has(im, 2) && lvt_im_numbers(im, 2, 1, &value) < 0)
         return false;
-    for (int i = 0; i < t.rank; i++) {
-        int64_t before = pads[i], after = pads[i + t.rank], d = t.dim[i];
-        if (before < 0 || after < 0 || before > 1 << 20 || after > 1 << 20)
-            return lvt_im_no(im, "negative pads are not supported");
+    for (int k = 0; k < m; k++) {
+        int64_t before = pads[k], after = pads[k + m], axis = axes[k] < 0 ? axes[k] + t.rank : axes[k];
+        if (axis < 0 || axis >= t.rank || seen >> axis & 1)
+            return lvt_im_no(im, "its axes cannot be used");
+        seen |= (int64_t)1 << axis;
+        int i = (int)axis;
+        int64_t d = t.dim[i];
+        if (before < -d || after < -d || before > 1 << 20 || after > 1 << 20 ||
+            d + (before < 0 ? before : 0) + (after < 0 ? after : 0) < 1)
+            return lvt_im_no(im, "its pads leave nothing, or are too large");
+        if (before < 0 || after < 0) { /* a negative pad takes elements away */
+            x = lvt_build_slice(&im->b, x, i, before < 0 ? -before : 0, after < 0 ? d + after : d);
+            d += (before < 0 ? before : 0) + (after < 0 ? after : 0);
+            before = before < 0 ? 0 : before;
+            after = after < 0 ? 0 : after;
+        }
         if (!before && !after)
             continue;
         if (!strcmp(mode, "constant")) {
             x = lvt_im_pad(im, x, i, before, after, value);
             continue;
         }
-        bool edge = !strcmp(mode, "edge");
-        if ((!edge && strcmp(mode, "reflect")) || (!edge && (before >= d || after >= d)))
+        bool edge = !strcmp(mode, "edge"), wrap = !strcmp(mode, "wrap");
+        if (!edge && !wrap && strcmp(mode, "reflect"))
             return lvt_im_no(im, "mode %s is not supported", mode);
         double *index = lvt_arena_alloc(im->arena, (size_t)(before + d + after) * sizeof *index);
-        for (int64_t k = 0; index && k < before + d + after; k++) {
-            int64_t at = k - before;
-            at = at < 0 ? (edge ? 0 : -at) : at >= d ? (edge ? d - 1 : 2 * d - 2 - at) : at;
-            index[k] = (double)at;
+        int64_t turn = d > 1 ? 2 * d - 2 : 1; /* of reflections */
+        for (int64_t j = 0; index && j < before + d + after; j++) {
+            int64_t at = j - before, there = ((at % turn) + turn) % turn;
+            at = edge   ? (at < 0    ? 0
+                           : at >= d ? d - 1
+                                     : at)
+                 : wrap ? ((at % d) + d) % d
+                        : (there < d ? there : turn - there);
+            index[j] = (double)at;
         }
         x = index ? pick(im, x, i, before + d + after, index) : LVT_NONE;
     }
@@ -266,26 +296,26 @@ static bool cast(lvt_importer *im) {
     bool like = !strcmp(im->n->op_type, "CastLike");
     int64_t to = lvt_im_int(im, "to", 0);
     lvt_value x = lvt_im_in(im, 0);
-    if (like)
+    if (like) /* of which nothing but the type is read */
+        to = lvt_im_onnx_type(im, 1);
+    if (like && !to)
         return lvt_im_out(im, lvt_build_cast(&im->b, x, (lvt_dtype)lvt_im_type(im, lvt_im_in(im, 1)).dtype));
-    bool narrow = to == ONNX__TENSOR_PROTO__DATA_TYPE__INT8 || to == ONNX__TENSOR_PROTO__DATA_TYPE__INT16 ||
-                  to == ONNX__TENSOR_PROTO__DATA_TYPE__UINT16 ||
-                  to == ONNX__TENSOR_PROTO__DATA_TYPE__UINT32 || to == ONNX__TENSOR_PROTO__DATA_TYPE__UINT64;
     int dtype = to > 0 && to < 100 ? lvt_onnx_dtype((int)to) : -1;
-    if (dtype < 0 || narrow) /* rounding or wrapping to a type that is not here */
-        return lvt_im_no(im, "element type %lld is not supported", (long long)to);
+    if (dtype < 0)
+        return lvt_im_no(im, "element type %s is not supported", lvt_onnx_type_name((int)to));
     return lvt_im_out(im, lvt_build_cast(&im->b, x, (lvt_dtype)dtype));
 }
 
 static bool constant(lvt_importer *im) {
-    const Onnx__AttributeProto *a = im->n->n_attribute == 1 ? im->n->attribute[0] : NULL;
+    const Onnx__AttributeProto *a =
+        im->n->n_attribute == 1 ? lvt_im_attr(im, im->n->attribute[0]->name) : NULL;
     if (!a || !a->name)
         return lvt_im_no(im, "it has no value");
     for (size_t i = 0; a->t && i < a->t->n_dims; i++)
         if (a->t->dims[i] == 0)
             return lvt_im_out_empty(im);
     if (a->t && !strcmp(a->name, "value"))
-        return lvt_im_out(im, lvt_im_tensor_value(im, a->t));
+        return lvt_im_out_tensor(im, a->t);
     size_t n = a->n_floats ? a->n_floats : a->n_ints;
     double *x = lvt_arena_alloc(im->arena, (n + 1) * sizeof *x);
     for (size_t i = 0; x && i < n; i++)
@@ -381,8 +411,9 @@ static bool depth_space(lvt_importer *im) {
                                 crd ? (int64_t[]){0, 1, 4, 2, 5, 3} : (int64_t[]){0, 3, 4, 1, 5, 2});
         return lvt_im_out(im, lvt_build_reshape(&im->b, x, 4, (int64_t[]){d[0], c, d[2] * s, d[3] * s}));
     }
+    bool crd = !strcmp(lvt_im_string(im, "mode", "DCR"), "CRD");
     x = lvt_build_reshape(&im->b, x, 6, (int64_t[]){d[0], d[1], d[2] / s, s, d[3] / s, s});
-    x = lvt_build_transpose(&im->b, x, (int64_t[]){0, 3, 5, 1, 2, 4});
+    x = lvt_build_transpose(&im->b, x, crd ? (int64_t[]){0, 1, 3, 5, 2, 4} : (int64_t[]){0, 3, 5, 1, 2, 4});
     return lvt_im_out(im,
                       lvt_build_reshape(&im->b, x, 4, (int64_t[]){d[0], d[1] * s * s, d[2] / s, d[3] / s}));
 }

@@ -1,7 +1,7 @@
 /* Imported Einsum, and the other sums of products: Det of small matrices. May not know: files. */
 #include "importer.h"
+#include "ir/base/c_locale.h"
 
-#include <ctype.h>
 #include <string.h>
 
 /* A tensor whose dims have letters. An ellipsis is digits, the last of its dims '9', so that they broadcast
@@ -30,7 +30,7 @@ static bool read_letters(lvt_importer *im, const char **at, int rank, int *dots,
         if (!strncmp(*at, "...", 3) && ellipsis < 0) {
             ellipsis = n;
             *at += 2;
-        } else if (isalpha((unsigned char)**at) && n < LVT_MAX_RANK) {
+        } else if (lvt_is_letter(**at) && n < LVT_MAX_RANK) {
             out[n++] = **at;
         } else {
             return lvt_im_no(im, "its equation cannot be read");

@@ -1,7 +1,10 @@
 /* What a checkpoint says of pictures and classes, and a graph that takes pictures as they are. May not know:
  * ONNX. */
 #include "pictures.h"
+#include "ir/program/json.h"
+#include "ir/base/c_locale.h"
 #include "ir/build.h"
+#include "ir/base/utf8.h"
 
 #include <cjson/cJSON.h>
 #include <float.h>
@@ -27,7 +30,7 @@ static int parse_numbers(const char *text, double *out) {
     int n = 0;
     while (n < LVT_ONNX_CHANNELS) {
         char *end;
-        out[n] = (float)strtod(text, &end);
+        out[n] = (float)lvt_strtod(text, &end);
         if (end == text || !isfinite(out[n]))
             return 0;
         n++;
@@ -69,11 +72,12 @@ static bool read_learned(const cJSON *root, lvt_onnx_pictures *out, lvt_arena *a
 lvt_status lvt_onnx_pictures_read(lvt_onnx_pictures *out, const lvt_safetensors *weights, const char *mean,
                                   const char *deviation, lvt_arena *arena, lvt_diag *diag) {
     *out = (lvt_onnx_pictures){0};
-    cJSON *root = weights && weights->metadata ? cJSON_Parse(weights->metadata) : NULL;
+    cJSON *root =
+        weights && weights->metadata ? lvt_json_read(weights->metadata, strlen(weights->metadata)) : NULL;
     bool ok = true;
     if (root) {
         const cJSON *names = cJSON_GetObjectItemCaseSensitive(root, "class_names");
-        char *text = cJSON_IsArray(names) ? cJSON_PrintUnformatted(names) : NULL;
+        char *text = cJSON_IsArray(names) ? lvt_json_text(names, false) : NULL;
         out->class_names = text ? lvt_arena_strndup(arena, text, strlen(text)) : NULL;
         ok = (!text || out->class_names) && read_learned(root, out, arena);
         cJSON_free(text);

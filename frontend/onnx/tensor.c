@@ -1,10 +1,13 @@
 /* Tensors of ONNX files as numbers, and the check that makes unpacking safe. May not know: operators. */
 #include "importer.h"
+#include "ir/base/c_locale.h"
 #include "ir/base/file.h"
 #include "ir/base/half.h"
 
 #include <errno.h>
 #include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +21,17 @@ static bool varint(const uint8_t **p, const uint8_t *end, uint64_t *out) {
             return true;
     }
     return false;
+}
+
+bool lvt_onnx_unknown_message(const ProtobufCMessageUnknownField *f, const uint8_t **data, size_t *size) {
+    const uint8_t *p = f->data, *end = f->data + f->len; /* its length, then the message */
+    uint64_t n;
+    if (f->wire_type != PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED || !varint(&p, end, &n) ||
+        n != (uint64_t)(end - p))
+        return false;
+    *data = p;
+    *size = (size_t)n;
+    return true;
 }
 
 bool lvt_onnx_bounded(const ProtobufCMessageDescriptor *message, const uint8_t *bytes, size_t size,
@@ -81,6 +95,17 @@ int lvt_onnx_dtype(int t) {
     return known ? types[t].dtype : -1;
 }
 
+const char *lvt_onnx_type_name(int t) {
+    static const char *const names[] = {
+        "undefined",      "float",    "uint8",        "int8",           "uint16",
+        "int16",          "int32",    "int64",        "string",         "bool",
+        "float16",        "double",   "uint32",       "uint64",         "complex64",
+        "complex128",     "bfloat16", "float8e4m3fn", "float8e4m3fnuz", "float8e5m2",
+        "float8e5m2fnuz", "uint4",    "int4",         "float4e2m1",     "float8e8m0",
+        "uint2",          "int2"};
+    return t >= 0 && t < (int)(sizeof names / sizeof *names) ? names[t] : "(unknown)";
+}
+
 /* One element from its little-endian bytes. */
 static double element(int type, const uint8_t *p) {
     uint64_t u = 0;
@@ -114,8 +139,15 @@ static double element(int type, const uint8_t *p) {
     }
 }
 
-static double *refuse(lvt_diag *diag, const Onnx__TensorProto *t, const char *what) {
-    lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "tensor '%s': %s", t->name ? t->name : "", what);
+static double *refuse(lvt_diag *diag, const Onnx__TensorProto *t, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+static double *refuse(lvt_diag *diag, const Onnx__TensorProto *t, const char *format, ...) {
+    char text[160];
+    va_list args;
+    va_start(args, format);
+    lvt_vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "tensor '%s': %s", t->name ? t->name : "", text);
     return NULL;
 }
 
@@ -141,10 +173,10 @@ static uint8_t *external(const Onnx__TensorProto *t, const char *folder, size_t 
             return (void *)refuse(diag, t, "offset or length of its external data is no number");
     }
     if (!folder || !location || !*location || *location == '/' || strchr(location, '\\'))
-        return (void *)refuse(diag, t, outside);
+        return (void *)refuse(diag, t, "%s", outside);
     for (const char *c = location; c; c = strchr(c, '/') ? strchr(c, '/') + 1 : NULL)
         if (!strncmp(c, "..", 2) && (c[2] == 0 || c[2] == '/'))
-            return (void *)refuse(diag, t, outside);
+            return (void *)refuse(diag, t, "%s", outside);
     if (length != want)
         return (void *)refuse(diag, t, "its external data is shorter or longer than its shape says");
     char *path = lvt_path_join(folder, location), *real = path ? realpath(path, NULL) : NULL;
@@ -153,7 +185,7 @@ static uint8_t *external(const Onnx__TensorProto *t, const char *folder, size_t 
     bool inside = real && root && !strncmp(real, root, n) && (real[n] == '/' || (n && root[n - 1] == '/'));
     uint8_t *bytes = NULL;
     if (path && real && !inside)
-        refuse(diag, t, outside); /* a link that leads out of it */
+        refuse(diag, t, "%s", outside); /* a link that leads out of it */
     else if (path && lvt_file_read_part(real ? real : path, offset, want, &bytes, diag) != LVT_OK)
         lvt_note(diag, LVT_NOWHERE, "values of tensor '%s' are looked for there", t->name ? t->name : "");
     free(path);
@@ -167,9 +199,9 @@ double *lvt_onnx_read_tensor(lvt_arena *arena, const Onnx__TensorProto *t, const
     int kind = t->has_data_type ? t->data_type : 0, dtype = lvt_onnx_dtype(kind);
     int64_t n = 1;
     if (dtype < 0)
-        return refuse(diag, t, "its element type is not known here");
+        return refuse(diag, t, "its element type %s is not supported", lvt_onnx_type_name(kind));
     if (t->n_dims > LVT_MAX_RANK)
-        return refuse(diag, t, "it has too many dimensions");
+        return refuse(diag, t, "it has %zu dimensions, %d are the limit", t->n_dims, LVT_MAX_RANK);
     for (size_t i = 0; i < t->n_dims; i++) {
         if (t->dims[i] < 1 || t->dims[i] > LVT_MAX_DIM || n > LVT_MAX_DIM / t->dims[i])
             return refuse(diag, t, "it is empty or too large");

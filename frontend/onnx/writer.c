@@ -1,5 +1,6 @@
 /* An ONNX graph in the making. May not know: the intermediate representation's ops, what a model means. */
 #include "writer.h"
+#include "ir/base/c_locale.h"
 
 #include "ir/base/file.h"
 #include "ir/interp.h"
@@ -21,10 +22,10 @@ const char *lvt_onnx_text(lvt_onnx_writer *w, const char *format, ...) {
     va_list args, again;
     va_start(args, format);
     va_copy(again, args);
-    int n = vsnprintf(NULL, 0, format, args);
+    int n = lvt_vsnprintf(NULL, 0, format, args);
     char *text = n < 0 ? NULL : lvt_onnx_alloc(w, (size_t)n + 1);
     if (text)
-        vsnprintf(text, (size_t)n + 1, format, again);
+        lvt_vsnprintf(text, (size_t)n + 1, format, again);
     va_end(again);
     va_end(args);
     return text ? text : "";
@@ -211,8 +212,8 @@ const char *lvt_onnx_number(lvt_onnx_writer *w, lvt_dtype dtype, double x) {
     uint8_t packed[8];
     int precision = 0;
     do /* as few as tell it from other numbers of its type */
-        snprintf(digits, sizeof digits, "%.*g", ++precision, x);
-    while (precision < 17 && lvt_round_to(dtype, strtod(digits, NULL)) != lvt_round_to(dtype, x));
+        lvt_snprintf(digits, sizeof digits, "%.*g", ++precision, x);
+    while (precision < 17 && lvt_round_to(dtype, lvt_strtod(digits, NULL)) != lvt_round_to(dtype, x));
     const char *name = lvt_onnx_text(w, "%sconst/%s.%s", w->prefix, lvt_dtype_name(dtype), digits);
     if (!lvt_onnx_taken(w, name)) {
         name = lvt_onnx_name(w, name);
@@ -381,7 +382,7 @@ static lvt_status write_external(lvt_onnx_writer *w, const lvt_onnx_file *file, 
         if ((int64_t)t->raw_data.len < file->external_bytes || !t->raw_data.len)
             continue;
         if (!at) {
-            status = lvt_atomic_begin(&f, data, diag);
+            status = lvt_atomic_begin(&f, NULL, data, diag);
             if (status != LVT_OK)
                 return status;
         }
@@ -405,7 +406,7 @@ static lvt_status write_external(lvt_onnx_writer *w, const lvt_onnx_file *file, 
 
 /* The oldest version of the file format that goes with an operator set. */
 static int64_t ir_version(int opset) {
-    return opset <= 14 ? 7 : opset <= 18 ? 8 : opset <= 20 ? 9 : 10;
+    return opset <= 14 ? 7 : opset <= 18 ? 8 : opset <= 20 ? 9 : opset <= 22 ? 10 : opset <= 23 ? 11 : 12;
 }
 
 lvt_status lvt_onnx_write(lvt_onnx_writer *w, const lvt_onnx_file *file, lvt_diag *diag) {
@@ -454,7 +455,7 @@ lvt_status lvt_onnx_write(lvt_onnx_writer *w, const lvt_onnx_file *file, lvt_dia
     if (!bytes)
         return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "%s: out of memory", file->path);
     onnx__model_proto__pack(&model, bytes);
-    status = lvt_file_write(file->path, bytes, size, diag);
+    status = lvt_file_write(NULL, file->path, bytes, size, diag);
     free(bytes);
     return status;
 }

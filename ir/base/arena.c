@@ -1,6 +1,7 @@
 /* Bump allocator: a list of blocks, the newest first. Invariant: every block is zeroed when it is made and
  * memory is handed out once, so what callers get is zero. May not know: what is stored. */
 #include "arena.h"
+#include "ir/base/c_locale.h"
 
 #include <stdint.h>
 #include <stdio.h>
@@ -15,7 +16,8 @@ typedef struct block {
 
 struct lvt_arena {
     block *blocks;
-    size_t used;
+    size_t used, limit; /* limit 0: none */
+    bool at_limit, failed;
 };
 
 enum { FIRST_BLOCK = 1 << 14, LARGEST_STEP = 1 << 22 };
@@ -35,9 +37,15 @@ void lvt_arena_free(lvt_arena *a) {
 }
 
 void *lvt_arena_alloc(lvt_arena *a, size_t bytes) {
-    if (bytes > SIZE_MAX / 2)
+    if (bytes > SIZE_MAX / 2) {
+        a->failed = true;
         return NULL;
+    }
     bytes = (bytes + 15) & ~(size_t)15;
+    if (a->limit && (a->used > a->limit || bytes > a->limit - a->used)) {
+        a->at_limit = a->failed = true;
+        return NULL;
+    }
     block *b = a->blocks;
     if (!b || b->size - b->used < bytes) {
         /* Blocks double, so that a large module has few and a small one wastes little. */
@@ -47,8 +55,10 @@ void *lvt_arena_alloc(lvt_arena *a, size_t bytes) {
         if (size < bytes)
             size = bytes;
         block *fresh = calloc(1, sizeof(block) + size);
-        if (!fresh)
+        if (!fresh) {
+            a->failed = true;
             return NULL;
+        }
         fresh->size = size;
         if (b && b->size - b->used > size - bytes) {
             /* An outsize request: keep filling the old block. */
@@ -80,13 +90,13 @@ char *lvt_arena_strdup(lvt_arena *a, const char *s) {
 char *lvt_arena_printf(lvt_arena *a, const char *format, ...) {
     va_list args;
     va_start(args, format);
-    int n = vsnprintf(NULL, 0, format, args);
+    int n = lvt_vsnprintf(NULL, 0, format, args);
     va_end(args);
     char *text = n >= 0 ? lvt_arena_alloc(a, (size_t)n + 1) : NULL;
     if (!text)
         return NULL;
     va_start(args, format);
-    vsnprintf(text, (size_t)n + 1, format, args);
+    lvt_vsnprintf(text, (size_t)n + 1, format, args);
     va_end(args);
     return text;
 }
@@ -97,8 +107,10 @@ void *lvt_arena_grow(lvt_arena *a, void *old, size_t have, size_t want, size_t *
     size_t larger = *cap ? *cap * 2 : 8;
     if (larger < want)
         larger = want;
-    if (larger > SIZE_MAX / 2 / size)
+    if (larger > SIZE_MAX / 2 / size) {
+        a->failed = true;
         return NULL;
+    }
     void *fresh = lvt_arena_alloc(a, larger * size);
     if (!fresh)
         return NULL;
@@ -106,6 +118,18 @@ void *lvt_arena_grow(lvt_arena *a, void *old, size_t have, size_t want, size_t *
         memcpy(fresh, old, have * size);
     *cap = larger;
     return fresh;
+}
+
+void lvt_arena_limit(lvt_arena *a, size_t bytes) {
+    a->limit = bytes;
+}
+
+bool lvt_arena_at_limit(const lvt_arena *a) {
+    return a->at_limit;
+}
+
+bool lvt_arena_failed(const lvt_arena *a) {
+    return a->failed;
 }
 
 size_t lvt_arena_used(const lvt_arena *a) {

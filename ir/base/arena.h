@@ -5,10 +5,9 @@
 #ifndef LVT_IR_BASE_ARENA_H
 #define LVT_IR_BASE_ARENA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdarg.h>
-
-#pragma GCC visibility push(default) /* the shared library exports what this header declares */
 
 typedef struct lvt_arena lvt_arena;
 
@@ -24,7 +23,12 @@ char *lvt_arena_printf(lvt_arena *a, const char *format, ...) __attribute__((for
  * valid). */
 void *lvt_arena_grow(lvt_arena *a, void *old, size_t have, size_t want, size_t *cap, size_t size);
 size_t lvt_arena_used(const lvt_arena *a); /* bytes handed out */
-
-#pragma GCC visibility pop
+/* From now on hands out at most so many bytes in all; 0: any number, as a new arena does. What is refused for
+ * that reason is NULL too: lvt_arena_at_limit tells it from memory that the system has not. */
+void lvt_arena_limit(lvt_arena *a, size_t bytes);
+bool lvt_arena_at_limit(const lvt_arena *a); /* something was refused because of the limit */
+/* Some request was refused, for whatever reason. What was decided in this arena may then have been decided
+ * for want of memory, and does not count. */
+bool lvt_arena_failed(const lvt_arena *a);
 
 #endif

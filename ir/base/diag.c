@@ -3,6 +3,8 @@
  * Invariant: running out of memory while noting a problem loses words, never the count of errors, so a caller
  * that asks lvt_diag_errors always learns the truth. May not know: the graph, files of any format. */
 #include "diag.h"
+#include "ir/base/c_locale.h"
+#include "utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -126,11 +128,11 @@ drop:
 static void add(lvt_diag *d, severity kind, const char *code, lvt_pos at, const char *format, va_list args) {
     va_list again;
     va_copy(again, args);
-    int length = vsnprintf(NULL, 0, format, args);
+    int length = lvt_vsnprintf(NULL, 0, format, args);
     message m = {.kind = kind, .line = at.line, .col = at.col};
     m.text = length < 0 ? NULL : malloc((size_t)length + 1);
     if (m.text)
-        vsnprintf(m.text, (size_t)length + 1, format, again);
+        lvt_vsnprintf(m.text, (size_t)length + 1, format, again);
     va_end(again);
     m.code = code ? copy_bytes(code, strlen(code)) : NULL;
     m.file = at.file ? copy_bytes(at.file, strlen(at.file)) : NULL;
@@ -253,7 +255,7 @@ __attribute__((format(printf, 2, 3))) static void put_format(text *t, const char
     char small[64];
     va_list args;
     va_start(args, format);
-    int n = vsnprintf(small, sizeof small, format, args);
+    int n = lvt_vsnprintf(small, sizeof small, format, args);
     va_end(args);
     if (n > 0)
         put_bytes(t, small, (size_t)n < sizeof small ? (size_t)n : sizeof small - 1);
@@ -282,25 +284,27 @@ static const char *find_line(const source *s, uint32_t line, size_t *length) {
     return p;
 }
 
-/* Copies the line with tabs expanded and control bytes made harmless for a terminal. Returns the column on
- * the screen of byte `caret`: UTF-8 continuation bytes take no column. */
+/* Copies the line with tabs expanded and control characters made harmless for a terminal. Returns the column
+ * on the screen of byte `caret`: a character takes one. */
 static size_t put_line(text *t, const char *line, size_t length, size_t begin, size_t caret) {
     size_t column = 0, found = 0;
-    for (size_t i = begin; i < length && i < begin + MAX_LINE; i++) {
-        if (i == caret)
+    const char *at = line + begin, *end = line + (length < begin + MAX_LINE ? length : begin + MAX_LINE);
+    while (at < end) {
+        const char *from = at;
+        uint32_t c = lvt_utf8_next(&at, (size_t)(line + length - at));
+        if (line + caret >= from && line + caret < at)
             found = column;
-        unsigned char c = (unsigned char)line[i];
         if (c == '\t') {
             do
                 put(t, " ");
             while (++column % TAB_WIDTH);
-        } else if (c < 0x20 || c == 0x7f) {
-            put(t, "?");
-            column++;
-        } else {
-            put_bytes(t, line + i, 1);
-            column += (c & 0xc0) != 0x80;
+            continue;
         }
+        if (lvt_terminal_shows(c))
+            put_bytes(t, from, (size_t)(at - from));
+        else
+            put(t, "?");
+        column++;
     }
     return caret >= length ? column : found;
 }
@@ -329,9 +333,18 @@ static void put_excerpt(text *t, const lvt_diag *d, const message *m) {
     }
 }
 
+/* Names in messages come from anywhere. */
+static void put_safe(text *t, const char *s, bool lines) {
+    char *safe = lvt_terminal_text(s, lines);
+    t->failed |= !safe;
+    if (safe)
+        put(t, safe);
+    free(safe);
+}
+
 static void put_message(text *t, const lvt_diag *d, const message *m) {
     if (m->file) {
-        put(t, m->file);
+        put_safe(t, m->file, false);
         if (m->line)
             put_format(t, ":%u", m->line);
         if (m->line && m->col)
@@ -344,7 +357,7 @@ static void put_message(text *t, const lvt_diag *d, const message *m) {
         put(t, m->code);
     }
     put(t, ": ");
-    put(t, m->text);
+    put_safe(t, m->text, true);
     put(t, "\n");
     if (m->kind != NOTE)
         put_excerpt(t, d, m);

@@ -1,7 +1,7 @@
-/* all_reduce {reduce = "sum", ranks}: what `ranks` processes, each running this program on its share of the
- * batch, make together of their values: the sum, mean or max, the same bits at every one. Made by pass shard,
- * after autodiff. By definition of the interpreter, and of a kernel that nobody else takes part in, the
- * others have the same value. May not know: anything outside ir. */
+/* all_reduce (x f32) {reduce = "sum", ranks}: what `ranks` processes, each running this program on its share
+ * of the batch, make together of their values: the sum, mean or max, the same bits at every one. Made by pass
+ * shard, after autodiff. By definition of the interpreter, and of a kernel that nobody else takes part in,
+ * the others have the same value. May not know: anything outside ir. */
 #include "common.h"
 
 #include <string.h>
@@ -15,7 +15,9 @@ static double factor(const lvt_node *n) {
 
 static lvt_status infer(lvt_infer *c) {
     const char *reduce = c->node->attrs[0].s;
-    LVT_TRY(lvt_want_float(c, 0));
+    if (c->operands[0].dtype != LVT_F32)
+        return lvt_infer_error(c, "E202", "processes exchange f32, not %s",
+                               lvt_dtype_name((lvt_dtype)c->operands[0].dtype));
     if (strcmp(reduce, "sum") && strcmp(reduce, "mean") && strcmp(reduce, "max"))
         return lvt_infer_error(c, "E207", "reduce must be sum, mean or max, not \"%s\"", reduce);
     if (c->node->attrs[1].i < 1 || c->node->attrs[1].i > LVT_MAX_RANKS)

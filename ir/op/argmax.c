@@ -1,5 +1,5 @@
-/* argmax {axis}: index (i32) of the largest element along an axis, the first of equals; the axis disappears.
- * May not know: anything outside ir. */
+/* argmax {axis}: index (i32) of the largest element along an axis, the first of equals; a NaN counts as larger
+ * than all numbers; the axis disappears. May not know: anything outside ir. */
 #include "common.h"
 
 static const lvt_attr_def attrs[] = {{"axis", LVT_ATTR_INT, .required = true}};
@@ -26,7 +26,7 @@ static lvt_status eval(lvt_eval *c) {
             const double *x = c->in[0].data + o * n * inner + i;
             int64_t best = 0;
             for (int64_t k = 1; k < n; k++)
-                if (x[k * inner] > x[best * inner])
+                if (lvt_exceeds(x[k * inner], x[best * inner]))
                     best = k;
             c->out[0].data[o * inner + i] = (double)best;
         }

@@ -181,7 +181,8 @@ const lvt_op_def lvt_op_def_attention = {
     .min_operands = 3,
     .max_operands = 4,
     .n_results = 2,
-    .operands = "q: float [h, B, N, d], k: float [h, M, d] or [h, B, M, d], v: float [h, B, M, e], bias: float [h, N, M], may be left out",
+    .operands = "q: float [h, B, N, d], k: float [h, M, d] or [h, B, M, d], v: float [h, B, M, e], bias: "
+                "float [h, N, M], may be left out",
     .results = "y: float [h, B, N, e], logsumexp: float [h, B, N]",
     .meaning = "softmax(scale q k^T + bias) v for each head and image",
     .attrs = attrs,

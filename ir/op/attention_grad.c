@@ -138,7 +138,8 @@ const lvt_op_def lvt_op_def_attention_grad = {
     .min_operands = 6,
     .max_operands = 7,
     .n_results = 4,
-    .operands = "dy: float, q: float, k: float, v: float, y: float, logsumexp: float, bias: float, may be left out",
+    .operands =
+        "dy: float, q: float, k: float, v: float, y: float, logsumexp: float, bias: float, may be left out",
     .results = "dq: float, dk: float, dv: float, dbias: float",
     .meaning = "gradient of attention for its operands",
     .attrs = attrs,

@@ -47,7 +47,8 @@ const lvt_op_def lvt_op_def_avg_pool2d = {
     .n_results = 1,
     .operands = "x: float [B, H, W, C]",
     .results = "y: float [B, OH, OW, C]",
-    .meaning = "mean of each window; stride: the kernel unless given; include_padding: padding counts as zeros",
+    .meaning =
+        "mean of each window; stride: the kernel unless given; include_padding: padding counts as zeros",
     .attrs = attrs,
     .n_attrs = LVT_COUNT(attrs),
     .infer = infer,

@@ -152,7 +152,8 @@ const lvt_op_def lvt_op_def_batch_norm = {
     .n_results = 3,
     .operands = "x: float [..., C], gamma: float [C], beta: float [C]",
     .results = "y: float [..., C], mean: float [C], var: float [C]",
-    .meaning = "(x - mean) / sqrt(var + eps) * gamma + beta by the statistics of this batch over all dims but the last; var is biased",
+    .meaning = "(x - mean) / sqrt(var + eps) * gamma + beta by the statistics of this batch over all dims "
+               "but the last; var is biased",
     .attrs = lvt_norm_attrs,
     .n_attrs = LVT_NORM_ATTRS,
     .infer = lvt_norm_infer,

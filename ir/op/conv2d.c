@@ -50,7 +50,8 @@ const lvt_op_def lvt_op_def_conv2d = {
     .n_results = 1,
     .operands = "x: float [B, H, W, C], w: float [O, C / groups, kh, kw]",
     .results = "y: float [B, OH, OW, O]",
-    .meaning = "convolution; stride (1) and dilation (1): one number or [vertical, horizontal]; padding (0): one, two, or [top, left, bottom, right]",
+    .meaning = "convolution; stride (1) and dilation (1): one number or [vertical, horizontal]; padding (0): "
+               "one, two, or [top, left, bottom, right]",
     .attrs = attrs,
     .n_attrs = LVT_COUNT(attrs),
     .infer = infer,

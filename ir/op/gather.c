@@ -62,7 +62,8 @@ const lvt_op_def lvt_op_def_gather = {
     .n_results = 1,
     .operands = "table: any, index: i32",
     .results = "y: any",
-    .meaning = "table at the indices along an axis, whose place the dims of index take; an index outside is moved to the nearest end",
+    .meaning = "table at the indices along an axis, whose place the dims of index take; an index outside is "
+               "moved to the nearest end",
     .attrs = attrs,
     .n_attrs = LVT_COUNT(attrs),
     .infer = infer,

@@ -50,7 +50,8 @@ const lvt_op_def lvt_op_def_random_uniform = {
     .n_results = 1,
     .operands = "key: i32 [2], seed and step",
     .results = "y: f32 [shape]",
-    .meaning = "numbers in [0, 1) from a counter: the same bits for the same key and stream; random_key() is the key, stream() the next stream",
+    .meaning = "numbers in [0, 1) from a counter: the same bits for the same key and stream; random_key() is "
+               "the key, stream() the next stream",
     .attrs = attrs,
     .n_attrs = LVT_COUNT(attrs),
     .infer = infer,

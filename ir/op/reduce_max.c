@@ -1,5 +1,5 @@
-/* reduce_max {axes, keep}: largest element over some dims; no axes: over all. Equal maxima share the
- * gradient. May not know: anything outside ir. */
+/* reduce_max {axes, keep}: largest element over some dims; no axes: over all; NaN where one is NaN. Equal
+ * maxima share the gradient. May not know: anything outside ir. */
 #include "common.h"
 
 #include <math.h>
@@ -10,7 +10,7 @@ static lvt_status infer(lvt_infer *c) {
 }
 
 static void larger(double *accumulator, double x) {
-    if (x > *accumulator)
+    if (x > *accumulator || isnan(x))
         *accumulator = x;
 }
 

@@ -235,7 +235,7 @@ int64_t lvt_pool_max(const lvt_window *w, const lvt_type *x_type, const lvt_type
     for (int64_t iy = p.y0; iy < p.y1; iy++)
         for (int64_t ix = p.x0; ix < p.x1; ix++) {
             int64_t at = p.base + (iy * x_type->dim[2] + ix) * x_type->dim[3];
-            if (best < 0 || x[at] > x[best])
+            if (best < 0 || lvt_exceeds(x[at], x[best]))
                 best = at;
         }
     return best;

@@ -8,13 +8,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-enum { TRIES = 100, BLOCK = 1 << 16 };
+enum { BLOCK = 1 << 16 };
 
 static lvt_status refused(lvt_diag *diag, const char *path, const char *what) {
     return lvt_error(diag, LVT_IO, "E610", (lvt_pos){path, 0, 0}, "cannot %s: %s", what, strerror(errno));
@@ -24,79 +22,13 @@ static lvt_status no_memory(lvt_diag *diag, const char *path) {
     return lvt_error(diag, LVT_NOMEM, NULL, (lvt_pos){path, 0, 0}, "out of memory");
 }
 
-/* Opens a new file beside `path`; its name is put into *name (malloc'ed, with room to spare). */
-static int open_temporary(const char *path, char **name) {
-    size_t room = strlen(path) + 64;
-    *name = malloc(room);
-    for (int i = 0; *name && i < TRIES; i++) {
-        snprintf(*name, room, "%s.tmp.%ld.%d", path, (long)getpid(), i);
-        int fd = open(*name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (fd >= 0 || errno != EEXIST)
-            return fd;
-    }
-    return -1;
-}
-
-/* Makes the new name last; a file system that cannot sync folders has done what it can. */
-static void sync_folder(const char *path) {
-    const char *slash = strrchr(path, '/');
-    char *folder = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
-    int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-    if (fd >= 0) {
-        (void)fsync(fd);
-        close(fd);
-    }
-    free(folder);
-}
-
-/* Writes and closes; false with errno set. */
-static bool fill(int fd, const unsigned char *bytes, size_t length, bool sync) {
-    bool ok = lvt_fd_write(fd, bytes, length) && (!sync || fsync(fd) == 0);
-    int why = errno;
-    if (close(fd) != 0 && ok)
-        return false;
-    errno = why;
-    return ok;
-}
-
-/* A pipe, a terminal or another device is written to; it is not replaced by a file. */
-static lvt_status write_device(const char *path, const unsigned char *bytes, size_t length, lvt_diag *diag) {
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    if (fd < 0)
-        return refused(diag, path, "be opened");
-    return fill(fd, bytes, length, false) ? LVT_OK : refused(diag, path, "be written");
-}
-
-static lvt_status write_file(const char *path, const unsigned char *bytes, size_t length, lvt_diag *diag) {
-    char *name = NULL;
-    lvt_status status = LVT_OK;
-    int fd = open_temporary(path, &name);
-    if (fd < 0) {
-        status = name ? refused(diag, path, "be created") : no_memory(diag, path);
-    } else if (!fill(fd, bytes, length, true) || rename(name, path) != 0) {
-        status = refused(diag, path, "be written");
-        unlink(name);
-    } else {
-        sync_folder(path);
-    }
-    free(name);
-    return status;
-}
-
 lvt_status lvt_program_write(lvt_compiled *p, const char *path, lvt_diag *diag) {
     unsigned char *bytes;
     size_t length;
-    struct stat about;
     lvt_status status = lvt_program_encode(p, &bytes, &length, diag);
     if (status != LVT_OK)
         return status;
-    if (stat(path, &about) == 0 && !S_ISREG(about.st_mode) && !S_ISDIR(about.st_mode)) {
-        status = write_device(path, bytes, length, diag);
-    } else {
-        char *target = realpath(path, NULL); /* of a link the file behind it is replaced, not the link */
-        status = write_file(target ? target : path, bytes, length, diag);
-        free(target);
-    }
+    status = lvt_file_write(NULL, path, bytes, length, diag);
     free(bytes);
     return status;
 }

@@ -19,6 +19,7 @@
 #define EXACT __attribute__((optimize("O3,fp-contract=off")))
 #else
 #define EXACT
+#pragma STDC FP_CONTRACT OFF
 #endif
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
 #define WIDE __attribute__((target_clones("default", "avx2", "arch=x86-64-v4")))

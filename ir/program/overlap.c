@@ -52,27 +52,87 @@ static bool may_replace(checker *c, lvt_value result, const lvt_place *old, uint
     return true;
 }
 
+/* What the steps of bundles read, sorted by bundle, memory and offset, so that a question does not go through
+ * all steps of a bundle: there may be thousands, each asking. */
+typedef struct read {
+    uint32_t bundle, kind, index, step;
+    uint64_t begin, end;
+    uint64_t furthest; /* the largest `end` of this and those before it of the same memory and bundle */
+} read;
+
+typedef struct reads {
+    read *list;
+    size_t n;
+} reads;
+
+static int by_memory(const read *a, const read *b) {
+    if (a->bundle != b->bundle)
+        return a->bundle < b->bundle ? -1 : 1;
+    if (a->kind != b->kind)
+        return a->kind < b->kind ? -1 : 1;
+    return (a->index > b->index) - (a->index < b->index);
+}
+
+static int by_begin(const void *a, const void *b) {
+    const read *x = a, *y = b;
+    int order = by_memory(x, y);
+    return order ? order : x->begin != y->begin ? (x->begin < y->begin ? -1 : 1) : 0;
+}
+
+static bool find_reads(const checker *c, reads *out) {
+    size_t n = 0;
+    for (int pass = 0; pass < 2; pass++) {
+        for (uint32_t s = 0; s < c->plan->n_steps; s++) {
+            const lvt_node *node = &c->g->nodes[c->plan->steps[s].node];
+            for (uint32_t k = 0; c->first[s] != c->final[s] && k < node->n_operands; k++) {
+                const lvt_place *q = place(c, node->operands[k]);
+                if (pass)
+                    out->list[out->n++] = (read){.bundle = c->first[s],
+                                                 .kind = q->kind,
+                                                 .index = q->index,
+                                                 .step = s,
+                                                 .begin = q->offset,
+                                                 .end = q->offset + c->bytes[node->operands[k]]};
+                else
+                    n++;
+            }
+        }
+        if (!pass && !(out->list = lvt_arena_alloc(c->scratch, (n + 1) * sizeof *out->list)))
+            return false;
+    }
+    qsort(out->list, n, sizeof *out->list, by_begin);
+    for (size_t i = 0; i < n; i++) {
+        read *r = &out->list[i];
+        bool same = i && !by_memory(r - 1, r);
+        r->furthest = same && r[-1].furthest > r->end ? r[-1].furthest : r->end;
+    }
+    return true;
+}
+
 /* Another step of the bundle reads memory that `result` is written to. */
-static bool read_beside(const checker *c, lvt_value result) {
+static bool read_beside(const checker *c, const reads *r, lvt_value result) {
     const lvt_place *p = place(c, result);
     uint32_t step = (uint32_t)c->defined[result];
-    for (uint32_t t = lvt_bundle_first(c->plan, step); t <= lvt_bundle_last(c->plan, step); t++) {
-        const lvt_node *n = &c->g->nodes[c->plan->steps[t].node];
-        for (uint32_t k = 0; t != step && k < n->n_operands; k++) {
-            const lvt_place *q = place(c, n->operands[k]);
-            if (q->kind == p->kind && q->index == p->index && q->offset < p->offset + c->bytes[result] &&
-                p->offset < q->offset + c->bytes[n->operands[k]])
-                return true;
-        }
+    read key = {
+        .bundle = c->first[step], .kind = p->kind, .index = p->index, .begin = p->offset + c->bytes[result]};
+    size_t low = 0, high = r->n;
+    while (low < high) { /* those before `low` begin before the result ends */
+        size_t middle = low + (high - low) / 2;
+        if (by_begin(&r->list[middle], &key) < 0)
+            low = middle + 1;
+        else
+            high = middle;
     }
+    for (; low > 0 && !by_memory(&r->list[low - 1], &key) && r->list[low - 1].furthest > p->offset; low--)
+        if (r->list[low - 1].step != step && r->list[low - 1].end > p->offset)
+            return true;
     return false;
 }
 
-static void check_states(checker *c) {
+static void check_states(checker *c, const reads *r) {
     for (uint32_t s = 0; s < c->m->n_states; s++) {
         lvt_value fresh = c->in_place[s];
-        if (fresh == LVT_NONE ||
-            c->old_last[s] < (int64_t)lvt_bundle_first(c->plan, (uint32_t)c->defined[fresh]))
+        if (fresh == LVT_NONE || c->old_last[s] < (int64_t)c->first[c->defined[fresh]])
             continue;
         lvt_place old = {.kind = LVT_PLACE_STATE, .index = s};
         if (c->old_last[s] > c->defined[fresh])
@@ -80,7 +140,7 @@ static void check_states(checker *c) {
                     VALUE_FORMAT "is written over @%s in step %lld, but step %lld reads the old value",
                     VALUE_ARGS(c, fresh), c->m->states[s].name, (long long)c->defined[fresh],
                     (long long)c->old_last[s]);
-        else if (read_beside(c, fresh))
+        else if (read_beside(c, r, fresh))
             PROBLEM(c, fresh, "E629",
                     VALUE_FORMAT "is written over @%s beside a step of its bundle that reads the old value",
                     VALUE_ARGS(c, fresh), c->m->states[s].name);
@@ -136,7 +196,7 @@ static void enter(checker *c, alive *a, lvt_value v) {
 }
 
 /* Walks the bundles with the set of live buffers: what a step writes must not touch any of them. */
-static bool check_arena(checker *c) {
+static bool check_arena(checker *c, const reads *r) {
     uint32_t n_steps = c->plan->n_steps;
     alive a = {lvt_arena_alloc(c->scratch, c->g->n_values * sizeof *a.values + 1), 0};
     /* ends[t] .. ends[t + 1] of `ending`: roots whose last read is in step t */
@@ -164,7 +224,7 @@ static bool check_arena(checker *c) {
                 lvt_value old = c->root[n->operands[k]];
                 if (place(c, old)->kind == LVT_PLACE_ARENA && place(c, old)->offset == place(c, v)->offset &&
                     c->last[old] == t && may_replace(c, v, place(c, old), c->bytes[old]) &&
-                    !read_beside(c, v))
+                    !read_beside(c, r, v))
                     leave(c, &a, old);
             }
             enter(c, &a, v);
@@ -202,6 +262,9 @@ static bool check_kept(checker *c) {
 }
 
 bool lvt_check_overlap(lvt_plan_checker *c) {
-    check_states(c);
-    return check_kept(c) && check_arena(c);
+    reads r = {0};
+    if (!find_reads(c, &r))
+        return false;
+    check_states(c, &r);
+    return check_kept(c) && check_arena(c, &r);
 }

@@ -9,8 +9,6 @@
 
 #include "ir/ir.h"
 
-#pragma GCC visibility push(default) /* the shared library exports what this header declares */
-
 /* Who runs a step. A row of providers.def says which ops and nodes a family accepts. */
 typedef enum lvt_family {
     LVT_FAMILY_NONE, /* no work: input, state, constant, views */
@@ -142,7 +140,5 @@ lvt_status lvt_program_verify(const lvt_compiled *p, lvt_diag *diag);
 lvt_status lvt_program_write(lvt_compiled *p, const char *path, lvt_diag *diag);
 /* Reads, validates checksums, offsets and version, verifies. *out is NULL on error. */
 lvt_status lvt_program_read(const char *path, lvt_compiled **out, lvt_diag *diag);
-
-#pragma GCC visibility pop
 
 #endif

@@ -2,6 +2,8 @@
 #include "safetensors.h"
 #include "ir/base/file.h"
 #include "ir/base/half.h"
+#include "json.h"
+#include "ir/base/utf8.h"
 
 #include <cjson/cJSON.h>
 #include <math.h>
@@ -43,16 +45,21 @@ static char *make_header(const char *metadata, const lvt_stored_tensor *const *o
         ok = shape != NULL;
         for (int k = 0; k < t->rank && ok; k++)
             ok = cJSON_AddItemToArray(shape, cJSON_CreateNumber((double)t->dim[k]));
-        double ends[2] = {offset, offset += (double)lvt_type_bytes(t)};
+        double ends[2] = {offset, offset + (double)lvt_type_bytes(t)};
         ok = ok && cJSON_AddItemToObject(entry, "data_offsets", cJSON_CreateDoubleArray(ends, 2));
+        offset = ends[1];
     }
-    char *text = ok ? cJSON_PrintUnformatted(root) : NULL;
+    char *text = ok ? lvt_json_text(root, false) : NULL;
     cJSON_Delete(root);
     return text;
 }
 
-lvt_status lvt_safetensors_write(const char *path, const char *metadata, const lvt_stored_tensor *tensors,
-                                 size_t n, lvt_diag *diag) {
+lvt_status lvt_safetensors_write(const lvt_folder *in, const char *path, const char *metadata,
+                                 const lvt_stored_tensor *tensors, size_t n, lvt_diag *diag) {
+    for (size_t i = 0; i < n; i++)
+        if (!lvt_utf8_valid(tensors[i].name))
+            return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
+                             "%s: a name of a tensor has to be UTF-8, \"%s\" is not", path, tensors[i].name);
     const lvt_stored_tensor **order = malloc((n + 1) * sizeof *order);
     size_t m = 0;
     for (size_t size = 8; size && order; size /= 2) {
@@ -67,7 +74,7 @@ lvt_status lvt_safetensors_write(const char *path, const char *metadata, const l
         return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "%s: out of memory", path);
     }
     lvt_atomic_file f;
-    lvt_status status = lvt_atomic_begin(&f, path, diag);
+    lvt_status status = lvt_atomic_begin(&f, in, path, diag);
     if (status == LVT_OK) {
         size_t length = strlen(header), padded = (length + 7) / 8 * 8;
         uint8_t size[8];
@@ -171,15 +178,20 @@ static const char *read_entry(const cJSON *entry, const uint8_t *data, size_t si
     out->type = (lvt_type){.dtype = own ? (uint8_t)dtypes[t].dtype : foreign[f].dtype};
     uint64_t bytes = own ? lvt_dtype_size(dtypes[t].dtype) : foreign[f].size;
     const cJSON *dim;
+    bool empty = false;
+    cJSON_ArrayForEach(dim, shape) empty |= cJSON_IsNumber(dim) && dim->valuedouble == 0;
+    /* Without elements a tensor is no larger than any file, but its dimensions have to be countable. */
+    uint64_t room = empty ? (uint64_t)LVT_MAX_DIM : size;
     cJSON_ArrayForEach(dim, shape) {
         uint64_t n;
         if (!whole(dim, (double)LVT_MAX_DIM, &n))
             return "a dimension is no whole number";
         out->type.dim[out->type.rank++] = (int64_t)n;
-        if (n && bytes > size / n)
-            return "it is larger than the file"; /* bytes <= size stays true, so nothing overflows */
-        bytes *= n;
+        if (n && bytes > room / n)
+            return "it is larger than the file"; /* bytes <= room stays true, so nothing overflows */
+        bytes *= n ? n : 1;
     }
+    bytes = empty ? 0 : bytes;
     const double largest = 9007199254740992.; /* 2^53 */
     if (!whole(cJSON_GetArrayItem(offsets, 0), largest, &ends[0]) ||
         !whole(cJSON_GetArrayItem(offsets, 1), largest, &ends[1]) || ends[0] > ends[1] || ends[1] > size)
@@ -261,12 +273,21 @@ static lvt_status read_header(const char *path, const cJSON *root, const uint8_t
     return status;
 }
 
-static lvt_status read_file(const char *path, bool any, lvt_safetensors *out, lvt_diag *diag) {
+static bool all_utf8(const char *text, size_t n) {
+    for (const char *end = text + n; text < end;)
+        if (lvt_utf8_next(&text, (size_t)(end - text)) == UINT32_MAX)
+            return false;
+    return true;
+}
+
+static lvt_status read_file(const lvt_folder *in, const char *path, bool any, lvt_safetensors *out,
+                            lvt_diag *diag) {
     *out = (lvt_safetensors){.converted = any ? lvt_arena_new() : NULL};
     size_t size;
     if (any && !out->converted)
         return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "%s: out of memory", path);
-    lvt_status status = lvt_file_read(path, &out->bytes, &size, diag);
+    lvt_status status = in ? lvt_folder_file_read(in, path, &out->bytes, &size, diag)
+                           : lvt_file_read(path, &out->bytes, &size, diag);
     if (status != LVT_OK) {
         lvt_safetensors_free(out);
         return status;
@@ -277,8 +298,9 @@ static lvt_status read_file(const char *path, bool any, lvt_safetensors *out, lv
     cJSON *root = NULL;
     if (size < 8 || header > MAX_HEADER || header > size - 8) {
         status = wrong(path, "it is shorter than its header says", diag);
-    } else if (memchr(out->bytes + 8, 0, header) ||
-               !(root = cJSON_ParseWithLength((char *)out->bytes + 8, header))) {
+    } else if (!memchr(out->bytes + 8, 0, header) && !all_utf8((char *)out->bytes + 8, header)) {
+        status = wrong(path, "the header is not UTF-8", diag);
+    } else if (memchr(out->bytes + 8, 0, header) || !(root = lvt_json_read((char *)out->bytes + 8, header))) {
         status = wrong(path, "the header is not JSON", diag);
     } else {
         status = read_header(path, root, out->bytes + 8 + header, size - 8 - header, out, diag);
@@ -290,9 +312,14 @@ static lvt_status read_file(const char *path, bool any, lvt_safetensors *out, lv
 }
 
 lvt_status lvt_safetensors_read(const char *path, lvt_safetensors *out, lvt_diag *diag) {
-    return read_file(path, false, out, diag);
+    return read_file(NULL, path, false, out, diag);
+}
+
+lvt_status lvt_safetensors_read_in(const lvt_folder *in, const char *name, lvt_safetensors *out,
+                                   lvt_diag *diag) {
+    return read_file(in, name, false, out, diag);
 }
 
 lvt_status lvt_safetensors_read_any(const char *path, lvt_safetensors *out, lvt_diag *diag) {
-    return read_file(path, true, out, diag);
+    return read_file(NULL, path, true, out, diag);
 }

@@ -183,7 +183,7 @@ static void read_value(checker *c, lvt_value v, int64_t time, const char *reader
     if (c->defined[root] >= time)
         PROBLEM(c, v, "E627", VALUE_FORMAT "is read by %s %u, before step %lld writes it", VALUE_ARGS(c, v),
                 reader, number, (long long)c->defined[root]);
-    else if (c->defined[root] >= (int64_t)lvt_bundle_first(c->plan, (uint32_t)time))
+    else if (c->defined[root] >= (int64_t)c->first[time])
         PROBLEM(c, v, "E632", VALUE_FORMAT "is read by step %lld of the bundle in which step %lld writes it",
                 VALUE_ARGS(c, v), (long long)time, (long long)c->defined[root]);
     if (time > c->last[root])
@@ -297,6 +297,9 @@ static void check_updates(checker *c, lvt_value *stored) {
 
 static bool allocate(checker *c) {
     size_t values = c->g->n_values + (size_t)1, states = c->m->n_states + (size_t)1;
+    uint32_t n_steps = c->plan->n_steps;
+    c->first = lvt_arena_alloc(c->scratch, ((size_t)n_steps + 1) * sizeof *c->first);
+    c->final = lvt_arena_alloc(c->scratch, ((size_t)n_steps + 1) * sizeof *c->final);
     c->step_of = lvt_arena_alloc(c->scratch, (c->g->n_nodes + (size_t)1) * sizeof *c->step_of);
     c->root = lvt_arena_alloc(c->scratch, values * sizeof *c->root);
     c->defined = lvt_arena_alloc(c->scratch, values * sizeof *c->defined);
@@ -304,8 +307,13 @@ static bool allocate(checker *c) {
     c->bytes = lvt_arena_alloc(c->scratch, values * sizeof *c->bytes);
     c->old_last = lvt_arena_alloc(c->scratch, states * sizeof *c->old_last);
     c->in_place = lvt_arena_alloc(c->scratch, states * sizeof *c->in_place);
-    if (!c->step_of || !c->root || !c->defined || !c->last || !c->bytes || !c->old_last || !c->in_place)
+    if (!c->first || !c->final || !c->step_of || !c->root || !c->defined || !c->last || !c->bytes ||
+        !c->old_last || !c->in_place)
         return false;
+    for (uint32_t i = 0; i <= n_steps; i++)
+        c->first[i] = i && i < n_steps && c->plan->steps[i].joined ? c->first[i - 1] : i;
+    for (uint32_t i = n_steps + 1; i-- > 0;)
+        c->final[i] = i + 1 < n_steps && c->plan->steps[i + 1].joined ? c->final[i + 1] : i;
     memset(c->old_last, 0xff, states * sizeof *c->old_last); /* -1: not read */
     memset(c->in_place, 0xff, states * sizeof *c->in_place); /* LVT_NONE */
     return true;

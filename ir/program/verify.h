@@ -17,6 +17,8 @@ typedef struct lvt_plan_checker {
     lvt_diag *diag;
     size_t problems;
     bool no_memory; /* what was found then says nothing */
+    /* one a step, and one for "after all": the first and the last step of its bundle */
+    uint32_t *first, *final;
     /* one a node: index of its step + 1, 0 for none */
     uint32_t *step_of;
     /* one a value */

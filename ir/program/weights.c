@@ -1,16 +1,39 @@
 /* Values of states from files. May not know: sessions. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* asprintf */
+#endif
 #include "weights.h"
 #include "ir/base/file.h"
 #include "ir/interp.h"
 #include "file.h"
+#include "ir/base/c_locale.h"
+#include "ir/finite.h"
 #include "weight_map.h"
 
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static lvt_status no_memory(lvt_diag *diag, const char *path) {
     return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "%s: out of memory", path);
+}
+
+/* Values that are no numbers would be trained on without a word. `path`: where they were read. */
+static lvt_status sound(const lvt_state *s, const void *values, bool infinite, const char *path,
+                        lvt_diag *diag) {
+    lvt_dtype dtype = (lvt_dtype)s->type.dtype;
+    int64_t at = lvt_first_unsound(dtype, values, lvt_numel(&s->type), infinite);
+    return at < 0 ? LVT_OK
+                  : lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s: element %lld of %lld of %s is %s", path,
+                              (long long)at, (long long)lvt_numel(&s->type), s->name,
+                              lvt_unsound_name(dtype, values, at));
 }
 
 /* ---- beside a program ---- */
@@ -20,13 +43,71 @@ lvt_init lvt_weights_init(const void *packed, size_t bytes) {
     return (lvt_init){LVT_INIT_FILE, (double)(hash & UINT32_MAX), (double)(hash >> 32)};
 }
 
-char *lvt_weights_path(const char *program) {
-    const char *base = strrchr(program, '/'), *dot = strrchr(base ? base : program, '.');
-    size_t n = dot && dot != program && dot[-1] != '/' ? (size_t)(dot - program) : strlen(program);
-    char *name = malloc(n + sizeof ".safetensors");
-    if (name)
-        sprintf(name, "%.*s.safetensors", (int)n, program);
-    return name;
+enum { HASH_DIGITS = 16 };
+static const char TAIL[] = ".safetensors";
+
+/* What belongs together lies together: beside the file that a link leads to. */
+static char *behind_link(const char *program) {
+    struct stat st;
+    char *real = lstat(program, &st) == 0 && S_ISLNK(st.st_mode) ? realpath(program, NULL) : NULL;
+    return real ? real : strdup(program);
+}
+
+char *lvt_weights_path(const lvt_module *m, const char *program) {
+    uint64_t hash = LVT_FNV_START;
+    for (uint32_t i = 0; i < m->n_states; i++) {
+        const lvt_state *s = &m->states[i];
+        const double ends[] = {s->init.a, s->init.b};
+        if (s->init.kind != LVT_INIT_FILE)
+            continue;
+        hash = lvt_fnv(hash, s->name, strlen(s->name) + 1);
+        hash = lvt_fnv(hash, ends, sizeof ends);
+    }
+    char *place = behind_link(program), *path = NULL;
+    if (!place || asprintf(&path, "%s.%016" PRIx64 "%s", place, hash, TAIL) < 0)
+        path = NULL;
+    free(place);
+    return path;
+}
+
+/* Is `name` that of values of the program file `program`? */
+static bool is_values_of(const char *name, const char *program) {
+    size_t n = strlen(program);
+    return !strncmp(name, program, n) && name[n] == '.' &&
+           strspn(name + n + 1, "0123456789abcdef") == HASH_DIGITS &&
+           !strcmp(name + n + 1 + HASH_DIGITS, TAIL);
+}
+
+/* Opens the folder of a program and waits until no other lvt publishes in it; *base: the program's name in
+ * it. -1: it cannot be opened, or locked (not every file system can). */
+static int lock_folder(char *path, const char **base) {
+    char *slash = strrchr(path, '/');
+    *base = slash ? slash + 1 : path;
+    char *folder = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : strdup(".");
+    int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    free(folder);
+    while (fd >= 0 && flock(fd, LOCK_EX) != 0) {
+        if (errno == EINTR)
+            continue;
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+/* Values of programs that this one took the place of. The lock is held, and nobody needs them: a program
+ * names its values by their hash, and there is one program of that name. */
+static void remove_others(int folder, const char *base, const char *kept) {
+    const char *slash = strrchr(kept, '/');
+    int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+    if (!d && fd >= 0)
+        close(fd);
+    for (struct dirent *e; d && (e = readdir(d));)
+        if (is_values_of(e->d_name, base) && strcmp(e->d_name, slash ? slash + 1 : kept))
+            unlinkat(folder, e->d_name, 0);
+    if (d)
+        closedir(d);
 }
 
 static const char OURS[] = "{\"format\":\"lvt initial values\"}";
@@ -50,7 +131,7 @@ static lvt_status may_write(const char *path, lvt_diag *diag) {
 
 lvt_status lvt_weights_write(const lvt_module *m, const char *program, lvt_diag *diag) {
     lvt_stored_tensor *list = calloc((size_t)m->n_states + 1, sizeof *list);
-    char *path = lvt_weights_path(program);
+    char *path = lvt_weights_path(m, program);
     size_t n = 0;
     lvt_status status = list && path ? LVT_OK : no_memory(diag, program);
     for (uint32_t i = 0; i < m->n_states && status == LVT_OK; i++) {
@@ -66,10 +147,60 @@ lvt_status lvt_weights_write(const lvt_module *m, const char *program, lvt_diag 
     if (status == LVT_OK && n)
         status = may_write(path, diag);
     if (status == LVT_OK && n)
-        status = lvt_safetensors_write(path, OURS, list, n, diag);
+        status = lvt_safetensors_write(NULL, path, OURS, list, n, diag);
     free(path);
     free(list);
     return status;
+}
+
+/* A pipe or a device has nothing beside it. */
+static bool is_device(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0 && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
+}
+
+lvt_status lvt_program_publish(lvt_compiled *p, const char *path, lvt_diag *diag) {
+    if (is_device(path))
+        return lvt_program_write(p, path, diag);
+    char *place = behind_link(path), *values = place ? lvt_weights_path(p->module, place) : NULL;
+    const char *base;
+    int folder = values ? lock_folder(place, &base) : -1;
+    lvt_status status = values ? lvt_weights_write(p->module, place, diag) : no_memory(diag, path);
+    if (status == LVT_OK)
+        status = lvt_program_write(p, path, diag);
+    if (status == LVT_OK && folder >= 0)
+        remove_others(folder, base, values);
+    if (folder >= 0)
+        close(folder);
+    free(values);
+    free(place);
+    return status;
+}
+
+lvt_status lvt_program_move(const lvt_module *m, const char *from, const char *to, lvt_diag *diag) {
+    char *place = behind_link(to), *values = place ? lvt_weights_path(m, place) : NULL,
+         *before = lvt_weights_path(m, from);
+    const char *base;
+    int folder = values && before ? lock_folder(place, &base) : -1;
+    lvt_status status = values && before ? LVT_OK : no_memory(diag, to);
+    if (status == LVT_OK && ((rename(before, values) != 0 && errno != ENOENT) || rename(from, place) != 0))
+        status = lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "%s: cannot be written: %s", to, strerror(errno));
+    if (status == LVT_OK && folder >= 0)
+        remove_others(folder, base, values);
+    if (folder >= 0)
+        close(folder);
+    free(place);
+    free(values);
+    free(before);
+    return status;
+}
+
+void lvt_program_remove(const lvt_module *m, const char *path) {
+    char *values = m ? lvt_weights_path(m, path) : NULL;
+    unlink(path);
+    if (values)
+        unlink(values);
+    free(values);
 }
 
 static bool same_init(lvt_init a, lvt_init b) {
@@ -82,7 +213,7 @@ lvt_status lvt_weights_read(lvt_module *m, const char *program, lvt_diag *diag) 
         wanted += m->states[i].init.kind == LVT_INIT_FILE && !m->states[i].values;
     if (!wanted)
         return LVT_OK;
-    char *path = lvt_weights_path(program);
+    char *path = lvt_weights_path(m, program);
     lvt_safetensors file = {0};
     const void **values = calloc((size_t)m->n_states + 1, sizeof *values);
     lvt_status status = path && values ? LVT_OK : no_memory(diag, program);
@@ -108,8 +239,7 @@ lvt_status lvt_weights_read(lvt_module *m, const char *program, lvt_diag *diag) 
         void *copy = lvt_module_values(m, bytes);
         if (copy)
             values[i] = memcpy(copy, t->data, bytes);
-        else
-            status = no_memory(diag, path);
+        status = copy ? sound(s, t->data, true, path, diag) : no_memory(diag, path);
     }
     if (status == LVT_OK && wrong) {
         status = lvt_error(
@@ -154,7 +284,7 @@ __attribute__((format(printf, 3, 4))) static void wrong(loading *l, const lvt_ma
     char text[4096];
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    lvt_vsnprintf(text, sizeof text, format, args);
     va_end(args);
     l->status = lvt_error(l->diag, LVT_USER, NULL, at, "%s%s%s", l->map_path ? "" : l->path,
                           l->map_path ? "" : ": ", text);
@@ -354,6 +484,10 @@ lvt_status lvt_weights_load(lvt_module *m, const char *path, const char *map, lv
         if (l.status == LVT_OK)
             say_what_is_left_out(&l);
     }
+    for (uint32_t s = 0; s < m->n_states && l.status == LVT_OK; s++)
+        if (l.values[s])
+            l.status =
+                sound(&m->states[s], l.values[s], lvt_state_begins_infinite(&m->states[s]), path, diag);
     for (uint32_t s = 0; s < m->n_states && l.status == LVT_OK; s++)
         if (l.values[s])
             m->states[s].values = l.values[s];

@@ -1,5 +1,6 @@
 /* lvt-run check: kernels against the reference interpreter. */
 #include "command.h"
+#include "ir/base/utf8.h"
 
 #include <stdio.h>
 
@@ -48,9 +49,8 @@ lvt_status lvt_cmd_check(int argc, char **argv, lvt_diag *diag) {
     if (status == LVT_OK)
         status = lvt_session_check(s, entry, (const void *const *)inputs, diag);
     if (status == LVT_OK)
-        printf("%s, entry %s: all %u steps agree with the interpreter\n", arguments.values[0],
-               lvt_program_compiled(p)->plans[entry].graph->name,
-               lvt_program_compiled(p)->plans[entry].n_steps);
+        lvt_print("%s, entry %s: all %d steps agree with the interpreter\n", arguments.values[0],
+                  lvt_program_entry(p, entry).name, lvt_program_entry(p, entry).n_steps);
     if (inputs)
         lvt_cmd_inputs_free(p, entry, inputs);
     lvt_session_free(s);

@@ -3,6 +3,8 @@
  * Invariant: the table that parses is the table that help prints, so the two cannot disagree. May not know:
  * any command. */
 #include "command.h"
+#include "ir/base/c_locale.h"
+#include "ir/base/utf8.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -13,11 +15,11 @@
 enum { HELP_COLUMN = 26 };
 
 static void print_help(const lvt_usage *u) {
-    printf("Usage: %s\n\n%s\n\nOptions:\n", u->synopsis, u->about);
+    lvt_print("Usage: %s\n\n%s\n\nOptions:\n", u->synopsis, u->about);
     for (int i = 0; i < u->n_options; i++) {
         const lvt_option *o = &u->options[i];
         if (!o->name) {
-            printf("\n%s:\n", o->help);
+            lvt_print("\n%s:\n", o->help);
             continue;
         }
         char left[96];
@@ -29,21 +31,41 @@ static void print_help(const lvt_usage *u) {
         } else if (o->argument && n < (int)sizeof left) {
             n += snprintf(left + n, sizeof left - (size_t)n, "=%s", o->argument);
         }
-        printf("%s", left);
+        lvt_print("%s", left);
         int column = n < HELP_COLUMN - 1 ? n : HELP_COLUMN;
         if (column == HELP_COLUMN) {
-            printf("\n");
+            lvt_print("\n");
             column = 0;
         }
         const char *text = o->help;
         while (*text) {
             size_t line = strcspn(text, "\n");
-            printf("%*s%.*s\n", HELP_COLUMN - column, "", (int)line, text);
+            lvt_print("%*s%.*s\n", HELP_COLUMN - column, "", (int)line, text);
             column = 0;
             text += line + (text[line] == '\n');
         }
     }
-    printf("  -h, --help              this text\n");
+    lvt_print("  -h, --help              this text\n");
+}
+
+/* For the shell: every option with what its value may be, a line each, as runtime/package/completion.bash
+ * reads it. */
+static void print_completion(const lvt_usage *u) {
+    for (int i = 0; i < u->n_options; i++) {
+        const lvt_option *o = &u->options[i];
+        if (!o->name)
+            continue;
+        printf("--%s%s", o->name, o->kind == LVT_OPTION_FLAG ? "" : " =");
+        for (const char *const *c = o->kind == LVT_OPTION_CHOICE ? o->choices : NULL; c && *c; c++)
+            printf(" %s", *c);
+        static const char *const files[] = {"FILE", "FOLDER", "DIR"};
+        bool file = false;
+        for (size_t k = 0; k < sizeof files / sizeof *files; k++)
+            file |= o->kind == LVT_OPTION_TEXT && o->argument &&
+                    !strncmp(o->argument, files[k], strlen(files[k]));
+        printf("%s\n", file ? " @" : "");
+    }
+    printf("--help\n");
 }
 
 static lvt_status bad_value(const lvt_option *o, const char *value, const char *wanted, lvt_diag *diag) {
@@ -54,7 +76,7 @@ static lvt_status set_number(const lvt_option *o, const char *value, lvt_diag *d
     char *end;
     errno = 0;
     bool whole = o->kind == LVT_OPTION_INT;
-    double v = whole ? (double)strtoll(value, &end, 10) : strtod(value, &end);
+    double v = whole ? (double)strtoll(value, &end, 10) : lvt_strtod(value, &end);
     if (end == value || *end || errno || v != v || (whole && (v < -2147483647. || v > 2147483647.)))
         return bad_value(o, value, whole ? "a whole number" : "a number", diag);
     if ((o->min != 0 || o->max != 0) && (v < o->min || v > o->max))
@@ -143,6 +165,11 @@ static lvt_status unknown_option(const lvt_usage *u, const char *word, lvt_diag 
 lvt_status lvt_arguments_parse(const lvt_usage *u, int argc, char **argv, lvt_arguments *out,
                                lvt_diag *diag) {
     *out = (lvt_arguments){0};
+    if (argc == 2 && !strcmp(argv[1], "--completion")) {
+        print_completion(u);
+        out->done = true;
+        return LVT_OK;
+    }
     struct option longs[LVT_MAX_OPTIONS + 2] = {0};
     int row_of[LVT_MAX_OPTIONS + 2] = {0};
     char shorts[2 * LVT_MAX_OPTIONS + 8] = ":h";
@@ -216,15 +243,24 @@ lvt_status lvt_arguments_parse(const lvt_usage *u, int argc, char **argv, lvt_ar
 }
 
 void lvt_print_json_string(const char *s) {
-    putchar('"');
-    for (; *s; s++) {
-        unsigned char c = (unsigned char)*s;
-        if (c == '"' || c == '\\')
-            printf("\\%c", c);
-        else if (c < 0x20)
-            printf("\\u%04x", c);
-        else
-            putchar(c);
+    char *quoted = lvt_json_quoted(s);
+    fputs(quoted ? quoted : "\"\"", stdout);
+    free(quoted);
+}
+
+void lvt_cmd_say(lvt_diag *diag) {
+    char *text = lvt_diag_warnings(diag) && !lvt_diag_errors(diag) ? lvt_diag_text(diag) : NULL;
+    if (text) {
+        fputs(text, stderr);
+        lvt_diag_clear(diag);
     }
-    putchar('"');
+    free(text);
+}
+
+void lvt_cmd_chance(lvt_diag *diag) {
+    lvt_warning(diag, NULL, LVT_NOWHERE,
+                "the answers are no better than chance in every task: nothing was learned");
+    lvt_note(diag, LVT_NOWHERE,
+             "images that are not what the model expects, --lr, too few steps and initial values are what to "
+             "look at");
 }

@@ -68,7 +68,7 @@ enum { LVT_MAX_OPTIONS = 96 };
 typedef struct lvt_arguments {
     int n;
     char **values;               /* the arguments that are not options, in order; points into argv */
-    bool done;                   /* --help was given and answered: return LVT_OK at once */
+    bool done;                   /* --help (or a shell's --completion) was answered: return LVT_OK at once */
     bool given[LVT_MAX_OPTIONS]; /* by row of the table: the option was on the command line */
 } lvt_arguments;
 
@@ -94,8 +94,16 @@ void lvt_cmd_inputs_free(const lvt_program *p, int entry, void **inputs);
 /* GFLOP/s of a loop of f32 fused multiply-adds in registers on `threads` threads, the best of a few short
  * runs. *name gets the instruction set it used. */
 double lvt_cmd_peak(int threads, const char **name);
-/* The threads that the run in that folder was started with; 0: all, or there is no such run. */
+/* The threads that the run in that folder was started with; 0: not known, or there is no such run. */
 int lvt_cmd_threads_of_run(const char *folder);
+/* For a run that was begun with `team` threads (0: not known) and no --threads: how many it goes on with, 0:
+ * as many as there are processors. Warns when those are more. */
+int lvt_cmd_resumed_team(int team, lvt_diag *diag);
+/* For a trained network whose accuracy is what guessing gives in every task (lvt_at_chance): a warning. */
+void lvt_cmd_chance(lvt_diag *diag);
+/* Prints warnings to standard error and forgets them; messages with errors among them are left for the end.
+ */
+void lvt_cmd_say(lvt_diag *diag);
 /* Seconds since this process was started (also across its exec of itself), to the system's clock tick of 10
  * ms; below 0 when the system does not say. */
 double lvt_cmd_since_start(void);

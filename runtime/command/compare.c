@@ -10,7 +10,7 @@ static lvt_status write_file(const lvt_comparison *c, const char *path,
     lvt_atomic_file f;
     if (!path)
         return LVT_OK;
-    lvt_status status = lvt_atomic_begin(&f, path, diag);
+    lvt_status status = lvt_atomic_begin(&f, NULL, path, diag);
     if (status != LVT_OK)
         return status;
     put(c, f.stream);
@@ -25,7 +25,7 @@ lvt_status lvt_cmd_compare(int argc, char **argv, lvt_diag *diag) {
          &csv, 0, 0, NULL},
         {"svg", 0, LVT_OPTION_TEXT, "FILE", "draw curves over tasks and bars", &svg, 0, 0, NULL},
         {"forgetting", 0, LVT_OPTION_CHOICE, NULL, "which one is shown, as `lvt-run train` has it (max)",
-         &forgetting, 0, 0, LVT_FORGETTINGS},
+         &forgetting, 0, 0, lvt_forgettings},
     };
     const lvt_usage usage = {
         "lvt-run compare RUN...",

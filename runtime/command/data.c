@@ -1,9 +1,11 @@
 /* lvt-run data: what a data set holds, and a sheet of its pictures. May not know: models, training. */
 #include "command.h"
+#include "ir/base/c_locale.h"
 #include "checkpoint.h"
 #include "settings.h"
 #include "runtime/continual/trainer.h"
 #include "runtime/data/image.h"
+#include "ir/base/utf8.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -18,25 +20,25 @@ static void count(const lvt_images *images, uint32_t *counts) {
 }
 
 static void print(const lvt_dataset *d, const uint32_t *train, const uint32_t *test) {
-    printf("data         %s: %zu training and %zu test images, %dx%dx%d (height, width, channels)\n", d->name,
-           d->train.n, d->test.n, d->height, d->width, d->channels);
-    printf("channels     mean");
+    lvt_print("data         %s: %zu training and %zu test images, %dx%dx%d (height, width, channels)\n",
+              d->name, d->train.n, d->test.n, d->height, d->width, d->channels);
+    lvt_print("channels     mean");
     for (int c = 0; c < d->channels; c++)
-        printf(" %.4f", d->mean[c]);
-    printf(", deviation");
+        lvt_print(" %.4f", d->mean[c]);
+    lvt_print(", deviation");
     for (int c = 0; c < d->channels; c++)
-        printf(" %.4f", d->deviation[c]);
-    printf(" (of training images, 0 to 1)\naugmentation random crops with %d pixels of padding%s\n", d->crop,
-           d->flip ? ", half mirrored" : "");
+        lvt_print(" %.4f", d->deviation[c]);
+    lvt_print(" (of training images, 0 to 1)\naugmentation random crops with %d pixels of padding%s\n",
+              d->crop, d->flip ? ", half mirrored" : "");
     for (int k = 0; k < d->domains; k++)
-        printf("%-13s%s\n", k ? "" : "domains", d->domain_names[k]);
-    printf("fingerprint  %016" PRIx64 "\n\n%6s%10s%8s%s  class\n", d->fingerprint, "label", "training",
-           "test", d->groups ? "  group" : "");
+        lvt_print("%-13s%s\n", k ? "" : "domains", d->domain_names[k]);
+    lvt_print("fingerprint  %016" PRIx64 "\n\n%6s%10s%8s%s  class\n", d->fingerprint, "label", "training",
+              "test", d->groups ? "  group" : "");
     for (int c = 0; c < d->classes; c++) {
-        printf("%6d%10u%8u", c, train[c], test[c]);
+        lvt_print("%6d%10u%8u", c, train[c], test[c]);
         if (d->groups)
-            printf("%7d", d->groups[c]);
-        printf("  %s\n", d->class_names[c]);
+            lvt_print("%7d", d->groups[c]);
+        lvt_print("  %s\n", d->class_names[c]);
     }
 }
 
@@ -129,7 +131,7 @@ static lvt_status write_sheet(const sheet *s, const char *path, lvt_diag *diag) 
     }
     if (ok && s->rows_a_class == 2)
         ok = draw_augmented(s, &p, chosen, (uint32_t)n, scratch);
-    lvt_status status = ok ? lvt_picture_write(&p, path, diag)
+    lvt_status status = ok ? lvt_picture_write(&p, NULL, path, diag)
                            : lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "%s: out of memory", path);
     free(p.pixels);
     free(shown);
@@ -195,7 +197,7 @@ lvt_status lvt_cmd_data(int argc, char **argv, lvt_diag *diag) {
                              changes ? " and --augmented" : "");
     }
     size_t length = path ? strlen(path) : 0;
-    if (path && (length < 4 || strcasecmp(path + length - 4, ".png")))
+    if (path && (length < 4 || !lvt_same_word(path + length - 4, ".png")))
         return lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE, "--sheet writes PNG: %s does not end in .png",
                          path);
     lvt_dataset_options options;

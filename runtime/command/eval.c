@@ -3,6 +3,8 @@
 #include "command.h"
 #include "runtime/continual/checkpoint.h"
 #include "checkpoint.h"
+#include "ir/program/json.h"
+#include "ir/base/utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,26 +17,26 @@ typedef struct accuracy {
 static void print_text(const lvt_checkpoint_info *info, const accuracy *a, int n, const lvt_dataset *d) {
     double mean[2] = {0};
     int scenarios = lvt_scenarios(&info->tasks);
-    printf("%s after %d of %d tasks, on the test images of %s\n\n%6s", info->program, n, info->tasks.n,
-           d->name, "task");
+    lvt_print("%s after %d of %d tasks, on the test images of %s\n\n%6s", info->program, n, info->tasks.n,
+              d->name, "task");
     for (int s = 0; s < scenarios; s++)
-        printf("%11s", lvt_scenario_name(&info->tasks, s));
-    printf("  %s\n", info->tasks.domains ? "domain" : "classes");
+        lvt_print("%11s", lvt_scenario_name(&info->tasks, s));
+    lvt_print("  %s\n", info->tasks.domains ? "domain" : "classes");
     for (int j = 0; j < n; j++) {
         char *labels = info->tasks.domains ? strdup(d->domain_names[j]) : lvt_task_labels(&info->tasks, j);
-        printf("%6d", j + 1);
+        lvt_print("%6d", j + 1);
         for (int s = 0; s < scenarios; s++) {
             double v = s ? a[j].task_il : a[j].class_il;
             mean[s] += v / n;
-            printf("%10.2f%%", 100 * v);
+            lvt_print("%10.2f%%", 100 * v);
         }
-        printf("  %s\n", labels ? labels : "");
+        lvt_print("  %s\n", labels ? labels : "");
         free(labels);
     }
-    printf("%6s", "mean");
+    lvt_print("%6s", "mean");
     for (int s = 0; s < scenarios; s++)
-        printf("%10.2f%%", 100 * mean[s]);
-    printf("\n");
+        lvt_print("%10.2f%%", 100 * mean[s]);
+    lvt_print("\n");
 }
 
 static bool print_json(const lvt_checkpoint_info *info, const accuracy *a, int n) {
@@ -57,16 +59,17 @@ static bool print_json(const lvt_checkpoint_info *info, const accuracy *a, int n
     cJSON_AddItemToObject(o, "per_task", list);
     cJSON_AddNumberToObject(o, "class_il", c);
     cJSON_AddNumberToObject(o, "task_il", t);
-    char *text = cJSON_Print(o);
+    char *text = lvt_json_text(o, true);
     cJSON_Delete(o);
     if (text)
-        printf("%s\n", text);
-    cJSON_free(text);
+        lvt_print("%s\n", text);
+    free(text);
     return text != NULL;
 }
 
 /* Tasks that are domains are found in the data; labels mean what the data say. */
-static lvt_status fits(const lvt_checkpoint_info *info, const lvt_dataset *d, lvt_diag *diag) {
+static lvt_status fits(const lvt_checkpoint_info *info, const char *path, const lvt_dataset *d,
+                       lvt_diag *diag) {
     if (info->tasks.domains && d->domains != info->tasks.n) {
         lvt_status status =
             lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "the checkpoint's tasks are %d domains, %s has %d",
@@ -74,23 +77,16 @@ static lvt_status fits(const lvt_checkpoint_info *info, const lvt_dataset *d, lv
         lvt_note(diag, LVT_NOWHERE, "give the --data that the run was trained on; settings.json has it");
         return status;
     }
-    for (int c = 0; c < d->classes; c++) {
-        if (strcmp(d->class_names[c], info->class_names[c])) {
-            lvt_warning(diag, NULL, LVT_NOWHERE,
-                        "class %d is \"%s\" in the data and was \"%s\" in training: labels may mean other "
-                        "things",
-                        c, d->class_names[c], info->class_names[c]);
-            break;
-        }
-    }
+    lvt_checkpoint_compare_names(info, path, d, diag);
     return LVT_OK;
 }
 
-static lvt_status evaluate(lvt_trained *t, const lvt_dataset *d, bool json, lvt_diag *diag) {
+static lvt_status evaluate(lvt_trained *t, const char *path, const lvt_dataset *d, bool json,
+                           lvt_diag *diag) {
     const lvt_checkpoint_info *info = &t->info;
     lvt_status status = lvt_model_fits(&t->model, d, diag);
     if (status == LVT_OK)
-        status = fits(info, d, diag);
+        status = fits(info, path, d, diag);
     int n = lvt_checkpoint_learned(info);
     accuracy *a = calloc((size_t)n, sizeof *a);
     if (!a)
@@ -98,6 +94,9 @@ static lvt_status evaluate(lvt_trained *t, const lvt_dataset *d, bool json, lvt_
     for (int j = 0; j < n && status == LVT_OK; j++)
         status = lvt_evaluate_task(&t->model, &t->augment, (lvt_part){&d->test, NULL, false}, &info->tasks, j,
                                    n, NULL, NULL, &a[j].class_il, &a[j].task_il, diag);
+    if (status == LVT_OK && lvt_at_chance(&info->tasks, (lvt_part){&d->test, NULL, false}, n, n, &a->class_il,
+                                          &a->task_il, sizeof *a / sizeof a->class_il))
+        lvt_cmd_chance(diag);
     if (status == LVT_OK && !json)
         print_text(info, a, n, d);
     if (status == LVT_OK && json && !print_json(info, a, n))
@@ -150,7 +149,7 @@ lvt_status lvt_cmd_eval(int argc, char **argv, lvt_diag *diag) {
     size.channels = trained.model.channels;
     status = lvt_dataset_open(spec, &size, &d, diag);
     if (status == LVT_OK)
-        status = evaluate(&trained, d, json, diag);
+        status = evaluate(&trained, o.checkpoint, d, json, diag);
     lvt_dataset_free(d);
     lvt_trained_close(&trained);
     return status;

@@ -1,6 +1,8 @@
 /* lvt-run info: what a compiled program holds. */
 #include "command.h"
+#include "runtime/compiled.h"
 #include "ir/op.h"
+#include "ir/base/utf8.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -43,8 +45,9 @@ static void print_missing(const lvt_plan *plan) {
         asked |= 1u << variant;
         if ((t || lvt_tuner_new(0, &t, diag) == LVT_OK) && lvt_tuner_has(t, plan, i, &has, diag) == LVT_OK &&
             !has)
-            printf("          this machine has no kernel for %s (at least one step): the standard way runs\n",
-                   lvt_variant_name((lvt_variant)variant));
+            lvt_print(
+                "          this machine has no kernel for %s (at least one step): the standard way runs\n",
+                lvt_variant_name((lvt_variant)variant));
     }
     lvt_tuner_free(t);
     lvt_diag_free(diag);
@@ -71,60 +74,62 @@ static void print_text(const lvt_program *p, const char *path, bool states) {
     int64_t elements;
     uint32_t tensors;
     size_t bytes;
-    printf("%s: model %s, program %016" PRIx64 ", format %u\n", path, m->name, c->hash, c->version);
+    lvt_print("%s: model %s, program %016" PRIx64 ", format %u\n", path, m->name, c->hash, c->version);
     count_states(m, true, &elements, &tensors, &bytes);
-    printf("parameters   %" PRId64 " in %u tensors, %.2f MiB\n", elements, tensors, (double)bytes / 1048576);
+    lvt_print("parameters   %" PRId64 " in %u tensors, %.2f MiB\n", elements, tensors,
+              (double)bytes / 1048576);
     count_states(m, false, &elements, &tensors, &bytes);
-    printf("other state  %" PRId64 " in %u tensors, %.2f MiB\n", elements, tensors, (double)bytes / 1048576);
+    lvt_print("other state  %" PRId64 " in %u tensors, %.2f MiB\n", elements, tensors,
+              (double)bytes / 1048576);
     if (m->n_settings)
-        printf("settings    ");
+        lvt_print("settings    ");
     for (uint32_t i = 0; i < m->n_settings; i++)
-        printf(" %s=%s", m->settings[i].name, m->settings[i].value);
-    printf("%s", m->n_settings ? "\n" : "");
+        lvt_print(" %s=%s", m->settings[i].name, m->settings[i].value);
+    lvt_print("%s", m->n_settings ? "\n" : "");
     for (uint32_t i = 0; i < m->n_entries; i++) {
         const lvt_plan *plan = &c->plans[i];
         const lvt_graph *g = plan->graph;
         uint32_t counts[LVT_N_FAMILIES];
-        double flops, traffic;
-        lvt_entry_cost(p, (int)i, &flops, &traffic);
+        lvt_entry_info entry = lvt_program_entry(p, (int)i);
+        double flops = entry.flops, traffic = entry.bytes;
         family_counts(plan, counts);
-        printf("\nentry %s%s\n", g->name, g->training ? " (training)" : "");
+        lvt_print("\nentry %s%s\n", g->name, g->training ? " (training)" : "");
         for (uint32_t k = 0; k < g->n_inputs; k++) {
-            printf("  input   %-12s %s", g->inputs[k].name,
-                   lvt_type_text(lvt_value_type(g, g->inputs[k].value), type));
+            lvt_print("  input   %-12s %s", g->inputs[k].name,
+                      lvt_type_text(lvt_value_type(g, g->inputs[k].value), type));
             if (g->inputs[k].has_default)
-                printf(" = %.9g", g->inputs[k].default_value);
-            printf("\n");
+                lvt_print(" = %.9g", g->inputs[k].default_value);
+            lvt_print("\n");
         }
         for (uint32_t k = 0; k < g->n_outputs; k++)
-            printf("  output  %-12s %s\n", g->outputs[k].name,
-                   lvt_type_text(lvt_value_type(g, g->outputs[k].value), type));
-        printf("  steps   %u:", plan->n_steps);
+            lvt_print("  output  %-12s %s\n", g->outputs[k].name,
+                      lvt_type_text(lvt_value_type(g, g->outputs[k].value), type));
+        lvt_print("  steps   %u:", plan->n_steps);
         for (int f = 0; f < LVT_N_FAMILIES; f++) {
             if (counts[f])
-                printf(" %u %s", counts[f], lvt_family_name((lvt_family)f));
+                lvt_print(" %u %s", counts[f], lvt_family_name((lvt_family)f));
             for (int v = LVT_VARIANT_STANDARD + 1; v < LVT_N_VARIANTS; v++) {
                 uint32_t n = variant_count(plan, f, v);
                 if (n)
-                    printf(" (%u %s)", n, lvt_variant_name((lvt_variant)v));
+                    lvt_print(" (%u %s)", n, lvt_variant_name((lvt_variant)v));
             }
         }
         if (plan->tuned)
-            printf("; variants measured with %u thread%s", plan->tuned, plan->tuned == 1 ? "" : "s");
+            lvt_print("; variants measured with %u thread%s", plan->tuned, plan->tuned == 1 ? "" : "s");
         if (plan->n_prologue)
-            printf("; the first %u run once, and keep %.2f MiB", plan->n_prologue,
-                   (double)plan->kept_bytes / 1048576);
-        printf("\n");
+            lvt_print("; the first %u run once, and keep %.2f MiB", plan->n_prologue,
+                      (double)plan->kept_bytes / 1048576);
+        lvt_print("\n");
         print_missing(plan);
-        printf("  memory  %.2f MiB of working memory, %u states copied at the end\n",
-               (double)plan->arena_bytes / 1048576, plan->n_stores);
-        printf("  cost    %.3f GFLOP, %.3f GB read and written\n", flops * 1e-9, traffic * 1e-9);
+        lvt_print("  memory  %.2f MiB of working memory, %u states copied at the end\n",
+                  (double)plan->arena_bytes / 1048576, plan->n_stores);
+        lvt_print("  cost    %.3f GFLOP, %.3f GB read and written\n", flops * 1e-9, traffic * 1e-9);
     }
     if (states && m->n_states)
-        printf("\nstates\n");
+        lvt_print("\nstates\n");
     for (uint32_t i = 0; states && i < m->n_states; i++)
-        printf("  %-9s %-44s %s\n", m->states[i].trainable ? "parameter" : "state", m->states[i].name,
-               lvt_type_text(&m->states[i].type, type));
+        lvt_print("  %-9s %-44s %s\n", m->states[i].trainable ? "parameter" : "state", m->states[i].name,
+                  lvt_type_text(&m->states[i].type, type));
 }
 
 static void print_ports(const lvt_graph *g, bool inputs) {
@@ -132,12 +137,12 @@ static void print_ports(const lvt_graph *g, bool inputs) {
     uint32_t n = inputs ? g->n_inputs : g->n_outputs;
     for (uint32_t k = 0; k < n; k++) {
         lvt_value v = inputs ? g->inputs[k].value : g->outputs[k].value;
-        printf("%s{\"name\":", k ? "," : "");
+        lvt_print("%s{\"name\":", k ? "," : "");
         lvt_print_json_string(inputs ? g->inputs[k].name : g->outputs[k].name);
-        printf(",\"type\":\"%s\"", lvt_type_text(lvt_value_type(g, v), type));
+        lvt_print(",\"type\":\"%s\"", lvt_type_text(lvt_value_type(g, v), type));
         if (inputs && g->inputs[k].has_default)
-            printf(",\"default\":%.17g", g->inputs[k].default_value);
-        printf("}");
+            lvt_print(",\"default\":%.17g", g->inputs[k].default_value);
+        lvt_print("}");
     }
 }
 
@@ -149,43 +154,43 @@ static void print_json(const lvt_program *p) {
     uint32_t tensors;
     size_t bytes;
     count_states(m, true, &elements, &tensors, &bytes);
-    printf("{\"model\":");
+    lvt_print("{\"model\":");
     lvt_print_json_string(m->name);
-    printf(",\"hash\":\"%016" PRIx64 "\",\"format\":%u,\"parameters\":%" PRId64 ",\"settings\":{", c->hash,
-           c->version, elements);
+    lvt_print(",\"hash\":\"%016" PRIx64 "\",\"format\":%u,\"parameters\":%" PRId64 ",\"settings\":{", c->hash,
+              c->version, elements);
     for (uint32_t i = 0; i < m->n_settings; i++) {
-        printf("%s", i ? "," : "");
+        lvt_print("%s", i ? "," : "");
         lvt_print_json_string(m->settings[i].name);
-        printf(":");
+        lvt_print(":");
         lvt_print_json_string(m->settings[i].value);
     }
-    printf("},\"entries\":[");
+    lvt_print("},\"entries\":[");
     for (uint32_t i = 0; i < m->n_entries; i++) {
         const lvt_plan *plan = &c->plans[i];
         uint32_t counts[LVT_N_FAMILIES];
-        double flops, traffic;
-        lvt_entry_cost(p, (int)i, &flops, &traffic);
+        lvt_entry_info entry = lvt_program_entry(p, (int)i);
+        double flops = entry.flops, traffic = entry.bytes;
         family_counts(plan, counts);
-        printf("%s{\"name\":", i ? "," : "");
+        lvt_print("%s{\"name\":", i ? "," : "");
         lvt_print_json_string(plan->graph->name);
-        printf(",\"training\":%s,\"inputs\":[", plan->graph->training ? "true" : "false");
+        lvt_print(",\"training\":%s,\"inputs\":[", plan->graph->training ? "true" : "false");
         print_ports(plan->graph, true);
-        printf("],\"outputs\":[");
+        lvt_print("],\"outputs\":[");
         print_ports(plan->graph, false);
-        printf("],\"steps\":%u,\"families\":{", plan->n_steps);
+        lvt_print("],\"steps\":%u,\"families\":{", plan->n_steps);
         for (int f = 0; f < LVT_N_FAMILIES; f++)
-            printf("%s\"%s\":%u", f ? "," : "", lvt_family_name((lvt_family)f), counts[f]);
-        printf("},\"arena_bytes\":%" PRIu64 ",\"flops\":%.0f,\"bytes\":%.0f}", plan->arena_bytes, flops,
-               traffic);
+            lvt_print("%s\"%s\":%u", f ? "," : "", lvt_family_name((lvt_family)f), counts[f]);
+        lvt_print("},\"arena_bytes\":%" PRIu64 ",\"flops\":%.0f,\"bytes\":%.0f}", plan->arena_bytes, flops,
+                  traffic);
     }
-    printf("],\"states\":[");
+    lvt_print("],\"states\":[");
     for (uint32_t i = 0; i < m->n_states; i++) {
-        printf("%s{\"name\":", i ? "," : "");
+        lvt_print("%s{\"name\":", i ? "," : "");
         lvt_print_json_string(m->states[i].name);
-        printf(",\"type\":\"%s\",\"trainable\":%s}", lvt_type_text(&m->states[i].type, type),
-               m->states[i].trainable ? "true" : "false");
+        lvt_print(",\"type\":\"%s\",\"trainable\":%s}", lvt_type_text(&m->states[i].type, type),
+                  m->states[i].trainable ? "true" : "false");
     }
-    printf("]}\n");
+    lvt_print("]}\n");
 }
 
 lvt_status lvt_cmd_info(int argc, char **argv, lvt_diag *diag) {

@@ -2,6 +2,8 @@
 #include "command.h"
 #include "checkpoint.h"
 #include "runtime/data/image.h"
+#include "ir/program/json.h"
+#include "ir/base/utf8.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -33,7 +35,7 @@ static void show_one(void *user, uint32_t i, const float *logits, const float *i
         cJSON_AddStringToObject(o, "picture", a->paths[i]);
         cJSON_AddItemToArray(a->json, o);
     } else {
-        printf("%s%s\n", i ? "\n" : "", a->paths[i]);
+        lvt_print("%s%s\n", i ? "\n" : "", a->paths[i]);
     }
     for (int k = 0; k < n; k++) {
         double p = exp((double)logits[best[k]] - logits[best[0]]) / sum;
@@ -44,7 +46,7 @@ static void show_one(void *user, uint32_t i, const float *logits, const float *i
             cJSON_AddNumberToObject(r, "probability", p);
             cJSON_AddItemToArray(list, r);
         } else {
-            printf("%7.2f%%  %s\n", 100 * p, a->info->class_names[best[k]]);
+            lvt_print("%7.2f%%  %s\n", 100 * p, a->info->class_names[best[k]]);
         }
     }
 }
@@ -94,12 +96,12 @@ static lvt_status predict(lvt_trained *t, char **paths, int n, bool resize, bool
         if (status == LVT_OK)
             status =
                 lvt_predict_images(m, &t->augment, &images, index, (uint32_t)n, NULL, show_one, &a, diag);
-        char *text = status == LVT_OK && json ? cJSON_Print(a.json) : NULL;
+        char *text = status == LVT_OK && json ? lvt_json_text(a.json, true) : NULL;
         if (text)
-            printf("%s\n", text);
+            lvt_print("%s\n", text);
         else if (status == LVT_OK && json)
             status = LVT_NOMEM;
-        cJSON_free(text);
+        free(text);
     }
     if (status == LVT_NOMEM)
         lvt_no_memory(diag, NULL);

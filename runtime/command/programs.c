@@ -9,7 +9,7 @@
 #include "checkpoint.h"
 #include "sweep.h"
 #include "ir/base/file.h"
-#include "ir/program/program.h"
+#include "ir/program/weights.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -99,7 +99,7 @@ static lvt_status add(lvt_sweeping *w, const lvt_texts *program, uint32_t line, 
     if (status == LVT_OK) {
         p.hash = compiled->hash;
         p.channels = channels_of(compiled->module);
-        lvt_compiled_free(compiled);
+        p.compiled = compiled;
     }
     more[w->n_programs++] = p; /* also after an error: the end removes what was made */
     return status;
@@ -126,11 +126,13 @@ lvt_status lvt_sweeping_compile(lvt_sweeping *w, lvt_diag *diag) {
 lvt_status lvt_sweeping_place(lvt_sweeping *w, lvt_status status, lvt_diag *diag) {
     for (int i = 0; i < w->n_programs; i++) {
         lvt_sweep_compiled *p = &w->programs[i];
-        if (p->made && status == LVT_OK && rename(p->made, p->path) != 0)
-            status = lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "%s: cannot be written: %s", p->path,
-                               strerror(errno));
-        else if (p->made && status != LVT_OK)
-            unlink(p->made);
+        if (p->made && status == LVT_OK)
+            status = lvt_program_move(p->compiled->module, p->made, p->path, diag);
+        else if (p->made)
+            lvt_program_remove(p->compiled ? p->compiled->module : NULL, p->made);
+        if (p->compiled)
+            lvt_compiled_free(p->compiled);
+        p->compiled = NULL;
         free(p->made);
         p->made = NULL;
     }

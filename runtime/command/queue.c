@@ -5,6 +5,7 @@
 #include "sweep.h"
 #include "ir/base/file.h"
 #include "ir/base/clock.h"
+#include "ir/base/utf8.h"
 
 #include <errno.h>
 #include <math.h>
@@ -103,16 +104,17 @@ static void draw(lvt_sweeping *w, double seconds) {
 /* A pipe or a file: a line every minute. */
 static void print(const lvt_sweeping *w, double seconds) {
     char left[32];
-    printf("%d of %d runs done, %d running, %d failed; %s left", count(w, LVT_SWEEP_DONE), w->sweep.n_runs,
-           w->n_children, count(w, LVT_SWEEP_FAILED),
-           isnan(seconds) ? "unknown time" : lvt_time_text(seconds, left));
+    lvt_print("%d of %d runs done, %d running, %d failed; %s left", count(w, LVT_SWEEP_DONE), w->sweep.n_runs,
+              w->n_children, count(w, LVT_SWEEP_FAILED),
+              isnan(seconds) ? "unknown time" : lvt_time_text(seconds, left));
     for (int i = 0; i < w->n_children && i < 2; i++) {
         const lvt_sweep_run *run = &w->sweep.runs[w->children[i].run];
         lvt_sweep_progress p = lvt_sweep_look(w->out, run);
         if (p.task)
-            printf("; %.40s: task %d, %.0f%%", run->name, p.task, 100 * p.share);
+            lvt_print("; %.*s: task %d, %.0f%%", (int)lvt_utf8_cut(run->name, 40), run->name, p.task,
+                      100 * p.share);
     }
-    printf("\n");
+    lvt_print("\n");
     fflush(stdout);
 }
 
@@ -138,10 +140,10 @@ static void say(lvt_sweeping *w, int i, const char *what) {
         return;
     char name[256], took[32];
     lvt_view_clear(&w->view);
-    printf("[%d/%d] %s: %s", i + 1, w->sweep.n_runs, label(w, i, name, sizeof name), what);
+    lvt_print("[%d/%d] %s: %s", i + 1, w->sweep.n_runs, label(w, i, name, sizeof name), what);
     if (w->status[i].state == LVT_SWEEP_DONE)
-        printf(" in %s", lvt_time_text(w->status[i].seconds, took));
-    printf("\n");
+        lvt_print(" in %s", lvt_time_text(w->status[i].seconds, took));
+    lvt_print("\n");
     fflush(stdout);
 }
 
@@ -205,7 +207,7 @@ static lvt_status choose(lvt_sweeping *w, int row, lvt_diag *diag) {
         char *text = lvt_sweep_candidate(&s->rows[row], s->rows[row].chosen);
         lvt_view_clear(&w->view);
         if (!w->quiet)
-            printf("%s: chosen %s\n", s->rows[row].name, text ? text : "");
+            lvt_print("%s: chosen %s\n", s->rows[row].name, text ? text : "");
         free(text);
         for (int i = s->n_search; i < s->n_runs && status == LVT_OK; i++) { /* begun with these settings? */
             if (s->runs[i].row == row)
@@ -294,7 +296,7 @@ lvt_status lvt_sweeping_run(lvt_sweeping *w, lvt_diag *diag) {
     lvt_view_clear(&w->view);
     sigprocmask(SIG_SETMASK, &before, NULL);
     if (asked && status == LVT_OK) {
-        printf("stopped; what was done is saved. The same command goes on.\n");
+        lvt_print("stopped; what was done is saved. The same command goes on.\n");
         return LVT_INTERRUPT;
     }
     int failed = w->only >= 0 ? w->status[w->only].state == LVT_SWEEP_FAILED : count(w, LVT_SWEEP_FAILED);

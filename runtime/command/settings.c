@@ -2,6 +2,8 @@
 #include "settings.h"
 #include "runtime/report/record.h"
 #include "ir/base/file.h"
+#include "runtime/kernels/threads.h"
+#include "ir/program/json.h"
 
 #include <stdlib.h>
 
@@ -36,11 +38,23 @@ int lvt_cmd_threads_of_run(const char *folder) {
     size_t size;
     double threads = 0;
     if (path && lvt_file_read(path, &bytes, &size, NULL) == LVT_OK) {
-        cJSON *o = cJSON_ParseWithLength((char *)bytes, size);
+        cJSON *o = lvt_json_read((char *)bytes, size);
         threads = lvt_record_number(cJSON_GetObjectItemCaseSensitive(o, "settings"), "threads");
+        if (!(threads >= 1))
+            threads = lvt_record_number(o, "team");
         cJSON_Delete(o);
     }
     free(bytes);
     free(path);
-    return threads >= 1 && threads <= 1024 ? (int)threads : 0;
+    return threads >= 1 && threads <= LVT_MAX_THREADS ? (int)threads : 0;
+}
+
+int lvt_cmd_resumed_team(int team, lvt_diag *diag) {
+    int processors = lvt_processors();
+    if (team > 0 && team < processors)
+        lvt_warning(diag, NULL, LVT_NOWHERE,
+                    "the run goes on with the %d thread%s that it was begun with, of %d processors: the same "
+                    "bits; --threads %d uses all of them",
+                    team, team == 1 ? "" : "s", processors, processors);
+    return team <= processors ? team : 0;
 }

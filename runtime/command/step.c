@@ -1,8 +1,10 @@
 /* lvt-run step: runs an entry on tensors from a file and keeps what comes out. May not know: data sets, what
  * a model means. */
 #include "command.h"
+#include "runtime/compiled.h"
 #include "ir/interp.h"
 #include "ir/program/safetensors.h"
+#include "ir/base/utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,20 +28,27 @@ typedef struct run {
 /* t with one more dim in front, the steps; false: too many dims. */
 static bool stacked(const lvt_type *t, int64_t steps, lvt_type *out) {
     int64_t dims[LVT_MAX_RANK];
-    if (t->rank == LVT_MAX_RANK)
-        return false;
+    int before = t->rank < LVT_MAX_RANK; /* else there is no room: the steps lie within the first dimension */
     dims[0] = steps;
     for (int i = 0; i < t->rank; i++)
-        dims[i + 1] = t->dim[i];
-    *out = lvt_type_make((lvt_dtype)t->dtype, t->rank + 1, dims);
+        dims[i + before] = t->dim[i];
+    if (!before && steps > LVT_MAX_DIM / dims[0])
+        return false;
+    dims[0] = before ? steps : steps * t->dim[0];
+    *out = lvt_type_make((lvt_dtype)t->dtype, t->rank + before, dims);
     return true;
+}
+
+/* How many steps values `of` a tensor like that are for, if they are. */
+static int64_t steps_in(const lvt_type *all, const lvt_type *of) {
+    return !all->rank ? 0 : of->rank < LVT_MAX_RANK ? all->dim[0] : all->dim[0] / of->dim[0];
 }
 
 /* Finds how many steps the file holds; every tensor in it must be an input, every input without default in
  * it. */
 static lvt_status check_inputs(run *r, lvt_diag *diag) {
     const lvt_graph *g = r->graph;
-    int64_t found = 0;
+    int64_t found = -1; /* steps; none yet */
     const char **names = calloc(g->n_inputs + 1u, sizeof *names);
     if (!names)
         return lvt_no_memory(diag, NULL);
@@ -69,22 +78,26 @@ static lvt_status check_inputs(run *r, lvt_diag *diag) {
                           r->path, g->inputs[i].name, lvt_type_text(want, wanted));
         if (!t || lvt_type_equal(&t->type, want))
             continue;
-        if (!t->type.rank || !stacked(want, t->type.dim[0], &all) || !lvt_type_equal(&t->type, &all))
+        int64_t steps = steps_in(&t->type, want);
+        if (!t->type.rank || (steps < 1 && t->type.dim[0]) || !stacked(want, steps, &all) || !lvt_type_equal(&t->type, &all))
             status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
                                "%s: %s is %s, the entry takes %s, or that with the steps as first dimension",
                                r->path, t->name, lvt_type_text(&t->type, have), lvt_type_text(want, wanted));
-        else if (found && found != t->type.dim[0])
+        else if (!t->type.dim[0])
+            status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
+                               "%s: %s holds no step, its first dimension is 0", r->path, t->name);
+        else if (found >= 0 && found != steps)
             status =
                 lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s: %s is for %lld steps, another is for %lld",
-                          r->path, t->name, (long long)t->type.dim[0], (long long)found);
+                          r->path, t->name, (long long)steps, (long long)found);
         else
-            found = t->type.dim[0];
+            found = steps;
     }
-    if (status == LVT_OK && found && r->steps > found)
+    if (status == LVT_OK && found >= 0 && r->steps > found)
         status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s holds %lld steps, %lld are wanted", r->path,
                            (long long)found, (long long)r->steps);
     if (!r->steps)
-        r->steps = found ? found : 1;
+        r->steps = found >= 0 ? found : 1;
     return status;
 }
 
@@ -92,7 +105,7 @@ static lvt_status check_inputs(run *r, lvt_diag *diag) {
 static lvt_status room(lvt_stored_tensor *t, const char *name, const lvt_type *type, int64_t steps,
                        lvt_diag *diag) {
     if (!stacked(type, steps, &t->type))
-        return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s has too many dimensions to be kept", name);
+        return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s is too large to be kept for all steps", name);
     t->name = name;
     t->data = malloc(lvt_type_bytes(&t->type) + 1);
     return t->data ? LVT_OK : lvt_no_memory(diag, NULL);
@@ -124,16 +137,16 @@ static void keep(const lvt_stored_tensor *t, const lvt_type *one, int64_t step, 
 
 static void print_scalars(const run *r, int64_t step) {
     const lvt_graph *g = r->graph;
-    printf("step %lld:", (long long)step + 1);
+    lvt_print("step %lld:", (long long)step + 1);
     for (uint32_t i = 0; i < g->n_outputs; i++) {
         const lvt_type *t = lvt_value_type(g, g->outputs[i].value);
         double x;
         if (t->rank)
             continue;
         lvt_tensor_load(&(lvt_tensor){*t, &x}, lvt_session_output(r->session, r->entry, (int)i));
-        printf(" %s %.9g", g->outputs[i].name, x);
+        lvt_print(" %s %.9g", g->outputs[i].name, x);
     }
-    putchar('\n');
+    lvt_print("\n");
 }
 
 static lvt_status one_step(run *r, int64_t step, lvt_diag *diag) {
@@ -205,7 +218,7 @@ static lvt_status save(const char *path, lvt_stored_tensor *tensors, size_t n, l
             tensors[i].data = NULL;
             tensors[kept++] = t;
         }
-    return lvt_safetensors_write(path, NULL, tensors, kept, diag);
+    return lvt_safetensors_write(NULL, path, NULL, tensors, kept, diag);
 }
 
 static lvt_status save_states(const run *r, const char *path, lvt_diag *diag) {
@@ -215,7 +228,7 @@ static lvt_status save_states(const run *r, const char *path, lvt_diag *diag) {
         return lvt_no_memory(diag, NULL);
     for (uint32_t i = 0; i < m->n_states; i++)
         t[i] = (lvt_stored_tensor){m->states[i].name, m->states[i].type, lvt_session_state(r->session, i)};
-    lvt_status status = lvt_safetensors_write(path, NULL, t, m->n_states, diag);
+    lvt_status status = lvt_safetensors_write(NULL, path, NULL, t, m->n_states, diag);
     free(t);
     return status;
 }

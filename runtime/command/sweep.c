@@ -9,15 +9,16 @@
 #include "command.h"
 #include "settings.h"
 #include "sweep.h"
+#include "runtime/kernels/threads.h"
 #include "runtime/report/compare.h"
 #include "ir/base/file.h"
 #include "ir/base/clock.h"
+#include "ir/base/utf8.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <math.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -66,16 +67,17 @@ static lvt_status list_runs(const lvt_sweeping *w, lvt_diag *diag) {
             free(tried);
             return lvt_no_memory(diag, NULL);
         }
-        printf("%3d  %s  %s%s%s, seed %llu%s\n    ", i + 1, run->search ? "search" : "final ",
-               s->rows[run->row].name, tried ? ": " : "", tried ? tried : "", (unsigned long long)run->seed,
-               run->candidate < 0 ? " (with what the search chooses, shown with its first choice)" : "");
+        lvt_print("%3d  %s  %s%s%s, seed %llu%s\n    ", i + 1, run->search ? "search" : "final ",
+                  s->rows[run->row].name, tried ? ": " : "", tried ? tried : "",
+                  (unsigned long long)run->seed,
+                  run->candidate < 0 ? " (with what the search chooses, shown with its first choice)" : "");
         for (int k = 0; k < arguments.n; k++)
-            printf(strpbrk(arguments.list[k], " '\"$;&*?") ? " \"%s\"" : " %s", arguments.list[k]);
-        printf("\n");
+            lvt_print(strpbrk(arguments.list[k], " '\"$;&*?") ? " \"%s\"" : " %s", arguments.list[k]);
+        lvt_print("\n");
         lvt_texts_free(&arguments);
         free(tried);
     }
-    printf("%d runs: %d to search, %d final\n", s->n_runs, s->n_search, s->n_runs - s->n_search);
+    lvt_print("%d runs: %d to search, %d final\n", s->n_runs, s->n_search, s->n_runs - s->n_search);
     return LVT_OK;
 }
 
@@ -88,7 +90,7 @@ static lvt_status report_search(const lvt_sweeping *w, lvt_diag *diag) {
         return LVT_OK;
     char *path = lvt_path_join(w->out, "search.csv");
     lvt_atomic_file f;
-    lvt_status status = path ? lvt_atomic_begin(&f, path, diag) : lvt_no_memory(diag, NULL);
+    lvt_status status = path ? lvt_atomic_begin(&f, NULL, path, diag) : lvt_no_memory(diag, NULL);
     free(path);
     if (status != LVT_OK)
         return status;
@@ -99,7 +101,7 @@ static lvt_status report_search(const lvt_sweeping *w, lvt_diag *diag) {
                    *metric = lvt_metrics[row->metric].name;
         if (row->candidates < 2)
             continue;
-        printf("\n%s: %s of %s\n", row->name, metric, scenario);
+        lvt_print("\n%s: %s of %s\n", row->name, metric, scenario);
         for (int c = 0; c < row->candidates && status == LVT_OK; c++) {
             char *tried = lvt_sweep_candidate(row, c), value[32] = "";
             double score = lvt_sweep_score(s, w->out, r, c, w->status);
@@ -113,8 +115,8 @@ static lvt_status report_search(const lvt_sweeping *w, lvt_diag *diag) {
                 lvt_csv_text(f.stream, tried);
                 fprintf(f.stream, ",%s,%s,%s,%d\n", scenario, metric, value, c == row->chosen);
                 snprintf(value, sizeof value, "%.2f", 100 * score);
-                printf("  %8s  %s%s\n", isnan(score) ? "-" : value, tried,
-                       c == row->chosen ? "  <- chosen" : "");
+                lvt_print("  %8s  %s%s\n", isnan(score) ? "-" : value, tried,
+                          c == row->chosen ? "  <- chosen" : "");
             }
             free(tried);
         }
@@ -143,13 +145,13 @@ static lvt_status report_final(const lvt_sweeping *w, lvt_diag *diag) {
     if (status == LVT_OK && folders.n)
         status = lvt_comparison_read(&c, folders.list, folders.n, diag);
     if (status == LVT_OK && folders.n) {
-        printf("\n");
+        lvt_print("\n");
         lvt_comparison_text(&c, stdout);
     }
     for (size_t i = 0; i < sizeof files / sizeof *files && status == LVT_OK && folders.n; i++) {
         lvt_atomic_file f;
         char *path = lvt_path_join(w->out, files[i].name);
-        status = path ? lvt_atomic_begin(&f, path, diag) : lvt_no_memory(diag, NULL);
+        status = path ? lvt_atomic_begin(&f, NULL, path, diag) : lvt_no_memory(diag, NULL);
         if (status == LVT_OK) {
             files[i].put(&c, f.stream);
             status = lvt_atomic_end(&f, LVT_OK, diag);
@@ -199,7 +201,7 @@ static lvt_status make_folders(lvt_sweeping *w, lvt_diag *diag) {
 static lvt_status write_list(const lvt_sweeping *w, lvt_diag *diag) {
     char *path = lvt_path_join(w->out, "final/list");
     lvt_atomic_file f;
-    lvt_status status = path ? lvt_atomic_begin(&f, path, diag) : lvt_no_memory(diag, NULL);
+    lvt_status status = path ? lvt_atomic_begin(&f, NULL, path, diag) : lvt_no_memory(diag, NULL);
     free(path);
     if (status != LVT_OK)
         return status;
@@ -238,8 +240,7 @@ static lvt_status sweep(lvt_sweeping *w, lvt_diag *diag) {
                          strerror(errno));
     self[n] = 0;
     w->self = self;
-    cpu_set_t set;
-    int processors = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    int processors = lvt_processors();
     w->threads_each = processors / w->jobs ? processors / w->jobs : 1;
     if (w->dry_run)
         return list_runs(w, diag);

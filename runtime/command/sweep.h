@@ -4,6 +4,7 @@
 #ifndef LVT_COMMAND_SWEEP_H
 #define LVT_COMMAND_SWEEP_H
 
+#include "ir/program/program.h"
 #include "runtime/command/view/view.h"
 #include "runtime/sweep/sweep.h"
 
@@ -17,7 +18,8 @@ typedef struct lvt_sweep_child {
 } lvt_sweep_child;
 
 typedef struct lvt_sweep_compiled { /* a program */
-    char *path, *made; /* made: where it was compiled to, to be moved to its path; NULL: it lies there */
+    char *path, *made;      /* made: where it was compiled to, to be moved to its path; NULL: it lies there */
+    lvt_compiled *compiled; /* until it is in its place */
     uint64_t hash;
     int channels; /* of the images that it takes */
 } lvt_sweep_compiled;

@@ -17,8 +17,10 @@
 #include "runtime/continual/run.h"
 #include "ir/base/file.h"
 #include "ir/base/clock.h"
+#include "ir/base/utf8.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -86,49 +88,35 @@ static lvt_status merge(const lvt_settings *given, const bool *was_given, lvt_se
 
 /* ---- the command --------------------------------------------------------------------------------------- */
 
-/* Bytes up to the end of the last whole line. */
-static uint64_t whole_lines(FILE *f) {
-    uint64_t at = 0, end = 0;
-    rewind(f);
-    for (int c; (c = getc(f)) != EOF && c;) {
-        at++;
-        end = c == '\n' ? at : end;
-    }
-    return end;
-}
-
 static lvt_status open_metrics(lvt_trainer *t, lvt_diag *diag) {
-    char *path = lvt_path_join(t->folder, "metrics.jsonl");
-    if (!path)
-        return lvt_no_memory(diag, NULL);
-    lvt_status status = LVT_OK;
-    t->metrics = fopen(path, "a+e");
+    static const char name[] = "metrics.jsonl";
+    uint8_t *text = NULL;
+    size_t size = 0;
+    int fd = lvt_folder_descriptor(t->folder, name, O_RDWR | O_APPEND | O_CREAT);
     struct stat file;
-    bool there = t->metrics && fstat(fileno(t->metrics), &file) == 0;
-    if (there && (uint64_t)file.st_size < t->metrics_bytes) {
-        lvt_warning(diag, NULL, LVT_NOWHERE,
-                    "%s has lost records that the checkpoint counts: tables of `lvt-run compare` lack them",
-                    path);
-        t->metrics_bytes = whole_lines(t->metrics);
-    }
+    bool there = fd >= 0 && fstat(fd, &file) == 0 && S_ISREG(file.st_mode);
+    t->metrics = there ? fdopen(fd, "a+e") : NULL;
+    if (!t->metrics && fd >= 0)
+        close(fd);
+    lvt_status status =
+        t->metrics && t->resumed ? lvt_folder_file_read(t->folder, name, &text, &size, diag) : LVT_OK;
+    if (text && !lvt_checkpoint_find_record(t, (const char *)text, size))
+        lvt_warning(
+            diag, NULL, LVT_NOWHERE,
+            "%s/%s has lost records that the checkpoint counts: tables of `lvt-run compare` lack them",
+            t->folder->path, name);
+    free(text);
     /* Records after the checkpoint belong to steps that will be done again. */
-    if (!there || ftruncate(fileno(t->metrics), (off_t)t->metrics_bytes) != 0)
-        status =
-            lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "%s: cannot be written: %s", path, strerror(errno));
-    free(path);
+    if (status == LVT_OK && (!t->metrics || ftruncate(fileno(t->metrics), (off_t)t->metrics_bytes) != 0))
+        status = lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "%s/%s: cannot be written: %s", t->folder->path,
+                           name, strerror(errno));
     return status;
 }
 
 static lvt_status write_reports(const lvt_trainer *t, lvt_diag *diag) {
     lvt_accuracies a = lvt_accuracies_of(t);
-    static const char *const names[] = {"accuracy.csv", "confusion.csv", "accuracy.svg", "memory.png",
-                                        "report.html"};
-    enum { N = sizeof names / sizeof *names };
-    char *paths[N], *title = NULL;
+    char *title = NULL;
     const lvt_settings *s = t->settings;
-    bool memory = true;
-    for (int i = 0; i < N; i++)
-        memory = (paths[i] = lvt_path_join(t->folder, names[i])) && memory;
     char limit[48] = "";
     if (s->steps)
         snprintf(limit, sizeof limit, " (at most %d steps a task)", s->steps);
@@ -137,19 +125,17 @@ static lvt_status write_reports(const lvt_trainer *t, lvt_diag *diag) {
                  t->tasks.n == 1 ? "" : "s", s->memory, s->epochs, s->epochs == 1 ? "" : "s", limit,
                  (unsigned long long)s->seed) < 0)
         title = NULL;
-    lvt_status status = memory && title ? LVT_OK : lvt_no_memory(diag, NULL);
+    lvt_status status = title ? LVT_OK : lvt_no_memory(diag, NULL);
     if (status == LVT_OK)
-        status = lvt_report_csv(&a, paths[0], diag);
+        status = lvt_report_csv(&a, t->folder, "accuracy.csv", diag);
     if (status == LVT_OK)
-        status = lvt_report_confusion(&a, t->last.confusion, paths[1], diag);
+        status = lvt_report_confusion(&a, t->last.confusion, t->folder, "confusion.csv", diag);
     if (status == LVT_OK)
-        status = lvt_report_svg(&a, title, paths[2], diag);
+        status = lvt_report_svg(&a, title, t->folder, "accuracy.svg", diag);
     if (status == LVT_OK)
-        status = lvt_report_memory(&t->memory, &t->tasks, t->data, paths[3], diag);
+        status = lvt_report_memory(&t->memory, &t->tasks, t->data, t->folder, "memory.png", diag);
     if (status == LVT_OK)
-        status = lvt_page_write(t, title, paths[4], diag);
-    for (int i = 0; i < N; i++)
-        free(paths[i]);
+        status = lvt_page_write(t, title, "report.html", diag);
     free(title);
     return status;
 }
@@ -166,6 +152,7 @@ typedef struct work { /* everything a run holds, freed in one place */
     lvt_console console;
     const bool *given; /* settings that were on the command line: a row of settings.def each */
     bool tasks_given;
+    lvt_run_facts begun; /* of a run that is resumed */
 } work;
 
 static void keep_record(void *board, const cJSON *record) {
@@ -179,13 +166,30 @@ static int sizes_in(const char *split) {
     return n;
 }
 
+/* Weights of a checkpoint bring along what their classes were called. Other files say nothing. */
+static void compare_names(const work *w, lvt_diag *diag) {
+    const char *path = w->settings.weights;
+    lvt_safetensors file = {0};
+    lvt_checkpoint_info info;
+    lvt_diag *quiet = lvt_diag_new();
+    if (lvt_safetensors_read_any(path, &file, quiet) == LVT_OK && file.metadata &&
+        lvt_checkpoint_info_read(&file, path, &info, quiet) == LVT_OK) {
+        lvt_checkpoint_compare_names(&info, path, w->data, diag);
+        lvt_checkpoint_info_free(&info);
+    }
+    lvt_safetensors_free(&file);
+    lvt_diag_free(quiet);
+}
+
 static lvt_status prepare(work *w, const char *program, bool resume, lvt_diag *diag) {
     lvt_dataset_options options;
     const lvt_settings *s = &w->settings;
     lvt_status status = lvt_parse_size(s->resize, &options, diag);
     lvt_program_options how = {
         .interpret = s->interpret, .threads = s->threads, .weights = s->weights, .map = s->map};
-    if (resume && lvt_checkpoint_exists(w->run.folder)) { /* it has all states */
+    if (resume && !s->threads)
+        how.threads = lvt_cmd_resumed_team(w->begun.team, diag);
+    if (resume && lvt_checkpoint_exists(&w->run.folder)) { /* it has all states */
         how.weights = NULL;
         how.no_weights = true;
     }
@@ -200,6 +204,8 @@ static lvt_status prepare(work *w, const char *program, bool resume, lvt_diag *d
         status = lvt_dataset_open(s->data, &options, &w->data, diag);
     if (status != LVT_OK)
         return status;
+    if (how.weights && !resume)
+        compare_names(w, diag);
     if (!resume && !w->tasks_given) { /* not said: what follows from the rest */
         if (w->data->domains)
             w->settings.tasks = w->data->domains;
@@ -210,7 +216,7 @@ static lvt_status prepare(work *w, const char *program, bool resume, lvt_diag *d
     w->console.trainer = &w->trainer;
     lvt_events events = lvt_console_events(&w->console);
     events.evaluated = follower ? NULL : after_task;
-    status = lvt_trainer_init(&w->trainer, s, &w->model, w->data, w->run.folder, &events, diag);
+    status = lvt_trainer_init(&w->trainer, s, &w->model, w->data, &w->run.folder, &events, diag);
     w->trainer.follower = follower;
     if (status == LVT_OK)
         status = resume ? lvt_checkpoint_resume(&w->trainer, diag) : lvt_trainer_effects(&w->trainer, diag);
@@ -222,19 +228,20 @@ static lvt_status open_run(work *w, const char *folder, bool resume, lvt_diag *d
     if (w->ranks.all.rank == 0)
         return lvt_run_open(&w->run, folder, resume, diag);
     w->console.quiet = true;
-    w->run.folder = strdup(folder);
-    return w->run.folder ? LVT_OK : lvt_no_memory(diag, NULL);
+    if (resume)
+        return lvt_folder_open(&w->run.folder, NULL, folder, diag);
+    w->run.folder.path = strdup(folder); /* the first may not have made it yet */
+    return w->run.folder.path ? LVT_OK : lvt_no_memory(diag, NULL);
 }
 
 static lvt_status train(work *w, const char *program, const char *folder, bool resume, lvt_diag *diag) {
-    uint64_t hash = 0;
     bool changed = !resume; /* settings.json is to be written */
     lvt_status status = LVT_OK;
     if (resume) {
         lvt_settings given = w->settings;
         status = open_run(w, folder, true, diag);
         if (status == LVT_OK)
-            status = lvt_run_read_settings(&w->run, &w->settings, &hash, &w->tree, diag);
+            status = lvt_run_read_settings(&w->run, &w->settings, &w->begun, &w->tree, diag);
         if (status == LVT_OK)
             status = merge(&given, w->given, &w->settings, &changed, diag);
         if (status == LVT_OK && !w->settings.data)
@@ -251,19 +258,20 @@ static lvt_status train(work *w, const char *program, const char *folder, bool r
     if (status != LVT_OK)
         return status;
     lvt_trainer *t = &w->trainer;
-    const lvt_compiled *p = lvt_program_compiled(w->model.program);
-    if (resume && hash != p->hash)
+    const lvt_program *p = w->model.program;
+    if (resume && w->begun.hash != lvt_program_hash(p))
         return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
                          "%s was started with another program than %s; resuming needs the very same", folder,
                          program);
     w->settings.method = t->method->name; /* what it was compiled with, when it was not said */
-    if (changed && !t->follower)
-        status = lvt_run_write_settings(&w->run, &w->settings, p->module->name, p->hash, w->data->fingerprint,
-                                        w->data->domains > 0, diag);
+    const lvt_run_facts facts = {lvt_program_name(p), lvt_program_hash(p), w->data->fingerprint,
+                                 w->data->domains > 0, lvt_session_threads(w->model.session)};
+    if ((changed || facts.team != w->begun.team) && !t->follower)
+        status = lvt_run_write_settings(&w->run, &w->settings, &facts, diag);
     if (status == LVT_OK && !t->follower)
         status = open_metrics(t, diag);
     if (status == LVT_OK && !t->follower)
-        status = lvt_board_open(&w->board, folder, diag);
+        status = lvt_board_open(&w->board, &w->run.folder, diag);
     t->events.record = keep_record;
     t->events.record_user = &w->board;
     if (status != LVT_OK)
@@ -271,16 +279,17 @@ static lvt_status train(work *w, const char *program, const char *folder, bool r
 
     lvt_console *c = &w->console;
     if (!c->quiet)
-        printf("%s: %zu training, %zu validation and %zu test images, %d classes in %d tasks; method %s, "
-               "memory %d\n",
-               w->data->name, w->data->train.n - t->n_held, t->n_held, w->data->test.n, w->data->classes,
-               t->tasks.n, t->method->name, w->settings.memory);
+        lvt_print("%s: %zu training, %zu validation and %zu test images, %d classes in %d tasks; method %s, "
+                  "memory %d\n",
+                  w->data->name, w->data->train.n - t->n_held, t->n_held, w->data->test.n, w->data->classes,
+                  t->tasks.n, t->method->name, w->settings.memory);
     if (!c->quiet && resume)
-        printf("resuming %s\n", t->at.task == t->tasks.n
-                                    ? "a finished run: only the reports are written again"
-                                : t->at.global_step ? "from the last checkpoint"
-                                                    : "from the beginning: there is no checkpoint yet");
+        lvt_print("resuming %s\n", t->at.task == t->tasks.n
+                                       ? "a finished run: only the reports are written again"
+                                   : t->at.global_step ? "from the last checkpoint"
+                                                       : "from the beginning: there is no checkpoint yet");
     double began = lvt_seconds();
+    lvt_cmd_say(diag); /* a warning is of use before hours of training */
     lvt_console_open(c);
     status = lvt_trainer_run(t, diag);
     lvt_console_close(c);
@@ -293,26 +302,31 @@ static lvt_status train(work *w, const char *program, const char *folder, bool r
         status = status != LVT_OK ? status : written != LVT_OK ? written : events;
     }
     if (status == LVT_INTERRUPT) {
-        printf("stopped in task %d, step %llu; what was done is saved. Go on with\n  lvt-run train %s --out "
-               "%s --resume\n",
-               t->at.task + 1, (unsigned long long)t->at.step, program, folder);
+        lvt_print(
+            "stopped in task %d, step %llu; what was done is saved. Go on with\n  lvt-run train %s --out "
+            "%s --resume\n",
+            t->at.task + 1, (unsigned long long)t->at.step, program, folder);
         return status;
     }
     if (status != LVT_OK)
         return status;
+    const size_t n = (size_t)t->tasks.n; /* of each task after it was learned: row j + 1, column j */
+    if (lvt_at_chance(&t->tasks, (lvt_part){&t->data->test, NULL, false}, t->tasks.n, 0,
+                      t->accuracy[LVT_CLASS_IL] + n, t->accuracy[LVT_TASK_IL] + n, n + 1))
+        lvt_cmd_chance(diag);
     lvt_accuracies a = lvt_accuracies_of(t);
     char *text = lvt_report_text(&a), time[32];
-    printf("\n%s\ndone in %s, with at most %.0f MiB of memory", text ? text : "",
-           lvt_time_text(lvt_seconds() - began, time), lvt_peak_memory() / (1 << 20));
+    lvt_print("\n%s\ndone in %s, with at most %.0f MiB of memory", text ? text : "",
+              lvt_time_text(lvt_seconds() - began, time), lvt_peak_memory() / (1 << 20));
     if (t->energy.n)
-        printf(" and %.0f J (of the whole processor)", t->energy.joules);
-    printf("; results are in %s\n", folder);
+        lvt_print(" and %.0f J (of the whole processor)", t->energy.joules);
+    lvt_print("; results are in %s\n", folder);
     free(text);
     return LVT_OK;
 }
 
 lvt_status lvt_cmd_train(int argc, char **argv, lvt_diag *diag) {
-    work w = {.run = {NULL, -1, false}, .console = {.signals = -1}};
+    work w = {.run = LVT_RUN_NONE, .console = {.signals = -1}};
     const char *folder = NULL;
     bool resume = false;
     lvt_settings_defaults(&w.settings);
@@ -355,6 +369,9 @@ lvt_status lvt_cmd_train(int argc, char **argv, lvt_diag *diag) {
         return status;
     if (!folder)
         return lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE, "--out is missing: the folder of the run");
+    status = lvt_settings_check_texts(&w.settings, diag);
+    if (status != LVT_OK)
+        return status;
 
     /* Blocked before any thread is made, so that every thread inherits it and the descriptor gets the
      * signals. */

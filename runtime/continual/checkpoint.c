@@ -1,12 +1,13 @@
 /* Checkpoints as safetensors. May not know: command lines. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* asprintf */
-#endif
 #include "checkpoint.h"
 #include "ir/base/file.h"
+#include "ir/finite.h"
+#include "ir/program/json.h"
+#include "ir/base/utf8.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -113,10 +114,7 @@ static char *make_metadata(const lvt_trainer *t) {
     cJSON_AddNumberToObject(o, "global_step", (double)t->at.global_step);
     cJSON_AddNumberToObject(o, "losses_summed", (double)t->summed);
     cJSON_AddNumberToObject(o, "memory_seen", (double)t->memory.seen);
-    cJSON_AddNumberToObject(o, "metrics_bytes", (double)t->metrics_bytes);
-    cJSON_AddNumberToObject(o, "seconds", t->seconds);
-    cJSON_AddNumberToObject(o, "energy_joules", t->energy.joules);
-    cJSON_AddItemToObject(o, "task_seconds", cJSON_CreateDoubleArray(t->task_seconds, t->tasks.n));
+    cJSON_AddNumberToObject(o, "team", lvt_session_threads(t->model->session));
     cJSON_AddItemToObject(o, "class_order", cJSON_CreateIntArray(t->tasks.order, t->tasks.classes));
     cJSON_AddBoolToObject(o, "domains", t->tasks.domains);
     cJSON_AddItemToObject(o, "task_starts", cJSON_CreateIntArray(t->tasks.first, t->tasks.n + 1));
@@ -136,7 +134,7 @@ static char *make_metadata(const lvt_trainer *t) {
      * tell. */
     if (settings && cJSON_AddItemToObject(o, "settings", settings) &&
         cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(o, "task_starts")) == t->tasks.n + 1)
-        text = cJSON_PrintUnformatted(o);
+        text = lvt_json_text(o, false);
     cJSON_Delete(o);
     return text;
 }
@@ -249,6 +247,26 @@ int lvt_checkpoint_learned(const lvt_checkpoint_info *info) {
     return learned < 1 ? 1 : learned > info->tasks.n ? info->tasks.n : learned;
 }
 
+void lvt_checkpoint_compare_names(const lvt_checkpoint_info *info, const char *path, const lvt_dataset *d,
+                                  lvt_diag *diag) {
+    int differ = 0, first = 0, n = info->tasks.classes;
+    for (int c = n; c-- > 0;) {
+        if (n == d->classes && strcmp(d->class_names[c], info->class_names[c])) {
+            differ++;
+            first = c;
+        }
+    }
+    if (n != d->classes)
+        lvt_warning(diag, NULL, LVT_NOWHERE, "%s was trained on %d classes, the data have %d", path, n,
+                    d->classes);
+    else if (differ)
+        lvt_warning(
+            diag, NULL, LVT_NOWHERE,
+            "class %d is \"%s\" in the data and was \"%s\" when %s was trained (%d of %d classes have "
+            "other names): labels may mean other things",
+            first, d->class_names[first], info->class_names[first], path, differ, n);
+}
+
 void lvt_checkpoint_augment(const lvt_checkpoint_info *info, const lvt_model *m, lvt_augment *out) {
     lvt_dataset d = {.height = m->height, .width = m->width, .channels = m->channels};
     memcpy(d.mean, info->mean, sizeof d.mean);
@@ -259,7 +277,7 @@ void lvt_checkpoint_augment(const lvt_checkpoint_info *info, const lvt_model *m,
 lvt_status lvt_checkpoint_info_read(const lvt_safetensors *file, const char *path, lvt_checkpoint_info *out,
                                     lvt_diag *diag) {
     *out = (lvt_checkpoint_info){0};
-    cJSON *o = file->metadata ? cJSON_Parse(file->metadata) : NULL;
+    cJSON *o = file->metadata ? lvt_json_read(file->metadata, strlen(file->metadata)) : NULL;
     lvt_status status = o ? read_info(o, path, out, diag) : not_ours(path, "it has no metadata of lvt", diag);
     cJSON_Delete(o);
     if (status != LVT_OK)
@@ -269,20 +287,72 @@ lvt_status lvt_checkpoint_info_read(const lvt_safetensors *file, const char *pat
 
 /* ---- saving -------------------------------------------------------------------------------------------- */
 
+/* Times and energy go here: they differ between runs that are equal otherwise. */
+static lvt_status record_times(lvt_trainer *t, lvt_diag *diag) {
+    cJSON *r = cJSON_CreateObject();
+    cJSON_AddStringToObject(r, "type", "checkpoint");
+    cJSON_AddNumberToObject(r, "tasks_done", t->at.task);
+    cJSON_AddNumberToObject(r, "steps_done", (double)t->at.step);
+    cJSON_AddNumberToObject(r, "global_step", (double)t->at.global_step);
+    cJSON_AddNumberToObject(r, "seconds", t->seconds);
+    cJSON_AddNumberToObject(r, "energy_joules", t->energy.joules);
+    cJSON_AddItemToObject(r, "seconds_of_tasks", cJSON_CreateDoubleArray(t->task_seconds, t->tasks.n));
+    return lvt_trainer_record(t, r, diag);
+}
+
+bool lvt_checkpoint_find_record(lvt_trainer *t, const char *text, size_t n) {
+    bool found = false;
+    double seconds = t->seconds;
+    uint64_t whole = 0;
+    for (size_t at = 0; at < n;) {
+        const char *end = memchr(text + at, '\n', n - at);
+        size_t length = end ? (size_t)(end - text) - at : n - at;
+        cJSON *o = end ? lvt_json_read(text + at, length) : NULL;
+        at += length + 1;
+        whole = o ? at : whole;
+        uint64_t task, step, global;
+        const cJSON *type = cJSON_GetObjectItemCaseSensitive(o, "type"),
+                    *took = cJSON_GetObjectItemCaseSensitive(o, "seconds"),
+                    *joules = cJSON_GetObjectItemCaseSensitive(o, "energy_joules"),
+                    *list = cJSON_GetObjectItemCaseSensitive(o, "seconds_of_tasks");
+        if (get_count(o, "global_step", &global) && global <= t->at.global_step && cJSON_IsNumber(took))
+            seconds = took->valuedouble;
+        if (cJSON_IsString(type) && !strcmp(type->valuestring, "checkpoint") &&
+            get_count(o, "tasks_done", &task) && get_count(o, "steps_done", &step) &&
+            task == (uint64_t)t->at.task && step == t->at.step && global == t->at.global_step) {
+            found = true;
+            t->metrics_bytes = at;
+            t->energy.joules = cJSON_IsNumber(joules) ? joules->valuedouble : 0;
+            t->seconds = seconds;
+            for (int k = 0; k < t->tasks.n && k < cJSON_GetArraySize(list); k++)
+                t->task_seconds[k] = cJSON_GetArrayItem(list, k)->valuedouble;
+        }
+        cJSON_Delete(o);
+    }
+    if (!found) {
+        t->metrics_bytes = whole;
+        t->seconds = seconds;
+    }
+    return found;
+}
+
 lvt_status lvt_checkpoint_save(lvt_trainer *t, bool boundary, lvt_diag *diag) {
-    if (t->follower)
-        return LVT_OK;
+    lvt_status status = lvt_trainer_sound(t, diag);
+    if (status != LVT_OK || t->follower)
+        return status;
+    status = record_times(t, diag);
+    if (status != LVT_OK)
+        return status;
     const lvt_module *module = lvt_model_module(t->model);
     lvt_stored_tensor *tensors = calloc((size_t)module->n_states + N_OWN, sizeof *tensors);
-    char *metadata = make_metadata(t), *path = NULL;
-    int printed = boundary ? asprintf(&path, "%s/task-%02d.safetensors", t->folder, t->at.task)
-                           : asprintf(&path, "%s/last.safetensors", t->folder);
-    lvt_status status = LVT_OK;
+    char *metadata = make_metadata(t), name[48] = "last.safetensors";
+    if (boundary)
+        snprintf(name, sizeof name, "task-%02d.safetensors", t->at.task);
     /* The records that the checkpoint counts must be on the disk before it is. */
     if (t->metrics && fsync(fileno(t->metrics)) != 0 && errno != EINVAL && errno != ENOTSUP)
         status = lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "%s/metrics.jsonl: cannot be written: %s",
-                           t->folder, strerror(errno));
-    if (status == LVT_OK && tensors && metadata && printed >= 0) {
+                           t->folder->path, strerror(errno));
+    if (status == LVT_OK && tensors && metadata) {
         size_t n = 0;
         for (uint32_t s = 0; s < module->n_states; s++)
             tensors[n++] = (lvt_stored_tensor){module->states[s].name, module->states[s].type,
@@ -291,16 +361,14 @@ lvt_status lvt_checkpoint_save(lvt_trainer *t, bool boundary, lvt_diag *diag) {
         int m = own_tensors(t, own);
         for (int i = 0; i < m; i++)
             tensors[n++] = (lvt_stored_tensor){own[i].name, type_of(&own[i]), own[i].data};
-        status = lvt_safetensors_write(path, metadata, tensors, n, diag);
+        status = lvt_safetensors_write(t->folder, name, metadata, tensors, n, diag);
         if (status == LVT_IO)
             lvt_note(diag, LVT_NOWHERE,
                      "the checkpoints written before are whole; free some space, then go on with --resume");
     } else if (status == LVT_OK) {
         status = lvt_no_memory(diag, "writing a checkpoint");
     }
-    if (printed >= 0)
-        free(path);
-    cJSON_free(metadata);
+    free(metadata);
     free(tensors);
     return status;
 }
@@ -335,6 +403,12 @@ lvt_status lvt_checkpoint_load_model(lvt_model *m, const lvt_safetensors *file,
     for (uint32_t s = 0; s < module->n_states; s++)
         memcpy(lvt_session_state(m->session, s), lvt_safetensors_find(file, module->states[s].name)->data,
                lvt_type_bytes(&module->states[s].type));
+    int64_t element, bad = lvt_session_unsound(m->session, &element);
+    if (bad >= 0)
+        return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s: element %lld of %s is %s", path,
+                         (long long)element, module->states[bad].name,
+                         lvt_unsound_name((lvt_dtype)module->states[bad].type.dtype,
+                                          lvt_session_state(m->session, (uint32_t)bad), element));
     if (info->program_hash != lvt_program_compiled(m->program)->hash)
         lvt_warning(diag, NULL, LVT_NOWHERE,
                     "%s was written by another build of the program; names and shapes are equal", path);
@@ -349,16 +423,8 @@ static lvt_status load_own(lvt_trainer *t, const cJSON *o, const lvt_safetensors
     if (m->n > m->capacity)
         return not_ours(path, "its memory is larger than the run's", diag);
     t->best.epoch = t->best.states && lvt_safetensors_find(file, "lvt:best.epoch") ? 1 : 0;
-    const cJSON *seconds = cJSON_GetObjectItemCaseSensitive(o, "seconds");
-    if (!get_count(o, "losses_summed", &t->summed) || !get_count(o, "memory_seen", &m->seen) ||
-        !get_count(o, "metrics_bytes", &t->metrics_bytes) || !cJSON_IsNumber(seconds))
+    if (!get_count(o, "losses_summed", &t->summed) || !get_count(o, "memory_seen", &m->seen))
         return not_ours(path, "its metadata is not complete", diag);
-    t->seconds = seconds->valuedouble;
-    const cJSON *joules = cJSON_GetObjectItemCaseSensitive(o, "energy_joules");
-    t->energy.joules = cJSON_IsNumber(joules) ? joules->valuedouble : 0;
-    const cJSON *list = cJSON_GetObjectItemCaseSensitive(o, "task_seconds");
-    for (int k = 0; k < t->tasks.n && k < cJSON_GetArraySize(list); k++)
-        t->task_seconds[k] = cJSON_GetArrayItem(list, k)->valuedouble;
     own_tensor own[N_OWN];
     int n = own_tensors(t, own);
     for (int i = 0; i < n; i++) {
@@ -377,6 +443,21 @@ static lvt_status load_own(lvt_trainer *t, const cJSON *o, const lvt_safetensors
                              "%s: remembered image %zu has an impossible label or task", path, i);
     }
     return LVT_OK;
+}
+
+/* The bits depend on the number of threads. */
+static void compare_team(const lvt_trainer *t, const cJSON *o, const char *path, lvt_diag *diag) {
+    int now = lvt_session_threads(t->model->session);
+    uint64_t then; /* 0: files of before it was stored */
+    if (!get_count(o, "team", &then) || !then || then == (uint64_t)now)
+        return;
+    lvt_warning(
+        diag, NULL, LVT_NOWHERE,
+        "%s was written with %llu thread%s, the run goes on with %d: its numbers will differ in the last "
+        "bits from those of a run without a break",
+        path, (unsigned long long)then, then == 1 ? "" : "s", now);
+    if (then <= LVT_MAX_THREADS)
+        lvt_note(diag, LVT_NOWHERE, "--threads %d keeps them", (int)then);
 }
 
 static lvt_status restore(lvt_trainer *t, const lvt_safetensors *file, const lvt_checkpoint_info *info,
@@ -398,19 +479,25 @@ static lvt_status restore(lvt_trainer *t, const lvt_safetensors *file, const lvt
         return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
                          "%s: its tasks are not those of the run's settings", path);
     lvt_status status = lvt_checkpoint_load_model(t->model, file, info, path, diag);
-    cJSON *o = cJSON_Parse(file->metadata);
+    cJSON *o = lvt_json_read(file->metadata, strlen(file->metadata));
     if (status == LVT_OK)
         status = load_own(t, o, file, path, diag);
-    cJSON_Delete(o);
     if (status == LVT_OK)
+        compare_team(t, o, path, diag);
+    cJSON_Delete(o);
+    if (status == LVT_OK) {
         t->at = info->at;
+        t->resumed = true;
+    }
     return status;
 }
 
 /* The number of the last task-NN.safetensors in the folder, 0 when there is none. */
-static int last_boundary(const char *folder) {
-    int last = 0;
-    DIR *d = opendir(folder);
+static int last_boundary(const lvt_folder *folder) {
+    int last = 0, fd = openat(folder->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+    if (!d && fd >= 0)
+        close(fd);
     for (struct dirent *e; d && (e = readdir(d));) {
         int k, end = 0;
         if (sscanf(e->d_name, "task-%d.safetensors%n", &k, &end) == 1 && end && !e->d_name[end] && k > last)
@@ -421,11 +508,8 @@ static int last_boundary(const char *folder) {
     return last;
 }
 
-bool lvt_checkpoint_exists(const char *folder) {
-    char *path = lvt_path_join(folder, "last.safetensors");
-    bool exists = (path && lvt_path_exists(path)) || last_boundary(folder) > 0;
-    free(path);
-    return exists;
+bool lvt_checkpoint_exists(const lvt_folder *folder) {
+    return lvt_folder_has(folder, "last.safetensors") || last_boundary(folder) > 0;
 }
 
 lvt_status lvt_checkpoint_resume(lvt_trainer *t, lvt_diag *diag) {
@@ -433,14 +517,16 @@ lvt_status lvt_checkpoint_resume(lvt_trainer *t, lvt_diag *diag) {
     lvt_safetensors files[2] = {{0}};
     lvt_checkpoint_info infos[2] = {{{0}}};
     lvt_status status = LVT_OK;
-    int task = last_boundary(t->folder), best = -1;
-    if (asprintf(&paths[0], "%s/last.safetensors", t->folder) < 0 ||
-        asprintf(&paths[1], "%s/task-%02d.safetensors", t->folder, task) < 0)
+    int best = -1;
+    char names[2][48] = {"last.safetensors"}; /* paths: the same for messages */
+    snprintf(names[1], sizeof names[1], "task-%02d.safetensors", last_boundary(t->folder));
+    if (!(paths[0] = lvt_path_join(t->folder->path, names[0])) ||
+        !(paths[1] = lvt_path_join(t->folder->path, names[1])))
         status = lvt_no_memory(diag, NULL);
     for (int i = 0; i < 2 && status == LVT_OK; i++) {
-        if (!lvt_path_exists(paths[i]))
+        if (!lvt_folder_has(t->folder, names[i]))
             continue;
-        status = lvt_safetensors_read(paths[i], &files[i], diag);
+        status = lvt_safetensors_read_in(t->folder, names[i], &files[i], diag);
         if (status == LVT_OK)
             status = lvt_checkpoint_info_read(&files[i], paths[i], &infos[i], diag);
         if (status != LVT_OK)

@@ -42,10 +42,7 @@ static double change(const lvt_state *s, const float *now, const lvt_safetensors
 static bool read_task(const lvt_trainer *t, int task, lvt_safetensors *out) {
     char name[64];
     snprintf(name, sizeof name, "task-%02d.safetensors", task);
-    char *path = lvt_path_join(t->folder, name);
-    bool ok = path && lvt_path_exists(path) && lvt_safetensors_read(path, out, NULL) == LVT_OK;
-    free(path);
-    return ok;
+    return lvt_folder_has(t->folder, name) && lvt_safetensors_read_in(t->folder, name, out, NULL) == LVT_OK;
 }
 
 lvt_status lvt_drift_record(lvt_trainer *t, int learned, lvt_diag *diag) {

@@ -71,6 +71,9 @@ lvt_status lvt_early_epoch(lvt_trainer *t, lvt_diag *diag) {
     if (status != LVT_OK)
         return status;
     uint64_t per_epoch = lvt_trainer_epoch_steps(t);
+    status = lvt_trainer_sound(t, diag); /* what may be gone back to */
+    if (status != LVT_OK)
+        return status;
     double epoch = (double)((t->at.step + per_epoch - 1) / per_epoch), accuracy = (double)c.right / n;
     if (!t->best.epoch || accuracy > t->best.accuracy) {
         t->best.accuracy = accuracy;

@@ -133,6 +133,28 @@ static int best_first(const void *a, const void *b) {
     return x->member < y->member ? -1 : x->member > y->member;
 }
 
+void lvt_memory_quotas(size_t capacity, int seen, const size_t *has, size_t *quotas) {
+    size_t left = capacity;
+    int open = seen; /* classes that may get more than they have: quotas SIZE_MAX so far */
+    for (int k = 0; k < seen; k++)
+        quotas[k] = SIZE_MAX;
+    for (int closed = 1; closed && open;) {
+        size_t share = left / (size_t)open;
+        closed = 0;
+        for (int k = 0; k < seen; k++) {
+            if (quotas[k] == SIZE_MAX && has[k] <= share) {
+                quotas[k] = has[k];
+                left -= has[k];
+                closed++;
+            }
+        }
+        open -= closed;
+    }
+    for (int k = 0, i = 0; k < seen; k++)
+        if (quotas[k] == SIZE_MAX)
+            quotas[k] = lvt_memory_quota(left, open, i++);
+}
+
 /* Room for the best `quota` of old class `label`: they are already in order, so cutting keeps the front. */
 static size_t cut_class(lvt_memory *m, int label, int task, size_t quota, size_t *read, size_t write) {
     size_t kept = 0;
@@ -151,16 +173,27 @@ static lvt_status update_with_quotas(lvt_memory *m, void (*score)(const ranking 
     float *scores = malloc((c->n + 1) * sizeof *scores);
     ranked *order = malloc((c->n + 1) * sizeof *order);
     double *work = malloc(2 * ((size_t)m->classes + c->n_features) * sizeof *work);
+    /* Kinds: classes, or with domains every class of every domain. */
+    int begin = tasks->domains ? task * tasks->classes : tasks->first[task],
+        seen = tasks->domains ? begin + tasks->classes : tasks->first[task + 1];
+    size_t *has = calloc(2 * (size_t)seen, sizeof *has), *quotas = has ? has + seen : NULL;
     lvt_status status = LVT_OK;
-    if (members && scores && order && work) {
-        /* Kinds: classes, or with domains every class of every domain. */
-        int begin = tasks->domains ? task * tasks->classes : tasks->first[task],
-            seen = tasks->domains ? begin + tasks->classes : tasks->first[task + 1];
+    if (members && scores && order && work && has) {
         size_t write = 0, read = 0;
+        for (int k = 0; k < seen; k++) {
+            int label = tasks->order[k % tasks->classes],
+                of = tasks->domains ? k / tasks->classes : tasks->task_of[label];
+            for (; k < begin && read < m->n && m->labels[read] == label && m->tasks[read] == of; read++)
+                has[k]++;
+            for (uint32_t i = 0; i < c->n && k >= begin; i++)
+                has[k] += c->images->labels[c->index[i]] == label;
+        }
+        lvt_memory_quotas(m->capacity, seen, has, quotas);
+        read = 0;
         for (int k = 0; k < begin; k++) {
             int label = tasks->order[k % tasks->classes];
             write = cut_class(m, label, tasks->domains ? k / tasks->classes : tasks->task_of[label],
-                              lvt_memory_quota(m->capacity, seen, k), &read, write);
+                              quotas[k], &read, write);
         }
         for (int k = begin; k < seen; k++) {
             int label = tasks->order[k % tasks->classes];
@@ -173,8 +206,7 @@ static lvt_status update_with_quotas(lvt_memory *m, void (*score)(const ranking 
             for (uint32_t i = 0; i < n; i++)
                 order[i] = (ranked){scores[i], members[i]};
             qsort(order, n, sizeof *order, best_first);
-            size_t quota = lvt_memory_quota(m->capacity, seen, k);
-            for (uint32_t i = 0; i < n && i < quota; i++)
+            for (uint32_t i = 0; i < n && i < quotas[k]; i++)
                 put_item(m, write++, c, order[i].member, task, order[i].score);
         }
         m->n = write;
@@ -185,6 +217,7 @@ static lvt_status update_with_quotas(lvt_memory *m, void (*score)(const ranking 
     free(scores);
     free(order);
     free(work);
+    free(has);
     return status;
 }
 

@@ -46,11 +46,14 @@ typedef enum lvt_memory_policy {
 /* Empty memory; capacity 0 is legal. LVT_NOMEM. Freed by lvt_memory_free. */
 lvt_status lvt_memory_init(lvt_memory *m, size_t capacity, const lvt_dataset *d, lvt_diag *diag);
 void lvt_memory_free(lvt_memory *m);
-/* Images of the k-th learned class (from 0) when `seen` classes share `capacity`: floor, the remainder one by
- * one. */
+/* Images of the k-th learned class (from 0) when `seen` classes, each with enough of them, share `capacity`:
+ * floor, the remainder one by one. */
 static inline size_t lvt_memory_quota(size_t capacity, int seen, int k) {
     return capacity / (size_t)seen + ((size_t)k < capacity % (size_t)seen);
 }
+/* The same for classes that have has[k] images: what a small class leaves passes on to the others in equal
+ * parts, so that the sum is `capacity` or all there are. */
+void lvt_memory_quotas(size_t capacity, int seen, const size_t *has, size_t *quotas);
 /* Whether the policy chooses by what the network answers. */
 bool lvt_memory_asks(lvt_memory_policy policy);
 /* End of `task`: new classes enter, old ones are cut to their new quota. LVT_NOMEM. */

@@ -26,7 +26,7 @@ double lvt_metric_value(const char *name, const double *a, int n, int learned);
 /* The row of that name; NULL: there is none. */
 const lvt_metric *lvt_metric_of(const char *name);
 /* Tools define forgetting in several ways, which all are measured; people are shown one of them, by the
- * setting --forgetting (its choices are LVT_FORGETTINGS): the metric's name; whether row i of lvt_metrics is
+ * setting --forgetting (its choices are lvt_forgettings): the metric's name; whether row i of lvt_metrics is
  * not another forgetting. */
 const char *lvt_forgetting_name(int choice);
 bool lvt_metric_is_forgetting(const char *name);

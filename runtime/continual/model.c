@@ -1,6 +1,7 @@
 /* Binding of a program's entries to what the driver gives them: two tables. May not know: tasks, memory,
  * files. */
 #include "model.h"
+#include "ir/base/c_locale.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -327,7 +328,7 @@ lvt_status lvt_model_set(lvt_model *m, const char *text, lvt_diag *diag) {
     const char *equals = strchr(text, '=');
     char *end = NULL;
     errno = 0;
-    double value = equals ? strtod(equals + 1, &end) : 0;
+    double value = equals ? lvt_strtod(equals + 1, &end) : 0;
     if (!equals || equals == text || end == equals + 1 || *end || errno || value != value)
         return lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE, "--coef: \"%s\" is not NAME=NUMBER", text);
     char name[64];
@@ -393,5 +394,7 @@ lvt_status lvt_model_run(lvt_model *m, lvt_entry_kind entry, const void *const t
             (inputs[b->kind[i]].dims[0] == N || inputs[b->kind[i]].dims[0] == M)) /* this process's share */
             values[i] = (const char *)values[i] + (size_t)m->with->rank * share_bytes(m, b, i);
     }
-    return lvt_session_run(m->session, b->index, values, diag);
+    /* An entry that the run did not expect (inspect, for the page) gets its kernels here. */
+    lvt_status status = lvt_session_prepare(m->session, &b->index, 1, diag);
+    return status == LVT_OK ? lvt_session_run(m->session, b->index, values, diag) : status;
 }

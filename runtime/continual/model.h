@@ -7,7 +7,7 @@
 #define LVT_CONTINUAL_MODEL_H
 
 #include "runtime/data/dataset.h"
-#include "runtime/lvt.h"
+#include "runtime/compiled.h"
 
 enum { LVT_MAX_LOSSES = 16, LVT_MAX_INPUTS = 40, LVT_MAX_SCALARS = 40, LVT_MAX_MAPS = 64 };
 

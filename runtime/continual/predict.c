@@ -1,9 +1,26 @@
 /* Prediction over many images; Class-IL and Task-IL accuracy from the same logits. May not know: training. */
 #include "predict.h"
+#include "ir/finite.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* NaN and +inf are no answers; -inf is what a class has that is left out, but not all of them. */
+static lvt_status look_at(const lvt_model *m, const char *what, const float *x, int n, uint32_t image,
+                          uint32_t images, lvt_diag *diag) {
+    int finite = 0, bad = -1;
+    for (int c = 0; c < n && bad < 0; c++) {
+        finite += isfinite(x[c]) != 0;
+        bad = isnan(x[c]) || x[c] == INFINITY ? c : -1;
+    }
+    if (bad < 0 && finite)
+        return LVT_OK;
+    return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
+                     "what %s answers to image %u of %u is no number: element %d of its %s is %s",
+                     lvt_model_module(m)->name, image + 1, images, bad < 0 ? 0 : bad, what,
+                     lvt_unsound_name(LVT_F32, x, bad < 0 ? 0 : bad));
+}
 
 lvt_status lvt_predict_images(lvt_model *m, const lvt_augment *a, const lvt_images *images,
                               const uint32_t *index, uint32_t n, const lvt_stop *stop, lvt_prediction_fn each,
@@ -30,8 +47,20 @@ lvt_status lvt_predict_images(lvt_model *m, const lvt_augment *a, const lvt_imag
             break;
         const float *logits = lvt_session_output(m->session, e->index, e->logits);
         const float *injection = lvt_session_output(m->session, e->index, e->injection);
-        for (uint32_t i = 0; i < here; i++)
-            each(user, start + i, logits + i * classes, injection + i * classes);
+        const float *features = lvt_model_features(m);
+        for (uint32_t i = 0; i < here && status == LVT_OK; i++) {
+            uint32_t image = start + i;
+            status = look_at(m, "logits", logits + i * classes, m->classes, image, n, diag);
+            if (status == LVT_OK && injection != logits)
+                status = look_at(m, "injection", injection + i * classes, m->classes, image, n, diag);
+            if (status == LVT_OK && features)
+                status = look_at(m, "features", features + i * (size_t)m->n_features, m->n_features, image, n,
+                                 diag);
+            if (status == LVT_OK)
+                each(user, image, logits + i * classes, injection + i * classes);
+        }
+        if (status != LVT_OK)
+            break;
         if (stop && stop->asked && stop->asked(stop->user))
             status = LVT_INTERRUPT;
     }
@@ -43,7 +72,7 @@ lvt_status lvt_predict_images(lvt_model *m, const lvt_augment *a, const lvt_imag
 int lvt_argmax(const float *logits, const bool *allowed, int classes) {
     int best = -1;
     for (int c = 0; c < classes; c++) {
-        if (allowed[c] && logits[c] == logits[c] && (best < 0 || logits[c] > logits[best]))
+        if (allowed[c] && isfinite(logits[c]) && (best < 0 || logits[c] > logits[best]))
             best = c;
     }
     return best;
@@ -55,7 +84,7 @@ typedef struct count {
     const lvt_evaluation *more;
     bool *seen, *own;
     int classes;
-    uint32_t right_class, right_task;
+    uint32_t right_class, right_task, unanswered;
 } count;
 
 static void count_one(void *user, uint32_t i, const float *logits, const float *injection) {
@@ -63,7 +92,9 @@ static void count_one(void *user, uint32_t i, const float *logits, const float *
     (void)injection;
     int label = c->images->labels[c->index[i]], answer = lvt_argmax(logits, c->seen, c->classes);
     c->right_class += answer == label;
-    c->right_task += lvt_argmax(logits, c->own, c->classes) == label;
+    int own = lvt_argmax(logits, c->own, c->classes);
+    c->right_task += own == label;
+    c->unanswered += answer < 0 || own < 0;
     if (!c->more || answer < 0)
         return;
     double sum = 0;
@@ -97,15 +128,43 @@ lvt_status lvt_evaluate_task(lvt_model *m, const lvt_augment *a, lvt_part part, 
         free(allowed);
         return lvt_no_memory(diag, NULL);
     }
-    count c = {part.images, index, more, allowed, allowed + tasks->classes, tasks->classes, 0, 0};
+    count c = {part.images, index, more, allowed, allowed + tasks->classes, tasks->classes, 0, 0, 0};
     for (int k = 0; k < tasks->classes; k++) {
         c.own[k] = tasks->domains || tasks->task_of[k] == j;
         c.seen[k] = c.own[k] || tasks->task_of[k] < (learned ? learned : j);
     }
     lvt_status status = lvt_predict_images(m, a, part.images, index, n, stop, count_one, &c, diag);
+    if (status == LVT_OK && c.unanswered)
+        status =
+            lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
+                      "%u of the %u images of task %d have no finite logit among the classes asked about",
+                      c.unanswered, n, j + 1);
     *class_il = (double)c.right_class / n;
     *task_il = (double)c.right_task / n;
     free(index);
     free(allowed);
     return status;
+}
+
+bool lvt_at_chance(const lvt_tasks *tasks, lvt_part part, int learned, int seen, const double *class_il,
+                   const double *task_il, size_t stride) {
+    bool told = false;
+    for (int j = 0; j < learned; j++) {
+        uint32_t *index = NULL, n = 0;
+        if (!lvt_task_images(tasks, j, j, part, &index, &n))
+            return false; /* out of memory: nothing is said */
+        free(index);
+        bool own = tasks->domains || lvt_task_size(tasks, j) > 1;
+        int choices = tasks->domains ? tasks->classes
+                      : own          ? lvt_task_size(tasks, j)
+                                     : lvt_tasks_seen(tasks, (seen ? seen : j + 1) - 1);
+        double p = 1. / choices, most = p + 3 * sqrt(p * (1 - p) / n),
+               value = (own ? task_il : class_il)[(size_t)j * stride];
+        if (choices < 2 || !n || most >= 1)
+            continue; /* whoever guesses may be right all the time */
+        if (!(value <= most))
+            return false;
+        told = true;
+    }
+    return told;
 }

@@ -18,12 +18,13 @@ typedef struct lvt_stop {
 /* Logits of the i-th image asked for: accumulation and injection classifier, `classes` numbers each. */
 typedef void (*lvt_prediction_fn)(void *user, uint32_t i, const float *logits, const float *injection);
 
-/* index: n places in `images`. */
+/* index: n places in `images`. LVT_USER: an answer (logits, injection, features) has NaN or +inf, or nothing but
+ * -inf; `each` was not told of it, nor of later images. */
 lvt_status lvt_predict_images(lvt_model *m, const lvt_augment *a, const lvt_images *images,
                               const uint32_t *index, uint32_t n, const lvt_stop *stop, lvt_prediction_fn each,
                               void *user, lvt_diag *diag);
-/* The label with the largest logit among classes with allowed[c]; the smallest label wins a tie. NaN never
- * wins; -1: nothing did. */
+/* The label with the largest logit among classes with allowed[c]; the smallest label wins a tie. What
+ * is not finite never wins; -1: nothing did. */
 int lvt_argmax(const float *logits, const bool *allowed, int classes);
 /* What an evaluation adds up beside accuracies, over the images it sees, in Class-IL. */
 enum { LVT_CALIBRATION_BINS = 15 };
@@ -44,5 +45,12 @@ double lvt_calibration_error(const double *bins);
 lvt_status lvt_evaluate_task(lvt_model *m, const lvt_augment *a, lvt_part part, const lvt_tasks *tasks, int j,
                              int learned, const lvt_stop *stop, const lvt_evaluation *more, double *class_il,
                              double *task_il, lvt_diag *diag);
+
+/* Is the accuracy on each of the first `learned` tasks no better than guessing: within three deviations of what
+ * a binomial of its images gives? Of task j it is task_il[j * stride], or, where a task has one class,
+ * class_il[j * stride] among the classes of the first `seen` tasks (0: of those up to j). False where no task
+ * can tell. */
+bool lvt_at_chance(const lvt_tasks *tasks, lvt_part part, int learned, int seen, const double *class_il,
+                   const double *task_il, size_t stride);
 
 #endif

@@ -1,12 +1,15 @@
 /* Records of metrics.jsonl, and the time they count. May not know: what is in a record. */
 #include "trainer.h"
+#include "ir/program/json.h"
 #include "ir/base/clock.h"
+#include "ir/base/utf8.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 lvt_status lvt_trainer_record(lvt_trainer *t, cJSON *record, lvt_diag *diag) {
-    char *text = record ? cJSON_PrintUnformatted(record) : NULL;
+    char *text = record ? lvt_json_text(record, false) : NULL;
     if (text && t->metrics && t->events.record)
         t->events.record(t->events.record_user, record);
     cJSON_Delete(record);
@@ -14,14 +17,11 @@ lvt_status lvt_trainer_record(lvt_trainer *t, cJSON *record, lvt_diag *diag) {
         return lvt_no_memory(diag, NULL);
     lvt_status status = LVT_OK;
     if (t->metrics) {
-        int n = fprintf(t->metrics, "%s\n", text);
-        if (n < 0 || fflush(t->metrics) != 0)
+        if (fprintf(t->metrics, "%s\n", text) < 0 || fflush(t->metrics) != 0)
             status = lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "%s/metrics.jsonl: cannot be written: %s",
-                               t->folder, strerror(errno));
-        else
-            t->metrics_bytes += (uint64_t)n;
+                               t->folder->path, strerror(errno));
     }
-    cJSON_free(text);
+    free(text);
     return status;
 }
 

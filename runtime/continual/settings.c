@@ -1,21 +1,22 @@
 /* Settings of a run: defaults, to JSON, from JSON. May not know: how options are parsed. */
 #include "settings.h"
 #include "memory.h"
+#include "ir/base/utf8.h"
 
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-const char *const LVT_LR_SCHEDULES[] = {"constant", "cosine", "step", NULL};
-const char *const LVT_FLIPS[] = {"auto", "on", "off", NULL};
-const char *const LVT_POLICY_NAMES[] = {"auto",
+const char *const lvt_lr_schedules[] = {"constant", "cosine", "step", NULL};
+const char *const lvt_flips[] = {"auto", "on", "off", NULL};
+const char *const lvt_policy_names[] = {"auto",
 #define LVT_ROW(name, help) #name,
                                         LVT_MEMORY_POLICIES(LVT_ROW)
 #undef LVT_ROW
                                             NULL};
 
-const char *const LVT_FORGETTINGS[] = {"max", "all", "learned", "relative", "mean", NULL}; /* as metrics.c */
+const char *const lvt_forgettings[] = {"max", "all", "learned", "relative", "mean", NULL}; /* as metrics.c */
 
 void lvt_settings_defaults(lvt_settings *s) {
     *s = (lvt_settings){
@@ -132,4 +133,21 @@ lvt_status lvt_settings_from_json(const cJSON *object, const char *file, lvt_set
                          file, #field);
 #include "settings.def"
     return LVT_OK;
+}
+
+lvt_status lvt_settings_check_texts(const lvt_settings *s, lvt_diag *diag) {
+    cJSON *object = lvt_settings_to_json(s);
+    lvt_status status = object ? LVT_OK : lvt_no_memory(diag, NULL);
+    const cJSON *j, *k;
+    cJSON_ArrayForEach(j, object) {
+        const char *wrong = cJSON_IsString(j) && !lvt_utf8_valid(j->valuestring) ? j->valuestring : NULL;
+        if (cJSON_IsArray(j))
+            cJSON_ArrayForEach(k, j) wrong = lvt_utf8_valid(k->valuestring) ? wrong : k->valuestring;
+        if (wrong)
+            status =
+                lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE,
+                          "%s: \"%s\" is not UTF-8, as the settings of a run have to be", j->string, wrong);
+    }
+    cJSON_Delete(object);
+    return status;
 }

@@ -33,13 +33,17 @@ typedef struct lvt_settings {
 enum { LVT_LR_CONSTANT, LVT_LR_COSINE, LVT_LR_STEP };
 enum { LVT_POLICY_AUTO }; /* then the policies of memory.h, one higher */
 enum { LVT_FLIP_AUTO, LVT_FLIP_ON, LVT_FLIP_OFF };
-extern const char *const LVT_LR_SCHEDULES[],
-    *const LVT_FLIPS[], *const LVT_POLICY_NAMES[], *const LVT_FORGETTINGS[]; /* NULL-ended */
+extern const char *const lvt_lr_schedules[],
+    *const lvt_flips[], *const lvt_policy_names[], *const lvt_forgettings[]; /* NULL-ended */
 
 void lvt_settings_defaults(lvt_settings *s);
 /* NULL when out of memory; the caller deletes it. */
+enum { LVT_MAX_THREADS = 1024 }; /* of --threads */
 cJSON *lvt_settings_to_json(const lvt_settings *s);
 /* Settings that the object lacks keep their defaults. `file` names it in messages. Errors: LVT_USER. */
 lvt_status lvt_settings_from_json(const cJSON *object, const char *file, lvt_settings *s, lvt_diag *diag);
+
+/* Texts that JSON cannot hold (names of files that are not UTF-8) are refused: LVT_USAGE says which. */
+lvt_status lvt_settings_check_texts(const lvt_settings *s, lvt_diag *diag);
 
 #endif

@@ -104,7 +104,7 @@ static void score_one(void *user, uint32_t i, const float *logits, const float *
         if (t->mask[c] > 0)
             sum += exp((double)injection[c] - injection[label]);
     }
-    s->confidence[i] = (float)(1 / sum);
+    s->confidence[i] = isfinite(sum) ? (float)(1 / sum) : 0; /* a logit of -inf: no confidence at all */
     memcpy(s->logits + (size_t)i * (size_t)t->tasks.classes, logits,
            (size_t)t->tasks.classes * sizeof *logits);
     /* iCaRL compares directions: features of length 1. */

@@ -147,10 +147,11 @@ lvt_status lvt_tasks_make(const lvt_dataset *d, int n, int first_task, const cha
     int parts = first_task ? n - 1 : n, rest = d->classes - first_task;
     for (int k = 0; k < n; k++) {
         int part = first_task ? k - 1 : k;
-        int size = split          ? sizes[k]
-                   : out->domains ? (k ? 0 : d->classes)
-                   : part < 0     ? first_task
-                                  : rest / parts + (part < rest % parts);
+        int size = part < 0 ? first_task : rest / parts + (part < rest % parts);
+        if (split)
+            size = sizes[k];
+        else if (out->domains) /* every task has all classes: the first brings them */
+            size = k ? 0 : d->classes;
         out->first[k + 1] = out->first[k] + size;
         for (int i = out->first[k]; i < out->first[k + 1]; i++)
             out->task_of[out->order[i]] = k;

@@ -47,15 +47,14 @@ static lvt_status one_step(lvt_trainer *t, uint64_t steps, lvt_diag *diag) {
     const lvt_bound_entry *b = &m->entries[entry];
     for (int i = 0; i < b->n_losses; i++) {
         double loss = *(const float *)lvt_session_output(m->session, b->index, b->losses[i]);
-        if (!isfinite(loss)) {
-            status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
-                               "training diverged: %s is %g in step %llu of task %d", b->loss_names[i], loss,
-                               (unsigned long long)t->at.step + 1, t->at.task + 1);
-            lvt_note(diag, LVT_NOWHERE, "a lower --lr or --coef clip=VALUE may help");
+        status = lvt_trainer_loss_sound(t, b->loss_names[i], loss, diag);
+        if (status != LVT_OK)
             return status;
-        }
         t->sums[i] += loss;
     }
+    status = lvt_trainer_step_sound(t, diag);
+    if (status != LVT_OK)
+        return status;
     t->summed++;
     t->images += (uint64_t)(m->batch + (entry == LVT_ENTRY_TRAIN ? m->memory_batch : 0));
     t->at.step++;
@@ -133,7 +132,9 @@ static lvt_status train_task(lvt_trainer *t, lvt_diag *diag) {
             return status;
         bool last = t->at.step == steps || lvt_early_done(t), record = last || t->at.step % log == 0;
         double now = lvt_seconds();
-        if (record || now - shown > 0.5) {
+        if (record)
+            status = lvt_trainer_sound(t, diag);
+        if (status == LVT_OK && (record || now - shown > 0.5)) {
             shown = now;
             status = report(t, steps, record, diag);
         }
@@ -156,8 +157,8 @@ lvt_status lvt_trainer_run(lvt_trainer *t, lvt_diag *diag) {
     double before = t->energy.joules; /* of the run that is resumed */
     lvt_energy_open(&t->energy, LVT_POWERCAP);
     t->energy.joules = before;
-    lvt_status status = LVT_OK;
-    if (t->settings->fwt && t->at.global_step == 0) {
+    lvt_status status = lvt_trainer_sound(t, diag);
+    if (status == LVT_OK && t->settings->fwt && t->at.global_step == 0) {
         status = lvt_trainer_evaluate(t, 0, diag);
         status = status == LVT_OK ? lvt_trainer_record_accuracy(t, 0, diag) : status;
         lvt_status saved = status == LVT_INTERRUPT ? lvt_checkpoint_save(t, false, diag) : LVT_OK;

@@ -6,6 +6,7 @@
 #ifndef LVT_CONTINUAL_TRAINER_H
 #define LVT_CONTINUAL_TRAINER_H
 
+#include "ir/base/file.h"
 #include "memory.h"
 #include "method.h"
 #include "metrics.h"
@@ -70,11 +71,12 @@ struct lvt_trainer {
     size_t n_held;
     lvt_position at;
     lvt_events events;
-    const char *folder;     /* of the run */
-    bool follower;          /* another process with the same state writes the files */
-    FILE *metrics;          /* metrics.jsonl */
-    uint64_t metrics_bytes; /* written so far: resume cuts the file there */
-    double seconds;         /* of earlier processes and this one, up to the last record */
+    const lvt_folder *folder; /* of the run */
+    bool follower;            /* another process with the same state writes the files */
+    FILE *metrics;            /* metrics.jsonl */
+    uint64_t metrics_bytes;   /* what a resumed run keeps of it */
+    bool resumed;             /* from a checkpoint */
+    double seconds;           /* of earlier processes and this one, up to the last record */
 
     uint32_t *index, n_index; /* training images of the task: n_own of its own, then remembered ones */
     uint32_t n_own;
@@ -85,7 +87,9 @@ struct lvt_trainer {
     uint64_t epoch_ordered;      /* 1 + epoch that `order` is of; 0: none */
     double sums[LVT_MAX_LOSSES]; /* of losses since the last record */
     uint64_t summed, images;
-    lvt_energy energy;     /* as seconds: of earlier processes too */
+    lvt_energy energy; /* as seconds: of earlier processes too */
+    bool sound;        /* all states were looked at for NaN and infinities, last after the step of the run */
+    uint64_t sound_step;   /* sound_step, and had none */
     double started, clock; /* start of this process's first step; up to where `seconds` has been counted */
     bool ending;         /* a task's end has begun: memory and what was measured last belong to no task yet */
     uint64_t steps_here; /* steps of this process */
@@ -109,14 +113,21 @@ struct lvt_trainer {
  * All arguments must outlive the trainer. Errors: LVT_USER, LVT_USAGE, LVT_NOMEM. Freed by lvt_trainer_free
  * (also after an error). */
 lvt_status lvt_trainer_init(lvt_trainer *t, const lvt_settings *s, lvt_model *m, const lvt_dataset *d,
-                            const char *folder, const lvt_events *events, lvt_diag *diag);
+                            const lvt_folder *folder, const lvt_events *events, lvt_diag *diag);
 /* For a run that begins: settings that would change nothing, or that contradict each other. LVT_USAGE says
  * which and what to do. A run that is resumed keeps those it has. */
 lvt_status lvt_trainer_effects(const lvt_trainer *t, lvt_diag *diag);
 void lvt_trainer_free(lvt_trainer *t);
 /* From the position to the end. LVT_INTERRUPT: stopped on request, a checkpoint is written. LVT_IO: the last
- * checkpoint on the disk is whole. LVT_USER: a loss is not finite. */
+ * checkpoint on the disk is whole. LVT_USER: a loss, a gradient, a state or an answer is not a number; the last
+ * checkpoint has none such. */
 lvt_status lvt_trainer_run(lvt_trainer *t, lvt_diag *diag);
+
+/* sound.c: LVT_USER, with what is no number and since when. All states, before each checkpoint and record; a loss
+ * of the step that was just run; parameters after it, most of the time the first step whose gradient was none. */
+lvt_status lvt_trainer_sound(lvt_trainer *t, lvt_diag *diag);
+lvt_status lvt_trainer_loss_sound(const lvt_trainer *t, const char *name, double loss, lvt_diag *diag);
+lvt_status lvt_trainer_step_sound(const lvt_trainer *t, lvt_diag *diag);
 
 /* batch.c: the images of a task and of its steps. */
 /* What the settings say about how images are changed: the data's usual ways where they say nothing. */

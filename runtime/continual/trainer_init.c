@@ -1,5 +1,6 @@
 /* Making a trainer ready: do data, model, method and settings go together? May not know: steps, files. */
 #include "trainer.h"
+#include "ir/base/c_locale.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -173,7 +174,7 @@ static lvt_status hold_back(lvt_trainer *t, lvt_diag *diag) {
     if (!text)
         return LVT_OK;
     char *end;
-    double part = strtod(text, &end);
+    double part = lvt_strtod(text, &end);
     if (end != text && *end == '%') {
         part /= 100;
         end++;
@@ -279,7 +280,7 @@ static bool make_teacher(lvt_trainer *t) {
 }
 
 lvt_status lvt_trainer_init(lvt_trainer *t, const lvt_settings *s, lvt_model *m, const lvt_dataset *d,
-                            const char *folder, const lvt_events *events, lvt_diag *diag) {
+                            const lvt_folder *folder, const lvt_events *events, lvt_diag *diag) {
     static const lvt_events none;
     *t = (lvt_trainer){
         .settings = s, .model = m, .data = d, .folder = folder, .events = events ? *events : none};

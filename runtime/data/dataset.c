@@ -3,6 +3,7 @@
 #include "dataset.h"
 #include "image.h"
 #include "ir/base/hash.h"
+#include "ir/base/utf8.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -129,6 +130,12 @@ static lvt_status finish(lvt_dataset *d, const char *spec, lvt_diag *diag) {
             counts[part * d->classes + parts[part]->labels[i]]++;
     }
     lvt_status status = LVT_OK;
+    for (int c = 0; c < d->classes + d->domains && status == LVT_OK; c++) {
+        const char *name = c < d->classes ? d->class_names[c] : d->domain_names[c - d->classes];
+        if (!lvt_utf8_valid(name))
+            status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s: the name of a %s is not UTF-8, \"%s\"",
+                               spec, c < d->classes ? "class" : "domain", name);
+    }
     for (int c = 0; c < d->classes && status == LVT_OK; c++) {
         for (int part = 0; part < 2 && status == LVT_OK; part++) {
             if (!counts[part * d->classes + c])

@@ -1,8 +1,8 @@
 /* Data sets of labelled pictures, held in memory as bytes.
  *
  * Invariants: images are uint8, height x width x channels each, one after the other; labels are 0..classes-1;
- * every class has at least one training image; nothing changes after the data set is open. May not know:
- * models, tasks. */
+ * names of classes and domains are UTF-8; every class has at least one training image; nothing changes after
+ * the data set is open. May not know: models, tasks. */
 #ifndef LVT_DATA_DATASET_H
 #define LVT_DATA_DATASET_H
 

@@ -6,6 +6,7 @@
 #include "augment.h"
 #include "dataset.h"
 #include "ir/base/file.h"
+#include "ir/base/c_locale.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -111,7 +112,7 @@ static void rotated_taps(const lvt_dataset *d, int domain, int n, uint64_t seed,
             }
         }
     }
-    snprintf(name, 64, "%.4g degrees", angle);
+    lvt_snprintf(name, 64, "%.4g degrees", angle);
 }
 
 /* Takes over the images of a part, seen in all ways: of each domain all images, in their order. */

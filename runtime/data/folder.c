@@ -2,17 +2,21 @@
  * DIR/CLASS/FILE with a split made here.
  *
  * Invariants: classes and files are taken in the byte order of their names, so the data set does not depend
- * on the file system; without a test folder every fifth file of a class is a test image. May not know: how
- * pictures are coded. */
+ * on the file system; without a test folder every fifth file of a class is a test image; files that are left
+ * out are counted, names of classes are UTF-8. May not know: how pictures are coded. */
 #include "dataset.h"
 #include "ir/base/file.h"
+#include "ir/base/utf8.h"
 #include "image.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 typedef struct names {
     char **list;
@@ -30,8 +34,87 @@ static int by_bytes(const void *a, const void *b) {
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* The folders in `dir`, or its picture files; hidden names are passed over. */
-static lvt_status list(const char *dir, bool folders, names *out, lvt_diag *diag) {
+/* ---- what is left out ---------------------------------------------------------------------------------- */
+
+enum { KINDS = 12, KIND_TEXT = 24, DEEPEST = 32 };
+
+/* Files that the reader passes over, by kind: what is left out silently is missed too late. */
+typedef struct ignored {
+    struct {
+        char name[KIND_TEXT]; /* ".webp" */
+        size_t n;
+    } kinds[KINDS];
+    int n_kinds;
+    size_t all, below, beside, others; /* in folders below a class's, beside the folders of classes */
+} ignored;
+
+static void ignore_file(ignored *g, const char *name) {
+    const char *dot = strrchr(name, '.');
+    char kind[KIND_TEXT];
+    snprintf(kind, sizeof kind, "%s", dot && strlen(dot) < KIND_TEXT ? dot : "without an ending");
+    for (char *c = kind; *c && *kind == '.'; c++)
+        *c = (char)(*c >= 'A' && *c <= 'Z' ? *c + 32 : *c);
+    int k = 0;
+    while (k < g->n_kinds && strcmp(g->kinds[k].name, kind))
+        k++;
+    if (k == g->n_kinds && k < KINDS)
+        memcpy(g->kinds[g->n_kinds++].name, kind, sizeof kind);
+    if (k < KINDS)
+        g->kinds[k].n++;
+    else
+        g->others++;
+    g->all++;
+}
+
+/* Files in the folder `name` of the open folder `at`, and below it; links are not followed. */
+static size_t count_below(int at, const char *name, int depth) {
+    int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+    size_t n = 0;
+    if (!d && fd >= 0)
+        close(fd);
+    for (struct dirent *e; d && (e = readdir(d));) {
+        struct stat st;
+        if (e->d_name[0] == '.' || fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+            continue;
+        n += !S_ISDIR(st.st_mode);
+        if (S_ISDIR(st.st_mode) && depth < DEEPEST)
+            n += count_below(dirfd(d), e->d_name, depth + 1);
+    }
+    if (d)
+        closedir(d);
+    return n;
+}
+
+/* "DIR: 41 files ignored: 40 .webp, 1 in a folder below" */
+static void tell_ignored(const ignored *g, const char *dir, lvt_diag *diag) {
+    char *text = NULL;
+    size_t size = 0;
+    FILE *f = g->all ? open_memstream(&text, &size) : NULL;
+    const char *between = "";
+    for (int k = 0; f && k < g->n_kinds; k++, between = ", ")
+        fprintf(f, "%s%zu %s", between, g->kinds[k].n, g->kinds[k].name);
+    const struct {
+        size_t n;
+        const char *where[2]; /* one; several */
+    } rest[] = {{g->others, {"of another kind", "of other kinds"}},
+                {g->below, {"in a folder below", "in folders below"}},
+                {g->beside, {"beside the classes", "beside the classes"}}};
+    for (size_t k = 0; f && k < sizeof rest / sizeof *rest; k++) {
+        if (rest[k].n) {
+            fprintf(f, "%s%zu %s", between, rest[k].n, rest[k].where[rest[k].n > 1]);
+            between = ", ";
+        }
+    }
+    if (f && fclose(f) == 0 && text)
+        lvt_warning(diag, NULL, LVT_NOWHERE, "%s: %zu file%s ignored: %s", dir, g->all,
+                    g->all == 1 ? "" : "s", text);
+    free(text);
+}
+
+/* The folders in `dir`, or its picture files; hidden names are passed over, other files counted. A name of a
+ * folder becomes a class's, so it has to be text. */
+static lvt_status list(const char *dir, bool folders, names *out, ignored *g, lvt_diag *diag) {
     *out = (names){0};
     DIR *d = opendir(dir);
     if (!d)
@@ -39,13 +122,30 @@ static lvt_status list(const char *dir, bool folders, names *out, lvt_diag *diag
     lvt_status status = LVT_OK;
     for (struct dirent *e; status == LVT_OK && (e = readdir(d));) {
         struct stat st;
-        if (e->d_name[0] == '.' || fstatat(dirfd(d), e->d_name, &st, 0) != 0 ||
-            (folders ? !S_ISDIR(st.st_mode) : !S_ISREG(st.st_mode) || !lvt_picture_name(e->d_name)))
+        if (e->d_name[0] == '.')
             continue;
+        bool there = fstatat(dirfd(d), e->d_name, &st, 0) == 0, folder = there && S_ISDIR(st.st_mode);
+        if (folders ? !folder : !there || !S_ISREG(st.st_mode) || !lvt_picture_name(e->d_name)) {
+            size_t below = folder ? count_below(dirfd(d), e->d_name, 0) : 0;
+            if (folders)
+                g->beside++, g->all++;
+            else if (folder)
+                g->below += below, g->all += below;
+            else
+                ignore_file(g, e->d_name);
+            continue;
+        }
+        if (folders && !lvt_utf8_valid(e->d_name)) {
+            status =
+                lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
+                          "%s/%s: the folder's name would be a class's, but it is not UTF-8", dir, e->d_name);
+            lvt_note(diag, LVT_NOWHERE, "rename it; `convmv -f latin1 -t utf8` does so for many");
+            continue;
+        }
         char **more = realloc(out->list, ((size_t)out->n + 1) * sizeof *more);
         out->list = more ? more : out->list;
         if (!more || !(more[out->n] = strdup(e->d_name)))
-            status = lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "%s: out of memory", dir);
+            status = lvt_no_memory(diag, dir);
         else
             out->n++;
     }
@@ -55,11 +155,14 @@ static lvt_status list(const char *dir, bool folders, names *out, lvt_diag *diag
     return status;
 }
 
+/* ---- reading ------------------------------------------------------------------------------------------- */
+
 typedef struct reading {
     lvt_dataset *d;
     const lvt_dataset_options *options;
     char *first;       /* the picture that set the size */
     const char *inner; /* folder below a class's that holds its pictures; NULL: none */
+    ignored ignored;
 } reading;
 
 static lvt_status add(reading *r, lvt_images *images, const char *path, int label, lvt_diag *diag) {
@@ -74,7 +177,7 @@ static lvt_status add(reading *r, lvt_images *images, const char *path, int labe
         if (lvt_images_colour(d, &d->train) && lvt_images_colour(d, &d->test))
             d->channels = p.channels;
         else
-            status = lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "%s: out of memory", path);
+            status = lvt_no_memory(diag, path);
     }
     if (status == LVT_OK && r->options->resize_height)
         status = lvt_picture_resize(&p, r->options->resize_height, r->options->resize_width, diag);
@@ -92,7 +195,7 @@ static lvt_status add(reading *r, lvt_images *images, const char *path, int labe
         lvt_note(diag, LVT_NOWHERE, "--resize HxW scales all pictures to one size");
     }
     if (status == LVT_OK && (images->n & (images->n - 1)) == 0 && !lvt_images_grow(d, images, images->n + 1))
-        status = lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "%s: out of memory", path);
+        status = lvt_no_memory(diag, path);
     if (status == LVT_OK) {
         memcpy(images->pixels + images->n * lvt_image_bytes(d), p.pixels, lvt_image_bytes(d));
         images->labels[images->n++] = label;
@@ -105,7 +208,7 @@ static lvt_status add(reading *r, lvt_images *images, const char *path, int labe
 static lvt_status read_class(reading *r, const char *dir, int label, lvt_images *images, lvt_images *fifth,
                              lvt_diag *diag) {
     names files;
-    lvt_status status = list(dir, false, &files, diag);
+    lvt_status status = list(dir, false, &files, &r->ignored, diag);
     if (status == LVT_OK && files.n == 0)
         status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
                            "%s: the class is empty: no .png, .jpg or .jpeg in it", dir);
@@ -176,8 +279,26 @@ static lvt_status read_annotated(reading *r, const char *dir, lvt_diag *diag) {
     return status;
 }
 
+/* Names every class that is only in one of two parts. */
+static lvt_status same_classes(const names *a, const char *in_a, const names *b, const char *in_b,
+                               lvt_diag *diag) {
+    lvt_status status = LVT_OK;
+    for (int i = 0, k = 0; i < a->n || k < b->n;) {
+        int order = i == a->n ? 1 : k == b->n ? -1 : strcmp(a->list[i], b->list[k]);
+        if (order)
+            status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "class \"%s\" is only in %s, not in %s",
+                               order < 0 ? a->list[i] : b->list[k], order < 0 ? in_a : in_b,
+                               order < 0 ? in_b : in_a);
+        i += order <= 0;
+        k += order >= 0;
+    }
+    if (status != LVT_OK)
+        lvt_note(diag, LVT_NOWHERE, "both need a folder of every class");
+    return status;
+}
+
 lvt_status lvt_read_folder(lvt_dataset *d, const char *dir, const lvt_dataset_options *o, lvt_diag *diag) {
-    reading r = {d, o, NULL, NULL};
+    reading r = {.d = d, .options = o};
     char *train = lvt_path_join(dir, "train"), *test = lvt_path_join(dir, "test");
     if (!train || !test) {
         free(train);
@@ -204,7 +325,7 @@ lvt_status lvt_read_folder(lvt_dataset *d, const char *dir, const lvt_dataset_op
     bool split = lvt_path_exists(train) && lvt_path_exists(test) && !r.inner;
     const char *base = split || r.inner ? train : dir;
     names classes = {0}, tested = {0};
-    lvt_status status = list(base, true, &classes, diag);
+    lvt_status status = list(base, true, &classes, &r.ignored, diag);
     if (status == LVT_OK && classes.n < 2)
         status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s: %s", base,
                            classes.n && !split && lvt_path_exists(train)
@@ -212,12 +333,9 @@ lvt_status lvt_read_folder(lvt_dataset *d, const char *dir, const lvt_dataset_op
                            : classes.n ? "only one class folder in it; two at least are needed"
                                        : "no class folders in it (DIR/CLASS/*.png or DIR/train/CLASS/*.png)");
     if (status == LVT_OK && split)
-        status = list(test, true, &tested, diag);
-    for (int c = 0; c < tested.n && status == LVT_OK; c++) {
-        if (!bsearch(&tested.list[c], classes.list, (size_t)classes.n, sizeof *classes.list, by_bytes))
-            status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s/%s: there is no such class in %s", test,
-                               tested.list[c], train);
-    }
+        status = list(test, true, &tested, &r.ignored, diag);
+    if (status == LVT_OK && split)
+        status = same_classes(&classes, train, &tested, test, diag);
     names_free(&tested);
     d->class_names = classes.list; /* the data set owns them now, also when reading fails */
     d->classes = classes.n;
@@ -231,6 +349,8 @@ lvt_status lvt_read_folder(lvt_dataset *d, const char *dir, const lvt_dataset_op
                        : read_part(&r, dir, &d->train, &d->test, diag);
     if (status == LVT_OK && split)
         status = read_part(&r, test, &d->test, &d->test, diag);
+    if (status == LVT_OK)
+        tell_ignored(&r.ignored, dir, diag);
     d->crop = d->height / 8 < d->width / 8 ? d->height / 8 : d->width / 8; /* as 4 for 32 pixels */
     free(r.first);
     free(train);

@@ -1,9 +1,11 @@
 /* PNG and JPEG pictures through libpng and libjpeg. May not know: data sets, models. */
 #include "image.h"
 #include "ir/base/file.h"
+#include "ir/base/c_locale.h"
 
 #include <stdio.h> /* before jpeglib.h, which needs it */
 #include <jpeglib.h>
+#include <jerror.h>
 #include <math.h>
 #include <png.h>
 #include <setjmp.h>
@@ -14,47 +16,176 @@
 bool lvt_picture_name(const char *name) {
     const char *dot = strrchr(name, '.');
     return dot && dot != name &&
-           (!strcasecmp(dot, ".png") || !strcasecmp(dot, ".jpg") || !strcasecmp(dot, ".jpeg"));
+           (lvt_same_word(dot, ".png") || lvt_same_word(dot, ".jpg") || lvt_same_word(dot, ".jpeg"));
 }
 
 static lvt_status broken(const char *path, const char *reason, lvt_diag *diag) {
     return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s: cannot be decoded: %s", path, reason);
 }
 
-/* ---- PNG: the simplified interface of libpng 1.6, which returns its errors ----------------------------- */
+static const char too_large[] = "a side is longer than 16384 pixels";
 
-static lvt_status read_png(const char *path, const uint8_t *bytes, size_t size, int channels,
-                           lvt_picture *out, lvt_diag *diag) {
-    png_image image = {.version = PNG_IMAGE_VERSION};
-    if (!png_image_begin_read_from_memory(&image, bytes, size))
-        return broken(path, image.message, diag);
-    /* Without a gamma in the file 16-bit samples would be taken for linear light, which they seldom are. */
-    image.flags |= PNG_IMAGE_FLAG_16BIT_sRGB;
-    if (image.width > LVT_MAX_PICTURE_SIDE || image.height > LVT_MAX_PICTURE_SIDE) {
-        png_image_free(&image);
-        return broken(path, "a side is longer than 16384 pixels", diag);
-    }
-    out->channels = channels ? channels : image.format & PNG_FORMAT_FLAG_COLOR ? 3 : 1;
-    bool alpha = image.format & PNG_FORMAT_FLAG_ALPHA;
-    /* With an alpha channel asked for, the colours come back as they are stored, not blended with a
-     * background. */
-    image.format =
-        (out->channels == 3 ? PNG_FORMAT_RGB : PNG_FORMAT_GRAY) | (alpha ? PNG_FORMAT_FLAG_ALPHA : 0);
-    out->height = (int)image.height;
-    out->width = (int)image.width;
-    out->pixels = malloc(PNG_IMAGE_SIZE(image));
-    if (!out->pixels) {
-        png_image_free(&image);
-        return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "%s: out of memory", path);
-    }
-    if (!png_image_finish_read(&image, NULL, out->pixels, 0, NULL)) {
-        free(out->pixels);
-        out->pixels = NULL;
-        return broken(path, image.message, diag);
-    }
-    size_t n = alpha ? (size_t)out->height * (size_t)out->width : 0, c = (size_t)out->channels;
+/* ---- what all formats share ---------------------------------------------------------------------------- */
+
+/* Colour to grey as ITU-R BT.601 weighs it, in the 16-bit fixed point and rounding of PIL's mode L, whatever
+ * the file says about gamma or profiles: networks are trained on what a picture stores. */
+static uint8_t grey_of(const uint8_t *rgb) {
+    return (uint8_t)((rgb[0] * 19595u + rgb[1] * 38470u + rgb[2] * 7471u + 0x8000u) >> 16);
+}
+
+static void make_grey(lvt_picture *p) {
+    size_t n = (size_t)p->height * (size_t)p->width;
     for (size_t i = 0; i < n; i++)
-        memmove(out->pixels + i * c, out->pixels + i * (c + 1), c);
+        p->pixels[i] = grey_of(p->pixels + 3 * i);
+    p->channels = 1;
+}
+
+static void make_colour(lvt_picture *p) { /* in place: there is room for three */
+    for (size_t i = (size_t)p->height * (size_t)p->width; i-- > 0;)
+        memset(p->pixels + 3 * i, p->pixels[i], 3);
+    p->channels = 3;
+}
+
+static uint32_t number(const uint8_t *p, int bytes, bool little) {
+    uint32_t v = 0;
+    for (int i = 0; i < bytes; i++)
+        v |= (uint32_t)p[i] << 8 * (little ? i : bytes - 1 - i);
+    return v;
+}
+
+/* Tag 0x0112 of the first directory of an Exif block (a TIFF file without pixels; Exif 2.3, 4.6.4): 1..8, how
+ * the camera was held. 1 where the block says nothing that can be understood. */
+static int orientation_of(const uint8_t *tiff, size_t n) {
+    if (n < 8 || (memcmp(tiff, "II*\0", 4) && memcmp(tiff, "MM\0*", 4)))
+        return 1;
+    bool little = tiff[0] == 'I';
+    size_t at = number(tiff + 4, 4, little);
+    if (at > n || n - at < 2)
+        return 1;
+    size_t entries = number(tiff + at, 2, little);
+    at += 2;
+    for (size_t i = 0; i < entries && n - at >= 12; i++, at += 12) {
+        uint32_t type = number(tiff + at + 2, 2, little);
+        if (number(tiff + at, 2, little) != 0x0112)
+            continue;
+        uint32_t v = number(tiff + at + 8, type == 4 ? 4 : 2, little);
+        return (type == 3 || type == 4) && v >= 1 && v <= 8 ? (int)v : 1;
+    }
+    return 1;
+}
+
+/* Turns the picture upright, as PIL's ImageOps.exif_transpose does. */
+static lvt_status turn(lvt_picture *p, int orientation, const char *path, lvt_diag *diag) {
+    if (orientation == 1)
+        return LVT_OK;
+    bool swap = orientation >= 5; /* rows become columns */
+    /* Of the picture as it is stored: right to left, and bottom to top. */
+    bool right = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8,
+         bottom = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
+    int height = swap ? p->width : p->height, width = swap ? p->height : p->width;
+    size_t c = (size_t)p->channels;
+    uint8_t *out = malloc((size_t)height * (size_t)width * c);
+    if (!out)
+        return lvt_no_memory(diag, path);
+    for (int y = 0; y < height; y++) {
+        for (int x = 0; x < width; x++) {
+            int row = swap ? x : y, column = swap ? y : x;
+            row = bottom ? p->height - 1 - row : row;
+            column = right ? p->width - 1 - column : column;
+            memcpy(out + ((size_t)y * (size_t)width + (size_t)x) * c,
+                   p->pixels + ((size_t)row * (size_t)p->width + (size_t)column) * c, c);
+        }
+    }
+    free(p->pixels);
+    *p = (lvt_picture){height, width, p->channels, out};
+    return LVT_OK;
+}
+
+/* ---- PNG ----------------------------------------------------------------------------------------------- */
+
+typedef struct png_input {
+    const uint8_t *at;
+    size_t left;
+    char text[128]; /* why it failed */
+} png_input;
+
+static void png_take(png_structp png, png_bytep to, size_t n) {
+    png_input *in = png_get_io_ptr(png);
+    if (n > in->left)
+        png_error(png, "the file ends too early");
+    memcpy(to, in->at, n);
+    in->at += n;
+    in->left -= n;
+}
+
+static void png_fail(png_structp png, png_const_charp text) {
+    png_input *in = png_get_error_ptr(png);
+    snprintf(in->text, sizeof in->text, "%s", text);
+    png_longjmp(png, 1);
+}
+
+static void png_ignore(png_structp png, png_const_charp text) {
+    (void)png;
+    (void)text;
+}
+
+/* What libpng would do unasked is not asked for: no gamma, no profile, no background. */
+static lvt_status read_png(const char *path, const uint8_t *bytes, size_t size, int channels,
+                           lvt_picture *out, int *orientation, lvt_diag *diag) {
+    png_input in = {.at = bytes, .left = size};
+    png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &in, png_fail, png_ignore);
+    png_infop info = png ? png_create_info_struct(png) : NULL;
+    uint8_t *volatile pixels = NULL; /* volatile: read after longjmp */
+    png_bytep *volatile rows = NULL;
+    if (!info) {
+        png_destroy_read_struct(&png, NULL, NULL);
+        return lvt_no_memory(diag, path);
+    }
+    if (setjmp(png_jmpbuf(png))) {
+        png_destroy_read_struct(&png, &info, NULL);
+        free(pixels);
+        free((void *)rows);
+        return broken(path, in.text, diag);
+    }
+    png_set_read_fn(png, &in, png_take);
+    png_set_user_limits(png, 0x7fffffff, 0x7fffffff); /* ours are looked at below, with a message of ours */
+    png_read_info(png, info);
+    png_uint_32 height = png_get_image_height(png, info), width = png_get_image_width(png, info);
+    if (height > LVT_MAX_PICTURE_SIDE || width > LVT_MAX_PICTURE_SIDE)
+        png_error(png, too_large);
+    png_set_expand(png);      /* palettes to colours, 1, 2 and 4 bits to 8, transparency to alpha */
+    png_set_strip_16(png);    /* the high byte */
+    png_set_strip_alpha(png); /* colours as they are stored, not blended with a background */
+    png_set_interlace_handling(png);
+    png_read_update_info(png, info);
+    size_t stored = png_get_channels(png, info), row = png_get_rowbytes(png, info);
+    if ((stored != 1 && stored != 3) || row != (size_t)width * stored)
+        png_error(png, "an unusual kind of pixels");
+    pixels = malloc((size_t)height * width * 3);
+    rows = malloc(height * sizeof *rows);
+    for (png_uint_32 y = 0; y < height && pixels && rows; y++)
+        rows[y] = pixels + y * row;
+    if (pixels && rows) {
+        png_read_image(png, rows);
+        png_read_end(png, info);
+#ifdef PNG_eXIf_SUPPORTED
+        png_uint_32 n = 0;
+        png_bytep exif = NULL;
+        if (png_get_eXIf_1(png, info, &n, &exif))
+            *orientation = orientation_of(exif, n);
+#endif
+    }
+    png_destroy_read_struct(&png, &info, NULL);
+    free((void *)rows);
+    if (!pixels || !rows) {
+        free(pixels);
+        return lvt_no_memory(diag, path);
+    }
+    *out = (lvt_picture){(int)height, (int)width, (int)stored, pixels};
+    if (channels == 1 && stored == 3)
+        make_grey(out);
+    else if (channels == 3 && stored == 1)
+        make_colour(out);
     return LVT_OK;
 }
 
@@ -72,14 +203,39 @@ static void jpeg_fail(j_common_ptr info) {
     longjmp(f->back, 1);
 }
 
-/* A warning of libjpeg means that pixels were invented (truncated or corrupt data): that is an error here. */
+/* libjpeg warns of much that every reader shows (bytes between markers, a wrong count of restarts): no
+ * errors. But a file that ends too early is one, as for PIL: libjpeg would invent the rest. */
 static void jpeg_complain(j_common_ptr info, int level) {
-    if (level < 0)
+    if (level < 0 && info->err->msg_code == JWRN_JPEG_EOF)
         jpeg_fail(info);
 }
 
+static uint8_t over_255(unsigned a, unsigned b) { /* a b / 255, rounded */
+    unsigned t = a * b + 128;
+    return (uint8_t)(((t >> 8) + t) >> 8);
+}
+
+/* Inks as Adobe stores them, inverted, to colours: PIL's conversion of mode CMYK. */
+static void from_inks(uint8_t *pixels, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        unsigned light = pixels[4 * i + 3]; /* 255 minus black */
+        for (size_t c = 0; c < 3; c++) {
+            unsigned ink = over_255(255u - pixels[4 * i + c], light);
+            pixels[3 * i + c] = (uint8_t)(ink > light ? 0 : light - ink);
+        }
+    }
+}
+
+static int jpeg_orientation(const struct jpeg_decompress_struct *info) {
+    for (jpeg_saved_marker_ptr m = info->marker_list; m; m = m->next) {
+        if (m->marker == JPEG_APP0 + 1 && m->data_length > 6 && !memcmp(m->data, "Exif\0\0", 6))
+            return orientation_of(m->data + 6, m->data_length - 6);
+    }
+    return 1;
+}
+
 static lvt_status read_jpeg(const char *path, const uint8_t *bytes, size_t size, int channels,
-                            lvt_picture *out, lvt_diag *diag) {
+                            lvt_picture *out, int *orientation, lvt_diag *diag) {
     struct jpeg_decompress_struct info;
     jpeg_failure failure;
     uint8_t *volatile pixels = NULL; /* volatile: read after longjmp */
@@ -93,25 +249,39 @@ static lvt_status read_jpeg(const char *path, const uint8_t *bytes, size_t size,
     }
     jpeg_create_decompress(&info);
     jpeg_mem_src(&info, bytes, size);
+    jpeg_save_markers(&info, JPEG_APP0 + 1, 0xffff);
     jpeg_read_header(&info, TRUE);
-    int c = channels ? channels : info.num_components == 1 ? 1 : 3;
-    bool too_large = info.image_width > LVT_MAX_PICTURE_SIDE || info.image_height > LVT_MAX_PICTURE_SIDE;
-    if (!too_large) {
-        info.out_color_space = c == 1 ? JCS_GRAYSCALE : JCS_RGB;
+    *orientation = jpeg_orientation(&info);
+    bool inks = info.jpeg_color_space == JCS_CMYK || info.jpeg_color_space == JCS_YCCK,
+         grey = info.jpeg_color_space == JCS_GRAYSCALE;
+    size_t stored = grey ? 1 : inks ? 4 : 3;
+    bool large = info.image_width > LVT_MAX_PICTURE_SIDE || info.image_height > LVT_MAX_PICTURE_SIDE;
+    if (!large) {
+        /* Grey is made from the colours, like PNG's: libjpeg would give the brightness that the file stores,
+         * which differs where a colour had to be clipped. */
+        info.out_color_space = grey ? JCS_GRAYSCALE : inks ? JCS_CMYK : JCS_RGB;
         jpeg_start_decompress(&info);
-        pixels = malloc((size_t)info.output_height * info.output_width * (size_t)c);
+        pixels = malloc((size_t)info.output_height * info.output_width * (stored < 3 ? 3 : stored));
         while (pixels && info.output_scanline < info.output_height) {
-            JSAMPROW row = pixels + (size_t)info.output_scanline * info.output_width * (size_t)c;
+            JSAMPROW row = pixels + (size_t)info.output_scanline * info.output_width * stored;
             jpeg_read_scanlines(&info, &row, 1);
         }
         if (pixels)
             jpeg_finish_decompress(&info);
     }
-    *out = (lvt_picture){(int)info.image_height, (int)info.image_width, c, pixels};
+    *out = (lvt_picture){(int)info.image_height, (int)info.image_width, grey ? 1 : 3, pixels};
     jpeg_destroy_decompress(&info);
-    if (too_large)
-        return broken(path, "a side is longer than 16384 pixels", diag);
-    return pixels ? LVT_OK : lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "%s: out of memory", path);
+    if (large)
+        return broken(path, too_large, diag);
+    if (!pixels)
+        return lvt_no_memory(diag, path);
+    if (inks)
+        from_inks(pixels, (size_t)out->height * (size_t)out->width);
+    if (channels == 1 && !grey)
+        make_grey(out);
+    else if (channels == 3 && grey)
+        make_colour(out);
+    return LVT_OK;
 }
 
 lvt_status lvt_picture_read(const char *path, int channels, lvt_picture *out, lvt_diag *diag) {
@@ -119,16 +289,23 @@ lvt_status lvt_picture_read(const char *path, int channels, lvt_picture *out, lv
     *out = (lvt_picture){0};
     uint8_t *bytes;
     size_t size;
+    int orientation = 1;
     lvt_status status = lvt_file_read(path, &bytes, &size, diag);
     if (status != LVT_OK)
         return status;
     if (size >= sizeof png && !memcmp(bytes, png, sizeof png))
-        status = read_png(path, bytes, size, channels, out, diag);
+        status = read_png(path, bytes, size, channels, out, &orientation, diag);
     else if (size >= sizeof jpeg && !memcmp(bytes, jpeg, sizeof jpeg))
-        status = read_jpeg(path, bytes, size, channels, out, diag);
+        status = read_jpeg(path, bytes, size, channels, out, &orientation, diag);
     else
         status = broken(path, "it is neither PNG nor JPEG", diag);
     free(bytes);
+    if (status == LVT_OK)
+        status = turn(out, orientation, path, diag);
+    if (status != LVT_OK) {
+        free(out->pixels);
+        *out = (lvt_picture){0};
+    }
     return status;
 }
 
@@ -250,10 +427,10 @@ lvt_status lvt_picture_encode_jpeg(const lvt_picture *p, int quality, uint8_t **
     return LVT_OK;
 }
 
-lvt_status lvt_picture_write(const lvt_picture *p, const char *path, lvt_diag *diag) {
+lvt_status lvt_picture_write(const lvt_picture *p, const lvt_folder *in, const char *path, lvt_diag *diag) {
     png_image image = describe(p);
     lvt_atomic_file f;
-    lvt_status status = lvt_atomic_begin(&f, path, diag);
+    lvt_status status = lvt_atomic_begin(&f, in, path, diag);
     if (status != LVT_OK)
         return status;
     if (!png_image_write_to_stdio(&image, f.stream, 0, p->pixels, 0, NULL))

@@ -14,14 +14,85 @@
 int lvt_processors(void) {
     int n =
         omp_get_num_procs(); /* not this thread's own affinity: the team's threads may each be bound to one */
+    int quota = lvt_cpu_quota("");
+    n = quota < n ? quota : n;
     return n < 1 ? 1 : n;
 }
 
-int lvt_team(int threads) {
-    int old = omp_get_max_threads();
-    if (old != threads)
+/* ---- the team that there is -------------------------------------------------------------------------------
+ */
+
+lvt_team_settings lvt_team(int threads) {
+    lvt_team_settings old = {omp_get_max_threads(), omp_get_dynamic(), omp_get_max_active_levels()};
+    if (old.threads != threads)
         omp_set_num_threads(threads);
+    if (old.dynamic)
+        omp_set_dynamic(0);
+    if (old.levels < 1)
+        omp_set_max_active_levels(1);
     return old;
+}
+
+void lvt_team_restore(lvt_team_settings old) {
+    if (omp_get_max_threads() != old.threads)
+        omp_set_num_threads(old.threads);
+    if (old.dynamic)
+        omp_set_dynamic(1);
+    if (old.levels < 1)
+        omp_set_max_active_levels(old.levels);
+}
+
+const char *lvt_team_limit(int threads) {
+    if (threads <= 1)
+        return NULL;
+    if (omp_in_parallel())
+        return "the calling thread is in a parallel region already";
+    return omp_get_thread_limit() < threads ? "OMP_THREAD_LIMIT is lower" : NULL;
+}
+
+static void *wait_a_moment(void *mutex) {
+    pthread_mutex_lock(mutex);
+    pthread_mutex_unlock(mutex);
+    return NULL;
+}
+
+/* How many threads the system lets live at a time beside this one, up to `more`: GNU's OpenMP ends the
+ * process when it cannot make one. */
+static int threads_beside(int more) {
+    pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    pthread_t *list = calloc((size_t)more, sizeof *list);
+    int n = 0;
+    pthread_mutex_lock(&mutex);
+    while (list && n < more && pthread_create(&list[n], NULL, wait_a_moment, &mutex) == 0)
+        n++;
+    pthread_mutex_unlock(&mutex);
+    for (int i = 0; i < n; i++)
+        pthread_join(list[i], NULL);
+    free(list);
+    return n;
+}
+
+int lvt_team_given(int threads, const char **why) {
+    *why = lvt_team_limit(threads);
+    int given = *why ? (omp_in_parallel() ? 1 : omp_get_thread_limit()) : threads;
+    if (given > 1) {
+        int possible = 1 + threads_beside(given - 1);
+        *why = possible < given ? "the system starts no more threads" : *why;
+        given = possible < given ? possible : given;
+    }
+    return given < 1 ? 1 : given;
+}
+
+int lvt_team_first(int threads) {
+    lvt_team_settings old = lvt_team(threads);
+    int team = 1;
+#pragma omp parallel num_threads(threads) if (threads > 1)
+    {
+        if (omp_get_thread_num() == 0)
+            team = omp_get_num_threads();
+    }
+    lvt_team_restore(old);
+    return team;
 }
 
 void lvt_parallel(int threads, int64_t n, void (*body)(void *user, int64_t chunk, int thread), void *user) {
@@ -32,8 +103,9 @@ void lvt_parallel(int threads, int64_t n, void (*body)(void *user, int64_t chunk
             body(user, i, 0);
         return;
     }
-    /* The loop over parts is for the case that the system gives fewer threads than asked for: every part is
-     * still done once and under its own number. */
+    /* The loop over parts is for the case that there are fewer threads than asked for: every part is still
+     * done once and under its own number. oneDNN's regions are not made like that, which is why sessions look
+     * at the team before (lvt_team_given, lvt_team_limit). */
 #pragma omp parallel num_threads(threads)
     {
         int team = omp_get_num_threads();
@@ -136,7 +208,7 @@ bool lvt_choose_waiting(int threads) {
     }
     cpu_set_t set;
     int processors = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-    bool all = processors > 1 && (threads == 0 || threads == processors);
+    bool all = processors > 1 && lvt_cpu_quota("") >= processors && (threads == 0 || threads == processors);
     return !(all ? setenv("OMP_PROC_BIND", "true", 1) | setenv("GOMP_SPINCOUNT", "2000", 1)
                  : setenv("OMP_WAIT_POLICY", "passive", 1));
 }

@@ -7,7 +7,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-int lvt_processors(void); /* how many this process may use, at least 1 */
+/* How many processors this process may use, by its affinity and its CPU quota, at least 1. */
+int lvt_processors(void);
+/* quota.c: processors that the control groups' CPU quota comes to, a part of one counted as one; INT_MAX: no
+ * limit. root: "", or a folder that has `proc` and what mountinfo names below it. */
+int lvt_cpu_quota(const char *root);
 
 /* Runs body(user, chunk) for every chunk in 0..n on the team, each chunk once; which thread runs which is
  * fixed by (n, threads). */
@@ -19,8 +23,21 @@ void lvt_parallel(int threads, int64_t n, void (*body)(void *user, int64_t chunk
 void lvt_workers(int workers, int team, int64_t n, void (*body)(void *user, int64_t i, int worker),
                  void *user);
 
-/* Sets the team's size for this thread's OpenMP regions and returns the old one, to be set again afterwards.
- */
-int lvt_team(int threads);
+/* What decides the team of this thread's OpenMP regions, ours and oneDNN's. */
+typedef struct lvt_team_settings {
+    int threads, dynamic, levels;
+} lvt_team_settings;
+/* Has this thread's regions get teams of `threads`, whatever OMP_DYNAMIC, OMP_NUM_THREADS and
+ * OMP_MAX_ACTIVE_LEVELS say, and returns what was set before, for lvt_team_restore. */
+lvt_team_settings lvt_team(int threads);
+void lvt_team_restore(lvt_team_settings old);
+/* Why a region of this thread cannot have a team of `threads` now; NULL: it can, or nothing is known against
+ * it. Costs some nanoseconds. */
+const char *lvt_team_limit(int threads);
+/* How large a team will be when `threads` are asked for; *why: why it is smaller, or NULL. Leaves no thread
+ * behind, so a process may fork afterwards. Kernels are made for that many. */
+int lvt_team_given(int threads, const char **why);
+/* The size of the team that a region really has. */
+int lvt_team_first(int threads);
 
 #endif

@@ -16,12 +16,23 @@ int lvt_mpi_open(lvt_collective *c);
 void lvt_mpi_close(void);
 #pragma GCC visibility pop
 
+/* MPI_MAX says nothing about NaN: here it is larger than all numbers. */
+static void larger(void *in, void *inout, int *n, MPI_Datatype *type) {
+    const float *x = in;
+    float *y = inout;
+    (void)type;
+    for (int i = 0; i < *n; i++)
+        y[i] = x[i] > y[i] || x[i] != x[i] ? x[i] : y[i];
+}
+
 static void all_reduce(void *user, lvt_reduce reduce, float *data, int64_t n) {
     const lvt_collective *c = user;
+    MPI_Op op = MPI_SUM;
+    if (reduce == LVT_REDUCE_MAX)
+        MPI_Op_create(larger, 1, &op);
     while (n) {
         int part = n > 1 << 24 ? 1 << 24 : (int)n;
-        MPI_Reduce(c->rank ? data : MPI_IN_PLACE, data, part, MPI_FLOAT,
-                   reduce == LVT_REDUCE_MAX ? MPI_MAX : MPI_SUM, 0, MPI_COMM_WORLD);
+        MPI_Reduce(c->rank ? data : MPI_IN_PLACE, data, part, MPI_FLOAT, op, 0, MPI_COMM_WORLD);
         if (!c->rank && reduce == LVT_REDUCE_MEAN) {
             for (int i = 0; i < part; i++)
                 data[i] /= (float)c->ranks;
@@ -30,6 +41,8 @@ static void all_reduce(void *user, lvt_reduce reduce, float *data, int64_t n) {
         data += part;
         n -= part;
     }
+    if (reduce == LVT_REDUCE_MAX)
+        MPI_Op_free(&op);
 }
 
 int lvt_mpi_open(lvt_collective *c) {

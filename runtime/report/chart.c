@@ -4,6 +4,7 @@
 #include "report.h"
 #include "ir/base/file.h"
 #include "ir/base/xml.h"
+#include "ir/base/c_locale.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -161,11 +162,14 @@ static void draw(const lvt_accuracies *a, const char *title, FILE *f) {
     fprintf(f, "</svg>\n");
 }
 
-lvt_status lvt_report_svg(const lvt_accuracies *a, const char *title, const char *path, lvt_diag *diag) {
+lvt_status lvt_report_svg(const lvt_accuracies *a, const char *title, const lvt_folder *in, const char *path,
+                          lvt_diag *diag) {
     lvt_atomic_file out;
-    lvt_status status = lvt_atomic_begin(&out, path, diag);
+    lvt_status status = lvt_atomic_begin(&out, in, path, diag);
     if (status != LVT_OK)
         return status;
+    locale_t before = lvt_c_locale_begin();
     draw(a, title, out.stream);
+    lvt_c_locale_end(before);
     return lvt_atomic_end(&out, LVT_OK, diag);
 }

@@ -5,6 +5,9 @@
 #include "compare.h"
 #include "record.h"
 #include "ir/base/file.h"
+#include "ir/program/json.h"
+#include "ir/base/c_locale.h"
+#include "ir/base/utf8.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -44,7 +47,7 @@ static lvt_status read_run(lvt_compared_run *r, const char *folder, lvt_diag *di
     if (status == LVT_OK)
         status = lvt_file_read(settings, &bytes, &size, diag);
     if (status == LVT_OK) {
-        r->settings = cJSON_ParseWithLength((char *)bytes, size);
+        r->settings = lvt_json_read((char *)bytes, size);
         double tasks = lvt_record_number(cJSON_GetObjectItemCaseSensitive(r->settings, "settings"), "tasks");
         r->tasks = tasks >= 1 && tasks <= 100000 ? (int)tasks : 0;
         if (!r->tasks)
@@ -61,7 +64,8 @@ static lvt_status read_run(lvt_compared_run *r, const char *folder, lvt_diag *di
             r->values[i] = NAN;
         char *rest = (char *)bytes, *line;
         while ((line = strsep(&rest, "\n"))) {
-            cJSON *o = *line ? cJSON_Parse(line) : NULL; /* a line cut off by a crash is no object */
+            cJSON *o =
+                *line ? lvt_json_read(line, strlen(line)) : NULL; /* a line cut off by a crash is no object */
             read_record(r, o);
             cJSON_Delete(o);
         }
@@ -178,7 +182,7 @@ static char *label_of(const lvt_comparison *c, int group) {
                            : !ignored(j->string) && !same_item(r, first_of(c, g), j->string);
         if (!differs || says_nothing(j))
             continue;
-        char *value = cJSON_PrintUnformatted(j);
+        char *value = lvt_json_text(j, false);
         if (!strcmp(j->string, "method") && cJSON_IsString(j))
             fprintf(f, "%s%s", any ? ", " : "", j->valuestring);
         else
@@ -186,7 +190,7 @@ static char *label_of(const lvt_comparison *c, int group) {
                     cJSON_IsString(j) ? j->valuestring
                     : value           ? value
                                       : "?");
-        cJSON_free(value);
+        free(value);
         any = true;
     }
     const cJSON *method = cJSON_GetObjectItemCaseSensitive(settings_of(r), "method");
@@ -328,7 +332,8 @@ int lvt_compared(const char *name, int matrix) {
 
 static int interval_text(lvt_interval v, double scale, char text[48]) {
     return !v.n ? snprintf(text, 48, "-")
-                : snprintf(text, 48, isnan(v.half) ? "%.2f" : "%.2f +- %.2f", scale * v.mean, scale * v.half);
+                : lvt_snprintf(text, 48, isnan(v.half) ? "%.2f" : "%.2f +- %.2f", scale * v.mean,
+                               scale * v.half);
 }
 
 void lvt_comparison_text(const lvt_comparison *c, FILE *f) {
@@ -373,7 +378,7 @@ void lvt_comparison_text(const lvt_comparison *c, FILE *f) {
         int runs = 0;
         for (int i = 0; i < c->n; i++)
             runs += c->runs[i].group == g;
-        fprintf(f, "\n%-*s%6d", width, c->labels[g], runs);
+        lvt_terminal_print(f, "\n%-*s%6d", width, c->labels[g], runs);
         for (int k = 0; k < N; k++) {
             char text[48];
             interval_text(lvt_comparison_value(c, g, columns[k].what, 0), columns[k].scale, text);
@@ -392,21 +397,14 @@ void lvt_comparison_text(const lvt_comparison *c, FILE *f) {
         for (int k = 0; k < c->n; k++)
             runs += c->runs[k].group == r->group;
         if (r->learned < r->tasks)
-            fprintf(f, "%s is not finished: %d of %d tasks%s\n", r->folder, r->learned, r->tasks,
-                    runs > 1 ? "; numbers of its row are of what all its runs have learned" : "");
+            lvt_terminal_print(f, "%s is not finished: %d of %d tasks%s\n", r->folder, r->learned, r->tasks,
+                               runs > 1 ? "; numbers of its row are of what all its runs have learned" : "");
         for (int k = 0; k < i; k++) {
             if (c->runs[k].group == r->group && same_item(r, &c->runs[k], "seed"))
-                fprintf(f, "%s and %s have the same seed: the interval takes them for two\n",
-                        c->runs[k].folder, r->folder);
+                lvt_terminal_print(f, "%s and %s have the same seed: the interval takes them for two\n",
+                                   c->runs[k].folder, r->folder);
         }
     }
-}
-
-void lvt_csv_text(FILE *f, const char *text) {
-    fputc('"', f);
-    for (; *text; text++)
-        fprintf(f, *text == '"' ? "\"\"" : "%c", *text);
-    fputc('"', f);
 }
 
 static void csv_row(const lvt_comparison *c, FILE *f, int g, const char *scenario, const char *name,
@@ -424,6 +422,7 @@ static void csv_row(const lvt_comparison *c, FILE *f, int g, const char *scenari
 }
 
 void lvt_comparison_csv(const lvt_comparison *c, FILE *f) {
+    locale_t before = lvt_c_locale_begin();
     fprintf(f, "group,runs,scenario,metric,mean,low,high\n");
     for (int g = 0; g < c->n_groups; g++) {
         for (int s = 0; s < LVT_N_MATRICES; s++) {
@@ -435,4 +434,5 @@ void lvt_comparison_csv(const lvt_comparison *c, FILE *f) {
         csv_row(c, f, g, "", "peak_memory_bytes", LVT_COMPARED_MEMORY);
         csv_row(c, f, g, "", "energy_joules", LVT_COMPARED_ENERGY);
     }
+    lvt_c_locale_end(before);
 }

@@ -58,7 +58,5 @@ lvt_interval lvt_interval_of(const double *values, int n);
 void lvt_comparison_text(const lvt_comparison *c, FILE *f);
 void lvt_comparison_csv(const lvt_comparison *c, FILE *f);
 void lvt_comparison_svg(const lvt_comparison *c, FILE *f);
-/* A text as a field of a CSV file, in quotes. */
-void lvt_csv_text(FILE *f, const char *text);
 
 #endif

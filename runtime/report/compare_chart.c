@@ -2,6 +2,7 @@
  * files. */
 #include "compare.h"
 #include "ir/base/xml.h"
+#include "ir/base/c_locale.h"
 
 #include <math.h>
 #include <string.h>
@@ -117,6 +118,7 @@ static void bars(const lvt_comparison *c, FILE *f, int what, const char *title, 
 }
 
 void lvt_comparison_svg(const lvt_comparison *c, FILE *f) {
+    locale_t before = lvt_c_locale_begin();
     enum { BESIDE = 38, MOST = 136 }; /* letters of a name that has room beside bars; on a line of its own */
     size_t longest = 0;
     for (int g = 0; g < c->n_groups; g++)
@@ -165,4 +167,5 @@ void lvt_comparison_svg(const lvt_comparison *c, FILE *f) {
         bars(c, f, shown[i].what, title, LEFT + names + i * column, top, column, row, name);
     }
     fprintf(f, "</svg>\n");
+    lvt_c_locale_end(before);
 }

@@ -4,6 +4,9 @@
 #include "report.h"
 #include "ir/base/file.h"
 #include "ir/base/xml.h"
+#include "ir/program/json.h"
+#include "ir/base/c_locale.h"
+#include "ir/base/utf8.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -137,13 +140,15 @@ static void settings_table(FILE *f, const lvt_trainer *t) {
     fprintf(f, "<section class='long'><div class='row'><div><h2>Settings of the run</h2><table>\n");
     cJSON *settings = lvt_settings_to_json(t->settings), *j;
     cJSON_ArrayForEach(j, settings) {
-        char *value = cJSON_PrintUnformatted(j);
+        char *value = lvt_json_text(j, false);
         row(f, j->string, cJSON_IsString(j) ? j->valuestring : value ? value : "");
-        cJSON_free(value);
+        free(value);
     }
     cJSON_Delete(settings);
     const lvt_module *m = lvt_model_module(t->model);
-    fprintf(f, "</table></div><div><h2>Program %s</h2><table>\n", m->name);
+    fprintf(f, "</table></div><div><h2>Program ");
+    lvt_xml_write(f, m->name, SIZE_MAX);
+    fprintf(f, "</h2><table>\n");
     for (uint32_t i = 0; i < m->n_settings; i++)
         row(f, m->settings[i].name, m->settings[i].value);
     char text[128];
@@ -152,7 +157,7 @@ static void settings_table(FILE *f, const lvt_trainer *t) {
     fprintf(f, "</table></div><div><h2>Coefficients</h2><table>\n");
     for (int i = 0; i < t->model->n_scalars; i++) {
         const lvt_scalar *s = &t->model->scalars[i];
-        snprintf(text, sizeof text, "%.6g", s->given ? s->exact : s->default_value);
+        lvt_snprintf(text, sizeof text, "%.6g", s->given ? s->exact : s->default_value);
         row(f, s->name, text);
     }
     fprintf(f, "</table><h2>Machine</h2><table>\n");
@@ -178,28 +183,27 @@ static void settings_table(FILE *f, const lvt_trainer *t) {
 
 /* The records of metrics.jsonl as an array; a line that cannot be read is left out. NULL: none. */
 static cJSON *read_records(const lvt_trainer *t) {
-    char *path = lvt_path_join(t->folder, "metrics.jsonl");
     uint8_t *bytes = NULL;
     size_t size;
     cJSON *list = cJSON_CreateArray();
-    if (path && list && lvt_path_exists(path) && lvt_file_read(path, &bytes, &size, NULL) == LVT_OK) {
+    if (list && lvt_folder_file_read(t->folder, "metrics.jsonl", &bytes, &size, NULL) == LVT_OK) {
         char *rest = (char *)bytes, *line;
         while ((line = strsep(&rest, "\n"))) {
-            cJSON *o = *line ? cJSON_Parse(line) : NULL;
+            cJSON *o = *line ? lvt_json_read(line, strlen(line)) : NULL;
             if (o)
                 cJSON_AddItemToArray(list, o);
         }
     }
     free(bytes);
-    free(path);
     return list;
 }
 
-lvt_status lvt_page_write(const lvt_trainer *t, const char *title, const char *path, lvt_diag *diag) {
+lvt_status lvt_page_write(const lvt_trainer *t, const char *title, const char *file, lvt_diag *diag) {
     lvt_atomic_file out;
-    lvt_status status = lvt_atomic_begin(&out, path, diag);
+    lvt_status status = lvt_atomic_begin(&out, t->folder, file, diag);
     if (status != LVT_OK)
         return status;
+    locale_t before = lvt_c_locale_begin();
     FILE *f = out.stream;
     int n = t->tasks.n, k = t->at.task;
     lvt_accuracies a = lvt_accuracies_of(t);
@@ -247,5 +251,6 @@ lvt_status lvt_page_write(const lvt_trainer *t, const char *title, const char *p
         status = lvt_page_memory(f, t, diag);
     settings_table(f, t);
     fprintf(f, "</main></body></html>\n");
+    lvt_c_locale_end(before);
     return lvt_atomic_end(&out, status, diag);
 }

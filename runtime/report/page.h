@@ -10,10 +10,10 @@
 #include "runtime/continual/trainer.h"
 #include "runtime/data/image.h"
 
-/* Written atomically from the trainer's matrices and memory, the folder's metrics.jsonl and, where the
+/* Written atomically, as `file` in the folder of the run, from the trainer's matrices and memory, the folder's metrics.jsonl and, where the
  * program has an entry inspect, what the network attends to in some test images; at least one task has been
  * learned. */
-lvt_status lvt_page_write(const lvt_trainer *t, const char *title, const char *path, lvt_diag *diag);
+lvt_status lvt_page_write(const lvt_trainer *t, const char *title, const char *file, lvt_diag *diag);
 
 /* What a report tells of a run. */
 static inline lvt_accuracies lvt_accuracies_of(const lvt_trainer *t) {

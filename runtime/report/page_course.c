@@ -3,8 +3,8 @@
 #include "runtime/continual/metrics.h"
 #include "page.h"
 #include "record.h"
+#include "ir/base/c_locale.h"
 
-#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,8 +13,12 @@ enum { WIDE = 420, WIDE_HEIGHT = 250, NARROW = 280, NARROW_HEIGHT = 160, POINTS 
 
 /* A round number at or above v > 0, for the top of an axis. */
 static double round_up(double v) {
-    double power = pow(10, floor(log10(v))), m = v / power;
-    return power * (m <= 1 ? 1 : m <= 2 ? 2 : m <= 4 ? 4 : m <= 6 ? 6 : m <= 8 ? 8 : 10);
+    static const int round[] = {1, 2, 4, 6, 8, 10};
+    double power = pow(10, floor(log10(v)));
+    int i = 0;
+    while (i < 5 && v > power * round[i])
+        i++;
+    return power * round[i];
 }
 
 /* ---- accuracy and forgetting --------------------------------------------------------------------------- */
@@ -66,7 +70,7 @@ void lvt_page_accuracy(FILE *f, const lvt_accuracies *a) {
             s[count++] =
                 (lvt_series){lvt_scenario_name(a->tasks, m), m ? "c1" : "c0", k, x, all + (3 + m) * n};
         char title[64];
-        snprintf(title, sizeof title, "%c%s as tasks are learned", toupper((unsigned char)*lost->title),
+        snprintf(title, sizeof title, "%c%s as tasks are learned", lvt_to_upper(*lost->title),
                  lost->title + 1);
         p.title = title;
         p.y1 = round_up(fmax(high, -low)); /* so at most as many lines below 0 as above */
@@ -101,7 +105,7 @@ static void loss_panel(FILE *f, const cJSON *records, const char *name, double l
     }
     char title[48], right[32];
     snprintf(title, sizeof title, "%.40s", lvt_loss_title(name));
-    snprintf(right, sizeof right, "step %.0f", last);
+    lvt_snprintf(right, sizeof right, "step %.0f", last);
     lvt_series s = {NULL, "c2", n, x, y};
     lvt_panel p = {.title = title,
                    .width = NARROW,

@@ -97,7 +97,7 @@ lvt_status lvt_page_memory(FILE *f, const lvt_trainer *t, lvt_diag *diag) {
     fprintf(f,
             "<section><h2>Memory</h2><p class='sub'>%zu of %zu images, policy %s; at most %d of a class are "
             "shown.%s</p>\n",
-            m->n, m->capacity, LVT_POLICY_NAMES[t->policy + 1], most,
+            m->n, m->capacity, lvt_policy_names[t->policy + 1], most,
             probability
                 ? " Below an image: the probability that the classifier gave its class when it was stored."
                 : "");

@@ -3,6 +3,7 @@
 #include "runtime/continual/metrics.h"
 #include "ir/base/file.h"
 #include "runtime/data/image.h"
+#include "ir/base/c_locale.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -27,6 +28,7 @@ char *lvt_report_text(const lvt_accuracies *a) {
     FILE *f = open_memstream(&text, &size);
     if (!f)
         return NULL;
+    locale_t before = lvt_c_locale_begin();
     int n = a->tasks->n, scenarios = lvt_scenarios(a->tasks);
     for (int s = 0; s < scenarios; s++) {
         fprintf(f, "%s: among %s, per cent on task (columns) after task (rows)\n      ",
@@ -68,6 +70,7 @@ char *lvt_report_text(const lvt_accuracies *a) {
         fprintf(f, "%-30s%*.2f%*s   mean over images of |accuracy - probability| of their bin, of %d\n",
                 "expected calibration error", COLUMN, 100 * lvt_calibration_error(a->bins),
                 (scenarios - 1) * COLUMN, "", LVT_CALIBRATION_BINS);
+    lvt_c_locale_end(before);
     bool failed = ferror(f);
     if (fclose(f) != 0 || failed) {
         free(text);
@@ -76,11 +79,12 @@ char *lvt_report_text(const lvt_accuracies *a) {
     return text;
 }
 
-lvt_status lvt_report_csv(const lvt_accuracies *a, const char *path, lvt_diag *diag) {
+lvt_status lvt_report_csv(const lvt_accuracies *a, const lvt_folder *in, const char *path, lvt_diag *diag) {
     lvt_atomic_file f;
-    lvt_status status = lvt_atomic_begin(&f, path, diag);
+    lvt_status status = lvt_atomic_begin(&f, in, path, diag);
     if (status != LVT_OK)
         return status;
+    locale_t before = lvt_c_locale_begin();
     int n = a->tasks->n;
     fprintf(f.stream, "scenario,after_task,task,classes,accuracy\n");
     for (int s = 0; s < LVT_N_MATRICES && a->in[s]; s++) {
@@ -96,13 +100,14 @@ lvt_status lvt_report_csv(const lvt_accuracies *a, const char *path, lvt_diag *d
             }
         }
     }
+    lvt_c_locale_end(before);
     return lvt_atomic_end(&f, LVT_OK, diag);
 }
 
-lvt_status lvt_report_confusion(const lvt_accuracies *a, const int32_t *confusion, const char *path,
-                                lvt_diag *diag) {
+lvt_status lvt_report_confusion(const lvt_accuracies *a, const int32_t *confusion, const lvt_folder *in,
+                                const char *path, lvt_diag *diag) {
     lvt_atomic_file f;
-    lvt_status status = lvt_atomic_begin(&f, path, diag);
+    lvt_status status = lvt_atomic_begin(&f, in, path, diag);
     if (status != LVT_OK)
         return status;
     int seen = a->learned ? lvt_tasks_seen(a->tasks, a->learned - 1) : 0;
@@ -133,7 +138,7 @@ static size_t *by_class(const lvt_memory *m, const lvt_tasks *tasks) {
 }
 
 lvt_status lvt_report_memory(const lvt_memory *m, const lvt_tasks *tasks, const lvt_dataset *d,
-                             const char *path, lvt_diag *diag) {
+                             const lvt_folder *in, const char *path, lvt_diag *diag) {
     if (!m->n)
         return LVT_OK;
     size_t *places = by_class(m, tasks);
@@ -176,7 +181,7 @@ lvt_status lvt_report_memory(const lvt_memory *m, const lvt_tasks *tasks, const 
             memset(p.pixels, 255, bytes);
         }
     }
-    lvt_status status = lvt_picture_write(&p, path, diag);
+    lvt_status status = lvt_picture_write(&p, in, path, diag);
     free(p.pixels);
     free(places);
     return status;

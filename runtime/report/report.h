@@ -7,6 +7,8 @@
 
 #include <stdio.h>
 
+#include "ir/base/file.h"
+
 #include "runtime/continual/memory.h"
 #include "runtime/continual/metrics.h"
 #include "runtime/continual/predict.h"
@@ -26,18 +28,19 @@ char *lvt_report_text(const lvt_accuracies *a);
 /* scenario,after_task,task,classes,accuracy; classes are the data set's labels with spaces between; task
  * counts from 1. Validation images have scenarios of their own, validation_class_il and validation_task_il.
  */
-lvt_status lvt_report_csv(const lvt_accuracies *a, const char *path, lvt_diag *diag);
+lvt_status lvt_report_csv(const lvt_accuracies *a, const lvt_folder *in, const char *path, lvt_diag *diag);
 /* Test images of each label (rows, classes learned so far in their order) by answer (columns), with a head of
  * labels. */
-lvt_status lvt_report_confusion(const lvt_accuracies *a, const int32_t *confusion, const char *path,
-                                lvt_diag *diag);
+lvt_status lvt_report_confusion(const lvt_accuracies *a, const int32_t *confusion, const lvt_folder *in,
+                                const char *path, lvt_diag *diag);
 /* One matrix as a heat map for a page, which defines the classes h l t v w heat; scenario 1: Task-IL. */
 void lvt_report_heat(const lvt_accuracies *a, int scenario, FILE *f);
 /* accuracy.svg: heat maps of both matrices, and accuracy over tasks. `title` is put above. */
-lvt_status lvt_report_svg(const lvt_accuracies *a, const char *title, const char *path, lvt_diag *diag);
+lvt_status lvt_report_svg(const lvt_accuracies *a, const char *title, const lvt_folder *in, const char *path,
+                          lvt_diag *diag);
 /* Contact sheet of the memory, one row a class (with domains, of each domain; rows wrap), where there are
  * quotas best first. Writes nothing when the memory is empty. */
 lvt_status lvt_report_memory(const lvt_memory *m, const lvt_tasks *tasks, const lvt_dataset *d,
-                             const char *path, lvt_diag *diag);
+                             const lvt_folder *in, const char *path, lvt_diag *diag);
 
 #endif

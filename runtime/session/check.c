@@ -268,10 +268,10 @@ static lvt_status check_steps(checker *c, uint32_t step, uint32_t *n) {
 }
 
 lvt_status lvt_session_check(lvt_session *s, int entry, const void *const *inputs, lvt_diag *diag) {
-    lvt_session_entry *e = &s->entries[entry];
     lvt_status status = lvt_session_bind(s, entry, inputs, diag);
     if (status != LVT_OK)
         return status;
+    lvt_session_entry *e = &s->entries[entry];
     uint32_t n = e->graph->n_values;
     checker c = {s, entry, e, calloc(n + 1, sizeof *c.sums), calloc(n + 1, sizeof *c.roots), diag};
     size_t bytes = s->state_block.bytes;
@@ -289,13 +289,13 @@ lvt_status lvt_session_check(lvt_session *s, int entry, const void *const *input
     e->fresh = false; /* a step may fail half-way */
     if (bytes)
         memcpy(saved, s->state_block.base, bytes);
-    int team = lvt_team(s->threads);
+    lvt_team_settings team = lvt_team(s->threads);
     for (uint32_t i = 0, steps; i < e->plan->n_steps && status == LVT_OK; i += steps) {
         if (i == e->plan->n_prologue)
-            lvt_session_prepare(s, entry);
+            lvt_session_pack(s, entry);
         status = check_steps(&c, i, &steps);
     }
-    lvt_team(team);
+    lvt_team_restore(team);
     if (bytes)
         memcpy(s->state_block.base, saved, bytes);
     free(c.sums);

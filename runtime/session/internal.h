@@ -9,7 +9,7 @@
 #include "runtime/kernels/bundle.h"
 #include "runtime/kernels/memory.h"
 #include "runtime/kernels/threads.h"
-#include "runtime/lvt.h"
+#include "runtime/compiled.h"
 
 #include <pthread.h>
 
@@ -69,6 +69,8 @@ struct lvt_session {
     lvt_arena *pool; /* tables, constants, defaults, output copies */
     lvt_block arena, state_block, scratch;
     lvt_block discard; /* where results go that nobody needs */
+    uint32_t *looked;  /* one a thread, see lvt_session_unsound */
+    bool *infinite;    /* one a state: the model begins with infinities there */
     lvt_opening opening;
 };
 
@@ -89,17 +91,21 @@ void lvt_init_values(const lvt_state *states, uint32_t n, uint64_t seed, int thr
 /* ---- make.c -------------------------------------------------------------------------------------------- */
 
 lvt_status lvt_session_no_memory(lvt_diag *diag); /* reports that a session could not be made */
-/* Kernels, memory and tables of these entries, none of which is made yet. */
-lvt_status lvt_session_make_entries(lvt_session *s, const int *entries, int n, lvt_diag *diag);
 void lvt_session_free_kernels(lvt_session_entry *e);
+
+/* LVT_USER: there is no entry of that index. */
+lvt_status lvt_session_no_entry(int entry, lvt_diag *diag);
+static inline bool lvt_session_has(const lvt_session *s, int entry) {
+    return entry >= 0 && (uint32_t)entry < s->n_entries;
+}
 
 /* ---- session.c ----------------------------------------------------------------------------------------- */
 
-/* Points the tables at the inputs; LVT_USER when one is missing that has no default. */
+/* Points the tables at the inputs. Errors: those of lvt_session_run. */
 lvt_status lvt_session_bind(lvt_session *s, int entry, const void *const *inputs, lvt_diag *diag);
 /* Runs a step, or the bundle that begins with it; returns how many steps that were. */
 uint32_t lvt_session_run_step(lvt_session *s, int entry, uint32_t step);
 /* What kernels make of steady operands; between the prologue and the other steps. */
-void lvt_session_prepare(lvt_session *s, int entry);
+void lvt_session_pack(lvt_session *s, int entry);
 
 #endif

@@ -374,16 +374,56 @@ static lvt_status finish_entries(lvt_session *s, const int *entries, int n, lvt_
     return status;
 }
 
-lvt_status lvt_session_make_entries(lvt_session *s, const int *entries, int n, lvt_diag *diag) {
-    int team = lvt_team(s->threads); /* oneDNN asks OpenMP for the team's size when it makes a primitive */
-    lvt_status status = make_kernels(s, entries, n, diag);
-    if (status == LVT_OK)
-        status = finish_entries(s, entries, n, diag);
-    lvt_team(team);
+lvt_status lvt_session_no_entry(int entry, lvt_diag *diag) {
+    return lvt_error(diag, LVT_USER, "E705", LVT_NOWHERE,
+                     "the program has no entry %d; lvt_entry_find gives -1 for a name it does not know",
+                     entry);
+}
+
+/* Those of the entries that are not made yet, each once; `made` of them is true until they are. */
+static int missing_entries(lvt_session *s, const int *entries, int n, int *missing) {
+    int n_missing = 0;
     for (int i = 0; i < n; i++) {
-        s->entries[entries[i]].made = status == LVT_OK;
-        if (status != LVT_OK)
-            lvt_session_free_kernels(&s->entries[entries[i]]);
+        int entry = entries ? entries[i] : i;
+        if (!s->entries[entry].made)
+            missing[n_missing++] = entry;
+        s->entries[entry].made = true;
     }
+    return n_missing;
+}
+
+lvt_status lvt_session_prepare(lvt_session *s, const int *entries, int n_entries, lvt_diag *diag) {
+    int n = entries ? n_entries : (int)s->n_entries;
+    bool made = true;
+    for (int i = 0; i < n; i++) {
+        if (entries && !lvt_session_has(s, entries[i]))
+            return lvt_session_no_entry(entries[i], diag);
+        made &= s->entries[entries ? entries[i] : i].made;
+    }
+    if (made)
+        return LVT_OK;
+    int *missing = malloc((size_t)n * sizeof *missing);
+    if (!missing)
+        return lvt_session_no_memory(diag);
+    n = missing_entries(s, entries, n, missing);
+    lvt_team_settings team =
+        lvt_team(s->threads); /* oneDNN asks OpenMP for the team's size when it makes a primitive */
+    lvt_status status = make_kernels(s, missing, n, diag);
+    if (status == LVT_OK) { /* not before: compiling may fork */
+        int given = lvt_team_first(s->threads);
+        if (given != s->threads)
+            status = lvt_error(diag, LVT_USER, "E702", LVT_NOWHERE,
+                               "OpenMP gives a team of %d thread%s, not of %d; --threads %d asks for as many",
+                               given, given == 1 ? "" : "s", s->threads, given);
+    }
+    if (status == LVT_OK)
+        status = finish_entries(s, missing, n, diag);
+    lvt_team_restore(team);
+    for (int i = 0; i < n; i++) {
+        s->entries[missing[i]].made = status == LVT_OK;
+        if (status != LVT_OK)
+            lvt_session_free_kernels(&s->entries[missing[i]]);
+    }
+    free(missing);
     return status;
 }

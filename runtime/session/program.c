@@ -24,7 +24,7 @@ lvt_status lvt_program_new(lvt_compiled *compiled, const char *name, const lvt_p
     p->compiled = compiled;
     p->name = copy;
     p->interpret = options->interpret;
-    p->threads = options->threads > 0 ? options->threads : lvt_processors();
+    p->threads = options->threads;
     lvt_status status =
         p->interpret ? LVT_OK : lvt_jit_new(options->cache, options->compile_apart, &p->jit, diag);
     if (status != LVT_OK) {
@@ -38,18 +38,33 @@ lvt_status lvt_program_new(lvt_compiled *compiled, const char *name, const lvt_p
 lvt_status lvt_program_open(const char *path, const lvt_program_options *options, lvt_program **out,
                             lvt_diag *diag) {
     *out = NULL;
-    lvt_compiled *compiled;
+    lvt_compiled *compiled = NULL;
     double begin = lvt_seconds();
-    lvt_status status = lvt_program_read(path, &compiled, diag);
-    if (status != LVT_OK)
-        return status;
-    if (options && options->weights)
-        status = lvt_weights_load(compiled->module, options->weights, options->map, diag);
-    if (status == LVT_OK && !(options && options->no_weights))
-        status = lvt_weights_read(compiled->module, path, diag);
+    lvt_status status = LVT_OK;
+    /* Another process may take the program's place, and its values away, between two readings: then the new
+     * one is read. */
+    uint64_t before = 0;
+    for (bool again = true; again && status == LVT_OK;) {
+        again = false;
+        status = lvt_program_read(path, &compiled, diag);
+        if (status == LVT_OK && options && options->weights)
+            status = lvt_weights_load(compiled->module, options->weights, options->map, diag);
+        if (status != LVT_OK || (options && options->no_weights))
+            break;
+        bool fresh = before != compiled->hash;
+        before = compiled->hash;
+        status = lvt_weights_read(compiled->module, path, fresh ? NULL : diag);
+        if (fresh && (status == LVT_USER || status == LVT_IO)) {
+            lvt_compiled_free(compiled);
+            compiled = NULL;
+            status = LVT_OK;
+            again = true;
+        }
+    }
     double seconds = lvt_seconds() - begin;
     if (status != LVT_OK) {
-        lvt_compiled_free(compiled);
+        if (compiled)
+            lvt_compiled_free(compiled);
         return status;
     }
     status = lvt_program_new(compiled, path, options, out, diag);
@@ -71,40 +86,4 @@ void lvt_program_close(lvt_program *p) {
 
 const lvt_compiled *lvt_program_compiled(const lvt_program *p) {
     return p->compiled;
-}
-
-int lvt_entry_find(const lvt_program *p, const char *name) {
-    for (uint32_t i = 0; i < p->compiled->module->n_entries; i++) {
-        if (!strcmp(p->compiled->module->entries[i]->name, name))
-            return (int)i;
-    }
-    return -1;
-}
-
-int lvt_entry_input(const lvt_program *p, int entry, const char *name) {
-    const lvt_graph *g = p->compiled->plans[entry].graph;
-    for (uint32_t i = 0; i < g->n_inputs; i++) {
-        if (!strcmp(g->inputs[i].name, name))
-            return (int)i;
-    }
-    return -1;
-}
-
-int lvt_entry_output(const lvt_program *p, int entry, const char *name) {
-    const lvt_graph *g = p->compiled->plans[entry].graph;
-    for (uint32_t i = 0; i < g->n_outputs; i++) {
-        if (!strcmp(g->outputs[i].name, name))
-            return (int)i;
-    }
-    return -1;
-}
-
-void lvt_entry_cost(const lvt_program *p, int entry, double *flops, double *bytes) {
-    const lvt_plan *plan = &p->compiled->plans[entry];
-    *flops = *bytes = 0;
-    for (uint32_t i = plan->n_prologue; i < plan->n_steps; i++) { /* the prologue is no part of a run */
-        lvt_cost cost = lvt_node_cost(plan->graph, &plan->graph->nodes[plan->steps[i].node]);
-        *flops += cost.flops;
-        *bytes += cost.bytes;
-    }
 }

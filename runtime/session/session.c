@@ -5,6 +5,7 @@
  * what its prologue made of the states as they are, or not fresh. May not know: how a family works, files,
  * data sets. */
 #include "internal.h"
+#include "ir/finite.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,11 @@
 static lvt_status make_states(lvt_session *s, lvt_diag *diag) {
     const lvt_module *m = s->program->compiled->module;
     size_t total = 0;
+    s->infinite = lvt_arena_alloc(s->pool, m->n_states + (size_t)1);
+    if (!s->infinite)
+        return lvt_session_no_memory(diag);
+    for (uint32_t i = 0; i < m->n_states; i++)
+        s->infinite[i] = lvt_state_begins_infinite(&m->states[i]);
     for (uint32_t i = 0; i < m->n_states; i++)
         total += (lvt_type_bytes(&m->states[i].type) + 63) / 64 * 64;
     s->states = lvt_arena_alloc(s->pool, (m->n_states + 1) * sizeof *s->states);
@@ -47,13 +53,11 @@ static lvt_status session_make(lvt_session *s, const lvt_session_options *option
     s->n_entries = c->module->n_entries;
     s->opening.read_seconds = s->program->read_seconds;
     s->entries = lvt_arena_alloc(s->pool, (s->n_entries + 1) * sizeof *s->entries);
-    int *all = lvt_arena_alloc(s->pool, (s->n_entries + 1) * sizeof *all);
-    if (!s->entries || !all)
+    if (!s->entries)
         return lvt_session_no_memory(diag);
     size_t arena = 0, discard = 0;
     for (uint32_t i = 0; i < s->n_entries; i++) {
         lvt_session_entry *e = &s->entries[i];
-        all[i] = (int)i;
         e->plan = &c->plans[i];
         e->graph = c->plans[i].graph;
         e->kernels = lvt_arena_alloc(s->pool, (e->plan->n_steps + 1) * sizeof *e->kernels);
@@ -68,9 +72,9 @@ static lvt_status session_make(lvt_session *s, const lvt_session_options *option
         status = make_states(s, diag);
     if (status == LVT_OK && (!lvt_block_map(&s->arena, arena) || !lvt_block_map(&s->discard, discard)))
         status = lvt_session_no_memory(diag);
-    if (status == LVT_OK && options && options->entries)
-        return lvt_session_make_entries(s, options->entries, options->n_entries, diag);
-    return status == LVT_OK ? lvt_session_make_entries(s, all, (int)s->n_entries, diag) : status;
+    if (status != LVT_OK)
+        return status;
+    return lvt_session_prepare(s, options ? options->entries : NULL, options ? options->n_entries : 0, diag);
 }
 
 /* States may have changed: what was made of them has to be made again. */
@@ -87,6 +91,22 @@ static void reset(lvt_session *s, uint64_t seed, bool zeroed) {
     s->opening.state_seconds = lvt_seconds() - begin;
 }
 
+/* Kernels are made for the team that there is: a smaller one would leave parts of oneDNN's work undone. */
+static void find_team(lvt_session *s, int asked, lvt_diag *diag) {
+    const lvt_program *p = s->program;
+    const char *why;
+    bool said = asked > 0 || p->threads > 0;
+    int processors = lvt_processors();
+    asked = asked > 0 ? asked : p->threads > 0 ? p->threads : processors;
+    s->threads = lvt_team_given(asked, &why);
+    if (why)
+        lvt_warning(diag, NULL, LVT_NOWHERE, "%d thread%s instead of %d: %s", s->threads,
+                    s->threads == 1 ? "" : "s", asked, why);
+    else if (said && asked > processors)
+        lvt_warning(diag, NULL, LVT_NOWHERE, "%d threads for %d processor%s: they will wait for each other",
+                    asked, processors, processors == 1 ? "" : "s");
+}
+
 lvt_status lvt_session_new(lvt_program *p, const lvt_session_options *options, lvt_session **out,
                            lvt_diag *diag) {
     *out = NULL;
@@ -96,8 +116,9 @@ lvt_status lvt_session_new(lvt_program *p, const lvt_session_options *options, l
         return lvt_session_no_memory(diag);
     }
     s->program = p;
-    s->threads = options && options->threads > 0 ? options->threads : p->threads;
-    lvt_status status = session_make(s, options, diag);
+    find_team(s, options ? options->threads : 0, diag);
+    s->looked = lvt_arena_alloc(s->pool, (size_t)s->threads * sizeof *s->looked);
+    lvt_status status = !s->looked ? lvt_session_no_memory(diag) : session_make(s, options, diag);
     if (status == LVT_OK)
         reset(s, options ? options->seed : 0, true);
     if (status != LVT_OK) {
@@ -127,6 +148,10 @@ void lvt_session_reset(lvt_session *s, uint64_t seed) {
     reset(s, seed, false);
 }
 
+int lvt_session_threads(const lvt_session *s) {
+    return s->threads;
+}
+
 const lvt_opening *lvt_session_opening(const lvt_session *s) {
     return &s->opening;
 }
@@ -134,11 +159,24 @@ const lvt_opening *lvt_session_opening(const lvt_session *s) {
 /* ---- running ------------------------------------------------------------------------------------------- */
 
 lvt_status lvt_session_bind(lvt_session *s, int entry, const void *const *inputs, lvt_diag *diag) {
+    if (!lvt_session_has(s, entry))
+        return lvt_session_no_entry(entry, diag);
     lvt_session_entry *e = &s->entries[entry];
     const lvt_graph *g = e->graph;
-    lvt_status status = e->made ? LVT_OK : lvt_session_make_entries(s, &entry, 1, diag);
-    if (status != LVT_OK)
+    const char *limit = lvt_team_limit(s->threads);
+    if (limit) /* the session was made by a thread that gets more */
+        return lvt_error(
+            diag, LVT_USER, "E702", LVT_NOWHERE,
+            "the session was made for %d threads, of which the calling one cannot have a team: %s",
+            s->threads, limit);
+    lvt_status status = LVT_OK;
+    if (!e->made) {
+        status = lvt_error(diag, LVT_USER, "E704", LVT_NOWHERE, "entry %s has no kernels yet", g->name);
+        lvt_note(diag, LVT_NOWHERE,
+                 "a run makes none: call lvt_session_prepare first, or name the entry in "
+                 "the options of lvt_session_new");
         return status;
+    }
     for (uint32_t i = 0; i < g->n_inputs; i++) {
         if ((!inputs || !inputs[i]) && !e->defaults[i])
             status =
@@ -163,7 +201,7 @@ uint32_t lvt_session_run_step(lvt_session *s, int entry, uint32_t step) {
     return 1;
 }
 
-void lvt_session_prepare(lvt_session *s, int entry) {
+void lvt_session_pack(lvt_session *s, int entry) {
     lvt_session_entry *e = &s->entries[entry];
     for (uint32_t i = e->plan->n_prologue; i < e->plan->n_steps; i++) {
         lvt_kernel *k = e->kernels[i];
@@ -218,30 +256,104 @@ lvt_status lvt_session_run(lvt_session *s, int entry, const void *const *inputs,
     if (status != LVT_OK)
         return status;
     lvt_session_entry *e = &s->entries[entry];
-    int team = lvt_team(s->threads);
+    lvt_team_settings team = lvt_team(s->threads);
     if (!e->fresh) {
         run_steps(s, entry, 0, e->plan->n_prologue);
-        lvt_session_prepare(s, entry);
+        lvt_session_pack(s, entry);
         e->fresh = true;
     }
     run_steps(s, entry, e->plan->n_prologue, e->plan->n_steps);
     finish(s, entry);
     if (e->graph->n_updates)
         states_changed(s);
-    lvt_team(team);
+    lvt_team_restore(team);
     return LVT_OK;
 }
 
 const void *lvt_session_output(const lvt_session *s, int entry, int output) {
-    return s->entries[entry].made ? s->entries[entry].outputs[output] : NULL;
+    if (!lvt_session_has(s, entry) || !s->entries[entry].made)
+        return NULL;
+    bool there = output >= 0 && (uint32_t)output < s->entries[entry].graph->n_outputs;
+    return there ? s->entries[entry].outputs[output] : NULL;
 }
 
 void *lvt_session_state(lvt_session *s, uint32_t state) {
+    if (state >= s->program->compiled->module->n_states)
+        return NULL;
     states_changed(s);
     return s->states[state];
 }
 
+enum { LOOK = 1 << 16, GLANCE = LVT_GLANCE_ALWAYS }; /* elements: of a piece of work; of a glance */
+
+typedef struct looking {
+    const lvt_session *s;
+    uint64_t turn; /* of a glance */
+    bool glance;
+    uint32_t *bad; /* one a thread: the first state it found something in, LVT_NONE */
+} looking;
+
+/* Elements at .. at + n of a state; of a glance its first and every LVT_GLANCES-th part, others each turn. */
+static bool sound(const looking *l, uint32_t state, int64_t at, int64_t n) {
+    lvt_dtype dtype = (lvt_dtype)l->s->program->compiled->module->states[state].type.dtype;
+    const char *from = l->s->states[state];
+    size_t size = lvt_dtype_size(dtype);
+    if (!l->glance)
+        return lvt_first_unsound(dtype, from + (size_t)at * size, n, l->s->infinite[state]) < 0;
+    for (int64_t i = at; i < at + n; i += GLANCE) {
+        int64_t here = at + n - i < GLANCE ? at + n - i : GLANCE;
+        if ((!i || ((uint64_t)(i / GLANCE) + l->turn) % LVT_GLANCES == 0) &&
+            lvt_first_unsound(dtype, from + (size_t)i * size, here, l->s->infinite[state]) >= 0)
+            return false;
+    }
+    return true;
+}
+
+/* Every threads-th piece of every state. */
+static void look(void *user, int64_t part, int thread) {
+    looking *l = user;
+    const lvt_module *m = l->s->program->compiled->module;
+    int64_t piece = 0;
+    (void)thread;
+    for (uint32_t i = 0; i < m->n_states; i++) {
+        int64_t n = l->glance && !m->states[i].trainable ? 0 : lvt_numel(&m->states[i].type);
+        for (int64_t at = 0; at < n; at += LOOK, piece++) {
+            if (piece % l->s->threads == part && !sound(l, i, at, n - at < LOOK ? n - at : LOOK)) {
+                l->bad[part] = i;
+                return;
+            }
+        }
+    }
+}
+
+static int64_t find_unsound(lvt_session *s, looking l, int64_t *element) {
+    for (int t = 0; t < s->threads; t++)
+        s->looked[t] = LVT_NONE;
+    lvt_team_settings team = lvt_team(s->threads);
+    lvt_parallel(s->threads, s->threads, look, &l);
+    lvt_team_restore(team);
+    uint32_t first = LVT_NONE;
+    for (int t = 0; t < s->threads; t++)
+        first = s->looked[t] < first ? s->looked[t] : first;
+    if (first == LVT_NONE)
+        return -1;
+    const lvt_type *type = &s->program->compiled->module->states[first].type;
+    *element =
+        lvt_first_unsound((lvt_dtype)type->dtype, s->states[first], lvt_numel(type), s->infinite[first]);
+    return first;
+}
+
+int64_t lvt_session_unsound(lvt_session *s, int64_t *element) {
+    return find_unsound(s, (looking){.s = s, .bad = s->looked}, element);
+}
+
+int64_t lvt_session_glance(lvt_session *s, uint64_t turn, int64_t *element) {
+    return find_unsound(s, (looking){.s = s, .bad = s->looked, .glance = true, .turn = turn}, element);
+}
+
 void lvt_session_release(lvt_session *s, int entry) {
+    if (!lvt_session_has(s, entry))
+        return;
     s->entries[entry].fresh = false;
     lvt_block_drop(&s->entries[entry].kept);
 }
@@ -255,7 +367,7 @@ void lvt_session_profile(lvt_session *s, bool on) {
 }
 
 const lvt_step_time *lvt_session_times(const lvt_session *s, int entry) {
-    return s->profile ? s->entries[entry].times : NULL;
+    return s->profile && lvt_session_has(s, entry) ? s->entries[entry].times : NULL;
 }
 
 void lvt_session_connect(lvt_session *s, const lvt_collective *with) {

@@ -29,7 +29,12 @@ lvt_status lvt_tuner_new(int threads, lvt_tuner **out, lvt_diag *diag) {
     lvt_tuner *t = calloc(1, sizeof *t);
     if (!t)
         return lvt_no_memory(diag, NULL);
-    t->threads = threads > 0 ? threads : lvt_processors();
+    const char *why;
+    int asked = threads > 0 ? threads : lvt_processors();
+    t->threads = lvt_team_given(asked, &why);
+    if (why)
+        lvt_warning(diag, NULL, LVT_NOWHERE, "variants are measured with %d of %d threads: %s", t->threads,
+                    asked, why);
     lvt_status status = lvt_onednn_new(&t->onednn, diag);
     if (status != LVT_OK) {
         lvt_tuner_free(t);
@@ -208,7 +213,7 @@ static lvt_status measure(lvt_tuner *t, lvt_kernel_request *r, const lvt_view *v
     bench b = {.n_operands = n->n_operands, .n = (uint32_t)n->n_operands + n->n_results};
     size_t scratch = 0;
     lvt_status status = make_up(&b, views) ? LVT_OK : LVT_NOMEM;
-    int team = lvt_team(t->threads);
+    lvt_team_settings team = lvt_team(t->threads);
     for (int v = 0; v < LVT_N_VARIANTS && status == LVT_OK; v++) {
         if (!(variants >> v & 1))
             continue;
@@ -228,7 +233,7 @@ static lvt_status measure(lvt_tuner *t, lvt_kernel_request *r, const lvt_view *v
         status = LVT_NOMEM;
     if (status == LVT_OK)
         time_all(&b, seconds);
-    lvt_team(team);
+    lvt_team_restore(team);
     bench_free(&b);
     if (status == LVT_NOMEM)
         lvt_error(r->diag, LVT_NOMEM, NULL, r->at, "out of memory measuring kernels");
@@ -315,10 +320,10 @@ lvt_status lvt_tuner_has(lvt_tuner *t, const lvt_plan *plan, uint32_t step, bool
     lvt_kernel_request r;
     lvt_kernel *kernel = NULL;
     lvt_status status = describe(t, plan, step, NULL, &views, &r, diag);
-    int team = lvt_team(t->threads);
+    lvt_team_settings team = lvt_team(t->threads);
     if (status == LVT_OK)
         status = lvt_onednn_make(t->onednn, &r, &kernel);
-    lvt_team(team);
+    lvt_team_restore(team);
     *has = status == LVT_OK && kernel->variant == r.variant;
     if (kernel)
         kernel->free(kernel);

@@ -4,8 +4,8 @@
 #endif
 #include "sweep.h"
 #include "ir/base/file.h"
+#include "ir/base/c_locale.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
@@ -52,7 +52,7 @@ static lvt_status check_values(reading *r, lvt_sweep_setting *s, const char *val
         const char *v = s->values.list[i];
         if (s->name) {
             char *end;
-            strtod(v, &end);
+            lvt_strtod(v, &end);
             if (!strcmp(s->key, "coef") && (end == v || *end))
                 return lvt_error(r->diag, LVT_USER, NULL, at(r, value_at), "%s: \"%s\" is not a number",
                                  s->name, v);
@@ -387,9 +387,9 @@ static lvt_status read_seeds(const lvt_sweep *s, const lvt_sweep_setting *o, uin
         char *end;
         errno = 0;
         uint64_t first = strtoull(text, &end, 10), last = first;
-        if (!strncmp(end, "..", 2) && isdigit((unsigned char)end[2]))
+        if (!strncmp(end, "..", 2) && lvt_is_digit(end[2]))
             last = strtoull(end + 2, &end, 10);
-        if (!isdigit((unsigned char)*text) || *end || errno || last < first || last - first >= 1000)
+        if (!lvt_is_digit(*text) || *end || errno || last < first || last - first >= 1000)
             return lvt_error(diag, LVT_USER, NULL, (lvt_pos){s->file, o->line, o->col},
                              "%s: \"%s\" is neither a seed nor a range such as 1..5", o->key, text);
         int many = (int)(last - first) + 1;
@@ -491,7 +491,7 @@ lvt_status lvt_sweep_read(lvt_sweep *s, const char *path, const char *data, cons
     for (char *rest = (char *)bytes, *line; status == LVT_OK && (line = strsep(&rest, "\n"));) {
         r.line++;
         r.start = line;
-        for (size_t n = strlen(line); n && isspace((unsigned char)line[n - 1]); n--)
+        for (size_t n = strlen(line); n && lvt_is_blank(line[n - 1]); n--)
             line[n - 1] = 0;
         const char *p = line + strspn(line, " \t");
         if (*p && *p != '#')

@@ -1,10 +1,10 @@
 /* What a run of a sweep is called with: its program and its options. May not know: the file's syntax, the
  * disk. */
 #include "sweep.h"
+#include "ir/base/c_locale.h"
 #include "ir/program/file.h"
 #include "ir/base/hash.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +24,7 @@ void lvt_sweep_tidy(char *name) {
     uint32_t hash = 2166136261u;
     for (char *p = name; *p; p++) {
         hash = (hash ^ (unsigned char)*p) * 16777619u;
-        if (!isalnum((unsigned char)*p) && !strchr("._+=,-", *p))
+        if (!lvt_is_letter(*p) && !lvt_is_digit(*p) && !strchr("._+=,-", *p))
             *p = '_';
     }
     if (strlen(name) > 120)

@@ -6,6 +6,8 @@
 #include "runtime/report/compare.h"
 #include "sweep.h"
 #include "ir/base/file.h"
+#include "ir/program/json.h"
+#include "ir/base/utf8.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -41,7 +43,7 @@ static lvt_status read_object(char *path, const char *what, cJSON **o, lvt_diag 
     lvt_status status = path ? LVT_OK : lvt_no_memory(diag, NULL);
     if (path && lvt_path_exists(path)) {
         status = lvt_file_read(path, &bytes, &size, diag);
-        if (status == LVT_OK && !(*o = cJSON_ParseWithLength((char *)bytes, size)))
+        if (status == LVT_OK && !(*o = lvt_json_read((char *)bytes, size)))
             status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s: not %s", path, what);
     }
     free(bytes);
@@ -107,9 +109,9 @@ lvt_status lvt_sweep_save(const lvt_sweep *s, const char *out, const lvt_sweep_r
          cJSON_AddItemToObject(o, "program", from) &&
          cJSON_AddStringToObject(o, "state", states[status->state]) &&
          cJSON_AddNumberToObject(o, "code", status->code) &&
-         cJSON_AddNumberToObject(o, "seconds", status->seconds) && (text = cJSON_Print(o));
-    lvt_status result = ok ? lvt_file_write(path, text, strlen(text), diag) : lvt_no_memory(diag, NULL);
-    cJSON_free(text);
+         cJSON_AddNumberToObject(o, "seconds", status->seconds) && (text = lvt_json_text(o, true));
+    lvt_status result = ok ? lvt_file_write(NULL, path, text, strlen(text), diag) : lvt_no_memory(diag, NULL);
+    free(text);
     cJSON_Delete(o);
     lvt_texts_free(&options);
     lvt_texts_free(&program);
@@ -319,7 +321,7 @@ lvt_sweep_progress lvt_sweep_look(const char *out, const lvt_sweep_run *run) {
         text[n] = 0;
         char *rest = text, *line;
         while ((line = strsep(&rest, "\n"))) {
-            cJSON *o = *line == '{' ? cJSON_Parse(line) : NULL;
+            cJSON *o = *line == '{' ? lvt_json_read(line, strlen(line)) : NULL;
             const cJSON *left = cJSON_GetObjectItemCaseSensitive(o, "seconds_left"),
                         *seconds = cJSON_GetObjectItemCaseSensitive(o, "seconds"),
                         *task = cJSON_GetObjectItemCaseSensitive(o, "task"),

@@ -2,7 +2,7 @@
  * the measurements behind the cost rule of pass fuse-attention. bench_attention [threads [h B N M dk dv]].
  * Both are compiled from the same kind of graph, open at once, and run in turn; medians in milliseconds. */
 #include "passes/pass.h"
-#include "runtime/lvt.h"
+#include "runtime/compiled.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -8,6 +8,7 @@
 #include "runtime/continual/metrics.h"
 #include "runtime/continual/run.h"
 #include "ir/base/file.h"
+#include "ir/finite.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -58,7 +59,13 @@ struct lvt_session {
 /* The one session that is open: the driver does not hand it out. */
 static lvt_session *open_session;
 static bool without_train, soft; /* no entry train; inputs y2, mix and smoothing */
-static const char *unused;       /* an input that nothing is computed from; NULL: none */
+/* After that many training steps of this process an element of a state becomes the value; 0: none does. */
+static struct {
+    int after, state, element;
+    float value;
+} poison;
+static int trained;
+static const char *unused; /* an input that nothing is computed from; NULL: none */
 
 static inline void add_input(lvt_program *p, int e, const char *name, lvt_dtype dtype, int rank,
                              const int64_t *dims, bool has_default, double value) {
@@ -172,6 +179,11 @@ lvt_status lvt_session_new(lvt_program *p, const lvt_session_options *o, lvt_ses
     return LVT_OK;
 }
 
+lvt_status lvt_session_prepare(lvt_session *s, const int *entries, int n, lvt_diag *diag) {
+    (void)s, (void)entries, (void)n, (void)diag; /* there is nothing to make */
+    return LVT_OK;
+}
+
 void lvt_session_connect(lvt_session *s, const lvt_collective *with) {
     (void)s, (void)with;
 }
@@ -185,6 +197,29 @@ void lvt_session_free(lvt_session *s) {
 
 void *lvt_session_state(lvt_session *s, uint32_t state) {
     return s->states[state];
+}
+
+int lvt_session_threads(const lvt_session *s) {
+    (void)s;
+    return 1;
+}
+
+static inline int64_t unsound(lvt_session *s, int states, int64_t *element) {
+    for (int i = 0; i < states; i++) {
+        *element = lvt_first_unsound(LVT_F32, s->states[i], CLASSES * (PIXELS + 1), false);
+        if (*element >= 0)
+            return i;
+    }
+    return -1;
+}
+
+int64_t lvt_session_unsound(lvt_session *s, int64_t *element) {
+    return unsound(s, N_STATES, element);
+}
+
+int64_t lvt_session_glance(lvt_session *s, uint64_t turn, int64_t *element) {
+    (void)turn;
+    return unsound(s, 2, element); /* the weights of both classifiers */
 }
 
 static inline void logits_of(const float *w, const float *x, float *z) {
@@ -281,6 +316,8 @@ lvt_status lvt_session_run(lvt_session *s, int e, const void *const *inputs, lvt
         for (int k = 0; k < 2; k++)
             for (int i = 0; i < CLASSES * (PIXELS + 1); i++)
                 s->states[k][i] -= *lr * gradient[k][i];
+        if (++trained == poison.after)
+            s->states[poison.state][poison.element] = poison.value;
     }
     return LVT_OK;
 }
@@ -293,6 +330,7 @@ const void *lvt_session_output(const lvt_session *s, int e, int output) {
 
 typedef struct run {
     char folder[64];
+    lvt_folder in;
     lvt_settings settings;
     lvt_dataset *data;
     lvt_model model;
@@ -329,8 +367,9 @@ static inline lvt_status open_run_of(run *r, const char *program, bool fresh) {
                                     r->settings.seed, true, r->diag),
                      LVT_OK);
     r->model.method = r->compiled;
+    assert_int_equal(lvt_folder_open(&r->in, NULL, r->folder, r->diag), LVT_OK);
     lvt_events events = {r, stop, NULL, phase, evaluated};
-    return lvt_trainer_init(&r->trainer, &r->settings, &r->model, r->data, r->folder, &events, r->diag);
+    return lvt_trainer_init(&r->trainer, &r->settings, &r->model, r->data, &r->in, &events, r->diag);
 }
 
 static inline void open_run(run *r, bool fresh) {
@@ -341,6 +380,7 @@ static inline void open_run(run *r, bool fresh) {
 
 static inline void close_run(run *r) {
     lvt_trainer_free(&r->trainer);
+    lvt_folder_close(&r->in);
     lvt_model_close(&r->model);
     lvt_dataset_free(r->data);
     lvt_diag_free(r->diag);

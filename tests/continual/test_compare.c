@@ -28,7 +28,7 @@ static void intervals(void **state) {
 static void put(const char *folder, const char *name, const char *text) {
     char path[200];
     snprintf(path, sizeof path, "%s/%s", folder, name);
-    assert_int_equal(lvt_file_write(path, text, strlen(text), NULL), LVT_OK);
+    assert_int_equal(lvt_file_write(NULL, path, text, strlen(text), NULL), LVT_OK);
 }
 
 static char *write_run(const char *base, const char *name, int seed, int memory, const char *records) {

@@ -98,9 +98,11 @@ static void check_paper(bool mirrored) {
     lvt_dataset *d;
     lvt_trainer t;
     lvt_diag *diag = lvt_diag_new();
+    lvt_folder in;
+    assert_int_equal(lvt_folder_open(&in, NULL, folder, diag), LVT_OK);
     assert_int_equal(lvt_model_open(&m, path, &(lvt_program_options){.threads = 1}, 1, true, diag), LVT_OK);
     assert_int_equal(lvt_dataset_open("digits", NULL, &d, diag), LVT_OK);
-    assert_int_equal(lvt_trainer_init(&t, &s, &m, d, folder, NULL, diag), LVT_OK);
+    assert_int_equal(lvt_trainer_init(&t, &s, &m, d, &in, NULL, diag), LVT_OK);
     assert_int_equal(lvt_trainer_run(&t, diag), LVT_OK);
 
     int dims = m.n_features, classes = d->classes;
@@ -203,10 +205,11 @@ static void check_paper(bool mirrored) {
     s.memory = 0;
     assert_int_equal(lvt_model_open(&m, path, &(lvt_program_options){.threads = 1}, 1, true, diag), LVT_OK);
     assert_int_equal(lvt_dataset_open("digits", NULL, &d, diag), LVT_OK);
-    assert_int_equal(lvt_trainer_init(&t, &s, &m, d, folder, NULL, diag), LVT_USER);
+    assert_int_equal(lvt_trainer_init(&t, &s, &m, d, &in, NULL, diag), LVT_USER);
     lvt_trainer_free(&t);
     lvt_model_close(&m);
     lvt_dataset_free(d);
+    lvt_folder_close(&in);
     lvt_diag_free(diag);
     snprintf(command, sizeof command, "rm -rf %s", folder);
     assert_int_equal(system(command), 0);

@@ -120,6 +120,34 @@ static void quota(void **state) {
     }
 }
 
+/* Against giving images out one by one, round after round, to the classes that have more. */
+static void quota_of_small_classes(void **state) {
+    (void)state;
+    uint32_t draw = 1;
+    for (int test = 0; test < 20000; test++) {
+        size_t has[12], quotas[12], want[12] = {0};
+        draw = draw * 1664525u + 1013904223u;
+        int n = 1 + (int)((draw >> 8) % 12);
+        size_t capacity = (draw >> 16) % 90, left = capacity;
+        for (int k = 0; k < n; k++) {
+            draw = draw * 1664525u + 1013904223u;
+            has[k] = (draw >> 28) < 5 ? (draw >> 20) % 4 : (draw >> 16) % 40;
+        }
+        for (bool more = true; more && left;) {
+            more = false;
+            for (int k = 0; k < n && left; k++) {
+                if (want[k] < has[k]) {
+                    want[k]++;
+                    left--;
+                    more = true;
+                }
+            }
+        }
+        lvt_memory_quotas(capacity, n, has, quotas);
+        assert_memory_equal(quotas, want, (size_t)n * sizeof *want);
+    }
+}
+
 /* What the end of a task offers: confidence and logits told by the image. */
 typedef struct offer {
     lvt_candidates c;
@@ -389,10 +417,15 @@ static void renewed(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(split),      cmocka_unit_test(quota),
-        cmocka_unit_test(confidence), cmocka_unit_test(answered_later),
-        cmocka_unit_test(few_images), cmocka_unit_test(draws),
-        cmocka_unit_test(reservoir),  cmocka_unit_test(random_and_herding),
+        cmocka_unit_test(split),
+        cmocka_unit_test(quota),
+        cmocka_unit_test(quota_of_small_classes),
+        cmocka_unit_test(confidence),
+        cmocka_unit_test(answered_later),
+        cmocka_unit_test(few_images),
+        cmocka_unit_test(draws),
+        cmocka_unit_test(reservoir),
+        cmocka_unit_test(random_and_herding),
         cmocka_unit_test(renewed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

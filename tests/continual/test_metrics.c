@@ -57,7 +57,7 @@ static void by_hand(void **state) {
     assert_float_equal(lvt_metric_value("forgetting_mean", up, 3, 3), 0.2 / 3, exact);
     assert_true(isnan(lvt_metric_value("forgetting_mean", up, 3, 1)));
     int shown[2] = {0, 0};
-    for (int choice = 0; LVT_FORGETTINGS[choice]; choice++) {
+    for (int choice = 0; lvt_forgettings[choice]; choice++) {
         assert_false(isnan(lvt_metric_value(lvt_forgetting_name(choice), up, 3, 3)));
         for (int i = 0; i < LVT_N_METRICS; i++) {
             shown[0] += lvt_metric_shown(i, choice);
@@ -199,7 +199,7 @@ static void reports(void **state) {
     free(text);
     char path[] = "/tmp/lvt-report-XXXXXX", line[256];
     close(mkstemp(path));
-    assert_int_equal(lvt_report_csv(&acc, path, NULL), LVT_OK);
+    assert_int_equal(lvt_report_csv(&acc, NULL, path, NULL), LVT_OK);
     FILE *f = fopen(path, "r");
     static const char *const lines[] = {"scenario,after_task,task,classes,accuracy\n",
                                         "class_il,1,1,2 0,0.750000\n",
@@ -216,7 +216,7 @@ static void reports(void **state) {
     fclose(f);
     /* Labels in the order they were learned. */
     int32_t confusion[16] = {3, 0, 0, 1, 0, 4, 0, 0, 0, 0, 5, 0, 2, 0, 0, 6};
-    assert_int_equal(lvt_report_confusion(&acc, confusion, path, NULL), LVT_OK);
+    assert_int_equal(lvt_report_confusion(&acc, confusion, NULL, path, NULL), LVT_OK);
     f = fopen(path, "r");
     static const char *const rows[] = {"label,2,0,1,3\n", "2,5,0,0,0\n", "0,0,3,0,1\n", "1,0,0,4,0\n",
                                        "3,0,2,0,6\n"};
@@ -228,14 +228,14 @@ static void reports(void **state) {
     fclose(f);
     /* With validation images there are two more scenarios. */
     matrices[LVT_VALIDATION_CLASS_IL] = matrices[LVT_VALIDATION_TASK_IL] = a;
-    assert_int_equal(lvt_report_csv(&acc, path, NULL), LVT_OK);
+    assert_int_equal(lvt_report_csv(&acc, NULL, path, NULL), LVT_OK);
     f = fopen(path, "r");
     int validation = 0;
     while (fgets(line, sizeof line, f))
         validation += !strncmp(line, "validation_", 11);
     assert_int_equal(validation, 6);
     fclose(f);
-    assert_int_equal(lvt_report_svg(&acc, "a <b> & c", path, NULL), LVT_OK);
+    assert_int_equal(lvt_report_svg(&acc, "a <b> & c", NULL, path, NULL), LVT_OK);
     f = fopen(path, "r");
     bool title = false;
     while (fgets(line, sizeof line, f))

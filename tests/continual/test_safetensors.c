@@ -24,7 +24,7 @@ static void round_trip(void **state) {
         {"a \"quoted\" name", lvt_type_make(LVT_F32, 2, (int64_t[]){2, 3}), f},
         {"scalar", lvt_type_make(LVT_F64, 0, NULL), &d},
     };
-    assert_int_equal(lvt_safetensors_write(path, "{\"x\": 1}", tensors, 3, NULL), LVT_OK);
+    assert_int_equal(lvt_safetensors_write(NULL, path, "{\"x\": 1}", tensors, 3, NULL), LVT_OK);
     lvt_safetensors s;
     assert_int_equal(lvt_safetensors_read(path, &s, NULL), LVT_OK);
     assert_int_equal(s.n, 3);
@@ -44,14 +44,14 @@ static void round_trip(void **state) {
     size_t size;
     assert_int_equal(lvt_file_read(path, &bytes, &size, NULL), LVT_OK);
     for (size_t n = 0; n < size; n++) {
-        assert_int_equal(lvt_file_write(path, bytes, n, NULL), LVT_OK);
+        assert_int_equal(lvt_file_write(NULL, path, bytes, n, NULL), LVT_OK);
         assert_int_equal(lvt_safetensors_read(path, &s, NULL), LVT_USER);
         assert_null(s.bytes);
     }
     /* A changed byte of the header never crashes (values may change: there is no checksum). */
     for (size_t n = 0; n < size - 35; n++) {
         bytes[n] ^= 0x15;
-        assert_int_equal(lvt_file_write(path, bytes, size, NULL), LVT_OK);
+        assert_int_equal(lvt_file_write(NULL, path, bytes, size, NULL), LVT_OK);
         if (lvt_safetensors_read(path, &s, NULL) == LVT_OK)
             lvt_safetensors_free(&s);
         bytes[n] ^= 0x15;
@@ -64,13 +64,14 @@ static void foreign(void **state) {
     (void)state;
     const char *header = "{\"__metadata__\":{\"format\":\"pt\"},\"w\":{\"dtype\":\"F32\",\"shape\":[1],"
                          "\"data_offsets\":[0,4]},"
-                         "\"none\":{\"dtype\":\"F32\",\"shape\":[0,5],\"data_offsets\":[4,4]}}  ";
-    uint8_t bytes[256] = {0};
+                         "\"none\":{\"dtype\":\"F32\",\"shape\":[0,5],\"data_offsets\":[4,4]},"
+                         "\"late\":{\"dtype\":\"F32\",\"shape\":[5,0],\"data_offsets\":[4,4]}}  ";
+    uint8_t bytes[512] = {0};
     size_t n = strlen(header);
     bytes[0] = (uint8_t)n;
     memcpy(bytes + 8, header, n);
     memcpy(bytes + 8 + n, &(float){2.5f}, 4);
-    assert_int_equal(lvt_file_write(path, bytes, n + 12, NULL), LVT_OK);
+    assert_int_equal(lvt_file_write(NULL, path, bytes, n + 12, NULL), LVT_OK);
     lvt_safetensors s;
     assert_int_equal(lvt_safetensors_read(path, &s, NULL), LVT_OK);
     assert_null(s.metadata);
@@ -97,6 +98,9 @@ static void hostile(void **state) {
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1e300],\"data_offsets\":[0,16]}}", "whole number"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2147483648,2147483648,2147483648],\"data_offsets\":[0,16]}}",
          "larger than the file"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2147483648,2147483648,2147483648,0],\"data_offsets\":[0,0]}}",
+         "larger than the file"},
+        {"{\"caf\xe9\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]}}", "not UTF-8"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,1,4],\"data_offsets\":[0,16]}}", "dimensions"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,17]}}", "outside"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[16,0]}}", "outside"},
@@ -117,7 +121,7 @@ static void hostile(void **state) {
         bytes[0] = (uint8_t)n;
         bytes[1] = (uint8_t)(n >> 8);
         memcpy(bytes + 8, rows[i].header, n);
-        assert_int_equal(lvt_file_write(path, bytes, n + 24, NULL), LVT_OK);
+        assert_int_equal(lvt_file_write(NULL, path, bytes, n + 24, NULL), LVT_OK);
         lvt_safetensors s;
         lvt_diag *diag = lvt_diag_new();
         assert_int_equal(lvt_safetensors_read(path, &s, diag), LVT_USER);
@@ -128,7 +132,7 @@ static void hostile(void **state) {
         lvt_diag_free(diag);
     }
     uint8_t huge[16] = {255, 255, 255, 255, 255, 255, 255, 255};
-    assert_int_equal(lvt_file_write(path, huge, sizeof huge, NULL), LVT_OK);
+    assert_int_equal(lvt_file_write(NULL, path, huge, sizeof huge, NULL), LVT_OK);
     lvt_safetensors s;
     assert_int_equal(lvt_safetensors_read(path, &s, NULL), LVT_USER);
 }
@@ -136,7 +140,7 @@ static void hostile(void **state) {
 static void full_disk(void **state) {
     (void)state;
     lvt_atomic_file f;
-    assert_int_equal(lvt_atomic_begin(&f, path, NULL), LVT_OK);
+    assert_int_equal(lvt_atomic_begin(&f, NULL, path, NULL), LVT_OK);
     /* The device that is always full, in place of the temporary file's stream. */
     fclose(f.stream);
     f.stream = fopen("/dev/full", "w");

@@ -41,7 +41,7 @@ static lvt_status read_text(fixture *f, const char *text) {
     lvt_sweep_free(&f->sweep);
     lvt_diag_free(f->diag);
     f->diag = lvt_diag_new();
-    assert_int_equal(lvt_file_write(f->file, text, strlen(text), NULL), LVT_OK);
+    assert_int_equal(lvt_file_write(NULL, f->file, text, strlen(text), NULL), LVT_OK);
     return lvt_sweep_read(&f->sweep, f->file, NULL, &checker, f->diag);
 }
 
@@ -153,7 +153,7 @@ static void programs(void **state) {
 static void write_in(const fixture *f, const char *name, const char *text) {
     char path[128];
     snprintf(path, sizeof path, "%s/%s", f->base, name);
-    assert_int_equal(lvt_file_write(path, text, strlen(text), NULL), LVT_OK);
+    assert_int_equal(lvt_file_write(NULL, path, text, strlen(text), NULL), LVT_OK);
 }
 
 static void make_in(const fixture *f, const char *name) {

@@ -214,7 +214,7 @@ static void write_png(fixture *f, const char *name, int side, int channels, uint
     for (int i = 0; i < side * side * channels; i++)
         pixels[i] = (uint8_t)(value + i % channels);
     lvt_picture p = {side, side, channels, pixels};
-    assert_int_equal(lvt_picture_write(&p, path_in(f, name), f->diag), LVT_OK);
+    assert_int_equal(lvt_picture_write(&p, NULL, path_in(f, name), f->diag), LVT_OK);
 }
 
 static void folder(void **state) {
@@ -280,7 +280,7 @@ static void folder_with_split(void **state) {
     assert_int_equal(d->test.pixels[25], 4);
     lvt_dataset_free(d);
     mkdir(path_in(f, "test/c"), 0777);
-    open_fails(f, "folder", NULL, LVT_USER, "test/c: there is no such class");
+    open_fails(f, "folder", NULL, LVT_USER, "class \"c\" is only in");
 }
 
 static void jpeg(void **state) {
@@ -339,6 +339,95 @@ static void jpeg(void **state) {
     free(bytes);
 }
 
+/* What is left out is told, by kind; a class in one part alone is named; names are UTF-8. */
+static void left_out(void **state) {
+    fixture *f = *state;
+    const char *dirs[] = {"train", "train/a", "train/b", "train/b/more", "train/b/more/.git",
+                          "test",  "test/a",  "test/b"};
+    for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++)
+        mkdir(path_in(f, dirs[i]), 0777);
+    write_png(f, "train/a/1.png", 5, 1, 1);
+    write_png(f, "train/b/1.png", 5, 1, 2);
+    write_png(f, "test/a/1.PNG", 5, 1, 3);
+    write_png(f, "test/b/1.png", 5, 1, 4);
+    lvt_dataset_free(open_ok(f, "folder"));
+    assert_int_equal(lvt_diag_warnings(f->diag), 0);
+    for (int i = 0; i < 40; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "train/%c/%d.%s", "ab"[i % 2], i, i % 3 ? "webp" : "WebP");
+        write_bytes(f, name, "x", 1);
+    }
+    write_bytes(f, "train/b/more/2.png", "x", 1);
+    write_bytes(f, "train/b/more/.git/3", "x", 1);
+    write_bytes(f, "test/a/.hidden", "x", 1);
+    lvt_dataset_free(open_ok(f, "folder"));
+    char *text = lvt_diag_text(f->diag);
+    assert_non_null(strstr(text, ": 41 files ignored: 40 .webp, 1 in a folder below\n"));
+    free(text);
+    lvt_diag_clear(f->diag);
+
+    mkdir(path_in(f, "train/only here"), 0777);
+    mkdir(path_in(f, "test/only\x1bthere"), 0777);
+    open_fails(f, "folder", NULL, LVT_USER, "class \"only here\" is only in");
+    open_fails(f, "folder", NULL, LVT_USER, "class \"only\\x1bthere\" is only in");
+    rmdir(path_in(f, "train/only here"));
+    rmdir(path_in(f, "test/only\x1bthere"));
+    mkdir(path_in(f, "train/caf\xe9"), 0777);
+    mkdir(path_in(f, "test/caf\xe9"), 0777);
+    open_fails(f, "folder", NULL, LVT_USER,
+               "train/caf\\xe9: the folder's name would be a class's, but it is not UTF-8");
+}
+
+static size_t hex(const char *text, uint8_t *out) {
+    size_t n = strlen(text) / 2;
+    for (size_t i = 0; i < n; i++) {
+        unsigned v;
+        assert_int_equal(sscanf(text + 2 * i, "%2x", &v), 1);
+        out[i] = (uint8_t)v;
+    }
+    return n;
+}
+
+/* Pictures that a library reads in its own way when nobody says how: against what Pillow reads from the same
+ * files, recorded by pictures/make.py. */
+static void as_pillow(void **state) {
+    fixture *f = *state;
+    static const char folder[] = LVT_SOURCE_DIR "/tests/data/pictures";
+    char path[512], name[64], rgb[1024], grey[512];
+    uint8_t want[2][512];
+    int height, width, read = 0;
+    snprintf(path, sizeof path, "%s/expected.txt", folder);
+    FILE *list = fopen(path, "r");
+    assert_non_null(list);
+    for (int got; (got = fscanf(list, "%63s %d %d %1023s %511s", name, &height, &width, rgb, grey)) > 0;) {
+        lvt_picture p;
+        snprintf(path, sizeof path, "%s/%s", folder, name);
+        if (got == 1) { /* refused by both */
+            assert_int_equal(fscanf(list, " -"), 0);
+            assert_int_equal(lvt_picture_read(path, 0, &p, f->diag), LVT_USER);
+            lvt_diag_clear(f->diag);
+            continue;
+        }
+        assert_int_equal(got, 5);
+        read++;
+        assert_int_equal(hex(rgb, want[1]), 3 * height * width);
+        assert_int_equal(hex(grey, want[0]), height * width);
+        for (int channels = 1; channels <= 3; channels += 2) {
+            assert_int_equal(lvt_picture_read(path, channels, &p, f->diag), LVT_OK);
+            assert_int_equal(p.height, height);
+            assert_int_equal(p.width, width);
+            assert_int_equal(p.channels, channels);
+            for (int i = 0; i < height * width * channels; i++)
+                if (p.pixels[i] != want[channels == 3][i])
+                    fail_msg("%s, %d channels, byte %d: %d is read, Pillow reads %d", name, channels, i,
+                             p.pixels[i], want[channels == 3][i]);
+            free(p.pixels);
+        }
+    }
+    fclose(list);
+    assert_true(read >= 29);
+}
+
 static void resizing(void **state) {
     fixture *f = *state;
     uint8_t *pixels = malloc(4);
@@ -360,7 +449,7 @@ static void atomic_write(void **state) {
     fixture *f = *state;
     write_bytes(f, "a", "old", 3);
     lvt_atomic_file file;
-    assert_int_equal(lvt_atomic_begin(&file, path_in(f, "a"), f->diag), LVT_OK);
+    assert_int_equal(lvt_atomic_begin(&file, NULL, path_in(f, "a"), f->diag), LVT_OK);
     fputs("half", file.stream);
     assert_int_equal(lvt_atomic_end(&file, LVT_USER, f->diag), LVT_USER);
     uint8_t *bytes;
@@ -369,7 +458,7 @@ static void atomic_write(void **state) {
     assert_string_equal((char *)bytes, "old");
     free(bytes);
     assert_false(lvt_path_exists(path_in(f, "a.tmp")));
-    assert_int_equal(lvt_file_write(path_in(f, "none/a"), "x", 1, f->diag), LVT_IO);
+    assert_int_equal(lvt_file_write(NULL, path_in(f, "none/a"), "x", 1, f->diag), LVT_IO);
     assert_int_equal(lvt_file_read(f->dir, &bytes, &size, f->diag), LVT_IO);
 }
 
@@ -490,6 +579,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(folder, setup, teardown),
         cmocka_unit_test_setup_teardown(folder_with_split, setup, teardown),
         cmocka_unit_test_setup_teardown(jpeg, setup, teardown),
+        cmocka_unit_test_setup_teardown(left_out, setup, teardown),
+        cmocka_unit_test_setup_teardown(as_pillow, setup, teardown),
         cmocka_unit_test_setup_teardown(resizing, setup, teardown),
         cmocka_unit_test_setup_teardown(atomic_write, setup, teardown),
         cmocka_unit_test(views),

@@ -18,11 +18,14 @@ PROGRAM=tiny.lvtx
 
 run() { "$BUILD/lvt-run" "$@"; }
 
-# tensors FILE: the data of a checkpoint without its header, which holds times.
+# tensors FILE: the data of a checkpoint without its header, which holds the settings.
 tensors() {
     local n
     n=$(od -An -t u8 -N 8 "$1" | tr -d ' ')
     tail -c "+$((n + 9))" "$1"
 }
 same() { cmp <(tensors "$1") <(tensors "$2") || fail "$1 and $2 differ"; }
+identical() { # every byte: checkpoints of equal runs
+    [ "$(sha256sum <"$1")" = "$(sha256sum <"$2")" ] || fail "$1 and $2 are not the same file"
+}
 differ() { ! cmp -s <(tensors "$1") <(tensors "$2") || fail "$1 and $2 are equal"; }

@@ -7,9 +7,9 @@ last=task-02.safetensors
 
 train $settings --out whole >/dev/null
 train $settings --out again >/dev/null
-same whole/$last again/$last
+identical whole/$last again/$last
 for n in 1 2; do train $settings --threads 2 --steps 5 --out two$n >/dev/null; done
-same two1/$last two2/$last
+identical two1/$last two2/$last
 train $settings --seed 6 --out other >/dev/null
 differ whole/$last other/$last
 
@@ -26,7 +26,7 @@ while kill -0 $child 2>/dev/null && [ ! -e ten/last.safetensors ]; do :; done
 kill -9 $child 2>/dev/null || true
 wait $child 2>/dev/null && echo "note: the run was faster than the signal" || true
 train --out ten --resume --quiet >/dev/null
-same twenty/task-01.safetensors ten/task-01.safetensors
+identical twenty/task-01.safetensors ten/task-01.safetensors
 
 # Records that the checkpoint counts and that are gone (a power cut): said; what is left stays whole lines.
 train $settings --log-every 2 --out whole2 >/dev/null
@@ -37,14 +37,14 @@ kill -9 $child 2>/dev/null || true
 wait $child 2>/dev/null || true
 head -c 700 cut/metrics.jsonl >short && mv short cut/metrics.jsonl
 expect 0 "has lost records that the checkpoint counts" train --out cut --resume --quiet
-same whole2/$last cut/$last
+identical whole2/$last cut/$last
 ! grep -qva '^{.*}$' cut/metrics.jsonl || fail "metrics.jsonl has a line that is none"
-[ "$(tail -1 cut/metrics.jsonl | grep -c '"after_task":2')" = 1 ] || fail "metrics.jsonl does not go on"
+[ "$(tail -2 cut/metrics.jsonl | grep -c '"after_task":2')" = 1 ] || fail "metrics.jsonl does not go on"
 
 # Nobody reads what it prints any more: it trains on, and says so at the end.
 if "$BUILD/lvt-run" train $PROGRAM ${settings% --quiet} --plain --out piped 2>piped.txt | head -1 >/dev/null; then fail "a closed pipe is not told"; fi
 grep -q "standard output cannot be written" piped.txt || fail "a closed pipe is not told"
-same whole/$last piped/$last
+identical whole/$last piped/$last
 
 # Killed again and again, at any moment.
 "$BUILD/lvt-run" train $PROGRAM $settings --out killed >/dev/null &
@@ -59,7 +59,7 @@ for pause in 0.4 0.7 0.5; do
 done
 wait $child || true
 if [ -e killed/settings.json ]; then train --out killed --resume --quiet >/dev/null; else train $settings --out killed >/dev/null; fi
-same whole/$last killed/$last
+identical whole/$last killed/$last
 # Records of steps that were done twice are there once; rows of accuracy are the same.
 cmp whole/accuracy.csv killed/accuracy.csv || fail "accuracy.csv differs"
 [ "$(wc -l <whole/metrics.jsonl)" = "$(wc -l <killed/metrics.jsonl)" ] || fail "metrics.jsonl has other records"
@@ -78,15 +78,15 @@ for signal in INT TERM; do
     [ $code = 130 ] || [ $code = 0 ] || { cat stopped.txt; fail "exit code $code after SIG$signal"; }
     [ $code = 0 ] || grep -q -- "--resume" stopped.txt || fail "no word on how to go on after SIG$signal"
     train --out $signal --resume --quiet >/dev/null
-    same whole/$last $signal/$last
+    identical whole/$last $signal/$last
 done
 
 # No room: the reason is said, what is there stays whole, the run goes on when there is room.
 limited() { (ulimit -f "$1"; shift; exec "$BUILD/lvt-run" train "$@"); }
 expect 1 "File too large" limited 64 $PROGRAM $settings --out full
-[ -z "$(ls full/*.tmp 2>/dev/null)" ] || fail "a temporary file is left"
+[ -z "$(find full -name '*.tmp')" ] || fail "a temporary file is left"
 train --out full --resume --quiet >/dev/null
-same whole/$last full/$last
+identical whole/$last full/$last
 if mkdir tmpfs && mount -t tmpfs -o size=500k tmpfs tmpfs 2>/dev/null; then
     expect 1 "No space left on device" run train $PROGRAM $settings --out tmpfs/run
     umount tmpfs
@@ -94,7 +94,7 @@ fi
 
 # A finished run is resumed to the same result; another program, or settings that differ, are refused.
 expect 0 "average accuracy" run train $PROGRAM --out whole --resume
-same again/$last whole/$last
+identical again/$last whole/$last
 "$BUILD/lvtc" "$SOURCE/models/lvt-tiny.lvt" --set width=16 -o narrow.lvtx
 expect 1 "another program" run train narrow.lvtx --out whole --resume
 expect 2 "--epochs differs" run train $PROGRAM --out whole --resume --epochs 9

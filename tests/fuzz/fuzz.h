@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -103,5 +104,36 @@ static inline void fuzz_run(const uint8_t *good, size_t size, double seconds, ui
     }
     free(data);
 }
+
+/* The bytes as a file, for readers that take a path: valid until the next call. */
+static inline const char *fuzz_file(const uint8_t *data, size_t size, const char *name) {
+    static char path[300];
+    const char *folder = getenv("TMPDIR");
+    snprintf(path, sizeof path, "%s/lvt-fuzz-%ld-%s", folder ? folder : "/tmp", (long)getpid(), name);
+    FILE *f = fopen(path, "wb");
+    if (!f || fwrite(data, 1, size, f) != size || fclose(f))
+        abort();
+    return path;
+}
+
+#ifdef LVT_FUZZ_MAIN
+/* Without libFuzzer: NAME SECONDS SEED FILE...: damaged copies of the files, for so long in all. */
+int main(int argc, char **argv) {
+    double seconds = argc > 1 ? atof(argv[1]) : 0;
+    uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 10) | 1 : 1;
+    for (int i = 3; i < argc; i++) {
+        FILE *f = fopen(argv[i], "rb");
+        uint8_t *data = malloc(1 << 20);
+        size_t n = f && data ? fread(data, 1, 1 << 20, f) : 0;
+        if (!f || !data)
+            return 1;
+        fclose(f);
+        LLVMFuzzerTestOneInput(data, n);
+        fuzz_run(data, n, seconds / (argc - 3), seed + (uint64_t)i * 2, NULL, 0);
+        free(data);
+    }
+    return 0;
+}
+#endif
 
 #endif

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs into a temporary prefix and uses the result as a stranger would: a C program built through pkg-config and
-# one through find_package, the installed lvtc on an installed model, the man pages.
+# Installs into a temporary prefix and uses the result as a stranger would: the example built through pkg-config and
+# through find_package, the installed lvtc on an installed model, man pages, completion, what there is to read; and makes
+# the Debian packages, where that can be done.
 # usage: test_install.sh SOURCE_FOLDER BUILD_FOLDER
 set -euo pipefail
 source=$(realpath "$1") build=$(realpath "$2")
@@ -33,8 +34,26 @@ cp "$source/tests/install/user.c" .
 libdir=$(dirname "$(find "$prefix" -name 'liblvt.so')")
 export PKG_CONFIG_PATH=$libdir/pkgconfig LD_LIBRARY_PATH=$libdir
 [ "$(pkg-config --modversion lvt)" = "$("$prefix/bin/lvtc" --version | sed 's/.* //')" ]
-cc -std=c11 -Wall -Wextra -Werror user.c $(pkg-config --cflags --libs lvt) -o user-pkgconfig
-./user-pkgconfig tiny.lvtx
+cc -std=c11 -Wall -Wextra -Wpedantic -Werror user.c $(pkg-config --cflags --libs lvt) -o user-pkgconfig
+./user-pkgconfig tiny.lvtx | tee user.log
+grep -q 'step 200: loss 0\.' user.log # it has learned: its exit code says how well it answers
+cmp -s user.c "$prefix/share/doc/lvt/examples/user.c" || { echo "the example is not installed"; exit 1; }
+
+# The public interface is what the installed headers declare: each can be included alone, nobody has to include another
+# one, and the shared library exports their functions and no others.
+(cd "$prefix/include/lvt" && find . -name '*.h' | sort) >headers
+diff headers - <<<'./ir/base/diag.h
+./ir/base/version.h
+./ir/type.h
+./lvt.h' || { echo "these headers are installed, and others were expected"; exit 1; }
+while read -r header; do
+    cc -std=c11 -Wall -Wextra -Wpedantic -Werror -fsyntax-only -x c $(pkg-config --cflags lvt) - <<<"#include <$header>
+int main(void) { return 0; }" || { echo "$header cannot be included alone"; exit 1; }
+done <headers
+cc -E -P $(pkg-config --cflags lvt) -x c - <<<'#include <lvt.h>' | grep -oE '\blvt_[a-z0-9_]+ *\(' | tr -d ' (' | sort -u >declared
+nm -D --defined-only "$libdir/liblvt.so" | awk '$2 == "T" {sub(/@.*/, "", $3); print $3}' | sort -u >exported
+[ "$(wc -l <declared)" -gt 40 ] || { echo "the headers declare hardly anything"; exit 1; }
+diff declared exported || { echo "left: declared in the installed headers, right: exported by liblvt.so"; exit 1; }
 models=$(pkg-config --variable=modelsdir lvt)
 [ -f "$models/nn.lvt" ] || { echo "modelsdir of lvt.pc has no nn.lvt: $models"; exit 1; }
 
@@ -69,4 +88,80 @@ for page in lvtc.1 lvt-run.1; do
         [ -z "$complaints" ] || { echo "$page: $complaints"; exit 1; }
     fi
 done
+
+# Completion knows every option that --help knows, asks the installed programs, and offers values.
+complete_words() { # WORD...: the offers for the last of them, as bash cuts words
+    COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMPREPLY=()
+    _lvt "$1" 2>/dev/null # compopt speaks to a terminal only
+    printf '%s\n' "${COMPREPLY[@]}"
+}
+offers() { # WANTED WORD...
+    local wanted=$1
+    shift
+    complete_words "$@" | grep -xqF -- "$wanted" || { echo "completing '$*' does not offer $wanted"; exit 1; }
+}
+for program in lvtc lvt-run; do
+    script=$prefix/share/bash-completion/completions/$program
+    bash -n "$script"
+    . "$script"
+done
+offers train "$prefix/bin/lvt-run" tr
+offers --version "$prefix/bin/lvt-run" --v
+commands=$("$prefix/bin/lvt-run" --help | sed -n 's/^  \([a-z]*\)  .*/\1/p')
+[ "$(wc -w <<<"$commands")" -ge 10 ] || { echo "lvt-run --help lists too few commands: $commands"; exit 1; }
+check_options() { # WORDS of a command
+    local options option
+    options=$("$@" --help | grep -oE '^ +(-[a-z], )?--[a-z0-9-]+' | grep -oE -- '--[a-z0-9-]+')
+    [ -n "$options" ] || { echo "$* --help names no option"; exit 1; }
+    complete_words "$@" -- >offered
+    for option in $options; do
+        grep -xqF -- "$option" offered || { echo "completion of $* does not know $option"; exit 1; }
+    done
+}
+check_options "$prefix/bin/lvtc"
+for command in $commands; do
+    check_options "$prefix/bin/lvt-run" "$command"
+done
+offers onnx "$prefix/bin/lvtc" --emit = o
+offers fuse-linear "$prefix/bin/lvtc" --dump-after fuse-l
+offers cosine "$prefix/bin/lvt-run" train --lr-schedule = ''
+offers tiny.lvtx "$prefix/bin/lvt-run" train ti
+offers tiny.lvtx "$prefix/bin/lvtc" --weights = tiny
+
+# What there is to read is there: links between the texts hold, and the man pages name files that exist.
+texts=$prefix/share/doc/lvt
+links=0
+while IFS=: read -r file link; do
+    links=$((links + 1))
+    [ -f "$(dirname "$file")/$link" ] || { echo "$file: $link is not installed"; exit 1; }
+done < <(grep -roE --include='*.md' '\]\([^):#]*\.md' "$texts" | sed 's/\](//')
+[ "$links" -gt 5 ] || { echo "only $links links were found in $texts"; exit 1; }
+for page in lvtc.1 lvt-run.1; do
+    named=$(sed -n 's/^\.I share\/doc\/lvt\/\([^ ]*\).*/\1/p' "$prefix/share/man/man1/$page")
+    [ -n "$named" ] || { echo "$page names nothing to read"; exit 1; }
+    for file in $named; do
+        [ -s "$texts/$file" ] || { echo "$page names $file, which is not installed"; exit 1; }
+    done
+done
+
+# Packages: the same files, split in two; what they need is found by what is linked; Open MPI is asked of lvt-mpi alone.
+if command -v dpkg-deb >/dev/null && command -v dpkg-shlibdeps >/dev/null; then
+    mkdir packages
+    (cd "$build" && cpack -G DEB -B "$work/packages") >cpack.log 2>&1 || { cat cpack.log; exit 1; }
+    for package in packages/lvt*.deb; do
+        dpkg-deb --fsys-tarfile "$package" | tar -t | sed -n 's/^\.\/usr\/\(.*[^/]\)$/\1/p'
+    done | sort >packed
+    (cd "$prefix" && find . ! -type d | sed 's/^\.\///' | sort) >installed
+    diff installed packed || { echo "left: installed, right: in the packages"; exit 1; }
+    depends=$(dpkg-deb -f packages/lvt_*.deb Depends)
+    for library in libc6 libdnnl libllvm19 libgomp1 libprotobuf-c1 libcjson1; do
+        [[ $depends == *"$library"* ]] || { echo "the package does not depend on $library: $depends"; exit 1; }
+    done
+    [[ $depends != *openmpi* ]] || { echo "the package asks for Open MPI: $depends"; exit 1; }
+    if [ -f packages/lvt-mpi_*.deb ]; then
+        [[ $(dpkg-deb -f packages/lvt-mpi_*.deb Depends) == *"lvt (= "*openmpi* ]]
+    fi
+else
+    echo "dpkg-deb or dpkg-shlibdeps is missing: no packages were made"
+fi
 echo "installed, compiled against, and run"

@@ -25,19 +25,19 @@ static const struct {
      NULL, 3},
     {INPUTS PRODUCT "return %4", NULL, 0},
     {INPUTS PRODUCT
-     "%5 = relu(%4) : f32[3,5] %6 = broadcast(%2) {shape = [3, 5]} : f32[3,5] %7 = add(%5, %6) : f32[3,5] "
+     "%5 = tanh(%4) : f32[3,5] %6 = broadcast(%2) {shape = [3, 5]} : f32[3,5] %7 = add(%5, %6) : f32[3,5] "
      "return %7",
      "neither an input nor a bias", 0},
     {INPUTS PRODUCT "%5 = add(%4, %4) : f32[3,5] return %5", "no addition and no activation", 0},
     {INPUTS PRODUCT "%5 = exp(%4) : f32[3,5] return %5", "no addition and no activation", 0},
-    {INPUTS PRODUCT "%5 = relu(%4) : f32[3,5] return %4", "not the last", 0},
-    {INPUTS PRODUCT "%5 = relu(%4) : f32[3,5] return %5 return %4", "more than one value", 0},
-    {INPUTS PRODUCT "%5 = relu(%3) : f32[3,5] return %4", "more than one chain", 0},
+    {INPUTS PRODUCT "%5 = tanh(%4) : f32[3,5] return %4", "not the last", 0},
+    {INPUTS PRODUCT "%5 = tanh(%4) : f32[3,5] return %5 return %4", "more than one value", 0},
+    {INPUTS PRODUCT "%5 = tanh(%3) : f32[3,5] return %4", "more than one chain", 0},
     {INPUTS "%4 = matmul(%1, %0) {transpose_b = true} : f32[5,3] return %4", "first two operands", 0},
-    {INPUTS "%4 = relu(%3) : f32[3,5] return %4", "no product", 0},
+    {INPUTS "%4 = tanh(%3) : f32[3,5] return %4", "no product", 0},
     {INPUTS PRODUCT
-     "%5 = relu(%4) : f32[3,5] %6 = relu(%5) : f32[3,5] %7 = relu(%6) : f32[3,5] %8 = relu(%7) : f32[3,5] "
-     "%9 = relu(%8) : f32[3,5] return %9",
+     "%5 = tanh(%4) : f32[3,5] %6 = tanh(%5) : f32[3,5] %7 = tanh(%6) : f32[3,5] %8 = tanh(%7) : f32[3,5] "
+     "%9 = tanh(%8) : f32[3,5] return %9",
      "more follows", 0},
 };
 

@@ -296,8 +296,8 @@ static void test_disk(void **state) {
     assert_int_equal(lvt_program_read(folder, &q, d), LVT_IO);
     char *text = lvt_diag_text(d), wanted[600];
     snprintf(wanted, sizeof wanted,
-             "%s: error E610: cannot be created: No such file or directory\n"
-             "%s: error E610: cannot be written: Is a directory\n"
+             "error: %s: cannot be written: No such file or directory\n"
+             "error: %s: cannot be written: Is a directory\n"
              "%s: error E610: cannot be opened: No such file or directory\n"
              "%s: error E610: cannot be read: Is a directory\n",
              none, folder, none, folder);

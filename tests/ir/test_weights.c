@@ -127,7 +127,7 @@ static void test_load(void **state) {
     memcpy(file + (n += sizeof header - 1), halves, sizeof halves);
     memcpy(file + (n += sizeof halves), both, sizeof both);
     n += sizeof both + 8;
-    assert_int_equal(lvt_file_write(path[1], file, n, NULL), LVT_OK);
+    assert_int_equal(lvt_file_write(NULL, path[1], file, n, NULL), LVT_OK);
     write_text(path[0], "kernel = w transpose\nboth = b part 1 of 2\n");
     lvt_module *m = model();
     lvt_diag *d = lvt_diag_new();
@@ -153,15 +153,22 @@ static void test_load(void **state) {
     assert_null(m->states[1].values);
     /* Beside a program: the values go there and come back, others are refused. */
     m->states[0].init = lvt_weights_init(m->states[0].values, 24);
-    char *beside = lvt_weights_path(path[2]);
+    char *beside = lvt_weights_path(m, path[2]);
     assert_int_equal(lvt_weights_write(m, path[2], d), LVT_OK);
     lvt_module *again = model();
     again->states[0].init = m->states[0].init;
     assert_int_equal(lvt_weights_read(again, path[2], d), LVT_OK);
     assert_memory_equal(again->states[0].values, m->states[0].values, 24);
     again->states[0].values = NULL;
-    again->states[0].init.a += 1;
+    char *changed;
+    again->states[0].init.a += 1; /* other values, another name */
     assert_int_equal(lvt_weights_read(again, path[2], d), LVT_USER);
+    changed = lvt_weights_path(again, path[2]);
+    assert_string_not_equal(changed, beside);
+    assert_int_equal(rename(beside, changed), 0); /* of that name, but not of that hash */
+    assert_int_equal(lvt_weights_read(again, path[2], d), LVT_USER);
+    assert_int_equal(rename(changed, beside), 0);
+    free(changed);
     unlink(beside);
     assert_int_equal(lvt_weights_read(again, path[2], d), LVT_USER);
     write_text(beside, "somebody's");
@@ -180,7 +187,7 @@ static void write_scalars(const char *name, const char *const *names, size_t n) 
     assert_true(n <= 40);
     for (size_t i = 0; i < n; i++)
         list[i] = (lvt_stored_tensor){names[i], lvt_type_make(LVT_F32, 0, NULL), &values[i]};
-    assert_int_equal(lvt_safetensors_write(name, NULL, list, n, NULL), LVT_OK);
+    assert_int_equal(lvt_safetensors_write(NULL, name, NULL, list, n, NULL), LVT_OK);
 }
 
 /* What load says of the scalars `names` for a model with these states, the first two parameters. */

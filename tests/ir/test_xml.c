@@ -33,6 +33,11 @@ static void control_characters_are_left_out(void **state) {
            SIZE_MAX, "a[31mbc");
 }
 
+static void bytes_that_are_no_text(void **state) {
+    (void)state;
+    writes("caf\xe9 \xc2\x9b\xef\xbf\xbe", SIZE_MAX, "caf\uFFFD ");
+}
+
 /* An "ä" has two bytes, a "…" three: neither is cut in two. */
 static void counts_characters(void **state) {
     (void)state;
@@ -46,6 +51,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(right_in_text_and_in_either_quotes),
         cmocka_unit_test(control_characters_are_left_out),
+        cmocka_unit_test(bytes_that_are_no_text),
         cmocka_unit_test(counts_characters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

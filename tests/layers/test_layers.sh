@@ -4,7 +4,8 @@
 #   - whose symbols each library uses, which no include shows;
 #   - no circle between files of different translation units, but where it is said why;
 #   - lvt-run carries nothing of the passes;
-#   - library objects never exit, abort or speak, have no mutable globals and no global constructors;
+#   - library objects never exit, abort or speak, have no mutable globals and no global constructors, and read and
+#     print numbers the same way in every locale;
 #   - the shared library exports our prefix only.
 # usage: test_layers.sh SOURCE_FOLDER BUILD_FOLDER
 set -uo pipefail
@@ -20,7 +21,8 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
 # ---- the arrows ------------------------------------------------------------------------------------------------
-# UNIT  FOLDERS (comma)  UNITS IT MAY KNOW (comma; lvt.h is the public interface alone)
+# UNIT  FOLDERS, OR FILES (comma)  UNITS IT MAY KNOW (comma; lvt.h is the public interface, compiled what lvt's own
+# programs see beyond it)
 cat >"$scratch/units" <<'END'
 base       ir/base                                                              -
 ir         ir,ir/op                                                             base
@@ -28,30 +30,35 @@ program    ir/program                                                           
 passes     passes                                                               base,ir,program
 onnx       frontend/onnx                                                        base,ir,program,passes
 language   frontend/language                                                    base,ir,program,passes,onnx
-lvtc       frontend/lvtc                                                        base,ir,program,passes,onnx,language,lvt.h
+lvtc       frontend/lvtc                                                        base,ir,program,passes,onnx,language,lvt.h,compiled
 kernels    runtime/kernels                                                      base,ir,program,lvt.h
 vector     runtime/kernels/vector                                               base,ir,program,kernels
 jit        runtime/kernels/jit                                                  base,ir,program,kernels
 codegen    runtime/kernels/codegen                                              base,ir,program,kernels,jit
 onednn     runtime/kernels/onednn                                               base,ir,program,kernels,vector
-session    runtime/session                                                      base,ir,program,kernels,lvt.h
+session    runtime/session                                                      base,ir,program,kernels,lvt.h,compiled
 data       runtime/data                                                         base
-continual  runtime/continual                                                    base,ir,program,lvt.h,data
+continual  runtime/continual                                                    base,ir,program,lvt.h,compiled,data
 report     runtime/report,runtime/report/tensorboard                            base,ir,program,lvt.h,data,continual
 sweep      runtime/sweep                                                        base,ir,program,lvt.h,data,continual,report
-command    runtime/command,runtime/command/view,runtime/command/bench,runtime/command/main  base,ir,program,kernels,session,lvt.h,data,continual,report,sweep
+command    runtime/command,runtime/command/view,runtime/command/bench,runtime/command/main  base,ir,program,kernels,session,lvt.h,compiled,data,continual,report,sweep
 mpi        runtime/mpi                                                          lvt.h
-lvt.h      runtime                                                              base,ir,program
+lvt.h      runtime/lvt.h                                                        base,ir
+compiled   runtime/compiled.h                                                   base,ir,program,lvt.h
 END
 declare -A unit_of may
 while read -r unit folders known; do
     for folder in ${folders//,/ }; do unit_of[$folder]=$unit; done
     may[$unit]=",$known,"
 done <"$scratch/units"
+unit() { # PATH -> $unit, of the file itself or of its folder; empty: none
+    unit=${unit_of[$1]:-${unit_of[$(dirname "$1")]:-}}
+}
 
 # Every file stands in a folder of the table.
 while read -r file; do
-    [ -n "${unit_of[$(dirname "$file")]:-}" ] || complain "$file: its folder is in no link unit"
+    unit "$file"
+    [ -n "$unit" ] || complain "$file: its folder is in no link unit"
 done < <(find ir passes frontend runtime -name '*.[ch]')
 
 # Every quoted include of the layers, resolved as the compiler does (beside the file, then from the root).
@@ -77,7 +84,10 @@ while read -r place path; do
     unresolved:*.pb-c.h) continue ;; # made by the build; check_foreign looks at these
     unresolved:*) complain "$place: ${path#unresolved:} is not found"; continue ;;
     esac
-    from=${unit_of[$(dirname "${place%%:*}")]:-none} to=${unit_of[$(dirname "$path")]:-none}
+    unit "${place%%:*}"
+    from=${unit:-none}
+    unit "$path"
+    to=${unit:-none}
     arrows=$((arrows + 1))
     [ "$from" = "$to" ] && continue
     [[ ${may[$from]:-} == *",$to,"* ]] || complain "$place: $from may not include $path ($to)"
@@ -155,6 +165,12 @@ for archive in "${archives[@]}"; do
         complain "$(basename "$archive")($object) refers to ${symbol##* }"
     done < <(nm -A --undefined-only "$archive" |
         grep -E ' U (exit|_exit|_Exit|quick_exit|abort|__assert_fail|perror|psignal|err|errx|warn|warnx|v?printf|__printf_chk|puts|putchar|stdout|stderr|atexit|signal)$')
+    # What follows the locale of the program around: ir/base/c_locale.h and ir/program/json.h have what is used instead. frontend/language
+    # is part of programs alone.
+    [ "$(basename "$archive")" = liblvt_language.a ] || while IFS=: read -r _ object symbol; do
+        [[ $object =~ ^(c_locale|json)\.c\.o$ ]] || complain "$(basename "$archive")($object) calls ${symbol##* }, which follows the locale"
+    done < <(nm -A --undefined-only "$archive" |
+        grep -E ' U (strto(f|d|ld)|ato(f|i)?f|str(n)?casecmp|str(coll|xfrm)|vsn?printf|to(lower|upper)|isw?(alpha|alnum|space|upper|lower|print|punct)|__ctype_.*|setlocale|localeconv|cJSON_(Print|PrintUnformatted|Parse|ParseWithLength))$')
     for object in $(nm -A --undefined-only "$archive" | grep -E ' U LLVM' | cut -d: -f2 | sort -u); do
         complain "$object calls LLVM outside the code generator's module"
     done

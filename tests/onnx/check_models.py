@@ -2,7 +2,7 @@
 usage: check_models.py BUILD_FOLDER SOURCE_FOLDER CIFAR100_FOLDER WORK_FOLDER [PART|MODEL]...
 
 Parts: predict (all 10,000 test images, three models), train (10 steps of lvt-s on real batches, plain and as
-training_info, and imported again), methods (a few steps of each method and optimiser on lvt-tiny), opsets (13 to 21, three models, three
+training_info, and imported again), methods (a few steps of each method and optimiser on lvt-tiny), opsets (13 to 24, three models, three
 kinds of files). Models named, such as lvt-s: only these."""
 import os
 import subprocess
@@ -14,7 +14,7 @@ import numpy as np
 import lvtonnx
 
 BUILD, SOURCE, CIFAR, WORK = sys.argv[1:5]
-OPSETS = range(13, 22)
+OPSETS = range(13, 25)
 ALL = ("lvt-tiny", "lvt-s", "lvt")
 MODELS = [m for m in ALL if m in sys.argv[5:]] or ALL
 PARTS = [p for p in sys.argv[5:] if p not in ALL] or ["predict", "train", "methods", "opsets"]

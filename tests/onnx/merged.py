@@ -8,7 +8,8 @@ usage: merged.py make FOLDER
 make: own.onnx has each tensor under its name, and uses its first layer twice; older.onnx has each value once and an
 Identity with the name of each other tensor, as PyTorch's older exporter writes them, statistic.onnx the same with the name
 of a running mean for all zeros; newer.onnx each value once and nothing else, as its newer exporter does; taken.onnx as
-newer.onnx, with a tensor that has the name of a copy. names: the states under "net." are these and no other.
+newer.onnx, with a tensor that has the name of a copy; shared.onnx has two norms with the same statistics, whose elements
+differ, apart.onnx the same with a name for each. names: the states under "net." are these and no other.
 run: onnxruntime's results are those of `lvt-run step`."""
 import sys
 
@@ -54,6 +55,16 @@ def make(folder):
     save("statistic", {}, [("mean", k) for k in ("b1", "shift", "b2", "bias")])
     save("newer", first)
     save("taken", first, extra=["b1.3"])
+    for name in ("apart", "shared"):
+        second = [k + ".2" if name == "apart" else k for k in ("mean", "variance")]
+        nodes = [helper.make_node("BatchNormalization", ["x", "scale", "shift", "mean", "variance"], ["h"]),
+                 helper.make_node("BatchNormalization", ["h", "gain", "bias", *second], ["y"])]
+        drawn = {k: np.random.default_rng(2).uniform(0.5, 2, 6).astype(np.float32) for k in ("scale", "shift", "gain", "bias")}
+        drawn |= {k: (np.arange(6) + len(k)).astype(np.float32) for k in ("mean", "variance")}
+        tensors = [numpy_helper.from_array(drawn[k.removesuffix(".2")], k) for k in {*drawn, *second}]
+        x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, ["batch", 6]) for n in ("x", "y"))
+        onnx.save(helper.make_model(helper.make_graph(nodes, "g", [x], [y], tensors), ir_version=8,
+                                    opset_imports=[helper.make_opsetid("", 17)]), f"{folder}/{name}.onnx")
 
 
 def compare(own, other):
@@ -77,7 +88,7 @@ def names(states, *wanted):
 
 
 def run(path, inputs, outputs):
-    got = lvtonnx.Model(path).run({k: v[0] for k, v in lvtonnx.read(inputs).items()})
+    got = lvtonnx.Model(path).run({k: np.asarray(v[0]) for k, v in lvtonnx.read(inputs).items()})
     for k, v in lvtonnx.read(outputs).items():
         assert lvtonnx.difference(got[k], v[0]) <= 1e-6, k  # sums in another order
 

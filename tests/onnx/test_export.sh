@@ -21,14 +21,14 @@ compare() {
 }
 
 # f32 sums in another order: some 1e-6 a layer.
-for opset in 13 14 15 16 17 18 19 20 21; do compare lvt-tiny predict 1 1e-4 0 --opset $opset; done
+for opset in 13 14 15 16 17 18 19 20 21 22 23 24; do compare lvt-tiny predict 1 1e-4 0 --opset $opset; done
 compare lvt-tiny predict 1 1e-4 0 --external-data 1000
 [ -s lvt-tiny.onnx.data ] || { echo "no external data was written"; exit 1; }
 compare lvt-s predict 1 1e-4 0
 compare lvt predict 1 1e-4 0
 # A step at rate 0.1 hands rounding of gradients (clipped at norm 5) on to the next, which amplifies it a few times.
 compare lvt-tiny train_new 4 1e-4 1e-3
-for opset in 13 17 21; do
+for opset in 13 17 21 24; do
     compare lvt-tiny train 4 1e-4 1e-3 --opset $opset
     compare lvt-tiny train 4 1e-4 1e-3 --opset $opset --training-info
 done
@@ -175,7 +175,7 @@ P
 tiny=("$BUILD/lvtc" "$SOURCE/models/lvt-tiny.lvt" --emit=onnx -o no.onnx)
 expect 1 "did you mean predict?" "${tiny[@]}" --entry predct
 expect 1 "predict does not fit" "${tiny[@]}" --entry predict --training-info
-expect 2 "13 to 21" "${tiny[@]}" --opset 12
+expect 2 "13 to 24" "${tiny[@]}" --opset 12
 expect 1 "1 channels are not known" "${tiny[@]}" --with-preprocessing
 expect 1 "mean and deviation are given for 2" "${tiny[@]}" --with-preprocessing --mean 0.5,0.5 --deviation 0.3,0.3
 expect 2 "go together" "${tiny[@]}" --with-preprocessing --mean 0.5

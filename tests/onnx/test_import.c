@@ -17,7 +17,7 @@
 #include "ir/interp.h"
 #include "ir/text.h"
 #include "ir/program/weights.h"
-#include "runtime/lvt.h"
+#include "runtime/compiled.h"
 #include "passes/pass.h"
 
 #define DATA "/usr/lib/python3/dist-packages/onnx/backend/test/data/"
@@ -101,15 +101,12 @@ static bool run_kernels(lvt_module *m, const test *t, const int *which, lvt_diag
     lvt_compiled *c = NULL;
     lvt_program *p = NULL;
     lvt_session *s = NULL;
-    char path[64], beside[64];
+    char path[64];
     snprintf(path, sizeof path, "/tmp/lvt-onnx-%d.lvtx", (int)getpid());
-    snprintf(beside, sizeof beside, "/tmp/lvt-onnx-%d.safetensors", (int)getpid());
-    bool ok = lvt_compile(m, &options, &c, d) == LVT_OK && lvt_program_write(c, path, d) == LVT_OK &&
-              lvt_weights_write(c->module, path, d) == LVT_OK;
+    bool ok = lvt_compile(m, &options, &c, d) == LVT_OK && lvt_program_publish(c, path, d) == LVT_OK;
     lvt_program_options po = {.cache = "", .threads = 1};
     ok = ok && lvt_program_open(path, &po, &p, d) == LVT_OK && lvt_session_new(p, NULL, &s, d) == LVT_OK;
-    unlink(path);
-    unlink(beside);
+    lvt_program_remove(c ? c->module : NULL, path);
     if (ok) {
         const lvt_module *pm = lvt_program_compiled(p)->module;
         const lvt_graph *g = pm->entries[0];

@@ -46,9 +46,17 @@ says newer "(7 more)"
 says newer 'say `tied = true` in the call if they are meant to be one'
 [ "$(grep -c warning newer.txt)" = 1 ] || { cat newer.txt; exit 1; }
 check compare own.states newer.states
-# What is one cannot be a parameter and two statistics.
-compile newer all_tied ", tied = true" && { echo "a statistic and a bias were one"; exit 1; }
-says all_tied "E416"
+# Statistics are one a use even then, since each norm moves its own; also those whose elements differ, and in either form.
+step newer all_tied ", tied = true"
+says all_tied "used more than once, the first is 'b1'"
+check names all_tied.states w1 b1 b1.3 scale scale.2 w2
+step apart apart
+[ ! -s apart.txt ] || { cat apart.txt; exit 1; }
+step shared shared
+says shared "with all elements equal, or running statistics, that are used more than once, the first is 'mean'"
+says shared "(2 more)"
+check compare apart.states shared.states
+check names shared.states gain bias scale shift mean mean.2 variance variance.2
 compile taken taken && { echo "two tensors of one name"; exit 1; }
 says taken "its input 'b1' needs a name of its own, and there is a tensor 'b1.3' already"
 # Alone it is the same network.

@@ -7,7 +7,7 @@
 #include "frontend/language/language.h"
 #include "ir/interp.h"
 #include "passes/pass.h"
-#include "runtime/lvt.h"
+#include "runtime/compiled.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -1,7 +1,7 @@
 /* Batch norm compiled and run by the kernels, two threads: its statistics against two passes in double (large
  * means, outliers where they hurt most, channels that do not vary), and every step of norm, activation and
  * their gradient against the interpreter. */
-#include "runtime/lvt.h"
+#include "runtime/compiled.h"
 #include "passes/pass.h"
 
 #include <math.h>

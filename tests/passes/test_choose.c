@@ -2,7 +2,7 @@
  * what the interpreter computes, the same bits at every run. */
 #include "ir/text.h"
 #include "passes/pass.h"
-#include "runtime/lvt.h"
+#include "runtime/compiled.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

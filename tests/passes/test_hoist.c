@@ -3,7 +3,7 @@
  * between it is not run. */
 #include "ir/text.h"
 #include "passes/pass.h"
-#include "runtime/lvt.h"
+#include "runtime/compiled.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -104,8 +104,7 @@ static void runs_once(void **state) {
     const lvt_plan *plan = &lvt_program_compiled(p)->plans[0];
     for (uint32_t i = 0; i < plan->n_steps; i++)
         assert_int_equal(lvt_session_times(s, 0)[i].runs, i < plan->n_prologue ? 1 : 3);
-    double flops, bytes;
-    lvt_entry_cost(p, 0, &flops, &bytes);
+    double flops = lvt_program_entry(p, 0).flops;
     assert_true(flops >= 2 * 3 * 24 * 40 && flops < 2 * 3 * 24 * 40 + 24 * 40); /* without the sum over w */
     lvt_session_free(s);
     lvt_program_close(p);

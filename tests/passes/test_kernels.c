@@ -1,6 +1,6 @@
 /* Random graphs, compiled and run by the kernels with two threads, agree step by step with the interpreter:
  * what fusion, layout and plan promise to the runtime is what the runtime needs. */
-#include "runtime/lvt.h"
+#include "runtime/compiled.h"
 #include "passes/pass.h"
 
 #include <setjmp.h>

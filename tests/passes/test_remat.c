@@ -4,7 +4,7 @@
 #include "frontend/language/language.h"
 #include "ir/text.h"
 #include "passes/pass.h"
-#include "runtime/lvt.h"
+#include "runtime/compiled.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

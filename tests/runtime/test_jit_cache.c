@@ -271,7 +271,7 @@ static void no_undefined_symbols(lvt_dtype t, const lvt_machine *m) {
         const lvt_op_def *def = lvt_op_table[op];
         bool of_floats = def->kind == LVT_KIND_POINTWISE && def->signature[0] != 'b' &&
                          def->signature[def->min_operands + 1] != 'b';
-        if (!of_floats || def->min_operands > 2 || (t == LVT_F64 && (op == LVT_OP_erf || op == LVT_OP_gelu)))
+        if (!of_floats || def->min_operands > 2 || (t == LVT_F64 && !lvt_loop_has_f64(op)))
             continue;
         lvt_value z = lvt_build(&c.b, (lvt_op)op, (uint32_t)def->min_operands, (lvt_value[]){x, y}, 0, NULL);
         all = lvt_build_binary(&c.b, LVT_OP_add, all, z);

@@ -28,6 +28,8 @@ static double op_ulp(lvt_op op) {
     switch (op) {
     case LVT_OP_exp:
     case LVT_OP_log:
+    case LVT_OP_log1p:
+    case LVT_OP_expm1:
     case LVT_OP_sin:
     case LVT_OP_cos:
     case LVT_OP_rsqrt: /* a square root and a division */
@@ -51,7 +53,8 @@ static void one_op(lvt_jit *jit, lvt_op op, lvt_dtype type, int shape) {
     body_new(&c);
     c.seed = (uint64_t)op * 100 + (uint64_t)shape;
     lvt_value args[3];
-    bool positive = op == LVT_OP_log || op == LVT_OP_sqrt || op == LVT_OP_rsqrt || op == LVT_OP_pow;
+    bool positive =
+        op == LVT_OP_log || op == LVT_OP_sqrt || op == LVT_OP_rsqrt || op == LVT_OP_pow || op == LVT_OP_log1p;
     for (int k = 0; k < def->min_operands; k++) {
         lvt_dtype t = def->signature[k] == 'b' ? LVT_BOOL : type;
         bool whole = t == LVT_I32 || t == LVT_U8;
@@ -84,7 +87,7 @@ static void test_pointwise(void **state) {
                         : last == 'f' ? is_float
                         : last == 'n' ? is_float || t == LVT_I32
                                       : true;
-            bool no_code = t == LVT_F64 && (op == LVT_OP_erf || op == LVT_OP_gelu); /* refused by ir/loop.c */
+            bool no_code = t == LVT_F64 && !lvt_loop_has_f64(op);
             for (int s = t == LVT_F32 ? 0 : 4; s < N_SHAPES && fits && !no_code;
                  s += t == LVT_F32 ? 2 : N_SHAPES)
                 one_op(*state, (lvt_op)op, (lvt_dtype)t, s);

@@ -107,6 +107,15 @@ static void done(example *e, lvt_program *p, lvt_session *s) {
     lvt_diag_free(e->diag);
 }
 
+/* The call failed as a mistake of the caller's, with that code, and the diag is empty again. */
+static void expect_code(example *e, lvt_status status, const char *code) {
+    assert_int_equal(status, LVT_USER);
+    char *text = lvt_diag_text(e->diag);
+    assert_non_null(strstr(text, code));
+    free(text);
+    lvt_diag_clear(e->diag);
+}
+
 static lvt_session *session(lvt_program *p, uint64_t seed, lvt_diag *d) {
     lvt_session *s = NULL;
     assert_int_equal(lvt_session_new(p, &(lvt_session_options){.threads = 2, .seed = seed}, &s, d), LVT_OK);
@@ -176,15 +185,14 @@ static void names(void **unused) {
     (void)unused;
     example e;
     lvt_program *p = open(&e, true);
-    double flops, bytes;
     assert_int_equal(lvt_entry_find(p, "step"), 0);
     assert_int_equal(lvt_entry_find(p, "steps"), -1);
     assert_int_equal(lvt_entry_input(p, 0, "scale"), 1);
     assert_int_equal(lvt_entry_input(p, 0, "y"), -1);
     assert_int_equal(lvt_entry_output(p, 0, "old"), 2);
     assert_int_equal(lvt_entry_output(p, 0, "scale"), -1);
-    lvt_entry_cost(p, 0, &flops, &bytes);
-    assert_true(flops == 2 * 4 * 5 * 6 + 20 + 30); /* the product, the scaling, the update */
+    assert_true(lvt_program_entry(p, 0).flops ==
+                2 * 4 * 5 * 6 + 20 + 30); /* the product, the scaling, the update */
     done(&e, p, NULL);
 }
 
@@ -230,8 +238,8 @@ static void same_bits(void **unused) {
     done(&e, p, s);
 }
 
-/* An entry that is made in its first run is the same as one that was made at once. */
-static void made_late(void **unused) {
+/* An entry that is prepared later is the same as one that was made at once. */
+static void prepared_late(void **unused) {
     (void)unused;
     example e;
     lvt_program *p = open(&e, false);
@@ -242,8 +250,19 @@ static void made_late(void **unused) {
     assert_int_equal(lvt_session_opening(now)->onednn_kernels, 1);
     assert_int_equal(lvt_session_opening(late)->onednn_kernels, 0);
     assert_null(lvt_session_output(late, 0, 0));
+    expect_code(&e, lvt_session_run(late, 0, NULL, e.diag), "E704");
+    expect_code(&e, lvt_session_check(late, 0, NULL, e.diag), "E704");
+    expect_code(&e, lvt_session_run(late, -1, NULL, e.diag), "E705");
+    expect_code(&e, lvt_session_run(late, 1, NULL, e.diag), "E705");
+    expect_code(&e, lvt_session_prepare(late, (const int[]){0, 1}, 2, e.diag), "E705");
+    assert_null(lvt_session_output(late, -1, 0));
+    assert_null(lvt_session_state(late, 4));
     lvt_session_profile(late, true); /* nothing to time yet */
     lvt_session_profile(late, false);
+    for (int twice = 0; twice < 2; twice++) { /* the second time there is nothing to do */
+        assert_int_equal(lvt_session_prepare(late, (const int[]){0, 0}, 2, e.diag), LVT_OK);
+        assert_int_equal(lvt_session_opening(late)->onednn_kernels, 1);
+    }
     float x[24];
     fill(x, 24, 5);
     for (int step = 0; step < 2; step++) {
@@ -258,6 +277,61 @@ static void made_late(void **unused) {
     assert_int_equal(lvt_session_opening(late)->onednn_kernels, 1);
     lvt_session_free(late);
     done(&e, p, now);
+}
+
+static void expect_tensor(lvt_tensor_info t, const char *name, const char *type, lvt_tensor_role role) {
+    char text[LVT_TYPE_TEXT];
+    assert_string_equal(t.name, name);
+    assert_string_equal(lvt_type_text(&t.type, text), type);
+    assert_int_equal(t.bytes, lvt_type_bytes(&t.type));
+    assert_int_equal(t.role, role);
+}
+
+/* All that a program holds can be asked by index; what does not exist has no name. */
+static void described(void **unused) {
+    (void)unused;
+    example e;
+    lvt_program *p = open(&e, true);
+    assert_string_equal(lvt_program_name(p), "example");
+    assert_int_equal(lvt_program_entries(p), 1);
+    assert_int_equal(lvt_program_states(p), 4);
+    lvt_entry_info entry = lvt_program_entry(p, 0);
+    assert_string_equal(entry.name, "step");
+    assert_true(entry.training && entry.n_updates == 3 && entry.n_inputs == 2 && entry.n_outputs == 4);
+    assert_int_equal(entry.n_steps, e.compiled->plans[0].n_steps);
+    assert_int_equal(entry.working_bytes, e.compiled->plans[0].arena_bytes);
+    expect_tensor(lvt_program_input(p, 0, 0), "x", "f32[4,6]", LVT_ROLE_INPUT);
+    assert_false(lvt_program_input(p, 0, 0).has_default);
+    expect_tensor(lvt_program_input(p, 0, 1), "scale", "f32[]", LVT_ROLE_INPUT);
+    assert_true(lvt_program_input(p, 0, 1).has_default && lvt_program_input(p, 0, 1).default_value == 3);
+    assert_true(lvt_program_input(p, 0, 1).used);
+    expect_tensor(lvt_program_output(p, 0, 1), "yt", "f32[5,4]", LVT_ROLE_OUTPUT);
+    expect_tensor(lvt_program_state(p, 1), "bias", "f32[6]", LVT_ROLE_PARAMETER);
+    for (int i = 0; i < 4; i++) {
+        lvt_tensor_info state = lvt_program_state(p, i);
+        assert_int_equal(lvt_state_find(p, state.name), i);
+        assert_int_equal(lvt_program_updates(p, 0, i), i != 1);
+    }
+    lvt_step_info step = lvt_program_step(p, 0, 0);
+    assert_string_equal(step.op, "matmul");
+    assert_string_equal(step.family, "onednn");
+    assert_string_equal(step.role, "forward");
+    assert_true(step.flops == 2 * 4 * 5 * 6 && !step.prologue);
+    assert_null(step.at.file);
+    for (int wrong = -1; wrong < 8; wrong += 8) {
+        assert_null(lvt_program_entry(p, wrong).name);
+        assert_null(lvt_program_input(p, 0, wrong).name);
+        assert_null(lvt_program_input(p, wrong, 0).name);
+        assert_null(lvt_program_output(p, 0, wrong).name);
+        assert_null(lvt_program_state(p, wrong).name);
+        assert_null(lvt_program_step(p, 0, wrong).op);
+        assert_false(lvt_program_updates(p, wrong, 0));
+        assert_int_equal(lvt_entry_input(p, wrong, "x"), -1);
+    }
+    assert_int_equal(lvt_state_find(p, "nothing"), -1);
+    const char *name, *value;
+    assert_false(lvt_program_setting(p, 0, &name, &value));
+    done(&e, p, NULL);
 }
 
 static void profile(void **unused) {
@@ -314,7 +388,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(on_kernels),    cmocka_unit_test(on_interpreter), cmocka_unit_test(names),
         cmocka_unit_test(missing_input), cmocka_unit_test(same_bits),      cmocka_unit_test(profile),
-        cmocka_unit_test(check),         cmocka_unit_test(made_late),
+        cmocka_unit_test(check),         cmocka_unit_test(prepared_late),  cmocka_unit_test(described),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,6 +6,7 @@
 #include "profile.h"
 #include "runtime/session/internal.h"
 #include "ir/base/file.h"
+#include "ir/base/utf8.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,51 +85,53 @@ static bool peaks_differ(const result *r) {
 
 static void print_result(const result *r, const char *path, const char *entry) {
     double rate = r->flops / r->median * 1e-9;
-    printf("%s, entry %s, %d thread%s\n", path, entry, r->threads, r->threads == 1 ? "" : "s");
-    printf("median   %.3f ms a run (%d runs: %.3f to %.3f; the first ever took %.3f)\n", r->median * 1e3,
-           r->runs, r->best * 1e3, r->worst * 1e3, r->first * 1e3);
-    printf("rate     %.1f GFLOP/s (%.3f GFLOP a run), %.1f%% of the f32 peak\n", rate, r->flops * 1e-9,
-           100 * rate / peak_of(r));
-    printf("peak     %.1f GFLOP/s before, %.1f after (%s fused multiply-adds)\n", r->peak_before,
-           r->peak_after, r->peak_name);
+    lvt_print("%s, entry %s, %d thread%s\n", path, entry, r->threads, r->threads == 1 ? "" : "s");
+    lvt_print("median   %.3f ms a run (%d runs: %.3f to %.3f; the first ever took %.3f)\n", r->median * 1e3,
+              r->runs, r->best * 1e3, r->worst * 1e3, r->first * 1e3);
+    lvt_print("rate     %.1f GFLOP/s (%.3f GFLOP a run), %.1f%% of the f32 peak\n", rate, r->flops * 1e-9,
+              100 * rate / peak_of(r));
+    lvt_print("peak     %.1f GFLOP/s before, %.1f after (%s fused multiply-adds)\n", r->peak_before,
+              r->peak_after, r->peak_name);
     if (peaks_differ(r))
-        printf(
+        lvt_print(
             "The two differ by more than 5%%: the machine was busy or changed its clock; measure again.\n");
-    printf("opening  %.0f ms", r->opening * 1e3);
+    lvt_print("opening  %.0f ms", r->opening * 1e3);
     if (r->since_start >= 0)
-        printf("; first run done %.2f s after the process started", r->since_start);
-    printf("\n         of it reading %.1f ms, oneDNN %.1f (%u kernels), generated code %.1f (%u kernels; %u "
-           "pieces compiled "
-           "in %.1f, %u from the cache), initial values %.1f\n",
-           r->parts.read_seconds * 1e3, r->parts.onednn_seconds * 1e3, r->parts.onednn_kernels,
-           r->parts.code_seconds * 1e3, r->parts.code_kernels, r->parts.compiled,
-           r->parts.compile_seconds * 1e3, r->parts.cached, r->parts.state_seconds * 1e3);
+        lvt_print("; first run done %.2f s after the process started", r->since_start);
+    lvt_print(
+        "\n         of it reading %.1f ms, oneDNN %.1f (%u kernels), generated code %.1f (%u kernels; %u "
+        "pieces compiled "
+        "in %.1f, %u from the cache), initial values %.1f\n",
+        r->parts.read_seconds * 1e3, r->parts.onednn_seconds * 1e3, r->parts.onednn_kernels,
+        r->parts.code_seconds * 1e3, r->parts.code_kernels, r->parts.compiled, r->parts.compile_seconds * 1e3,
+        r->parts.cached, r->parts.state_seconds * 1e3);
     if (r->memory >= 0)
-        printf("memory   %.1f MiB at most\n", r->memory / 1048576);
+        lvt_print("memory   %.1f MiB at most\n", r->memory / 1048576);
 }
 
 static void print_json(const result *r, const char *path, const char *entry) {
-    printf("{\"program\":");
+    lvt_print("{\"program\":");
     lvt_print_json_string(path);
-    printf(",\"entry\":");
+    lvt_print(",\"entry\":");
     lvt_print_json_string(entry);
-    printf(
+    lvt_print(
         ",\"threads\":%d,\"runs\":%d,\"open_ms\":%.3f,\"first_ms\":%.6f,\"median_ms\":%.6f,\"best_ms\":%.6f,"
         "\"worst_ms\":%.6f,\"flops\":%.0f,\"gflops\":%.3f,\"peak_before_gflops\":%.3f,"
         "\"peak_after_gflops\":%.3f,\"peak_share\":%.5f,\"peak_steady\":%s",
         r->threads, r->runs, r->opening * 1e3, r->first * 1e3, r->median * 1e3, r->best * 1e3, r->worst * 1e3,
         r->flops, r->flops / r->median * 1e-9, r->peak_before, r->peak_after,
         r->flops / r->median * 1e-9 / peak_of(r), peaks_differ(r) ? "false" : "true");
-    printf(",\"opening\":{\"read_ms\":%.3f,\"onednn_ms\":%.3f,\"onednn_kernels\":%u,\"code_ms\":%.3f,\"code_"
-           "kernels\":%u,"
-           "\"compile_ms\":%.3f,\"compiled\":%u,\"cached\":%u,\"states_ms\":%.3f}",
-           r->parts.read_seconds * 1e3, r->parts.onednn_seconds * 1e3, r->parts.onednn_kernels,
-           r->parts.code_seconds * 1e3, r->parts.code_kernels, r->parts.compile_seconds * 1e3,
-           r->parts.compiled, r->parts.cached, r->parts.state_seconds * 1e3);
+    lvt_print(
+        ",\"opening\":{\"read_ms\":%.3f,\"onednn_ms\":%.3f,\"onednn_kernels\":%u,\"code_ms\":%.3f,\"code_"
+        "kernels\":%u,"
+        "\"compile_ms\":%.3f,\"compiled\":%u,\"cached\":%u,\"states_ms\":%.3f}",
+        r->parts.read_seconds * 1e3, r->parts.onednn_seconds * 1e3, r->parts.onednn_kernels,
+        r->parts.code_seconds * 1e3, r->parts.code_kernels, r->parts.compile_seconds * 1e3, r->parts.compiled,
+        r->parts.cached, r->parts.state_seconds * 1e3);
     if (r->since_start >= 0)
-        printf(",\"first_done_s\":%.3f", r->since_start);
+        lvt_print(",\"first_done_s\":%.3f", r->since_start);
     if (r->memory >= 0)
-        printf(",\"peak_memory_mib\":%.3f", r->memory / 1048576);
+        lvt_print(",\"peak_memory_mib\":%.3f", r->memory / 1048576);
 }
 
 /* ---- profile ------------------------------------------------------------------------------------------- */
@@ -136,7 +139,7 @@ static void print_json(const result *r, const char *path, const char *entry) {
 /* Median time of each step, over runs in which every step is timed. seconds: room for one a step. */
 static lvt_status time_steps(lvt_session *s, int entry, void **inputs, int runs, double *seconds,
                              lvt_diag *diag) {
-    uint32_t n = lvt_program_compiled(s->program)->plans[entry].n_steps;
+    uint32_t n = (uint32_t)lvt_program_entry(s->program, entry).n_steps;
     double *all = calloc((size_t)runs * n + 1, sizeof *all);
     if (!all)
         return lvt_no_memory(diag, NULL);
@@ -166,7 +169,7 @@ typedef struct profile_wish { /* what the command line asks for */
 static lvt_status draw(const profile_wish *w, const lvt_plan *plan, const double *seconds,
                        const lvt_limits *limits, lvt_profile_row *rows, lvt_diag *diag) {
     lvt_atomic_file file;
-    lvt_status status = lvt_atomic_begin(&file, w->svg, diag);
+    lvt_status status = lvt_atomic_begin(&file, NULL, w->svg, diag);
     if (status != LVT_OK)
         return status;
     lvt_profile_row *lines = rows + plan->n_steps;
@@ -178,18 +181,18 @@ static lvt_status draw(const profile_wish *w, const lvt_plan *plan, const double
 
 static void print_limits(const lvt_limits *l, bool json) {
     if (json)
-        printf(",\"limits\":{\"fma_gflops\":%.3f", l->rate[LVT_BOUND_FMA] * 1e-9);
+        lvt_print(",\"limits\":{\"fma_gflops\":%.3f", l->rate[LVT_BOUND_FMA] * 1e-9);
     else
-        printf("limits   %.1f GFLOP/s", l->rate[LVT_BOUND_FMA] * 1e-9);
+        lvt_print("limits   %.1f GFLOP/s", l->rate[LVT_BOUND_FMA] * 1e-9);
     for (int b = LVT_BOUND_L2; b < LVT_N_BOUNDS; b++) {
         const char *name = lvt_bound_name((lvt_bound)b);
         if (json)
-            printf(",\"%s_gbs\":%.3f,\"%s_thread_bytes\":%zu", name, l->rate[b] * 1e-9, name,
-                   l->thread_bytes[b]);
+            lvt_print(",\"%s_gbs\":%.3f,\"%s_thread_bytes\":%zu", name, l->rate[b] * 1e-9, name,
+                      l->thread_bytes[b]);
         else
-            printf(", %s %.1f GB/s", name, l->rate[b] * 1e-9);
+            lvt_print(", %s %.1f GB/s", name, l->rate[b] * 1e-9);
     }
-    printf(json ? "}" : " (triads)\n");
+    lvt_print(json ? "}" : " (triads)\n");
 }
 
 /* One table, or one member of the JSON object. */
@@ -197,10 +200,10 @@ static void print_profile(const profile_wish *w, const char *member, int by, int
                           const double *seconds, const lvt_limits *limits, lvt_profile_row *rows) {
     uint32_t n = lvt_profile_collect(plan, seconds, (lvt_profile_by)by, limits, rows);
     if (w->json)
-        printf(",\"%s\":[", member);
+        lvt_print(",\"%s\":[", member);
     lvt_profile_print(rows, n, top, limits, w->json);
     if (w->json)
-        printf("]");
+        lvt_print("]");
 }
 
 /* With --roofline: kinds of ops and lines of the model file, and in JSON every step too, unless --by chose
@@ -215,12 +218,12 @@ static lvt_status profile(lvt_session *s, int entry, void **inputs, int runs, do
     if (status == LVT_OK)
         status = time_steps(s, entry, inputs, runs, seconds, diag);
     if (status == LVT_OK && w->roofline) {
-        int team = lvt_team(s->threads);
+        lvt_team_settings team = lvt_team(s->threads);
         if (lvt_limits_measure(peak, s->threads, &measured))
             limits = &measured;
         else
             status = lvt_no_memory(diag, NULL);
-        lvt_team(team);
+        lvt_team_restore(team);
     }
     if (status == LVT_OK && limits)
         print_limits(limits, w->json);
@@ -244,8 +247,10 @@ static lvt_status bench(lvt_program *p, const char *path, int entry, lvt_session
     void **inputs = lvt_cmd_inputs(p, entry, seed, diag);
     if (!inputs)
         return LVT_NOMEM;
-    const char *name = lvt_program_compiled(p)->plans[entry].graph->name;
-    lvt_entry_cost(p, entry, &r->flops, &r->bytes);
+    lvt_entry_info info = lvt_program_entry(p, entry);
+    const char *name = info.name;
+    r->flops = info.flops;
+    r->bytes = info.bytes;
     lvt_status status = measure(s, entry, inputs, warm, r, diag);
     if (status == LVT_OK) {
         (w->json ? print_json : print_result)(r, path, name);
@@ -257,7 +262,7 @@ static lvt_status bench(lvt_program *p, const char *path, int entry, lvt_session
         if (w->by != LVT_BY_NONE || w->roofline)
             status = profile(s, entry, inputs, r->runs, peak_of(r) * 1e9, w, diag);
         w->title = NULL;
-        printf("%s", w->json ? "}\n" : "");
+        lvt_print("%s", w->json ? "}\n" : "");
     }
     lvt_cmd_inputs_free(p, entry, inputs);
     return status;

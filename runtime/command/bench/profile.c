@@ -5,6 +5,7 @@
 #include "profile.h"
 #include "runtime/session/internal.h"
 #include "ir/op.h"
+#include "ir/base/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -137,31 +138,31 @@ double lvt_profile_limit(const lvt_profile_row *r, lvt_bound *bound) {
 /* ---- tables -------------------------------------------------------------------------------------------- */
 
 static void print_json_row(const lvt_profile_row *r, const lvt_limits *limits) {
-    printf("{\"name\":");
+    lvt_print("{\"name\":");
     lvt_print_json_string(r->name);
-    printf(",\"ms\":%.6f,\"steps\":%u,\"flops\":%.0f,\"bytes\":%.0f", r->seconds * 1e3, r->steps, r->flops,
-           r->bytes);
+    lvt_print(",\"ms\":%.6f,\"steps\":%u,\"flops\":%.0f,\"bytes\":%.0f", r->seconds * 1e3, r->steps, r->flops,
+              r->bytes);
     if (limits) {
         lvt_bound bound;
         double limit = lvt_profile_limit(r, &bound);
-        printf(",\"bound\":\"%s\",\"limit_ms\":%.6f,\"limit_share\":%.5f", lvt_bound_name(bound), limit * 1e3,
-               r->seconds > 0 ? limit / r->seconds : 0);
+        lvt_print(",\"bound\":\"%s\",\"limit_ms\":%.6f,\"limit_share\":%.5f", lvt_bound_name(bound),
+                  limit * 1e3, r->seconds > 0 ? limit / r->seconds : 0);
     }
-    printf("}");
+    lvt_print("}");
 }
 
 static void print_row(const lvt_profile_row *r, const lvt_limits *limits, double total) {
     double t = r->seconds > 0 ? r->seconds : 1e-12;
-    printf("%9.3f %5.1f%% %6u ", r->seconds * 1e3, total > 0 ? 100 * r->seconds / total : 0, r->steps);
+    lvt_print("%9.3f %5.1f%% %6u ", r->seconds * 1e3, total > 0 ? 100 * r->seconds / total : 0, r->steps);
     if (limits)
-        printf("%9.3f %9.2f ", r->flops * 1e-9, r->bytes * 1e-6);
-    printf("%9.1f %8.1f  ", r->flops / t * 1e-9, r->bytes / t * 1e-9);
+        lvt_print("%9.3f %9.2f ", r->flops * 1e-9, r->bytes * 1e-6);
+    lvt_print("%9.1f %8.1f  ", r->flops / t * 1e-9, r->bytes / t * 1e-9);
     if (limits) {
         lvt_bound bound;
         double limit = lvt_profile_limit(r, &bound);
-        printf("%-6s %5.1f%%  ", lvt_bound_name(bound), 100 * limit / t);
+        lvt_print("%-6s %5.1f%%  ", lvt_bound_name(bound), 100 * limit / t);
     }
-    printf("%s\n", r->name);
+    lvt_print("%s\n", r->name);
 }
 
 void lvt_profile_print(const lvt_profile_row *rows, uint32_t n, int top, const lvt_limits *limits,
@@ -170,15 +171,15 @@ void lvt_profile_print(const lvt_profile_row *rows, uint32_t n, int top, const l
     for (uint32_t i = 0; i < n; i++)
         total += rows[i].seconds;
     if (!json && limits)
-        printf("\n%9s %6s %6s %9s %9s %9s %8s  %-6s %6s\n", "ms", "share", "steps", "GFLOP", "MB", "GFLOP/s",
-               "GB/s", "bound", "of it");
+        lvt_print("\n%9s %6s %6s %9s %9s %9s %8s  %-6s %6s\n", "ms", "share", "steps", "GFLOP", "MB",
+                  "GFLOP/s", "GB/s", "bound", "of it");
     else if (!json)
-        printf("\n%9s %6s %6s %9s %8s\n", "ms", "share", "steps", "GFLOP/s", "GB/s");
+        lvt_print("\n%9s %6s %6s %9s %8s\n", "ms", "share", "steps", "GFLOP/s", "GB/s");
     lvt_profile_row rest = {.name = "(shorter ones)"};
     for (uint32_t i = 0; i < n; i++) {
         bool shown = top == 0 || i < (uint32_t)top;
         if (shown && json) {
-            printf("%s", i ? "," : "");
+            lvt_print("%s", i ? "," : "");
             print_json_row(&rows[i], limits);
         } else if (shown) {
             print_row(&rows[i], limits, total);

@@ -6,6 +6,7 @@
 #define LVT_COMMAND_BENCH_PROFILE_H
 
 #include "runtime/command/command.h"
+#include "runtime/compiled.h"
 
 #include <stdio.h>
 

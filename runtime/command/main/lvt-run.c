@@ -4,6 +4,7 @@
  * is 0 (done), 1 (model, data, files), 2 (command line), 70 (a bug) or 130 (interrupted). May not know: what
  * a command does. */
 #include "runtime/command/command.h"
+#include "ir/base/file.h"
 
 #include <sys/prctl.h>
 #include <signal.h>
@@ -52,6 +53,12 @@ static lvt_status dispatch(int argc, char **argv, lvt_diag *diag) {
         printf("lvt-run %s\n", lvt_version());
         return LVT_OK;
     }
+    if (!strcmp(word, "--completion")) { /* for the shell */
+        for (int i = 0; i < N_COMMANDS; i++)
+            printf("%s\n", commands[i].name);
+        printf("--help\n--version\n");
+        return LVT_OK;
+    }
     const char *names[N_COMMANDS];
     for (int i = 0; i < N_COMMANDS; i++) {
         if (!strcmp(commands[i].name, word))
@@ -91,6 +98,8 @@ static int threads_asked(char **argv) {
 }
 
 int main(int argc, char **argv) {
+    if (!lvt_fd_standard()) /* nobody can be told */
+        return lvt_exit_code(LVT_IO);
     bool computes =
         !argv[1] || strcmp(argv[1], "sweep"); /* which starts programs that choose for themselves */
     if (computes && lvt_choose_waiting(threads_asked(argv))) {
@@ -113,6 +122,8 @@ int main(int argc, char **argv) {
         char *text = lvt_diag_text(diag);
         fputs(text ? text : "lvt-run: out of memory\n", stderr);
         free(text);
+    } else if (status == LVT_NOMEM) { /* no memory for the words either */
+        fputs("lvt-run: out of memory\n", stderr);
     }
     lvt_diag_free(diag);
     return lvt_exit_code(status);

@@ -3,6 +3,7 @@
 #include "runtime/continual/metrics.h"
 #include "runtime/report/record.h"
 #include "ir/base/clock.h"
+#include "ir/base/utf8.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -144,8 +145,8 @@ static void print_phase(lvt_console *c) {
         return;
     c->printed = now;
     char time[32];
-    printf("task %d/%d  %s ... %s\n", c->progress.task, c->trainer->tasks.n, c->phase,
-           lvt_time_text(now - c->phase_began, time));
+    lvt_print("task %d/%d  %s ... %s\n", c->progress.task, c->trainer->tasks.n, c->phase,
+              lvt_time_text(now - c->phase_began, time));
     fflush(stdout);
 }
 
@@ -170,14 +171,14 @@ static void print_progress(lvt_console *c, const lvt_progress *p) {
         return;
     c->printed = now;
     char left[32];
-    printf("task %d/%d  epoch %d/%d  step %llu/%llu  %.0f images/s  %s left", p->task, c->trainer->tasks.n,
-           p->epoch, c->trainer->settings->epochs, (unsigned long long)p->step, (unsigned long long)p->steps,
-           p->images_per_second, lvt_time_text(p->seconds_left, left));
+    lvt_print("task %d/%d  epoch %d/%d  step %llu/%llu  %.0f images/s  %s left", p->task, c->trainer->tasks.n,
+              p->epoch, c->trainer->settings->epochs, (unsigned long long)p->step,
+              (unsigned long long)p->steps, p->images_per_second, lvt_time_text(p->seconds_left, left));
     for (int i = 0; i < p->n_losses; i++) {
         const char *name = p->names[i];
-        printf("  %s %.3f", strncmp(name, "loss_", 5) ? name : name + 5, p->losses[i]);
+        lvt_print("  %s %.3f", strncmp(name, "loss_", 5) ? name : name + 5, p->losses[i]);
     }
-    printf("\n");
+    lvt_print("\n");
     fflush(stdout);
 }
 
@@ -242,12 +243,13 @@ void lvt_console_task(lvt_console *c) {
     int n = t->tasks.n, k = t->at.task;
     char *labels =
         t->tasks.domains ? strdup(t->data->domain_names[k - 1]) : lvt_task_labels(&t->tasks, k - 1);
-    printf("task %d/%d learned (%s %.40s%s): ", k, n, t->tasks.domains ? "domain" : "classes",
-           labels ? labels : "", labels && strlen(labels) > 40 ? " ..." : "");
+    lvt_print("task %d/%d learned (%s %.*s%s): ", k, n, t->tasks.domains ? "domain" : "classes",
+              labels ? (int)lvt_utf8_cut(labels, 40) : 0, labels ? labels : "",
+              labels && strlen(labels) > 40 ? " ..." : "");
     for (int s = 0; s < lvt_scenarios(&t->tasks); s++)
-        printf("%s %.2f%%, ", lvt_scenario_name(&t->tasks, s),
-               100 * lvt_metric_value("acc", t->accuracy[s], n, k));
-    printf("%zu images remembered\n", t->memory.n);
+        lvt_print("%s %.2f%%, ", lvt_scenario_name(&t->tasks, s),
+                  100 * lvt_metric_value("acc", t->accuracy[s], n, k));
+    lvt_print("%zu images remembered\n", t->memory.n);
     free(labels);
     fflush(stdout);
     c->changed = true;

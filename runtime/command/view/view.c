@@ -1,6 +1,7 @@
 /* Frames of lines on a terminal. May not know: what is drawn. */
 #include "view.h"
 #include "ir/base/file.h"
+#include "ir/base/utf8.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -141,9 +142,9 @@ void lvt_view_put(lvt_view *v, lvt_style style, const char *format, ...) {
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    for (char *c = text; *c; c++)
-        *c = (unsigned char)*c < ' ' || *c == 127 ? '?' : *c;
-    put(v, sequences[style], text);
+    char *safe = lvt_terminal_text(text, false);
+    put(v, sequences[style], safe ? safe : "?");
+    free(safe);
 }
 
 void lvt_view_bar(lvt_view *v, int width, double share) {

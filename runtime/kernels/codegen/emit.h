@@ -37,6 +37,9 @@ LLVMValueRef lvt_emit_lanes(lvt_emit *e, LLVMTypeRef lane); /* 0, 1, 2, ... */
 LLVMValueRef lvt_emit_intrinsic(lvt_emit *e, const char *name, LLVMTypeRef over, LLVMValueRef *args,
                                 unsigned n);
 
+/* The elements of a table of f64 at a vector of i64. */
+LLVMValueRef lvt_emit_lookup(lvt_emit *e, LLVMValueRef table, LLVMValueRef index);
+
 /* ---- memory. ptr: address of inner index 0; index: inner index of lane 0 (i64); mask: NULL, or lanes that
  * exist */
 LLVMValueRef lvt_emit_load(lvt_emit *e, lvt_dtype t, LLVMValueRef ptr, int64_t stride, LLVMValueRef index,
@@ -62,10 +65,13 @@ LLVMValueRef lvt_emit_fma(lvt_emit *e, LLVMValueRef x, LLVMValueRef y,
 LLVMValueRef lvt_emit_floor(lvt_emit *e, LLVMValueRef x);
 LLVMValueRef lvt_emit_exp(lvt_emit *e, LLVMValueRef x);
 LLVMValueRef lvt_emit_log(lvt_emit *e, LLVMValueRef x);
+LLVMValueRef lvt_emit_log1p(lvt_emit *e, LLVMValueRef x);
+LLVMValueRef lvt_emit_expm1(lvt_emit *e, LLVMValueRef x);
 LLVMValueRef lvt_emit_tanh(lvt_emit *e, LLVMValueRef x);
 LLVMValueRef lvt_emit_erf(lvt_emit *e, LLVMValueRef x);
 LLVMValueRef lvt_emit_sincos(lvt_emit *e, LLVMValueRef x, bool cosine);
 LLVMValueRef lvt_emit_pow(lvt_emit *e, LLVMValueRef x, LLVMValueRef y);
+LLVMValueRef lvt_emit_mod(lvt_emit *e, LLVMValueRef x, LLVMValueRef y); /* of float */
 
 /* ---- loops (scalar.c): for index = lo; index < hi; index += step */
 typedef struct lvt_emit_loop {

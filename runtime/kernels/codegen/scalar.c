@@ -96,6 +96,13 @@ V lvt_emit_intrinsic(lvt_emit *e, const char *name, LLVMTypeRef over, V *args, u
     return call(e, name, &over, 1, args, n);
 }
 
+V lvt_emit_lookup(lvt_emit *e, V table, V index) {
+    V at = LLVMBuildGEP2(e->b, e->f64, table, &index, 1, "");
+    LLVMTypeRef type = lvt_emit_vector(e, e->f64);
+    V args[] = {at, LLVMConstInt(e->i32, 8, false), lvt_emit_int(e, e->i1, 1), LLVMConstNull(type)};
+    return call(e, "llvm.masked.gather", (LLVMTypeRef[]){type, lvt_emit_vector(e, e->ptr)}, 2, args, 4);
+}
+
 /* ---- functions and loops ---- */
 
 void lvt_emit_function(lvt_emit *e, const char *symbol) {
@@ -270,6 +277,18 @@ static V flagged(V x) {
     return x;
 }
 
+/* The larger or smaller of two, for which `first` and `second` hold when x or y is it, so that both are false
+ * where one of them is no number: that one is the result. Which of them is asked for is decided so that the
+ * question folds away beside a constant. */
+static V extreme(lvt_emit *e, LLVMRealPredicate wins, V x, V y) {
+    V asked = LLVMIsConstant(y) ? y : x, other = asked == x ? y : x;
+    LLVMRealPredicate held = wins; /* that x is the result */
+    if (asked == y)                /* y wins ties, as it does with the other question */
+        held = wins == LLVMRealOGT ? LLVMRealOLE : LLVMRealOGE;
+    V best = lvt_emit_select(e, LLVMBuildFCmp(e->b, held, x, y, ""), asked, other);
+    return lvt_emit_select(e, LLVMBuildFCmp(e->b, LLVMRealUNO, asked, asked, ""), asked, best);
+}
+
 static V sign_of(lvt_emit *e, V zero, V one, V minus, V positive, V negative) {
     return lvt_emit_select(e, positive, one, lvt_emit_select(e, negative, minus, zero));
 }
@@ -292,8 +311,8 @@ static V float_op(lvt_emit *e, lvt_op op, LLVMTypeRef lane, const V *x) {
         return LLVMBuildFNeg(b, x[0], "");
     case LVT_OP_abs:
         return lvt_emit_intrinsic(e, "llvm.fabs", type, args, 1);
-    case LVT_OP_sign:
-        return sign_of(e, zero, one, lvt_emit_real(e, lane, -1),
+    case LVT_OP_sign: /* x + 0: 0 of both zeros, and not-a-number */
+        return sign_of(e, LLVMBuildFAdd(b, x[0], zero, ""), one, lvt_emit_real(e, lane, -1),
                        LLVMBuildFCmp(b, LLVMRealOGT, x[0], zero, ""),
                        LLVMBuildFCmp(b, LLVMRealOLT, x[0], zero, ""));
     case LVT_OP_floor:
@@ -302,6 +321,10 @@ static V float_op(lvt_emit *e, lvt_op op, LLVMTypeRef lane, const V *x) {
         return lvt_emit_exp(e, x[0]);
     case LVT_OP_log:
         return lvt_emit_log(e, x[0]);
+    case LVT_OP_log1p:
+        return lvt_emit_log1p(e, x[0]);
+    case LVT_OP_expm1:
+        return lvt_emit_expm1(e, x[0]);
     case LVT_OP_sqrt:
         return lvt_emit_intrinsic(e, "llvm.sqrt", type, args, 1);
     case LVT_OP_rsqrt:
@@ -315,9 +338,13 @@ static V float_op(lvt_emit *e, lvt_op op, LLVMTypeRef lane, const V *x) {
     case LVT_OP_cos:
         return lvt_emit_sincos(e, x[0], true);
     case LVT_OP_max:
-        return lvt_emit_select(e, LLVMBuildFCmp(b, LLVMRealOGT, x[0], x[1], ""), x[0], x[1]);
+        return extreme(e, LLVMRealOGT, x[0], x[1]);
     case LVT_OP_min:
-        return lvt_emit_select(e, LLVMBuildFCmp(b, LLVMRealOLT, x[0], x[1], ""), x[0], x[1]);
+        return extreme(e, LLVMRealOLT, x[0], x[1]);
+    case LVT_OP_pow:
+        return lvt_emit_pow(e, x[0], x[1]);
+    case LVT_OP_mod:
+        return lvt_emit_mod(e, x[0], x[1]);
     case LVT_OP_lt:
         return LLVMBuildFCmp(b, LLVMRealOLT, x[0], x[1], "");
     case LVT_OP_le:
@@ -361,6 +388,8 @@ static V int_op(lvt_emit *e, lvt_op op, lvt_dtype t, LLVMTypeRef lane, const V *
         return LLVMBuildMul(b, x[0], x[1], "");
     case LVT_OP_div:
         return int_div(e, x[0], x[1]);
+    case LVT_OP_mod:
+        return LLVMBuildSub(b, x[0], LLVMBuildMul(b, int_div(e, x[0], x[1]), x[1], ""), "");
     case LVT_OP_neg:
         return LLVMBuildSub(b, zero, x[0], "");
     case LVT_OP_abs:
@@ -417,8 +446,6 @@ V lvt_emit_op(lvt_emit *e, lvt_op op, lvt_dtype t, const V *args) {
     V r;
     if (op == LVT_OP_select) {
         r = lvt_emit_select(e, args[0], args[1], args[2]);
-    } else if (op == LVT_OP_pow) {
-        r = lvt_emit_pow(e, args[0], args[1]);
     } else if (def->expr) {
         lvt_expr *x = lvt_expr_parse(def->expr, e->arena);
         r = x ? expression(e, x, t, args) : NULL;
@@ -440,8 +467,8 @@ static V combine(lvt_emit *e, lvt_op op, lvt_dtype t, V x, V y) {
     bool f = lvt_dtype_is_float(t);
     if (op != LVT_OP_reduce_max)
         return f ? LLVMBuildFAdd(e->b, x, y, "") : LLVMBuildAdd(e->b, x, y, "");
-    V greater = f ? LLVMBuildFCmp(e->b, LLVMRealOGT, x, y, "") : LLVMBuildICmp(e->b, LLVMIntSGT, x, y, "");
-    return LLVMBuildSelect(e->b, greater, x, y, "");
+    return f ? extreme(e, LLVMRealOGT, y, x) /* x has gone through more of them: ask about y */
+             : lvt_emit_select(e, LLVMBuildICmp(e->b, LLVMIntSGT, x, y, ""), x, y);
 }
 
 V lvt_emit_combine(lvt_emit *e, lvt_op op, lvt_dtype t, V x, V y) {

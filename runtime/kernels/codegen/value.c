@@ -8,17 +8,34 @@
 
 typedef LLVMValueRef V;
 
-/* The divisor of a division of elements by a row's reduction (softmax), or LVT_NONE. One reciprocal a row and
- * products cost a third of divisions and one more rounding. */
+/* Through broadcasts and reshapes. */
+static lvt_value origin(const lvt_nest_state *s, lvt_value v) {
+    for (const lvt_node *x = lvt_value_node(s->g, v); x->op == LVT_OP_broadcast || x->op == LVT_OP_reshape;
+         x = lvt_value_node(s->g, v))
+        v = x->operands[0];
+    return v;
+}
+
+/* v is made by op: that node, else NULL. */
+static const lvt_node *made_by(const lvt_nest_state *s, lvt_value v, lvt_op op) {
+    const lvt_node *n = lvt_value_node(s->g, origin(s, v));
+    return n->op == op ? n : NULL;
+}
+
+/* The divisor of a softmax's division, the row's sum of exp(x - largest), or LVT_NONE. One reciprocal a row
+ * and products cost a third of divisions and one more rounding. That sum lies between 1 and the length of the
+ * row (or is NaN); the reciprocal of a divisor that may be smaller than 2^-126 could be infinite where the
+ * quotient is not. */
 static lvt_value row_divisor(const lvt_nest_state *s, const lvt_node *node) {
     if (node->op != LVT_OP_div || lvt_nest_uniform(s->n, node->result))
         return LVT_NONE;
     uint8_t type = s->g->values[node->result].type.dtype;
-    lvt_value d = node->operands[1];
-    for (const lvt_node *x = lvt_value_node(s->g, d); x->op == LVT_OP_broadcast || x->op == LVT_OP_reshape;
-         x = lvt_value_node(s->g, d))
-        d = x->operands[0];
-    bool one_a_row = lvt_nest_uniform(s->n, d) && s->n->loop.values[d].level > 0;
+    lvt_value d = origin(s, node->operands[1]);
+    const lvt_node *sum = made_by(s, d, LVT_OP_reduce_sum),
+                   *e = sum ? made_by(s, sum->operands[0], LVT_OP_exp) : NULL,
+                   *shifted = e ? made_by(s, e->operands[0], LVT_OP_sub) : NULL;
+    bool softmax = shifted && made_by(s, shifted->operands[1], LVT_OP_reduce_max);
+    bool one_a_row = softmax && lvt_nest_uniform(s->n, d) && s->n->loop.values[d].level > 0;
     return one_a_row && (type == LVT_F32 || type == LVT_F64) ? d : LVT_NONE;
 }
 

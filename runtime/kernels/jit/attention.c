@@ -6,6 +6,7 @@
  * chunk; partials are added in the order of the images. Invariants: chunks depend on sizes alone, so the bits
  * do not depend on the number of threads. May not know: LLVM. */
 #include "attention.h"
+#include "ir/base/c_locale.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -155,11 +156,11 @@ static void place_chunks(lvt_attention *a) {
 }
 
 static bool make_key(lvt_attention *a, int width) {
-    size_t n =
-        (size_t)snprintf(a->key, sizeof a->key,
-                         "attention %s w%d images%d n%lld m%lld dk%lld dv%lld scale%.17g bias%d shared%d in",
-                         a->backward ? "backward" : "forward", width, a->batch > 1, (long long)a->n,
-                         (long long)a->m, (long long)a->dk, (long long)a->dv, a->scale, a->bias, a->shared);
+    size_t n = (size_t)lvt_snprintf(
+        a->key, sizeof a->key,
+        "attention %s w%d images%d n%lld m%lld dk%lld dv%lld scale%.17g bias%d shared%d in",
+        a->backward ? "backward" : "forward", width, a->batch > 1, (long long)a->n, (long long)a->m,
+        (long long)a->dk, (long long)a->dv, a->scale, a->bias, a->shared);
     for (int k = 0; k < LVT_ATT_N_IN + LVT_ATT_N_OUT && n < sizeof a->key; k++) {
         const lvt_view *v = k < LVT_ATT_N_IN ? &a->in[k] : &a->out[k - LVT_ATT_N_IN];
         if (v->type.rank)

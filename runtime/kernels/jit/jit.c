@@ -88,7 +88,7 @@ static void combine_block(const lvt_acc *a, const char *partials, size_t step, i
             x = (const type *)(from + (size_t)p * step) + first + i;                                         \
             if (max)                                                                                         \
                 for (int j = 0; j < (length); j++)                                                           \
-                    sum[j] = (double)x[j] > sum[j] ? (double)x[j] : sum[j];                                  \
+                    sum[j] = x[j] > sum[j] || x[j] != x[j] ? (double)x[j] : sum[j]; /* NaN stays */          \
             else                                                                                             \
                 for (int j = 0; j < (length); j++)                                                           \
                     sum[j] += (double)x[j];                                                                  \

@@ -102,17 +102,16 @@ static void finish_box(box *b) {
 }
 
 typedef uint32_t four __attribute__((vector_size(16), aligned(4), may_alias));
-typedef int32_t lanes __attribute__((vector_size(16)));
 
 static void turn_4x4(const uint32_t *in, int64_t in_step, uint32_t *out, int64_t out_step) {
     four a = *(const four *)in, b = *(const four *)(in + in_step), c = *(const four *)(in + 2 * in_step),
          d = *(const four *)(in + 3 * in_step);
-    four ab = __builtin_shuffle(a, b, (lanes){0, 4, 1, 5}), AB = __builtin_shuffle(a, b, (lanes){2, 6, 3, 7});
-    four cd = __builtin_shuffle(c, d, (lanes){0, 4, 1, 5}), CD = __builtin_shuffle(c, d, (lanes){2, 6, 3, 7});
-    *(four *)out = __builtin_shuffle(ab, cd, (lanes){0, 1, 4, 5});
-    *(four *)(out + out_step) = __builtin_shuffle(ab, cd, (lanes){2, 3, 6, 7});
-    *(four *)(out + 2 * out_step) = __builtin_shuffle(AB, CD, (lanes){0, 1, 4, 5});
-    *(four *)(out + 3 * out_step) = __builtin_shuffle(AB, CD, (lanes){2, 3, 6, 7});
+    four ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), AB = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    four cd = __builtin_shufflevector(c, d, 0, 4, 1, 5), CD = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    *(four *)out = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
+    *(four *)(out + out_step) = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+    *(four *)(out + 2 * out_step) = __builtin_shufflevector(AB, CD, 0, 1, 4, 5);
+    *(four *)(out + 3 * out_step) = __builtin_shufflevector(AB, CD, 2, 3, 6, 7);
 }
 
 static void copy_strided(size_t size, const char *in, int64_t in_step, char *out, int64_t out_step,
@@ -344,7 +343,7 @@ static void run_argmax(const lvt_kernel *base, const lvt_run *r, int round, int6
     do {                                                                                                     \
         const type *x = (const type *)r->operands[0] + at;                                                   \
         for (int64_t i = 1; i < k->axis_size; i++)                                                           \
-            if (x[i * k->axis_stride] > x[best * k->axis_stride])                                            \
+            if (lvt_exceeds((double)x[i * k->axis_stride], (double)x[best * k->axis_stride]))                \
                 best = i;                                                                                    \
     } while (0)
         if (k->dtype == LVT_F32)

@@ -4,6 +4,7 @@
  * Invariants: everything here depends on shapes and strides alone, never on the number of threads; n->key
  * says all that the code depends on. May not know: LLVM. */
 #include "jit.h"
+#include "ir/base/c_locale.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -243,7 +244,7 @@ static void put(text *t, const char *format, ...) {
     va_list args;
     va_start(args, format);
     char piece[256];
-    int k = vsnprintf(piece, sizeof piece, format, args);
+    int k = lvt_vsnprintf(piece, sizeof piece, format, args);
     va_end(args);
     char *grown = k < 0 ? NULL : t->s;
     if (k >= 0 && t->n + (size_t)k + 1 > t->cap)

@@ -290,11 +290,16 @@ dnnl_status_t lvt_call_reorder(lvt_onednn_kernel *k, lvt_md_ref from, lvt_at fro
 
 static void *place(const lvt_onednn_kernel *k, const lvt_at *at, void *const *operands, void *const *results,
                    void *scratch) {
-    char *base = at->where == LVT_AT_OPERAND  ? operands[at->index]
-                 : at->where == LVT_AT_RESULT ? results[at->index]
-                 : at->where == LVT_AT_KEPT   ? k->kept_base
-                                              : scratch;
-    return base + at->offset;
+    switch (at->where) {
+    case LVT_AT_OPERAND:
+        return (char *)operands[at->index] + at->offset;
+    case LVT_AT_RESULT:
+        return (char *)results[at->index] + at->offset;
+    case LVT_AT_KEPT:
+        return (char *)k->kept_base + at->offset;
+    default:
+        return (char *)scratch + at->offset;
+    }
 }
 
 static void run_calls(lvt_onednn_kernel *k, lvt_call *calls, int n, void *const *operands,
@@ -370,6 +375,15 @@ void lvt_onednn_kernel_free(lvt_kernel *base) {
     free(base);
 }
 
+dnnl_status_t lvt_onednn_attr(dnnl_primitive_attr_t *out) {
+    dnnl_status_t status = dnnl_primitive_attr_create(out);
+    if (status == dnnl_success)
+        status = dnnl_primitive_attr_set_scratchpad_mode(*out, dnnl_scratchpad_mode_user);
+    if (status == dnnl_success)
+        status = dnnl_primitive_attr_set_fpmath_mode(*out, dnnl_fpmath_mode_strict);
+    return status;
+}
+
 lvt_status lvt_onednn_new(lvt_onednn **out, lvt_diag *diag) {
     *out = NULL;
     lvt_onednn *c = calloc(1, sizeof *c);
@@ -379,9 +393,7 @@ lvt_status lvt_onednn_new(lvt_onednn **out, lvt_diag *diag) {
     if (status == dnnl_success)
         status = dnnl_stream_create(&c->stream, c->engine, dnnl_stream_default_flags);
     if (status == dnnl_success)
-        status = dnnl_primitive_attr_create(&c->attr);
-    if (status == dnnl_success)
-        status = dnnl_primitive_attr_set_scratchpad_mode(c->attr, dnnl_scratchpad_mode_user);
+        status = lvt_onednn_attr(&c->attr);
     if (status != dnnl_success) {
         lvt_onednn_free(c);
         return lvt_error(diag, status == dnnl_out_of_memory ? LVT_NOMEM : LVT_INTERNAL, NULL, LVT_NOWHERE,

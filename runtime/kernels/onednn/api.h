@@ -37,6 +37,9 @@ lvt_md lvt_md_strided(int rank, const int64_t *dims, dnnl_data_type_t type, cons
 lvt_md lvt_md_any(int rank, const int64_t *dims, dnnl_data_type_t type);
 void lvt_md_free(lvt_md md);
 
+/* A new attribute: scratchpad given by the caller, products of f32 in f32 whatever ONEDNN_DEFAULT_FPMATH_MODE
+ * says. Not NULL after an error after which it has to be destroyed. */
+dnnl_status_t lvt_onednn_attr(dnnl_primitive_attr_t *out);
 /* Post-ops of an attribute: an activation; the addition of a tensor of that descriptor. */
 dnnl_status_t lvt_post_activation(dnnl_post_ops_t list, dnnl_alg_kind_t kind, float alpha);
 dnnl_status_t lvt_post_add(dnnl_post_ops_t list, lvt_md_ref added);

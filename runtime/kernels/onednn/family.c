@@ -3,7 +3,19 @@
  * May not know: memory descriptors, versions of oneDNN. */
 #include "api.h"
 
+#include "runtime/kernels/memory.h"
+
 #include <stdlib.h>
+
+/* oneDNN does not survive everywhere that memory is short while it makes a primitive: that there is some is
+ * seen first. */
+static bool room_for_primitive(void) {
+    lvt_block b;
+    if (!lvt_block_map(&b, (size_t)32 << 20))
+        return false;
+    lvt_block_unmap(&b);
+    return true;
+}
 
 lvt_status lvt_onednn_try(lvt_onednn *c, const lvt_kernel_request *r, lvt_kernel **out) {
     *out = NULL;
@@ -13,7 +25,7 @@ lvt_status lvt_onednn_try(lvt_onednn *c, const lvt_kernel_request *r, lvt_kernel
             return made;
     }
     const lvt_node *node = &r->graph->nodes[r->node];
-    lvt_onednn_kernel *k = calloc(1, sizeof *k);
+    lvt_onednn_kernel *k = room_for_primitive() ? calloc(1, sizeof *k) : NULL;
     if (!k)
         return LVT_NOMEM;
     k->base =

@@ -298,7 +298,7 @@ static bool splits(const product *p, int threads) {
 static dnnl_status_t split(lvt_onednn_kernel *k, const product *whole, int threads) {
     enum { ROUND = 16 }; /* rows: a register's worth */
     dnnl_status_t status = lvt_pieces_begin(k, threads);
-    int team = lvt_team(1);
+    lvt_team_settings team = lvt_team(1);
     for (int t = 0; t < threads && status == dnnl_success; t++) {
         int64_t units = (whole->m + ROUND - 1) / ROUND;
         int64_t begin = units * t / threads * ROUND, end = units * (t + 1) / threads * ROUND;
@@ -317,7 +317,7 @@ static dnnl_status_t split(lvt_onednn_kernel *k, const product *whole, int threa
                                      (const lvt_at[]){p.x[A].at, p.x[B].at, p.x[Y].at});
         form_free(&f);
     }
-    lvt_team(team);
+    lvt_team_restore(team);
     return status;
 }
 

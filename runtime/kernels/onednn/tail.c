@@ -1,6 +1,7 @@
 /* Epilogues of matrix products and convolutions as oneDNN's bias and post-ops: see ir/epilogue.h.
  *
- * Activations are oneDNN's own code: GELU by erf, as the table of ops has it. Invariant: the steps run in
+ * Activations are oneDNN's own code: GELU by erf, as the table of ops has it; they carry NaN (its relu does
+ * not, and is not used). Invariant: the steps run in
  * their order. May not know: which layouts the product takes. */
 #include "api.h"
 
@@ -15,8 +16,6 @@ dnnl_status_t lvt_tail_find(lvt_onednn *c, const lvt_node *node, lvt_tail *t) {
 
 static dnnl_status_t append(dnnl_post_ops_t list, lvt_op op) {
     switch (op) {
-    case LVT_OP_relu:
-        return lvt_post_activation(list, dnnl_eltwise_relu, 0);
     case LVT_OP_gelu:
         return lvt_post_activation(list, dnnl_eltwise_gelu_erf, 0);
     case LVT_OP_tanh:
@@ -35,14 +34,12 @@ dnnl_status_t lvt_tail_make(lvt_tail *t, lvt_md_ref added, int bias_rank, int ch
     dnnl_post_ops_t list = NULL;
     if (!e->n)
         return dnnl_success;
-    dnnl_status_t status = dnnl_primitive_attr_create(&t->attr);
+    dnnl_status_t status = lvt_onednn_attr(&t->attr);
     if (status != dnnl_success) {
         t->attr = t->context->attr;
         return status;
     }
-    status = dnnl_primitive_attr_set_scratchpad_mode(t->attr, dnnl_scratchpad_mode_user);
-    if (status == dnnl_success)
-        status = dnnl_post_ops_create(&list);
+    status = dnnl_post_ops_create(&list);
     for (int i = 0; i < e->n && status == dnnl_success; i++) {
         if (e->step[i].kind == LVT_EPILOGUE_BIAS) {
             int64_t dims[LVT_MAX_RANK], strides[LVT_MAX_RANK];

@@ -9,8 +9,17 @@ enum { LINE_FLOATS = 16 }; /* of the caches */
 
 #if defined(__x86_64__)
 
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")
+/* Functions in between are compiled for a processor with these extensions: each compiler has its own words. */
+#define PRAGMA(...) _Pragma(#__VA_ARGS__)
+#if defined(__clang__)
+#define BEGIN_TARGET(names) PRAGMA(clang attribute push(__attribute__((target(names))), apply_to = function))
+#define END_TARGET PRAGMA(clang attribute pop)
+#else
+#define BEGIN_TARGET(names) PRAGMA(GCC push_options) PRAGMA(GCC target(names))
+#define END_TARGET PRAGMA(GCC pop_options)
+#endif
+
+BEGIN_TARGET("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")
 #define NAME(x) x##_16
 #define LANES 16
 #define REGS 4
@@ -22,10 +31,9 @@ enum { LINE_FLOATS = 16 }; /* of the caches */
 #undef REGS
 #undef ZIP_LOW
 #undef ZIP_HIGH
-#pragma GCC pop_options
+END_TARGET
 
-#pragma GCC push_options
-#pragma GCC target("avx2,fma")
+BEGIN_TARGET("avx2,fma")
 #define NAME(x) x##_8
 #define LANES 8
 #define REGS 2
@@ -37,7 +45,7 @@ enum { LINE_FLOATS = 16 }; /* of the caches */
 #undef REGS
 #undef ZIP_LOW
 #undef ZIP_HIGH
-#pragma GCC pop_options
+END_TARGET
 
 #endif
 

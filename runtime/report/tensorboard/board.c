@@ -2,9 +2,13 @@
 #include "board.h"
 #include "runtime/report/record.h"
 #include "ir/base/file.h"
+#include "ir/program/json.h"
+#include "ir/base/c_locale.h"
+#include "ir/base/utf8.h"
 
 #include <errno.h>
 #include <dirent.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,6 +108,8 @@ static void add(scalars *s, double v, const char *group, const char *name, int t
         snprintf(tag, TAG, "%s/task_%02d", group, task);
     else
         snprintf(tag, TAG, "%s/%s", group, name);
+    for (size_t n = strlen(tag); n && !lvt_utf8_valid(tag);) /* as protobuf wants it; its end was cut off */
+        tag[--n] = 0;
     LvtBoard__Summary__Value *value = s->pointers[s->n] = &s->values[s->n];
     lvt_board__summary__value__init(value);
     value->tag = tag;
@@ -177,10 +183,13 @@ void lvt_board_record(lvt_board *b, const cJSON *record) {
 
 /* ---- opening ------------------------------------------------------------------------------------------- */
 
-/* The event file of the folder, or a new name: malloc'ed. */
-static char *find_file(const char *folder) {
+/* The name of the event file in the folder, or a new one: malloc'ed. */
+static char *find_file(const lvt_folder *folder) {
     char name[256 + 64] = "", host[64] = "";
-    DIR *d = opendir(folder);
+    int fd = openat(folder->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+    if (!d && fd >= 0)
+        close(fd);
     for (struct dirent *e; d && (e = readdir(d));) {
         if (strstr(e->d_name, "tfevents") && (!*name || strcmp(e->d_name, name) < 0))
             snprintf(name, sizeof name, "%s", e->d_name);
@@ -190,9 +199,9 @@ static char *find_file(const char *folder) {
     if (!*name) {
         if (gethostname(host, sizeof host - 1) || !*host || strchr(host, '/'))
             snprintf(host, sizeof host, "lvt");
-        snprintf(name, sizeof name, "events.out.tfevents.%010.0f.%s", floor(wall_time()), host);
+        lvt_snprintf(name, sizeof name, "events.out.tfevents.%010.0f.%s", floor(wall_time()), host);
     }
-    return lvt_path_join(folder, name);
+    return strdup(name);
 }
 
 /* Bytes of the frames that may stay: the version and `events` others; *found: how many of those there are. */
@@ -222,7 +231,7 @@ static size_t walk(lvt_board *b, const uint8_t *text, size_t size, size_t skip, 
     for (size_t at = 0; at < size;) {
         const uint8_t *end = memchr(text + at, '\n', size - at);
         size_t length = end ? (size_t)(end - text) - at : size - at;
-        cJSON *record = end ? cJSON_ParseWithLength((const char *)text + at, length) : NULL;
+        cJSON *record = end ? lvt_json_read((const char *)text + at, length) : NULL;
         scalars_of(record, scratch);
         if (scratch->n && n++ >= skip && write)
             lvt_board_record(b, record);
@@ -232,28 +241,34 @@ static size_t walk(lvt_board *b, const uint8_t *text, size_t size, size_t skip, 
     return n;
 }
 
-lvt_status lvt_board_open(lvt_board *b, const char *folder, lvt_diag *diag) {
+lvt_status lvt_board_open(lvt_board *b, const lvt_folder *folder, lvt_diag *diag) {
     *b = (lvt_board){NULL, NULL};
-    char *inside = lvt_path_join(folder, "tensorboard"), *metrics = lvt_path_join(folder, "metrics.jsonl");
+    lvt_folder inside = {-1, NULL};
     scalars *scratch = malloc(sizeof *scratch);
-    lvt_status status = inside && metrics && scratch ? LVT_OK : LVT_NOMEM;
+    char *name = NULL;
+    lvt_status status = scratch ? LVT_OK : LVT_NOMEM;
     uint8_t *records = NULL, *events = NULL;
     size_t n_records = 0, n_events = 0, found = 0, keep = 0;
-    if (status == LVT_OK && mkdir(inside, 0777) != 0 && errno != EEXIST)
-        status = lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "%s: the folder cannot be made: %s", inside,
-                           strerror(errno));
-    if (status == LVT_OK && !(b->path = find_file(inside)))
+    if (status == LVT_OK && mkdirat(folder->fd, "tensorboard", 0777) != 0 && errno != EEXIST)
+        status = lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "%s/tensorboard: the folder cannot be made: %s",
+                           folder->path, strerror(errno));
+    if (status == LVT_OK)
+        status = lvt_folder_open(&inside, folder, "tensorboard", diag);
+    if (status == LVT_OK && (!(name = find_file(&inside)) || !(b->path = lvt_path_join(inside.path, name))))
         status = LVT_NOMEM;
-    if (status == LVT_OK && lvt_path_exists(metrics))
-        status = lvt_file_read(metrics, &records, &n_records, diag);
-    if (status == LVT_OK && lvt_path_exists(b->path))
-        status = lvt_file_read(b->path, &events, &n_events, diag);
+    if (status == LVT_OK && lvt_folder_has(folder, "metrics.jsonl"))
+        status = lvt_folder_file_read(folder, "metrics.jsonl", &records, &n_records, diag);
+    if (status == LVT_OK && lvt_folder_has(&inside, name))
+        status = lvt_folder_file_read(&inside, name, &events, &n_events, diag);
     if (status == LVT_OK) {
         keep = kept_bytes(events, n_events, walk(b, records, n_records, 0, false, scratch), &found);
-        b->file = fopen(b->path, "ae");
-        if (!b->file || ftruncate(fileno(b->file), (off_t)keep) != 0)
+        int fd = lvt_folder_descriptor(&inside, name, O_WRONLY | O_APPEND | O_CREAT);
+        b->file = fd >= 0 ? fdopen(fd, "ae") : NULL;
+        if (!b->file || ftruncate(fd, (off_t)keep) != 0)
             status = lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "%s: cannot be written: %s", b->path,
                                strerror(errno));
+        if (!b->file && fd >= 0)
+            close(fd);
     }
     if (status == LVT_OK) {
         if (!keep)
@@ -262,8 +277,8 @@ lvt_status lvt_board_open(lvt_board *b, const char *folder, lvt_diag *diag) {
     }
     if (status == LVT_NOMEM)
         lvt_no_memory(diag, NULL);
-    free(inside);
-    free(metrics);
+    lvt_folder_close(&inside);
+    free(name);
     free(scratch);
     free(records);
     free(events);

@@ -9,6 +9,8 @@
 
 #include "ir/base/diag.h"
 
+#include "ir/base/file.h"
+
 #include <cjson/cJSON.h>
 #include <stdio.h>
 
@@ -20,7 +22,7 @@ typedef struct lvt_board {
 /* Goes on with the event file in `folder`/tensorboard, or begins one: cuts it to the records of the folder's
  * metrics.jsonl and adds those it lacks. Errors: LVT_IO, LVT_NOMEM; the board then ignores records. Closed by
  * lvt_board_close. */
-lvt_status lvt_board_open(lvt_board *b, const char *folder, lvt_diag *diag);
+lvt_status lvt_board_open(lvt_board *b, const lvt_folder *folder, lvt_diag *diag);
 /* Appends the numbers of a record of metrics.jsonl as scalars. A failure is remembered for lvt_board_close. b
  * may be NULL. */
 void lvt_board_record(lvt_board *b, const cJSON *record);
