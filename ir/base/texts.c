@@ -3,13 +3,14 @@
 #define _GNU_SOURCE /* vasprintf */
 #endif
 #include "texts.h"
+#include "grow.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 const char *lvt_texts_add(lvt_texts *t, const char *format, ...) {
-    char **more = t->failed ? NULL : realloc(t->list, ((size_t)t->n + 2) * sizeof *more);
+    char **more = t->failed ? NULL : lvt_grow(t->list, (size_t)t->n, sizeof *more);
     t->list = more ? more : t->list;
     char *text = NULL;
     va_list arguments;

@@ -6,6 +6,7 @@
  * out are counted, names of classes are UTF-8. May not know: how pictures are coded. */
 #include "dataset.h"
 #include "ir/base/file.h"
+#include "ir/base/grow.h"
 #include "ir/base/utf8.h"
 #include "image.h"
 
@@ -142,7 +143,7 @@ static lvt_status list(const char *dir, bool folders, names *out, ignored *g, lv
             lvt_note(diag, LVT_NOWHERE, "rename it; `convmv -f latin1 -t utf8` does so for many");
             continue;
         }
-        char **more = realloc(out->list, ((size_t)out->n + 1) * sizeof *more);
+        char **more = lvt_grow(out->list, (size_t)out->n, sizeof *more);
         out->list = more ? more : out->list;
         if (!more || !(more[out->n] = strdup(e->d_name)))
             status = lvt_no_memory(diag, dir);

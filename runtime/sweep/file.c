@@ -4,6 +4,7 @@
 #endif
 #include "sweep.h"
 #include "ir/base/file.h"
+#include "ir/base/grow.h"
 #include "ir/base/c_locale.h"
 
 #include <errno.h>
@@ -406,7 +407,7 @@ static lvt_status read_seeds(const lvt_sweep *s, const lvt_sweep_setting *o, uin
 }
 
 static lvt_status add_run(lvt_sweep *s, lvt_sweep_run run, lvt_diag *diag) {
-    lvt_sweep_run *more = realloc(s->runs, ((size_t)s->n_runs + 1) * sizeof *more);
+    lvt_sweep_run *more = lvt_grow(s->runs, (size_t)s->n_runs, sizeof *more);
     if (!more)
         return lvt_no_memory(diag, NULL);
     s->runs = more;
