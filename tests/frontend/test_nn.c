@@ -80,6 +80,18 @@ static void test_norms_and_convolutions(void **unused) {
     (void)unused;
     double s = sqrt(2.0 / 3 + 1e-5);
     EXPECT("import \"nn.lvt\"", "", "layer_norm(x)", -1 / s, 0, 1 / s, -1 / s, 0, 1 / s);
+    /* two pixels of three channels, each channel by itself; then all six numbers together */
+    double g = 1.5 / sqrt(2.25 + 1e-5), t = 1 / sqrt(35.0 / 12 + 1e-5);
+    EXPECT("import \"nn.lvt\"", "let p = reshape(x, [1, 1, 2, 3])", "group_norm(p, groups = 3)", -g, -g, -g,
+           g, g, g);
+    EXPECT("import \"nn.lvt\"", "let p = reshape(x, [1, 1, 2, 3])", "group_norm(p, groups = 1)", -2.5 * t,
+           -1.5 * t, -0.5 * t, 0.5 * t, 1.5 * t, 2.5 * t);
+    EXPECT("import \"nn.lvt\"", "", "hard_swish(x * 2 - 7)", 0, 0, -1.0 / 3, 2.0 / 3, 3, 5);
+    /* a row of three to six places, and back by leaving out */
+    EXPECT("import \"nn.lvt\"", "let p = reshape(x[0], [1, 1, 3, 1])", "resize(p, 1, 6)", 1, 1.25, 1.75, 2.25,
+           2.75, 3);
+    EXPECT("import \"nn.lvt\"", "let p = reshape(x, [1, 1, 6, 1])", "resize(p, 1, 3)", 1.5, 3.5, 5.5);
+    EXPECT("import \"nn.lvt\"", "", "drop_path(x, 0.5)", 1, 2, 3, 4, 5, 6); /* not in training */
     /* a 3x3 kernel of 0.25 on the image 1 2 3 / 4 5 6, bias 0.25 */
     EXPECT("import \"nn.lvt\"", "let p = reshape(x, [1, 2, 3, 1])", "conv(p, 1)", 3.25, 5.5, 4.25, 3.25, 5.5,
            4.25);

@@ -27,6 +27,8 @@ class Config:
     ratio: int = 2
     locality: float = 0.0          # attention starts as if the bias table began at -locality * distance^2
     shrink_locality: float = 1.0
+    attention: str = "inter_task"  # or "self": keys of the input; "external": keys and values of the network
+    slots: int = 64                # of these, rows that all heads share
     norm: str = "scale"     # of the scores: 1 / sqrt(key_dim), or "batch_norm"
     joint_norm: bool = True  # batch norm sees new and remembered images together
     distill: str = "mse"    # or "kl"
@@ -97,7 +99,10 @@ class Attention(nn.Module):
         super().__init__()
         self.heads, self.side, self.stride, self.key_dim = heads, side, stride, c.key_dim
         self.q, self.v = LinearBN(inputs, heads * c.key_dim), LinearBN(inputs, heads * value_dim)
-        self.key = nn.Parameter(torch.randn(heads, side * side, c.key_dim))
+        if c.attention == "self":
+            self.k = LinearBN(inputs, heads * c.key_dim)
+        else:
+            self.key = nn.Parameter(torch.randn(heads, side * side, c.key_dim))
         self.bias_table = nn.Parameter(torch.zeros(heads, side * side))
         self.register_buffer("index", offset_index(side, stride), persistent=False)
         locality = c.locality if stride == 1 else c.shrink_locality
@@ -115,7 +120,8 @@ class Attention(nn.Module):
         if self.stride > 1:
             grid = x.view(batch, self.side, self.side, width)
             queries = grid[:, ::self.stride, ::self.stride].reshape(batch, -1, width)
-        scores = self.split(self.q(queries, groups)) @ self.key.transpose(-1, -2)
+        key = self.split(self.k(x, groups)) if hasattr(self, "k") else self.key
+        scores = self.split(self.q(queries, groups)) @ key.transpose(-1, -2)
         if hasattr(self, "score_norm"):
             scores = self.score_norm(scores.flatten(2)).view_as(scores)
         else:
@@ -123,6 +129,29 @@ class Attention(nn.Module):
         weights = torch.softmax(scores + self.bias_table[:, self.index] + self.nearness, -1)
         mixed = weights @ self.split(self.v(x, groups))
         return mixed.transpose(1, 2).reshape(batch, queries.shape[1], -1)
+
+
+class ExternalAttention(nn.Module):
+    """Two linear layers with norms of both sides: softmax over the queries of an image, then sums of 1 over the slots."""
+
+    def __init__(self, c, inputs, heads, value_dim, side, stride=1):
+        super().__init__()
+        self.heads, self.side, self.stride = heads, side, stride
+        self.q = LinearBN(inputs, heads * c.key_dim)
+        self.key = nn.Parameter(torch.rand(c.slots, c.key_dim))
+        self.value = nn.Parameter(torch.rand(c.slots, value_dim))
+
+    def forward(self, x, groups):
+        batch, _, width = x.shape
+        queries = x.view(batch, self.side, self.side, width)[:, ::self.stride, ::self.stride].reshape(batch, -1, width)
+        q = self.q(queries, groups)
+        weights = torch.softmax(F.linear(q.view(batch, q.shape[1], self.heads, -1), self.key), 1)
+        weights = weights / (1e-9 + weights.sum(-1, keepdim=True))
+        return F.linear(weights, self.value.T).flatten(2)
+
+
+def attention(c, *sizes):
+    return (ExternalAttention if c.attention == "external" else Attention)(c, *sizes)
 
 
 class FeedForward(nn.Module):
@@ -137,7 +166,7 @@ class FeedForward(nn.Module):
 class Block(nn.Module):
     def __init__(self, c, width, heads, side):
         super().__init__()
-        self.attention = Attention(c, width, heads, c.value_dim, side)
+        self.attention = attention(c, width, heads, c.value_dim, side)
         self.out, self.ffn = LinearBN(heads * c.value_dim, width, 0.0), FeedForward(width, c.ratio)
 
     def forward(self, x, groups):
@@ -148,7 +177,7 @@ class Block(nn.Module):
 class Shrink(nn.Module):
     def __init__(self, c, width, heads, side):
         super().__init__()
-        self.attention = Attention(c, width // 2, heads, c.shrink_value_dim, side, 2)
+        self.attention = attention(c, width // 2, heads, c.shrink_value_dim, side, 2)
         self.out, self.ffn = LinearBN(heads * c.shrink_value_dim, width), FeedForward(width, c.ratio)
 
     def forward(self, x, groups):

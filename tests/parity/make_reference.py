@@ -5,12 +5,14 @@ Inputs, parameters and other states come from a hash of their name and an index 
 both sides compute them and only results are recorded: of every loss term, gradient and updated state the norm, a weighted
 sum and up to 64 elements. See README.md for the line format. usage: make_reference.py [FOLDER [CASE...]]
 """
+import dataclasses
 import os
 import sys
 
 import numpy as np
 import torch
 
+import backbones_torch
 import levit_torch
 import lvt_torch
 
@@ -43,31 +45,31 @@ def element(name, shape, lo, hi):
     return (lo + (hi - lo) * uniform(name, n)).astype(np.float32).astype(np.float64).reshape(shape)
 
 
-def sample_indices(n):
-    if n <= SAMPLES:
+def sample_indices(n, most):
+    if n <= most:
         return np.arange(n)
-    begin = np.arange(SAMPLES) * n // SAMPLES
-    end = (np.arange(SAMPLES) + 1) * n // SAMPLES
+    begin = np.arange(most) * n // most
+    end = (np.arange(most) + 1) * n // most
     with np.errstate(over="ignore"):
-        return begin + (mix(np.arange(SAMPLES, dtype=np.uint64)) % (end - begin).astype(np.uint64)).astype(np.int64)
+        return begin + (mix(np.arange(most, dtype=np.uint64)) % (end - begin).astype(np.uint64)).astype(np.int64)
 
 
-def summary(tensor, digits):
+def summary(tensor, digits, samples):
     a = tensor.detach().double().numpy().reshape(-1)
-    values = [np.sqrt(np.sum(a * a)), np.sum(a * (2 * uniform("weights", a.size) - 1)), *a[sample_indices(a.size)]]
+    values = [np.sqrt(np.sum(a * a)), np.sum(a * (2 * uniform("weights", a.size) - 1)), *a[sample_indices(a.size, samples)]]
     return " ".join(f"{v:.{digits}g}" for v in values)
 
 
 def state_range(name, shape):
     """Where values of a state are drawn from: sizes as in a trained network, nothing zero, nothing at its start."""
-    last = name.rsplit(".", 1)[1]
+    last = name.rsplit(".", 1)[-1]
     if last == "weight" and len(shape) > 1:
         bound = (3 / np.prod(shape[1:])) ** 0.5
         return -bound, bound
     ranges = {"weight": (0.5, 1.5), "running_var": (0.5, 1.5), "bias": (-0.5, 0.5), "running_mean": (-0.5, 0.5),
-              "key": (-1, 1), "bias_table": (-1, 1), "previous": (-1, 1), "importance": (0, 0.01),
+              "g": (0.5, 1.5), "b": (-0.5, 0.5), "previous": (-1, 1), "importance": (0, 0.01),
               "velocity": (-0.1, 0.1)}
-    return ranges[last]
+    return ranges.get(last, (-1, 1))  # keys, positions, class tokens, tables
 
 
 COEFFICIENTS = dict(alpha=0.9, beta=0.6, r=0.7, gamma=0.3)
@@ -76,8 +78,8 @@ COEFFICIENTS = dict(alpha=0.9, beta=0.6, r=0.7, gamma=0.3)
 class Record:
     """The lines of one reference file."""
 
-    def __init__(self, name, digits=17):
-        self.name, self.digits, self.lines, self.checks = name, digits, [], []
+    def __init__(self, name, digits=17, samples=SAMPLES):
+        self.name, self.digits, self.samples, self.lines, self.checks = name, digits, samples, [], []
 
     def state(self, name, tensor):
         lo, hi = state_range(name, tensor.shape)
@@ -90,7 +92,7 @@ class Record:
         return None if array is None else torch.from_numpy(np.ascontiguousarray(array))
 
     def check(self, what, name, tensor):
-        self.checks.append(f"{what} {name} {summary(tensor, self.digits)}")
+        self.checks.append(f"{what} {name} {summary(tensor, self.digits, self.samples)}")
 
     def save(self, folder):
         self.lines += self.checks + [f"end {len(self.checks)}"]
@@ -102,8 +104,8 @@ class Case(Record):
     """A training step of the LVT network."""
 
     def __init__(self, name, model, config, images, settings=(), steps=1, lr=2.0 ** 20, clip=1e30, momentum=0.0,
-                 decay=0.0, nesterov=False, digits=17):
-        super().__init__(name, digits)
+                 decay=0.0, nesterov=False, digits=17, samples=SAMPLES):
+        super().__init__(name, digits, samples)
         self.model, self.config, self.images, self.settings = model, config, images, list(settings)
         self.steps, self.lr, self.clip, self.momentum, self.decay = steps, lr, clip, momentum, decay
         self.nesterov = nesterov
@@ -134,7 +136,10 @@ class Case(Record):
         c, n = self.config, self.images
         self.lines += [f"# {self.name}: made by make_reference.py, PyTorch in f64",
                        f"model models/{self.model}.lvt", f"set batch={n}", f"set memory_batch={n}"]
-        self.lines += [f"set {s}" for s in self.settings] + ["entry train", f"lr {self.lr:.17g}"]
+        self.lines += [f"set {s}" for s in self.settings]
+        if self.samples != SAMPLES:
+            self.lines.append(f"samples {self.samples}")
+        self.lines += ["entry train", f"lr {self.lr:.17g}"]
         network = lvt_torch.LVT(c).double().train()
         parameters = dict(network.named_parameters())
         buffers = {k: v for k, v in network.named_buffers() if k.endswith(("running_mean", "running_var"))}
@@ -229,6 +234,60 @@ class LevitCase(Record):
         print(f"{self.name}: loss {loss.item():.6f}, gradient norm {norm.item():.6f}, {len(self.checks)} values")
 
 
+class BackboneCase(Record):
+    """A network of the comparison: the step of finetune with one classifier, by PyTorch's own SGD, or the logits in
+    evaluation mode. lvt has the names of the implementation, all but the head's."""
+
+    def __init__(self, backbone, entry):
+        super().__init__(f"{backbone.name}-{'step' if entry == 'train_new' else entry}", digits=12, samples=12)
+        self.backbone, self.entry, self.images, self.lr = backbone, entry, backbone.images, 2.0 ** 20
+
+    def write(self, folder):
+        n, classes, training = self.images, backbones_torch.CLASSES, self.entry == "train_new"
+        self.lines += [f"# {self.name}: made by make_reference.py, {self.backbone.source} in f64",
+                       f"model models/{self.backbone.model}.lvt", "set method=finetune", "set classifiers=1",
+                       "set classifier_bias=true", f"set classes={classes}", f"set batch={n}", f"set predict_batch={n}"]
+        self.lines += [f"set {s}" for s in self.backbone.settings]
+        self.lines += [f"samples {self.samples}", f"entry {self.entry}", f"lr {self.lr:.17g}"]
+        network = self.backbone.make().double().train(training)
+        parameters = {self.backbone.path(k): v for k, v in network.named_parameters()}
+        buffers = {self.backbone.path(k): v for k, v in network.named_buffers()
+                   if k.endswith(("running_mean", "running_var"))}
+        for name, tensor in (*parameters.items(), *buffers.items()):
+            self.state(name, tensor)
+        x = self.input("x", "uniform", (-2, 2), element("x", (n, 32, 32, 3), -2, 2).transpose(0, 3, 1, 2))
+        if not training:
+            self.lines.append("run 1")
+            with torch.no_grad():
+                self.check("output", "logits", network(x))
+            self.save(folder)
+            print(f"{self.name}: {len(parameters)} tensors of {sum(p.numel() for p in parameters.values())} numbers")
+            return
+
+        seen = classes - 2
+        y = self.input("y", "integer", (0, seen), np.floor(seen * uniform("y", n)).astype(np.int64))
+        mask = self.input("mask", "prefix", (seen,), (np.arange(classes) < seen).astype(np.float64))
+        self.input("lr", "value", [self.lr])
+        self.input("clip", "value", [np.float64(np.float32(1e30))])
+        self.lines.append("run 1")
+        loss = torch.nn.functional.cross_entropy(network(x) + (mask - 1) * 1e9, y)
+        before = {k: v.detach().clone() for k, v in parameters.items()}
+        optimiser = torch.optim.SGD(network.parameters(), lr=self.lr)
+        loss.backward()
+        optimiser.step()
+        self.check("output", "loss", loss)
+        norm = torch.sqrt(sum((p.grad ** 2).sum() for p in parameters.values()))
+        for name, p in parameters.items():
+            if p.grad.norm() < 1e-12 * norm:  # by symmetry: what shifts all that a softmax or a norm sees alike
+                self.lines.append(f"# zero: {name}")
+            else:
+                self.check("gradient", name, (before[name] - p) / self.lr)
+        for name, b in buffers.items():
+            self.check("after", name, b)
+        self.save(folder)
+        print(f"{self.name}: loss {loss.item():.6f}, gradient norm {norm.item():.6f}, {len(self.checks)} values")
+
+
 def main():
     folder, wanted = sys.argv[1] if len(sys.argv) > 1 else HERE, sys.argv[2:]
     torch.set_default_dtype(torch.float64)
@@ -239,7 +298,12 @@ def main():
              Case("lvt-tiny-updates", "lvt-tiny", tiny, 8, ["momentum=0.9", "nesterov=true"], steps=3, lr=0.05, clip=0.5,
                   momentum=0.9, decay=0.01, nesterov=True),
              Case("lvt-s-gradients", "lvt-s", small, 4), Case("lvt-gradients", "lvt", lvt_torch.FULL, 2, digits=12),
-             LevitCase(8)]
+             *(Case(f"lvt-tiny-{a}", "lvt-tiny", dataclasses.replace(tiny, attention=a), 8, [f"attention={a}"],
+                    digits=12, samples=12) for a in ("self", "external")), LevitCase(8)]
+    if backbones_torch.missing:
+        print(f"no references of backbones: {backbones_torch.missing}", file=sys.stderr)
+    for backbone in backbones_torch.BACKBONES:
+        cases += [BackboneCase(backbone, "train_new"), BackboneCase(backbone, "predict")]
     for case in cases:
         if not wanted or case.name in wanted:
             case.write(folder)

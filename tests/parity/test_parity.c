@@ -51,10 +51,11 @@ static double element(uint64_t name, uint64_t i, double lo, double hi) {
     return (float)(lo + (hi - lo) * uniform(name, i));
 }
 
-static int64_t sample_index(int64_t n, int64_t k) {
-    if (n <= SAMPLES)
+/* The k-th of at most `most` places in a tensor of n elements. */
+static int64_t sample_index(int64_t n, int64_t most, int64_t k) {
+    if (n <= most)
         return k;
-    int64_t begin = k * n / SAMPLES, end = (k + 1) * n / SAMPLES;
+    int64_t begin = k * n / most, end = (k + 1) * n / most;
     return begin + (int64_t)(mix((uint64_t)k) % (uint64_t)(end - begin));
 }
 
@@ -65,8 +66,8 @@ typedef struct summary {
     int64_t n;
 } summary;
 
-static summary summarise(const double *x, int64_t n) {
-    summary s = {.n = n < SAMPLES ? n : SAMPLES};
+static summary summarise(const double *x, int64_t n, int64_t most) {
+    summary s = {.n = n < most ? n : most};
     double squares = 0;
     uint64_t weights = hash_name("weights");
     for (int64_t i = 0; i < n; i++) {
@@ -75,7 +76,7 @@ static summary summarise(const double *x, int64_t n) {
     }
     s.norm = sqrt(squares);
     for (int64_t k = 0; k < s.n; k++)
-        s.samples[k] = x[sample_index(n, k)];
+        s.samples[k] = x[sample_index(n, most, k)];
     return s;
 }
 
@@ -111,6 +112,7 @@ typedef struct parity_case {
     double tolerance, worst;
     char worst_name[256];
     int checked, wrong;
+    int64_t samples; /* of a tensor, at most SAMPLES */
 
     lvt_module *module; /* owned by `program` in the f32 run */
     lvt_graph *graph;
@@ -195,12 +197,12 @@ static void fill_state(parity_case *c, char **cursor) {
 
 static void check(parity_case *c, const char *what, const char *name, const double *got, int64_t n,
                   char **cursor) {
-    summary want = {.norm = number(cursor), .weighted = number(cursor), .n = n < SAMPLES ? n : SAMPLES};
+    summary want = {.norm = number(cursor), .weighted = number(cursor), .n = n < c->samples ? n : c->samples};
     for (int64_t k = 0; k < want.n; k++)
         want.samples[k] = number(cursor);
     if (want.norm == 0)
         fail_msg("%s: the reference of %s %s is zero, which would prove nothing", c->path, what, name);
-    summary have = summarise(got, n);
+    summary have = summarise(got, n, c->samples);
     double error = relative_error(&want, &have, n);
     c->checked++;
     if (error > c->worst) {
@@ -340,7 +342,7 @@ static void compile(parity_case *c, lvt_compiled **compiled, lvt_diag *diag) {
 }
 
 static void run_case(const char *name, bool f32) {
-    parity_case c = {.f32 = f32, .tolerance = f32 ? TOLERANCE_F32 : TOLERANCE_F64};
+    parity_case c = {.f32 = f32, .samples = SAMPLES, .tolerance = f32 ? TOLERANCE_F32 : TOLERANCE_F64};
     snprintf(c.path, sizeof c.path, LVT_SOURCE_DIR "/tests/parity/%s.txt", name);
     c.file = fopen(c.path, "r");
     if (!c.file)
@@ -364,6 +366,9 @@ static void run_case(const char *name, bool f32) {
         } else if (!strcmp(command, "entry")) {
             snprintf(c.entry, sizeof c.entry, "%s", word(&cursor));
             compile(&c, &compiled, diag);
+        } else if (!strcmp(command, "samples")) {
+            c.samples = (int64_t)number(&cursor);
+            assert_true(c.samples > 0 && c.samples <= SAMPLES);
         } else if (!strcmp(command, "lr")) {
             c.lr = number(&cursor);
         } else if (!strcmp(command, "input")) {
@@ -412,63 +417,32 @@ static void run_case(const char *name, bool f32) {
     lvt_diag_free(diag);
 }
 
-static void tiny_gradients_f64(void **state) {
-    (void)state;
-    run_case("lvt-tiny-gradients", false);
+/* Every file twice: in f64 on the interpreter and in f32 on the kernels. */
+static const char *const CASES[] = {
+    "lvt-tiny-gradients", "lvt-tiny-variant",  "lvt-tiny-updates",  "lvt-s-gradients", "lvt-gradients",
+    "lvt-tiny-self",      "lvt-tiny-external", "levit-step",        "resnet18-step",   "resnet18-predict",
+    "vit-step",           "vit-predict",       "levit-t-step",      "levit-t-predict", "coat-step",
+    "coat-predict",       "coat-lite-step",    "coat-lite-predict", "cct-step",        "cct-predict",
+    "cvt-step",           "cvt-predict",
+};
+enum { N_CASES = sizeof CASES / sizeof *CASES };
+
+static void f64_case(void **state) {
+    run_case(*state, false);
 }
-static void tiny_gradients_f32(void **state) {
-    (void)state;
-    run_case("lvt-tiny-gradients", true);
-}
-static void tiny_variant_f64(void **state) {
-    (void)state;
-    run_case("lvt-tiny-variant", false);
-}
-static void tiny_variant_f32(void **state) {
-    (void)state;
-    run_case("lvt-tiny-variant", true);
-}
-static void tiny_updates_f64(void **state) {
-    (void)state;
-    run_case("lvt-tiny-updates", false);
-}
-static void tiny_updates_f32(void **state) {
-    (void)state;
-    run_case("lvt-tiny-updates", true);
-}
-static void small_gradients_f64(void **state) {
-    (void)state;
-    run_case("lvt-s-gradients", false);
-}
-static void small_gradients_f32(void **state) {
-    (void)state;
-    run_case("lvt-s-gradients", true);
-}
-static void full_gradients_f64(void **state) {
-    (void)state;
-    run_case("lvt-gradients", false);
-}
-static void full_gradients_f32(void **state) {
-    (void)state;
-    run_case("lvt-gradients", true);
-}
-static void levit_step_f64(void **state) {
-    (void)state;
-    run_case("levit-step", false);
-}
-static void levit_step_f32(void **state) {
-    (void)state;
-    run_case("levit-step", true);
+static void f32_case(void **state) {
+    run_case(*state, true);
 }
 
-int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tiny_gradients_f64),  cmocka_unit_test(tiny_gradients_f32),
-        cmocka_unit_test(tiny_variant_f64),    cmocka_unit_test(tiny_variant_f32),
-        cmocka_unit_test(tiny_updates_f64),    cmocka_unit_test(tiny_updates_f32),
-        cmocka_unit_test(small_gradients_f64), cmocka_unit_test(small_gradients_f32),
-        cmocka_unit_test(full_gradients_f64),  cmocka_unit_test(full_gradients_f32),
-        cmocka_unit_test(levit_step_f64),      cmocka_unit_test(levit_step_f32),
-    };
+/* usage: test_parity [CASE]: those whose name begins so */
+int main(int argc, char **argv) {
+    struct CMUnitTest tests[2 * N_CASES];
+    for (int k = 0; k < N_CASES; k++) {
+        tests[2 * k] = (struct CMUnitTest){CASES[k], f64_case, NULL, NULL, (void *)CASES[k]};
+        tests[2 * k + 1] = (struct CMUnitTest){CASES[k], f32_case, NULL, NULL, (void *)CASES[k]};
+    }
+    char pattern[256];
+    snprintf(pattern, sizeof pattern, "%s*", argc > 1 ? argv[1] : "");
+    cmocka_set_test_filter(pattern);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
