@@ -63,6 +63,7 @@ static lvt_status run_entry(driver *d, const lvt_pass_info *info, uint32_t entry
                     .explain = o->explain ? &d->explain : NULL,
                     .memory = o->memory_report ? &d->memory : NULL,
                     .memory_form = o->memory_report,
+                    .limited = o->pass_limit > 0,
                     .memory_budget = o->memory_budget,
                     .ranks = o->ranks > 1 ? o->ranks : 1,
                     .split = o->split,

@@ -57,6 +57,7 @@ typedef struct lvt_pass {
     const char *split; /* names of the inputs that are divided among them, with commas between */
     lvt_plan *plan;    /* of this entry: layout fills strides, assign families, schedule steps, plan places */
     bool exact;        /* no variants with larger rounding errors */
+    bool limited;      /* passes are left out, to find a fault: nothing is said of what that makes slow */
     uint64_t memory_budget;            /* bytes an entry may take, with all states; 0: any */
     const struct lvt_measure *measure; /* how variants are measured; NULL: a rule chooses */
     lvt_loc at;                        /* of the node that is worked on: where out of memory is reported */

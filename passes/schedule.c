@@ -76,7 +76,7 @@ lvt_graph *lvt_pass_assign(lvt_pass *ctx, const lvt_graph *in) {
         lvt_family family = lvt_family_for(in, i, &why);
         if (why == lvt_loop_no_memory)
             return lvt_pass_nomem(ctx);
-        if (family == LVT_FAMILY_INTERP)
+        if (family == LVT_FAMILY_INTERP && !ctx->limited)
             warn_of_interpreter(ctx, in, i, why);
         p->steps[p->n_steps++] = (lvt_step){.node = i, .family = (uint8_t)family};
         char type[LVT_TYPE_TEXT];
