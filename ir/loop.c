@@ -35,8 +35,8 @@ bool lvt_loop_heavy(int op) {
 }
 
 bool lvt_loop_has_f64(int op) {
-    return op != LVT_OP_erf && op != LVT_OP_gelu && op != LVT_OP_sin && op != LVT_OP_cos && op != LVT_OP_mod &&
-           op != LVT_OP_pow;
+    return op != LVT_OP_erf && op != LVT_OP_gelu && op != LVT_OP_sin && op != LVT_OP_cos &&
+           op != LVT_OP_mod && op != LVT_OP_pow;
 }
 
 typedef struct placing {
@@ -233,8 +233,6 @@ static const char *node_form(const lvt_graph *g, const lvt_node *n) {
         return NULL;
     }
     switch (n->op) {
-    case LVT_OP_iota:
-        return t->dtype == LVT_BOOL ? "an iota of bool" : NULL;
     case LVT_OP_constant:
         return lvt_attr_get(n, "values")->n == 1 ? NULL : "a constant with more than one value";
     case LVT_OP_reshape:
@@ -247,7 +245,7 @@ static const char *node_form(const lvt_graph *g, const lvt_node *n) {
         if (t->dtype == LVT_I32 && n->op == LVT_OP_reduce_mean)
             return "a mean of integers";
         return NULL;
-    default: /* input, cast, broadcast */
+    default: /* input, cast, broadcast, iota */
         return NULL;
     }
 }

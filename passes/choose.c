@@ -123,6 +123,10 @@ static lvt_variant by_rule(lvt_pass *ctx, const lvt_graph *g, const lvt_step *s,
         lvt_snprintf(why, size, "many rows times few columns, transposed");
         return LVT_VARIANT_OWN_PRODUCT;
     }
+    if (lvt_variant_legal(g, s->node, (lvt_family)s->family, LVT_VARIANT_OWN_DEPTHWISE, NULL)) {
+        lvt_snprintf(why, size, "one channel a group");
+        return LVT_VARIANT_OWN_DEPTHWISE;
+    }
     lvt_variant best = best_winograd(g, s->node, (lvt_family)s->family, &gain);
     why[0] = 0;
     if (best == LVT_VARIANT_STANDARD)

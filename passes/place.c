@@ -133,6 +133,11 @@ bool lvt_reads_strides(const lvt_graph *g, lvt_node_id n, uint32_t k, const int6
         return k < 2 && product->op == LVT_OP_matmul ? matrix_strides(t, strides)
                                                      : lvt_strides_equal(t, dense, strides);
     }
+    case LVT_OP_max_pool2d:
+    case LVT_OP_avg_pool2d:
+    case LVT_OP_max_pool2d_grad:
+    case LVT_OP_avg_pool2d_grad: /* vectors of channels */
+        return t->dim[t->rank - 1] == 1 || strides[t->rank - 1] == 1;
     case LVT_OP_attention:
     case LVT_OP_attention_grad: /* rows of vectors; of logsumexp one number at a time */
         return t->rank == 3 && k >= 5 ? true : t->dim[t->rank - 1] == 1 || strides[t->rank - 1] == 1;

@@ -29,6 +29,38 @@ static const char *moves_why(const lvt_graph *g, const lvt_node *n) {
                              : "results have memory of their own, no part of another value's";
 }
 
+/* Elements of the largest value that a node reads or makes. */
+static int64_t largest_value(const lvt_graph *g, const lvt_node *n) {
+    int64_t most = 0;
+    for (uint32_t k = 0; k < n->n_operands + (uint32_t)n->n_results; k++) {
+        lvt_value v = k < n->n_operands ? n->operands[k] : n->result + k - n->n_operands;
+        int64_t size = lvt_numel(&g->values[v].type);
+        most = size > most ? size : most;
+    }
+    return most;
+}
+
+/* A step that the interpreter runs takes a hundred times as long as on a kernel, which nobody sees where it is
+ * small. Once for a line, which may stand in a loop. */
+static void warn_of_interpreter(lvt_pass *ctx, const lvt_graph *g, lvt_node_id id, const char *why) {
+    enum { SMALL = 1000 };
+    const lvt_plan *p = ctx->plan;
+    const lvt_node *n = &g->nodes[id];
+    char type[LVT_TYPE_TEXT];
+    if (largest_value(g, n) <= SMALL)
+        return;
+    for (uint32_t i = 0; i < p->n_steps; i++) {
+        const lvt_node *other = &g->nodes[p->steps[i].node];
+        if (p->steps[i].family == LVT_FAMILY_INTERP && other->op == n->op && other->loc == n->loc &&
+            largest_value(g, other) > SMALL)
+            return;
+    }
+    lvt_warning(ctx->diag, "W703", lvt_module_pos(ctx->module, n->loc),
+                "%s of %s runs on the interpreter, slowly: %s", lvt_op_of(n)->name,
+                lvt_type_text(&g->values[n->n_operands ? n->operands[0] : n->result].type, type),
+                why ? why : "it has no kernel");
+}
+
 lvt_graph *lvt_pass_assign(lvt_pass *ctx, const lvt_graph *in) {
     lvt_plan *p = ctx->plan;
     p->n_steps = 0;
@@ -44,6 +76,8 @@ lvt_graph *lvt_pass_assign(lvt_pass *ctx, const lvt_graph *in) {
         lvt_family family = lvt_family_for(in, i, &why);
         if (why == lvt_loop_no_memory)
             return lvt_pass_nomem(ctx);
+        if (family == LVT_FAMILY_INTERP)
+            warn_of_interpreter(ctx, in, i, why);
         p->steps[p->n_steps++] = (lvt_step){.node = i, .family = (uint8_t)family};
         char type[LVT_TYPE_TEXT];
         lvt_text_add(ctx->explain, "%s: %s -> %s on %s", in->name ? in->name : "", lvt_op_of(n)->name,

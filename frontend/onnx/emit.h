@@ -49,6 +49,9 @@ lvt_emit_fn lvt_onnx_emitter(const lvt_node *n, int opset);
 
 lvt_shape2 lvt_emit_shape(const lvt_emitter *e, lvt_value v);
 bool lvt_shape2_fixed(const lvt_shape2 *x);
+bool lvt_shape2_equal(const lvt_shape2 *x, const lvt_shape2 *y);
+/* The name of a constant with the dims to reshape to; NULL: out of memory. */
+const char *lvt_emit_reshape_target(lvt_emitter *e, const lvt_shape2 *s);
 
 const char *lvt_emit_use(lvt_emitter *e, lvt_value v);  /* any shape that broadcasts to the value's */
 const char *lvt_emit_full(lvt_emitter *e, lvt_value v); /* the value's own shape */

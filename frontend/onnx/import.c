@@ -48,10 +48,6 @@ static const lvt_im_row *known(const Onnx__NodeProto *n) {
     return ours && n->op_type ? lvt_im_find(n->op_type) : NULL;
 }
 
-static lvt_pos place(const lvt_importer *im) {
-    return im->use->at.file ? im->use->at : (lvt_pos){im->file->name, (uint32_t)im->index + 1, 0};
-}
-
 /* Whether an output needs this node. */
 static bool wanted(lvt_importer *im, const Onnx__NodeProto *n) {
     for (size_t k = 0; k < n->n_output; k++)
@@ -64,15 +60,6 @@ static void want(lvt_importer *im, const char *name) {
     lvt_im_value *v = name && *name ? lvt_im_slot(im, name) : NULL;
     if (v && !v->wanted)
         *v = (lvt_im_value){.name = name, .value = LVT_NONE, .weight = LVT_NONE, .wanted = true};
-}
-
-const char *lvt_im_output_name(const lvt_importer *im, size_t i) {
-    const char *name = im->use->n_outputs ? im->use->outputs[i] : lvt_onnx_output(im->file, i);
-    return name ? name : "";
-}
-
-size_t lvt_im_n_outputs(const lvt_importer *im) {
-    return im->use->n_outputs ? im->use->n_outputs : lvt_onnx_outputs(im->file);
 }
 
 /* How many names a graph brings, those inside its nodes' attributes included. */
@@ -138,7 +125,7 @@ static lvt_status check_operators(lvt_importer *im) {
         }
         im->index = i;
         if (first)
-            status = lvt_error(im->diag, LVT_USER, NULL, place(im),
+            status = lvt_error(im->diag, LVT_USER, NULL, lvt_im_place(im),
                                "operator %s%s%s is not supported (%zu node(s), the first is '%s')", domain,
                                standard(domain) ? "" : ".", op, times, n->name ? n->name : "");
     }
@@ -372,7 +359,7 @@ static bool has_inputs(lvt_importer *im, bool *poisoned) {
         if (lvt_im_made(v))
             continue;
         all = false;
-        lvt_error(im->diag, LVT_USER, NULL, place(im),
+        lvt_error(im->diag, LVT_USER, NULL, lvt_im_place(im),
                   "node '%s' (%s): nothing before it makes its input '%s'", n->name ? n->name : "",
                   n->op_type, n->input[i]);
     }
@@ -387,7 +374,7 @@ static lvt_status name_outputs(lvt_importer *im, bool ok) {
             continue;
         lvt_im_value *v = lvt_im_slot(im, n->output[k]);
         if (lvt_im_made(v))
-            return lvt_error(im->diag, LVT_USER, NULL, place(im),
+            return lvt_error(im->diag, LVT_USER, NULL, lvt_im_place(im),
                              "node '%s' (%s): there is a tensor '%s' already", n->name ? n->name : "",
                              n->op_type, n->output[k]);
         lvt_value value = ok && k < LVT_IM_OUTPUTS ? im->out[k] : LVT_NONE;
@@ -407,6 +394,7 @@ lvt_status lvt_im_node(lvt_importer *im, const Onnx__NodeProto *n) {
     const lvt_im_row *row = known(n);
     size_t errors = lvt_diag_errors(im->diag);
     im->n = n;
+    im->row = row;
     bool poisoned, whole = has_inputs(im, &poisoned);
     for (int k = 0; k < LVT_IM_OUTPUTS; k++)
         im->out[k] = LVT_NONE;
@@ -417,7 +405,7 @@ lvt_status lvt_im_node(lvt_importer *im, const Onnx__NodeProto *n) {
     im->empty = NULL;
     im->attributes_read = im->inputs_read = 0;
     if (!row)
-        return lvt_error(im->diag, LVT_USER, NULL, place(im),
+        return lvt_error(im->diag, LVT_USER, NULL, lvt_im_place(im),
                          "operator %s is not supported (node '%s', inside another)",
                          n->op_type ? n->op_type : "", n->name ? n->name : "");
     if (im->opset < 6 && other_before_6(n->op_type))
@@ -434,21 +422,12 @@ lvt_status lvt_im_node(lvt_importer *im, const Onnx__NodeProto *n) {
         ok = lvt_im_no(im, "its input '%s' is empty", im->empty);
     what_builder_says(im);
     if (!ok && whole && !poisoned && (im->why[0] || lvt_diag_errors(im->diag) == errors))
-        lvt_error(im->diag, im->g->no_memory ? LVT_NOMEM : LVT_USER, NULL, place(im), "node '%s' (%s): %s",
-                  n->name ? n->name : "", n->op_type, im->why[0] ? im->why : "it cannot be built");
+        lvt_error(im->diag, im->g->no_memory ? LVT_NOMEM : LVT_USER, NULL, lvt_im_place(im),
+                  "node '%s' (%s): %s", n->name ? n->name : "", n->op_type,
+                  im->why[0] ? im->why : "it cannot be built");
     im->n = n;
     lvt_status status = name_outputs(im, ok);
     return im->g->no_memory ? LVT_NOMEM : ok || (whole && poisoned) ? status : LVT_USER;
-}
-
-void lvt_im_warn(lvt_importer *im, const char *format, ...) {
-    char text[400];
-    va_list args;
-    va_start(args, format);
-    lvt_vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    lvt_warning(im->diag, NULL, place(im), "node '%s' (%s): %s", im->n->name ? im->n->name : "",
-                im->n->op_type, text);
 }
 
 /* What the file says of an output against what its nodes make. Where sizes were given from outside, dims of
@@ -604,13 +583,6 @@ size_t lvt_onnx_inputs(const lvt_onnx_file *f) {
 const char *lvt_onnx_input(const lvt_onnx_file *f, size_t i) {
     return f->inputs[i]->name ? f->inputs[i]->name : "";
 }
-size_t lvt_onnx_outputs(const lvt_onnx_file *f) {
-    return f->graph->n_output;
-}
-const char *lvt_onnx_output(const lvt_onnx_file *f, size_t i) {
-    return f->graph->output[i]->name;
-}
-
 void lvt_onnx_close(lvt_onnx_file *f) {
     if (!f)
         return;

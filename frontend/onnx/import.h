@@ -76,7 +76,7 @@ typedef struct lvt_onnx_use {
     const char *const *constants; /* patterns (of fnmatch) of initialisers that are no parameters */
     size_t n_constants;
     bool *constants_found; /* set where one fits an initialiser that is used; or NULL */
-    bool tied;         /* an initialiser is one state, also where all its elements are equal */
+    bool tied;             /* an initialiser is one state, also where all its elements are equal */
     bool step_of_file; /* the file is a training step: initialisers of rank 0 are asked for by `state` too,
                         * and each is one state */
     /* A state of the graph for an initialiser. LVT_NONE: an error, which it has reported. */

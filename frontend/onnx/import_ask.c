@@ -7,40 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- what builders ask ---- */
-
-bool lvt_im_no(lvt_importer *im, const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    lvt_vsnprintf(im->why, sizeof im->why, format, args);
-    va_end(args);
-    return false;
-}
-
-const lvt_im_row *lvt_im_find(const char *op) {
-    static const lvt_im_row *const tables[] = {
-        lvt_im_math,     lvt_im_shapes,     lvt_im_indices, lvt_im_nets,  lvt_im_pools,
-        lvt_im_matrices, lvt_im_losses,     lvt_im_sums,    lvt_im_grids, lvt_im_quantised,
-        lvt_im_flows,    lvt_im_attentions, lvt_im_windows};
-    for (size_t t = 0; t < sizeof tables / sizeof *tables; t++)
-        for (const lvt_im_row *r = tables[t]; r->op; r++)
-            if (!strcmp(r->op, op))
-                return r;
-    return NULL;
-}
-
-int lvt_im_code(const lvt_importer *im) {
-    return lvt_im_find(im->n->op_type)->code;
-}
-
-lvt_im_value *lvt_im_slot(lvt_importer *im, const char *name) {
-    size_t at = (size_t)lvt_hash_text(name) &
-                (im->cap_values - 1); /* the table is twice as large as there are names */
-    while (im->values[at].name && strcmp(im->values[at].name, name))
-        at = (at + 1) & (im->cap_values - 1);
-    return &im->values[at];
-}
-
 static lvt_im_value *input(const lvt_importer *im, size_t i) {
     const char *name = i < im->n->n_input ? im->n->input[i] : NULL;
     if (i < 64)
@@ -50,51 +16,6 @@ static lvt_im_value *input(const lvt_importer *im, size_t i) {
 
 bool lvt_im_has(const lvt_importer *im, size_t i) {
     return input(im, i) != NULL;
-}
-
-lvt_value lvt_im_constant(lvt_importer *im, const lvt_type *t, const double *values) {
-    int64_t n = lvt_numel(t), same = 1;
-    while (same < n && !memcmp(&values[same], values, sizeof *values))
-        same++;
-    lvt_named_attr a[] = {{"dtype", lvt_attr_dtype((lvt_dtype)t->dtype)},
-                          {"shape", lvt_attr_ints(t->dim, t->rank)},
-                          {"values", lvt_attr_floats(values, same == n ? 1 : (size_t)n)}};
-    return lvt_build(&im->b, LVT_OP_constant, 0, NULL, 3, a);
-}
-
-lvt_value lvt_im_vector(lvt_importer *im, int64_t n, const double *values, lvt_dtype dtype) {
-    lvt_type t = lvt_type_make(dtype, 1, &n);
-    return lvt_im_constant(im, &t, values);
-}
-
-lvt_value lvt_im_number(lvt_importer *im, lvt_value like, double x) {
-    return lvt_build_scalar(&im->b, (lvt_dtype)lvt_im_type(im, like).dtype, x);
-}
-
-lvt_value lvt_im_iota(lvt_importer *im, int rank, const int64_t *dims, int axis) {
-    lvt_named_attr a[] = {{"dtype", lvt_attr_dtype(LVT_I32)},
-                          {"shape", lvt_attr_ints(dims, (size_t)rank)},
-                          {"axis", lvt_attr_int(axis)}};
-    return lvt_build(&im->b, LVT_OP_iota, 0, NULL, 3, a);
-}
-
-lvt_value lvt_im_pad(lvt_importer *im, lvt_value x, int axis, int64_t before, int64_t after, double value) {
-    lvt_named_attr a[] = {{"axis", lvt_attr_int(axis)},
-                          {"before", lvt_attr_int(before)},
-                          {"after", lvt_attr_int(after)},
-                          {"value", lvt_attr_float(value)}};
-    return before || after ? lvt_build(&im->b, LVT_OP_pad, 1, &x, 4, a) : x;
-}
-
-lvt_value lvt_im_hot(lvt_importer *im, lvt_value index, int64_t classes) {
-    lvt_named_attr a[] = {{"size", lvt_attr_int(classes)}, {"dtype", lvt_attr_dtype(LVT_I32)}};
-    return lvt_imk(im, LVT_OP_gt, lvt_build(&im->b, LVT_OP_one_hot, 1, &index, 2, a), 0);
-}
-
-lvt_value lvt_im_tensor_value(lvt_importer *im, const Onnx__TensorProto *t) {
-    lvt_type type;
-    double *x = lvt_onnx_read_tensor(im->arena, t, im->folder, &type, im->diag);
-    return x ? lvt_im_constant(im, &type, x) : LVT_NONE;
 }
 
 static bool has_nothing(const lvt_im_value *v) {
@@ -154,10 +75,6 @@ lvt_value lvt_im_fixed(lvt_importer *im, size_t i) {
 lvt_value lvt_im_named(lvt_importer *im, const char *name) {
     lvt_im_value *v = *name ? lvt_im_slot(im, name) : NULL;
     return v && v->name ? value_of(im, v, true) : LVT_NONE;
-}
-
-lvt_type lvt_im_type(const lvt_importer *im, lvt_value v) {
-    return v == LVT_NONE ? (lvt_type){.dtype = LVT_F32} : *lvt_value_type(im->g, v);
 }
 
 bool lvt_im_out(lvt_importer *im, lvt_value v) {

@@ -31,6 +31,7 @@ static void forget(lvt_importer *im, const Onnx__GraphProto *g) {
 static bool body(lvt_importer *im, const Onnx__GraphProto *g, const char *what, const lvt_value *inputs,
                  size_t n, lvt_value *results) {
     const Onnx__NodeProto *own = im->n;
+    const lvt_im_row *own_row = im->row;
     uint64_t read[] = {im->attributes_read, im->inputs_read};
     bool ok = true;
     for (size_t i = 0; i < g->n_input + g->n_initializer && ok; i++) {
@@ -46,6 +47,7 @@ static bool body(lvt_importer *im, const Onnx__GraphProto *g, const char *what, 
     for (size_t i = 0; i < g->n_node && ok; i++)
         ok = lvt_im_node(im, g->node[i]) == LVT_OK;
     im->n = own;
+    im->row = own_row;
     im->why[0] = 0; /* what went wrong inside was reported there */
     im->attributes_read = read[0];
     im->inputs_read = read[1];

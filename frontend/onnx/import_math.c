@@ -134,15 +134,6 @@ lvt_value lvt_im_round(lvt_importer *im, lvt_value x) {
     return lvt_build_select(&im->b, up, lvt_imk(im, LVT_OP_add, f, 1), f);
 }
 
-lvt_value lvt_im_root(lvt_importer *im, lvt_value x, double p) {
-    if (p == 1)
-        return x;
-    lvt_value zero = lvt_imk(im, LVT_OP_eq, x, 0);
-    lvt_value y = lvt_build_select(&im->b, zero, lvt_im_number(im, x, 1), x);
-    y = p == 2 ? lvt_im1(im, LVT_OP_sqrt, y) : lvt_imk(im, LVT_OP_pow, y, 1 / p);
-    return lvt_build_select(&im->b, zero, x, y);
-}
-
 /* Bits of ONNX's type of input i; *is_signed: whether its numbers go below 0. */
 static int bits_of(lvt_importer *im, size_t i, bool *is_signed) {
     int type = lvt_im_onnx_type(im, i);

@@ -88,6 +88,7 @@ typedef struct lvt_importer {
     const char *first_wide, *first_wide_op; /* of the nodes whose numbers may leave 32 bits */
     /* of the node at hand */
     const Onnx__NodeProto *n;
+    const struct lvt_im_row *row;
     size_t index; /* of the node of the file's graph that it is, or in which it is */
     lvt_value out[LVT_IM_OUTPUTS];
     uint64_t attributes_read, inputs_read; /* by the builder, of the first 64 */
@@ -110,6 +111,8 @@ extern const lvt_im_row lvt_im_math[], lvt_im_shapes[], lvt_im_indices[], lvt_im
     lvt_im_matrices[], lvt_im_losses[], lvt_im_sums[], lvt_im_grids[], lvt_im_quantised[], lvt_im_flows[],
     lvt_im_attentions[], lvt_im_windows[];
 const lvt_im_row *lvt_im_find(const char *op);
+/* Of the node at hand, for messages: the use in the model file, or the node's number in the file. */
+lvt_pos lvt_im_place(const lvt_importer *im);
 /* The entry of the table for that name; its `name` is NULL when there is none. */
 lvt_im_value *lvt_im_slot(lvt_importer *im, const char *name);
 

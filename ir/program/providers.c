@@ -52,6 +52,10 @@ static const char *lvt_accept_float(const lvt_graph *g, const lvt_node *n) {
     return every_float(g, n) ? NULL : "processes exchange f32 only";
 }
 
+static const char *lvt_accept_pool(const lvt_graph *g, const lvt_node *n) {
+    return every_float(g, n) ? NULL : "pools have code for f32 only";
+}
+
 static const char *lvt_accept_matmul(const lvt_graph *g, const lvt_node *n) {
     return every_float(g, n) ? NULL : "oneDNN multiplies matrices of f32 only";
 }
@@ -114,6 +118,17 @@ static const char *lvt_can_own_winograd(const lvt_graph *g, const lvt_node *n) {
     for (int i = 0; i < 2; i++)
         fits = fits && w.kernel[i] == 3 && w.dilation[i] == 1;
     return fits ? NULL : "our Winograd is for kernels of 3x3 with stride 1 or 2, no dilation and one group";
+}
+
+/* Of the gradient of weights: as many channels of the result as of the image, one group each. */
+static const char *lvt_can_depthwise(const lvt_graph *g, const lvt_node *n) {
+    lvt_window w = lvt_window_of(n);
+    const lvt_type *x = &g->values[n->operands[1]].type, *y = &g->values[n->result].type;
+    bool size = y->dim[3] == 3 || y->dim[3] == 5 || y->dim[3] == 7;
+    return w.groups == x->dim[3] && y->dim[0] == x->dim[3] && w.dilation[0] == 1 && w.dilation[1] == 1 &&
+                   size && y->dim[2] <= 7
+               ? NULL
+               : "our depthwise is for one channel a group and rows of 3, 5 or 7 taps without dilation";
 }
 
 /* ---- the table ----------------------------------------------------------------------------------------- */
@@ -195,7 +210,8 @@ const char *lvt_variant_name(lvt_variant v) {
                                         [LVT_VARIANT_SPLIT] = "split",
                                         [LVT_VARIANT_PACKED] = "packed",
                                         [LVT_VARIANT_OWN_WINOGRAD] = "own-winograd",
-                                        [LVT_VARIANT_OWN_PRODUCT] = "own-product"};
+                                        [LVT_VARIANT_OWN_PRODUCT] = "own-product",
+                                        [LVT_VARIANT_OWN_DEPTHWISE] = "own-depthwise"};
     return (unsigned)v < LVT_N_VARIANTS ? names[v] : "?";
 }
 

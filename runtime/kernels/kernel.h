@@ -77,6 +77,7 @@ lvt_status lvt_onednn_make(lvt_onednn *c, const lvt_kernel_request *r, lvt_kerne
 /* vector/: convolutions without oneDNN, which its family offers as a variant. LVT_OK and *out NULL where
  * the channels of an image do not lie together. */
 lvt_status lvt_winograd_make(const lvt_kernel_request *r, lvt_kernel **out);
+lvt_status lvt_depthwise_make(const lvt_kernel_request *r, lvt_kernel **out);
 
 /* jit/: requests are collected first, compiled together (in parallel, equal ones once, from the cache where
  * possible). */

@@ -117,15 +117,15 @@ static void test_casts(void **state) {
 
 static void test_iota(void **state) {
     for (int axis = 0; axis < 3; axis++)
-        for (int t = 0; t < LVT_BOOL; t++) {
+        for (int t = 0; t < LVT_N_DTYPES; t++) {
             body_case c;
             body_new(&c);
-            lvt_value x = body_input(&c, (lvt_dtype)t, 3, DIMS(3, 5, 19), 0, 9);
+            lvt_value x = body_input(&c, (lvt_dtype)t, 3, DIMS(3, 5, 19), 0, t == LVT_BOOL ? 2 : 9);
             lvt_named_attr a[] = {{"dtype", lvt_attr_dtype((lvt_dtype)t)},
                                   {"shape", lvt_attr_ints(DIMS(3, 5, 19), 3)},
                                   {"axis", lvt_attr_int(axis)}};
             lvt_value i = lvt_build(&c.b, LVT_OP_iota, 0, NULL, 3, a);
-            body_output(&c, lvt_build_binary(&c.b, LVT_OP_eq, x, i));
+            body_output(&c, lvt_build_binary(&c.b, t == LVT_BOOL ? LVT_OP_and : LVT_OP_eq, x, i));
             body_output(&c, i);
             check_body(*state, &c, 0, 0, "iota");
             body_free(&c);

@@ -342,6 +342,11 @@ static lvt_status prepare_one(const preparing *p, size_t i, const lvt_kernel_req
         status = prepare(p->jit, r, &p->made[i]);
     else if (op == LVT_OP_attention || op == LVT_OP_attention_grad)
         status = lvt_attention_make(r, &p->jit->machine, &p->made[i]);
+    else if (op == LVT_OP_random_uniform)
+        status = lvt_random_make(r, &p->out[i]);
+    else if (op == LVT_OP_max_pool2d || op == LVT_OP_avg_pool2d || op == LVT_OP_max_pool2d_grad ||
+             op == LVT_OP_avg_pool2d_grad)
+        status = lvt_pool_make(r, &p->out[i]);
     else
         status = lvt_move_make(r, &p->out[i]);
     if (p->made[i])

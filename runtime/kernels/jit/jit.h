@@ -54,4 +54,8 @@ lvt_status lvt_move_make(const lvt_kernel_request *r, lvt_kernel **out);
 void lvt_move_turn(size_t size, const char *in, int64_t in_step, char *out, int64_t out_step, int64_t rows,
                    int64_t columns);
 
+/* pool.c: max_pool2d, avg_pool2d and their gradients, f32. random.c: random_uniform. */
+lvt_status lvt_pool_make(const lvt_kernel_request *r, lvt_kernel **out);
+lvt_status lvt_random_make(const lvt_kernel_request *r, lvt_kernel **out);
+
 #endif

@@ -19,8 +19,9 @@ static bool room_for_primitive(void) {
 
 lvt_status lvt_onednn_try(lvt_onednn *c, const lvt_kernel_request *r, lvt_kernel **out) {
     *out = NULL;
-    if (r->variant == LVT_VARIANT_OWN_WINOGRAD) {
-        lvt_status made = lvt_winograd_make(r, out);
+    if (r->variant == LVT_VARIANT_OWN_WINOGRAD || r->variant == LVT_VARIANT_OWN_DEPTHWISE) {
+        lvt_status made =
+            r->variant == LVT_VARIANT_OWN_WINOGRAD ? lvt_winograd_make(r, out) : lvt_depthwise_make(r, out);
         if (made != LVT_OK || *out)
             return made;
     }
