@@ -194,7 +194,7 @@ for words in "lvt_tiny, .*lvt-tiny.lvt" "continual, .*continual.lvt" " key_init 
     " method  *er (lvt)  *how tasks are learned" " classes  *10  *classes of the whole benchmark"; do
     grep -q "$words" out || { echo "no '$words' among the settings"; failed=1; }
 done
-[ "$(grep -c "^  [a-z]" out)" = 28 ] || { echo "not all settings"; failed=1; }
+[ "$(grep -c "^  [a-z]" out)" = 30 ] || { echo "not all settings"; failed=1; }
 expect 2 "--settings goes with a model file" "$lvtc" net.onnx --settings
 
 # What is divided among processes has names that the model has.
