@@ -13,7 +13,7 @@ declare -A compile=([lvt]="" [er]="--set method=er" [icarl]="--set method=icarl"
     [all]="--set method=er --set soft=true --set optimizer=adamw")
 
 records() { # what was measured, without times
-    sed -E 's/"(seconds|seconds_left|images_per_second|task_seconds|peak_memory_bytes|energy_joules)":[^,}]*//g' "$1/metrics.jsonl"
+    sed -E 's/"(seconds|seconds_left|images_per_second|task_seconds|peak_memory_bytes|energy_joules)":[^,}]*//g; s/"seconds_of_tasks":\[[^]]*\]//' "$1/metrics.jsonl"
 }
 for method in "${methods[@]}"; do
     "$BUILD/lvtc" "$SOURCE/models/lvt-tiny.lvt" ${compile[$method]} -o $method.lvtx
