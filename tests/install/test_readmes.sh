@@ -23,7 +23,7 @@ exists() { # NAME FOLDER
     done
 }
 named=0
-unwrapped=' frontend/README.md frontend/OPS.md models/README.md ' # not yet rewritten, or as a program prints it
+unwrapped=' frontend/OPS.md ' # as a program prints it
 for text in "${texts[@]}"; do
     folder=$(dirname "$text")
     while IFS=: read -r line _; do
