@@ -1,6 +1,7 @@
 /* The vector code of pools for every width of vectors that this compiler has, and which of them the processor
  * runs. May not know: kernels, threads. */
 #include "pool.h"
+#include "runtime/kernels/target.h"
 
 /* What the sum of a window is divided by. */
 static inline double elements(const lvt_pool *p, int64_t rows, int64_t columns) {
@@ -9,21 +10,19 @@ static inline double elements(const lvt_pool *p, int64_t rows, int64_t columns) 
 
 #if defined(__x86_64__)
 
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")
+LVT_BEGIN_TARGET("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")
 #define NAME(x) x##_16
 #define LANES 16
 #define HALF 8
 #include "pool.inc"
-#pragma GCC pop_options
+LVT_END_TARGET
 
-#pragma GCC push_options
-#pragma GCC target("avx2,fma")
+LVT_BEGIN_TARGET("avx2,fma")
 #define NAME(x) x##_8
 #define LANES 8
 #define HALF 4
 #include "pool.inc"
-#pragma GCC pop_options
+LVT_END_TARGET
 
 #endif
 

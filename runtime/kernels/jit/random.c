@@ -3,6 +3,7 @@
  * Layout as in ir/op/random_uniform.c. Invariant: a number depends on key, stream and its place alone, so no
  * bit depends on chunks or threads. May not know: LLVM. */
 #include "jit.h"
+#include "runtime/kernels/target.h"
 
 #include <stdlib.h>
 #if defined(__x86_64__)
@@ -31,25 +32,23 @@ struct random_kernel {
 
 #if defined(__x86_64__)
 
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")
+LVT_BEGIN_TARGET("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")
 #define NAME(x) x##_8
 #define LANES 8
 #define MULTIPLY(a, b) (wide_8) _mm512_mul_epu32((__m512i)(a), _mm512_set1_epi64(b))
 #define ZIP_LOW 0, 8, 1, 9, 2, 10, 3, 11
 #define ZIP_HIGH 4, 12, 5, 13, 6, 14, 7, 15
 #include "random.inc"
-#pragma GCC pop_options
+LVT_END_TARGET
 
-#pragma GCC push_options
-#pragma GCC target("avx2,fma")
+LVT_BEGIN_TARGET("avx2,fma")
 #define NAME(x) x##_4
 #define LANES 4
 #define MULTIPLY(a, b) (wide_4) _mm256_mul_epu32((__m256i)(a), _mm256_set1_epi64x(b))
 #define ZIP_LOW 0, 4, 1, 5
 #define ZIP_HIGH 2, 6, 3, 7
 #include "random.inc"
-#pragma GCC pop_options
+LVT_END_TARGET
 
 #endif
 

@@ -4,22 +4,13 @@
  * Plain C with vector types: the compiler keeps the blocks of products in registers and reaches 97% of the
  * peak. May not know: images, blocks. */
 #include "winograd.h"
+#include "runtime/kernels/target.h"
 
 enum { LINE_FLOATS = 16 }; /* of the caches */
 
 #if defined(__x86_64__)
 
-/* Functions in between are compiled for a processor with these extensions: each compiler has its own words. */
-#define PRAGMA(...) _Pragma(#__VA_ARGS__)
-#if defined(__clang__)
-#define BEGIN_TARGET(names) PRAGMA(clang attribute push(__attribute__((target(names))), apply_to = function))
-#define END_TARGET PRAGMA(clang attribute pop)
-#else
-#define BEGIN_TARGET(names) PRAGMA(GCC push_options) PRAGMA(GCC target(names))
-#define END_TARGET PRAGMA(GCC pop_options)
-#endif
-
-BEGIN_TARGET("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")
+LVT_BEGIN_TARGET("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")
 #define NAME(x) x##_16
 #define LANES 16
 #define REGS 4
@@ -31,9 +22,9 @@ BEGIN_TARGET("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")
 #undef REGS
 #undef ZIP_LOW
 #undef ZIP_HIGH
-END_TARGET
+LVT_END_TARGET
 
-BEGIN_TARGET("avx2,fma")
+LVT_BEGIN_TARGET("avx2,fma")
 #define NAME(x) x##_8
 #define LANES 8
 #define REGS 2
@@ -45,7 +36,7 @@ BEGIN_TARGET("avx2,fma")
 #undef REGS
 #undef ZIP_LOW
 #undef ZIP_HIGH
-END_TARGET
+LVT_END_TARGET
 
 #endif
 

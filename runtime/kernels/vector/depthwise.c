@@ -6,6 +6,7 @@
  * and of taps, sums of one row of taps are in registers. Invariant: parts follow from the shape, so bits do
  * not depend on the number of threads. May not know: oneDNN. */
 #include "runtime/kernels/kernel.h"
+#include "runtime/kernels/target.h"
 #include "ir/op.h"
 
 #include <stdlib.h>
@@ -28,8 +29,7 @@ enum {
 /* row_TAPS_LANES_VECTORS. */
 
 #if defined(__x86_64__)
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")
+LVT_BEGIN_TARGET("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")
 #define LANES 16
 #define VECTORS 2
 #define NAME row_3_16_2
@@ -56,9 +56,8 @@ enum {
 #include "depthwise.inc"
 #undef LANES
 #undef VECTORS
-#pragma GCC pop_options
-#pragma GCC push_options
-#pragma GCC target("avx2,fma")
+LVT_END_TARGET
+LVT_BEGIN_TARGET("avx2,fma")
 #define LANES 8
 #define VECTORS 2
 #define NAME row_3_8_2
@@ -85,7 +84,7 @@ enum {
 #include "depthwise.inc"
 #undef LANES
 #undef VECTORS
-#pragma GCC pop_options
+LVT_END_TARGET
 #endif
 #define LANES 4
 #define VECTORS 2
