@@ -27,7 +27,8 @@ const char *lvt_loop_accepts(const lvt_graph *body);
 /* Whether a body may hold the op at all, whatever its types. */
 bool lvt_loop_takes(int op);
 bool lvt_loop_heavy(int op); /* an op that is not one or two instructions, but a score */
-bool lvt_loop_has_f64(int op); /* a pointwise op that kernels compute in f64 too; the interpreter does others */
+bool lvt_loop_has_f64(
+    int op); /* a pointwise op that kernels compute in f64 too; the interpreter does others */
 
 enum { LVT_LOOP_MAX_ROW = 1 << 15 }; /* elements: a row belongs to one thread and is read once a pass */
 

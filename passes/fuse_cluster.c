@@ -9,15 +9,15 @@
 #include <string.h>
 
 enum {
-    MOST_NODES = 128,       /* in one body: what the code generator compiles in tens of milliseconds */
-    MOST_COPIED = 24,       /* nodes copied to save one value */
+    MOST_NODES = 128,      /* in one body: what the code generator compiles in tens of milliseconds */
+    MOST_COPIED = 24,      /* nodes copied to save one value */
     MOST_LOOKED = 300,     /* operands a node of the graph that the search for cycles looks at, beyond ... */
     FREE_LOOKED = 5000000, /* ... so many; after that groups join only */
-    NEAR = 4096,            /* that have fewer groups between them */
-    MOST_SIBLINGS = 1000,   /* readers of a value that each of the others is compared with */
-    ROUNDS = 3,             /* of copying: what a copy brings along may make the next one free */
-    HEAVY = 8,              /* an exp or erf takes as long as so many bytes from memory */
-    TRIAL_MEMORY = 1 << 24  /* bytes of tried bodies before the scratch module is renewed */
+    NEAR = 4096,           /* that have fewer groups between them */
+    MOST_SIBLINGS = 1000,  /* readers of a value that each of the others is compared with */
+    ROUNDS = 3,            /* of copying: what a copy brings along may make the next one free */
+    HEAVY = 8,             /* an exp or erf takes as long as so many bytes from memory */
+    TRIAL_MEMORY = 1 << 24 /* bytes of tried bodies before the scratch module is renewed */
 };
 
 /* The group has this node, its own or a copy. */

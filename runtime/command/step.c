@@ -79,7 +79,8 @@ static lvt_status check_inputs(run *r, lvt_diag *diag) {
         if (!t || lvt_type_equal(&t->type, want))
             continue;
         int64_t steps = steps_in(&t->type, want);
-        if (!t->type.rank || (steps < 1 && t->type.dim[0]) || !stacked(want, steps, &all) || !lvt_type_equal(&t->type, &all))
+        if (!t->type.rank || (steps < 1 && t->type.dim[0]) || !stacked(want, steps, &all) ||
+            !lvt_type_equal(&t->type, &all))
             status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
                                "%s: %s is %s, the entry takes %s, or that with the steps as first dimension",
                                r->path, t->name, lvt_type_text(&t->type, have), lvt_type_text(want, wanted));

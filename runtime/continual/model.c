@@ -17,11 +17,16 @@ static const struct {
     int rank;
     uint8_t dims[4];
 } inputs[LVT_N_INPUTS] = {
-    [LVT_IN_X] = {"x", LVT_F32, 4, {N, H, W, C}},   [LVT_IN_Y] = {"y", LVT_I32, 1, {N}},
-    [LVT_IN_XM] = {"xm", LVT_F32, 4, {M, H, W, C}}, [LVT_IN_YM] = {"ym", LVT_I32, 1, {M}},
-    [LVT_IN_ZM] = {"zm", LVT_F32, 2, {M, K}},       [LVT_IN_ZM_MASK] = {"zm_mask", LVT_F32, 2, {M, K}},
-    [LVT_IN_MASK] = {"mask", LVT_F32, 1, {K}},      [LVT_IN_STEP] = {"step", LVT_I32, 1, {TWO}},
-    [LVT_IN_Y2] = {"y2", LVT_I32, 1, {N}},          [LVT_IN_MIX] = {"mix", LVT_F32, 1, {N}},
+    [LVT_IN_X] = {"x", LVT_F32, 4, {N, H, W, C}},
+    [LVT_IN_Y] = {"y", LVT_I32, 1, {N}},
+    [LVT_IN_XM] = {"xm", LVT_F32, 4, {M, H, W, C}},
+    [LVT_IN_YM] = {"ym", LVT_I32, 1, {M}},
+    [LVT_IN_ZM] = {"zm", LVT_F32, 2, {M, K}},
+    [LVT_IN_ZM_MASK] = {"zm_mask", LVT_F32, 2, {M, K}},
+    [LVT_IN_MASK] = {"mask", LVT_F32, 1, {K}},
+    [LVT_IN_STEP] = {"step", LVT_I32, 1, {TWO}},
+    [LVT_IN_Y2] = {"y2", LVT_I32, 1, {N}},
+    [LVT_IN_MIX] = {"mix", LVT_F32, 1, {N}},
     [LVT_IN_FREQUENCY] = {"frequency", LVT_F32, 1, {K}},
     [LVT_IN_TASK_MASK] = {"task_mask", LVT_F32, 1, {K}},
 };
@@ -32,7 +37,8 @@ static const struct {
     unsigned required, allowed; /* sets of inputs */
 } entries[LVT_N_ENTRIES] = {
     [LVT_ENTRY_TRAIN_NEW] = {"train_new", BIT(X) | BIT(Y),
-                             BIT(X) | BIT(Y) | BIT(MASK) | BIT(STEP) | BIT(Y2) | BIT(MIX) | BIT(FREQUENCY) | BIT(TASK_MASK)},
+                             BIT(X) | BIT(Y) | BIT(MASK) | BIT(STEP) | BIT(Y2) | BIT(MIX) | BIT(FREQUENCY) |
+                                 BIT(TASK_MASK)},
     [LVT_ENTRY_TRAIN] = {"train", BIT(X) | BIT(Y) | BIT(XM) | BIT(YM), ~0u},
     [LVT_ENTRY_PREDICT] = {"predict", BIT(X), BIT(X)},
     [LVT_ENTRY_IMPORTANCE] = {"importance", BIT(X) | BIT(Y), BIT(X) | BIT(Y) | BIT(MASK) | BIT(STEP)},

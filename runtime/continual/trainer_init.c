@@ -329,10 +329,10 @@ lvt_status lvt_trainer_init(lvt_trainer *t, const lvt_settings *s, lvt_model *m,
     t->shares = malloc(classes * sizeof *t->shares);
     t->draw = malloc((t->memory.capacity + 1) * sizeof *t->draw);
     t->drawn = malloc((remembered + 1) * sizeof *t->drawn);
-    if (!t->x || !t->y || !t->xm || !t->ym || !t->zm || !t->zm_mask || !t->mask || !t->task_mask || !t->frequency || !t->shares || !t->draw || !t->drawn ||
-        !t->last.confusion || !t->last.bins || !t->task_seconds || !t->batch_images || !t->scratch ||
-        (mixes && !t->unmixed) || !t->mixes || !t->mix || !t->y2 ||
-        (t->method->rehearsal == LVT_REHEARSE_SELF && !make_teacher(t)))
+    if (!t->x || !t->y || !t->xm || !t->ym || !t->zm || !t->zm_mask || !t->mask || !t->task_mask ||
+        !t->frequency || !t->shares || !t->draw || !t->drawn || !t->last.confusion || !t->last.bins ||
+        !t->task_seconds || !t->batch_images || !t->scratch || (mixes && !t->unmixed) || !t->mixes ||
+        !t->mix || !t->y2 || (t->method->rehearsal == LVT_REHEARSE_SELF && !make_teacher(t)))
         return lvt_no_memory(diag, NULL);
     return s->early_stopping ? lvt_early_init(t, diag) : LVT_OK;
 }

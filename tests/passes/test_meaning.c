@@ -186,7 +186,7 @@ static void tiny_model(void **state) {
 /* The large models are planned at full size; running them here would take minutes. */
 static void nothing_on_the_interpreter(void **state) {
     (void)state;
-    static const char *const files[] = {"lvt-tiny.lvt", "lvt-s.lvt", "lvt.lvt",
+    static const char *const files[] = {"lvt-tiny.lvt", "lvt-s.lvt",    "lvt.lvt",
                                         "levit.lvt",    "resnet18.lvt", "vit.lvt"};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         lvt_diag *diag = lvt_diag_new();
