@@ -189,13 +189,15 @@ static lvt_status evaluate(lvt_trained *t, const char *path, lvt_dataset *d, boo
 lvt_status lvt_cmd_eval(int argc, char **argv, lvt_diag *diag) {
     lvt_trained_options o = {0};
     const char *spec = NULL;
-    bool json = false;
+    bool json = false, skip = false;
     const lvt_option rows[] = {
         {"checkpoint", 'c', LVT_OPTION_TEXT, "FILE", "checkpoint of lvt-run train (needed)", &o.checkpoint, 0,
          0, NULL},
         {"data", 'd', LVT_OPTION_TEXT, "KIND[:DIR]", "the test images, as `lvt-run train` has them (needed)",
          &spec, 0, 0, NULL},
         {"json", 'j', LVT_OPTION_FLAG, NULL, "print JSON", &json, 0, 0, NULL},
+        {"skip-broken", 0, LVT_OPTION_FLAG, NULL, "leave out pictures of folders that cannot be read", &skip,
+         0, 0, NULL},
         {"resize", 0, LVT_OPTION_TEXT, "HxW", "scale the images to one size", &o.resize, 0, 0, NULL},
         {"threads", 't', LVT_OPTION_INT, "N", "0: all processors (0)", &o.threads, 0, 1024, NULL},
         {"interpret", 0, LVT_OPTION_FLAG, NULL, "run on the reference interpreter: slow", &o.interpret, 0, 0,
@@ -231,6 +233,7 @@ lvt_status lvt_cmd_eval(int argc, char **argv, lvt_diag *diag) {
         return status;
     size.channels = trained.model.channels;
     size.asks = true;
+    size.skip_broken = skip;
     status = lvt_dataset_open(spec, &size, &d, diag);
     if (status == LVT_OK)
         status = evaluate(&trained, o.checkpoint, d, json, diag);

@@ -16,7 +16,7 @@
     X("idx", lvt_read_idx, true,                                                                             \
       ":DIR       MNIST's files: train-images-idx3-ubyte, t10k-labels-idx1-ubyte, ...")                      \
     X("folder", lvt_read_folder, true,                                                                       \
-      ":DIR    PNG, JPEG: DIR/CLASS/*, or DIR/train/CLASS/* and DIR/test/CLASS/*; Tiny ImageNet")            \
+      ":DIR    pictures: DIR/CLASS/*, or DIR/train/CLASS/* and DIR/test/CLASS/*; Tiny ImageNet")             \
     X("domains", lvt_read_domains, true,                                                                     \
       ":DIR   DIR/DOMAIN/, a folder as above each: every domain is a task")                                  \
     X("permuted", lvt_read_permuted, true,                                                                   \

@@ -56,6 +56,10 @@ typedef struct lvt_dataset_options {
     bool
         asks; /* the images are to be asked about only: a class may have few, one class is enough, and a class
                   may have no test images (lvt_dataset_join) */
+    bool skip_broken; /* leave out pictures in files that cannot be read (a warning counts them); those that
+                         stay are in the parts where they would be otherwise */
+    void (*broken)(void *user, const lvt_diag *words); /* told of each of these; may be NULL */
+    void *user;
 } lvt_dataset_options;
 
 /* Opens "READER" or "READER:FOLDER" (lvt_dataset_help lists the readers). *out is NULL on error and belongs

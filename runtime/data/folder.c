@@ -25,6 +25,7 @@ typedef struct reading {
     char *first;       /* the picture that set the size */
     const char *inner; /* folder below a class's that holds its pictures; NULL: none */
     lvt_ignored ignored;
+    lvt_names broken; /* pictures that were left out */
 } reading;
 
 static lvt_status add(reading *r, lvt_images *images, const char *path, int label, lvt_diag *diag) {
@@ -66,6 +67,34 @@ static lvt_status add(reading *r, lvt_images *images, const char *path, int labe
     return status;
 }
 
+/* The same, but with options.skip_broken a picture that cannot be read is left out. */
+static lvt_status add_if_whole(reading *r, lvt_images *images, const char *path, int label, lvt_diag *diag) {
+    if (!r->options->skip_broken)
+        return add(r, images, path, label, diag);
+    lvt_diag *words = lvt_diag_new();
+    lvt_status status = words ? add(r, images, path, label, words) : lvt_no_memory(diag, path);
+    if (status == LVT_USER || status == LVT_IO) {
+        if (r->options->broken)
+            r->options->broken(r->options->user, words);
+        status = lvt_names_add(&r->broken, strdup(path)) ? LVT_OK : lvt_no_memory(diag, path);
+    } else if (words) {
+        lvt_diag_move(diag, words);
+    }
+    lvt_diag_free(words);
+    return status;
+}
+
+/* "DIR: 7 pictures that cannot be read are left out: a.png, b.png, c.png, ..." */
+static void tell_broken(const reading *r, const char *dir, lvt_diag *diag) {
+    enum { NAMED = 3 };
+    const lvt_names *b = &r->broken;
+    if (b->n && !r->options->broken) /* who is told of each knows */
+        lvt_warning(diag, NULL, LVT_NOWHERE, "%s: %d picture%s that cannot be read %s left out: %s%s%s%s%s%s",
+                    dir, b->n, b->n == 1 ? "" : "s", b->n == 1 ? "is" : "are", b->list[0],
+                    b->n > 1 ? ", " : "", b->n > 1 ? b->list[1] : "", b->n > 2 ? ", " : "",
+                    b->n > 2 ? b->list[2] : "", b->n > NAMED ? ", ..." : "");
+}
+
 /* All pictures of one class folder; every fifth goes to `fifth`. */
 static lvt_status read_class(reading *r, const char *dir, int label, lvt_images *images, lvt_images *fifth,
                              lvt_diag *diag) {
@@ -73,7 +102,7 @@ static lvt_status read_class(reading *r, const char *dir, int label, lvt_images 
     lvt_status status = lvt_list(dir, LVT_LIST_PICTURES, &files, &r->ignored, diag);
     if (status == LVT_OK && files.n == 0)
         status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
-                           "%s: the class is empty: no .png, .jpg or .jpeg in it", dir);
+                           "%s: the class is empty: no .png, .jpg, .jpeg, .bmp or .webp in it", dir);
     if (status == LVT_OK && fifth != images && files.n < 5 && !r->options->asks)
         status =
             lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
@@ -81,7 +110,8 @@ static lvt_status read_class(reading *r, const char *dir, int label, lvt_images 
                       dir, files.n);
     for (int i = 0; i < files.n && status == LVT_OK; i++) {
         char *path = lvt_path_join(dir, files.list[i]);
-        status = path ? add(r, i % 5 == 4 ? fifth : images, path, label, diag) : lvt_no_memory(diag, NULL);
+        status = path ? add_if_whole(r, i % 5 == 4 ? fifth : images, path, label, diag)
+                      : lvt_no_memory(diag, NULL);
         free(path);
     }
     lvt_names_free(&files);
@@ -132,7 +162,7 @@ static lvt_status read_annotated(reading *r, const char *dir, lvt_diag *diag) {
                                      : "FILE, tab, CLASS are wanted%s",
                                class ? class : "");
         else
-            status = add(r, &r->d->test, path, (int)(found - r->d->class_names), diag);
+            status = add_if_whole(r, &r->d->test, path, (int)(found - r->d->class_names), diag);
         free(path);
     }
     free(bytes);
@@ -214,6 +244,10 @@ lvt_status lvt_read_folder(lvt_dataset *d, const char *dir, const lvt_dataset_op
         status = read_part(&r, test, &d->test, &d->test, diag);
     if (status == LVT_OK)
         lvt_ignored_tell(&r.ignored, dir, diag);
+    tell_broken(&r, dir, diag);
+    lvt_names_free(&r.broken);
+    if (status == LVT_OK && !r.first)
+        status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s: not one picture can be read", dir);
     d->crop = d->height / 8 < d->width / 8 ? d->height / 8 : d->width / 8; /* as 4 for 32 pixels */
     free(r.first);
     free(train);

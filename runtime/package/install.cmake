@@ -10,7 +10,7 @@ foreach(unit base ir program kernels session data continual report)
 endforeach()
 add_library(lvt SHARED ${lvt_objects})
 target_link_libraries(lvt PRIVATE ${PROTOBUF_C_LIBRARY} ${DNNL_LIBRARY} ${CMAKE_DL_LIBS} PkgConfig::PNG PkgConfig::JPEG PkgConfig::ZLIB
-                                  PkgConfig::CJSON OpenMP::OpenMP_C m)
+                                  PkgConfig::CJSON $<$<BOOL:${WEBP_FOUND}>:PkgConfig::WEBP> OpenMP::OpenMP_C m)
 target_link_options(lvt PRIVATE -Wl,--version-script=${CMAKE_SOURCE_DIR}/runtime/package/liblvt.map
                                 $<$<NOT:$<BOOL:${LVT_SANITIZE}>>:-Wl,--no-undefined>)
 set_target_properties(lvt PROPERTIES LINKER_LANGUAGE C VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR}
