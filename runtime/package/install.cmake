@@ -41,6 +41,18 @@ foreach(program lvtc lvt-run) # bash looks for a file of the program's name
   install(FILES runtime/package/completion.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME ${program})
 endforeach()
 
+# The Python module: nothing to compile. It is told where the library lies from where it lies itself.
+option(LVT_PYTHON "install the Python module" ON)
+set(LVT_PYTHON_DIR lib/python3/dist-packages CACHE STRING "where it goes, below the prefix")
+if(LVT_PYTHON)
+  file(RELATIVE_PATH library_from_module /${LVT_PYTHON_DIR}/lvt /${CMAKE_INSTALL_LIBDIR})
+  file(WRITE ${CMAKE_BINARY_DIR}/_where.py
+       "LIBRARY = \"${library_from_module}/liblvt.so.${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR}\"\n")
+  install(DIRECTORY runtime/python/lvt DESTINATION ${LVT_PYTHON_DIR} FILES_MATCHING PATTERN "*.py" PATTERN "py.typed"
+          PATTERN "__pycache__" EXCLUDE)
+  install(FILES ${CMAKE_BINARY_DIR}/_where.py DESTINATION ${LVT_PYTHON_DIR}/lvt)
+endif()
+
 # What there is to read, in folders as here, so that links lead on: README.md, frontend/README.md (the language),
 # models/README.md and so on; the example; the licence.
 file(GLOB_RECURSE documents CONFIGURE_DEPENDS RELATIVE ${CMAKE_SOURCE_DIR} README.md frontend/*.md ir/*.md models/*.md passes/*.md
@@ -87,6 +99,6 @@ set(CPACK_DEBIAN_MPI_PACKAGE_NAME lvt-mpi)
 set(CPACK_DEBIAN_PACKAGE_SECTION science)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
-set(CPACK_DEBIAN_LVT_PACKAGE_SUGGESTS "lvt-mpi, pkg-config, bash-completion")
+set(CPACK_DEBIAN_LVT_PACKAGE_SUGGESTS "lvt-mpi, pkg-config, bash-completion, python3-numpy")
 set(CPACK_DEBIAN_MPI_PACKAGE_DEPENDS "lvt (= ${PROJECT_VERSION})")
 include(CPack)
