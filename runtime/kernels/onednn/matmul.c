@@ -324,16 +324,32 @@ static dnnl_status_t split(lvt_onednn_kernel *k, const product *whole, int threa
 /* Without oneDNN; false: it does not fit. */
 static bool own_product(lvt_onednn_kernel *k, const product *p, int threads) {
     const matrix *a = &p->x[A], *b = &p->x[B], *y = &p->x[Y];
-    k->own = (lvt_product){p->m, p->n, p->k, a->row, b->row, b->col, y->row, threads};
-    bool fits = p->n_batch == 0 && a->col == 1 && y->col == 1 && lvt_product_fits(&k->own);
+    lvt_product *own = &k->own;
+    *own = (lvt_product){.m = p->m,
+                         .n = p->n,
+                         .k = p->k,
+                         .a_row = a->row,
+                         .a_col = a->col,
+                         .b_row = b->row,
+                         .b_col = b->col,
+                         .y_row = y->row,
+                         .n_batch = p->n_batch,
+                         .threads = threads};
+    for (int d = 0; d < p->n_batch; d++) {
+        own->batch[d] = p->batch[d];
+        own->a_batch[d] = a->batch[d];
+        own->b_batch[d] = b->batch[d];
+        own->y_batch[d] = y->batch[d];
+    }
+    bool fits = (y->col == 1 || p->n == 1) && lvt_product_plan(own);
     for (int i = 0; i < N_MATRICES; i++) {
         fits = fits && p->x[i].type == dnnl_f32;
         k->own_at[i] = p->x[i].at;
     }
     if (!fits)
-        k->own.m = 0;
+        own->m = 0;
     else
-        k->scratch = lvt_product_scratch(&k->own);
+        k->scratch = lvt_product_scratch(own);
     return fits;
 }
 

@@ -1,104 +1,337 @@
 /* Products of matrices, see product.h.
  *
- * A panel is 64 columns of the weights, row by row without gaps: read once from where rows lie powers of two
- * apart, which the caches dislike, then from the second-level cache for all rows of the other matrix. */
+ * A thread has a piece of the result. It copies a block of the second matrix (kc terms, nc columns) to panels
+ * in its second-level cache, then blocks of rows of the first one, each tile of which passes all panels from
+ * the first-level cache. Copies make reading independent of how matrices lie: rows powers of two apart and
+ * columns are what the caches dislike. Nothing copied leaves the core that made it. */
 #include "product.h"
 
+#include <string.h>
+#include <unistd.h>
+
 enum {
-    PANEL = LVT_WINO_PANEL,
-    ROWS = 96,      /* of a block: 200 KB of 512 columns */
-    EDGE = 16,      /* floats between panels, so that they do not all begin in the same lines of the caches */
-    KEPT = 1 << 20, /* bytes of panels that stay in the caches for all blocks of rows */
-    LONG = 1024     /* rows a thread for which copying all panels is nothing */
+    EDGE = LVT_TILE_SLACK, /* floats between panels, also so that they do not all begin in the same lines */
+    TERMS = 384,           /* most of a block */
+    FEW = 8                /* rows up to which a product is bound by reading the second matrix */
 };
 
-typedef struct run {
-    const lvt_product *p;
-    const float *a, *b;
-    float *y, *scratch;
-} run;
-
-static int64_t panels_of(const lvt_product *p) {
-    return (p->n + PANEL - 1) / PANEL;
+static int64_t least(int64_t a, int64_t b) {
+    return a < b ? a : b;
 }
 
-static size_t panel_floats(const lvt_product *p) {
-    return (size_t)p->k * PANEL + EDGE;
+static int64_t ratio_up(int64_t a, int64_t b) {
+    return (a + b - 1) / b;
 }
 
-/* Few columns and many rows: each thread keeps all panels. Else it has one at a time. */
-static bool keeps(const lvt_product *p) {
-    return p->m >= (int64_t)LONG * p->threads && p->n * p->k * (int64_t)sizeof(float) <= KEPT;
+static int64_t up(int64_t a, int64_t unit) {
+    return ratio_up(a, unit) * unit;
 }
 
-/* Threads that divide the panels among them; as many such groups divide the rows. */
-static int64_t group_of(const lvt_product *p) {
-    int64_t a = p->threads, b = panels_of(p);
-    while (b) {
+/* ---- the plan ---- */
+
+/* Bytes of panels that stay in a core's second-level cache. */
+static int64_t cache_bytes(void) {
+    enum { USUAL = 512 << 10, MOST = 2 << 20 };
+    long size = 0;
+#ifdef _SC_LEVEL2_CACHE_SIZE
+    size = sysconf(_SC_LEVEL2_CACHE_SIZE);
+#endif
+    return (size < USUAL ? USUAL : size > MOST ? MOST : size) / 2;
+}
+
+/* Parts of the sum, by shape alone: small results of long sums, whose matrices would otherwise be copied by
+ * several threads. */
+static int64_t parts_of(const lvt_product *p) {
+    enum { SMALL = 200000, MOST = 8, LEAST = 256, RATIO = 2 };
+    int64_t side = p->m > p->n ? p->m : p->n, parts = MOST;
+    if (p->n_batch || p->packed || p->m <= FEW || p->m * p->n > SMALL)
+        return 1;
+    while (parts > 1 && (p->k < parts * LEAST || p->k < parts * RATIO * side))
+        parts /= 2;
+    return parts;
+}
+
+/* Rows of the first matrix may be read where they lie: a tile's do not all begin in the same lines of the
+ * first-level cache, or are few enough for that. */
+static bool flat_rows(const lvt_product *p) {
+    enum { SET = 1024, WAYS = 8 }; /* floats after which lines meet */
+    return p->code->rows < WAYS || p->m == 1 || p->a_row % SET != 0;
+}
+
+/* Pieces of each result: as few copies as possible. */
+static void divide(lvt_product *p) {
+    int64_t pieces = p->items * p->parts, threads = p->threads, best = INT64_MAX;
+    p->rows_grid = p->columns_grid = 1;
+    if (p->way != LVT_PRODUCT_PANELS) {
+        if (pieces < threads)
+            p->columns_grid = least(ratio_up(threads, pieces), ratio_up(p->n, p->code->lanes));
+        return;
+    }
+    if (pieces % threads == 0 || pieces >= 4 * threads)
+        return;
+    int64_t a = threads, b = pieces;
+    while (b) { /* the greatest common divisor */
         int64_t rest = a % b;
         a = b;
         b = rest;
     }
-    return keeps(p) ? 1 : a;
+    int64_t each = threads / a;
+    for (int64_t rows = 1; rows <= each; rows++) {
+        int64_t columns = each / rows;
+        if (rows * columns != each)
+            continue;
+        int64_t m = up(ratio_up(p->m, rows), p->code->rows), n = up(ratio_up(p->n, columns), p->code->lanes);
+        int64_t copies = (p->flat ? 0 : m) + (p->packed ? 0 : n), cost = m * n + 24 * copies;
+        if (cost < best) {
+            best = cost;
+            p->rows_grid = rows;
+            p->columns_grid = columns;
+        }
+    }
 }
 
-bool lvt_product_fits(const lvt_product *p) {
-    return p->n % 16 == 0 && (p->b_col == 1 || p->b_row == 1);
+bool lvt_product_plan(lvt_product *p) {
+    if (!p->code)
+        p->code = lvt_tile_code_host();
+    const lvt_tile_code *c = p->code;
+    if ((p->a_col != 1 && p->a_row != 1) || (!p->packed && p->b_col != 1 && p->b_row != 1))
+        return false;
+    p->items = 1;
+    for (int d = 0; d < p->n_batch; d++)
+        p->items *= p->batch[d];
+    p->way = LVT_PRODUCT_PANELS;
+    if (p->m <= FEW && !p->packed)
+        p->way = p->b_col == 1   ? LVT_PRODUCT_STREAM
+                 : p->a_col == 1 ? LVT_PRODUCT_DOTS
+                                 : LVT_PRODUCT_PANELS;
+    p->parts = parts_of(p);
+    p->flat = p->a_col == 1 && p->way == LVT_PRODUCT_PANELS && flat_rows(p);
+    divide(p);
+    int64_t terms = ratio_up(p->k, p->parts), blocks = ratio_up(terms, TERMS);
+    p->kc = blocks > 1 ? up(ratio_up(terms, blocks), 4) : terms;
+    int64_t fits = cache_bytes() / ((p->kc + 1) * (int64_t)sizeof(float));
+    int64_t columns = ratio_up(p->n, p->columns_grid), spans = ratio_up(columns, fits);
+    p->nc = up(ratio_up(columns, spans ? spans : 1), c->columns);
+    int64_t rows = ratio_up(p->m, p->rows_grid), tiles = ratio_up(rows, c->rows);
+    p->height = tiles ? ratio_up(rows, tiles) : 1;
+    p->mc = p->height * least(tiles, 8);
+    return true;
+}
+
+static size_t panel_floats(const lvt_product *p, int64_t width) {
+    return (size_t)(p->kc * width + EDGE);
+}
+
+static size_t block_b(const lvt_product *p) {
+    return p->packed ? 0 : panel_floats(p, p->code->columns) * (size_t)(p->nc / p->code->columns);
+}
+
+static size_t block_a(const lvt_product *p) {
+    return p->flat ? 0 : panel_floats(p, p->height) * (size_t)ratio_up(p->mc, p->height);
+}
+
+static size_t of_thread(const lvt_product *p) {
+    return (block_a(p) + block_b(p) + 2 * EDGE) / EDGE * EDGE;
 }
 
 size_t lvt_product_scratch(const lvt_product *p) {
-    return sizeof(float) * (size_t)p->threads * panel_floats(p) * (size_t)(keeps(p) ? panels_of(p) : 1);
+    if (p->way != LVT_PRODUCT_PANELS)
+        return 0;
+    return sizeof(float) * ((size_t)p->threads * of_thread(p) + (size_t)((p->parts - 1) * p->m * p->n));
 }
 
-static int64_t columns_of(const lvt_product *p, int64_t panel) {
-    return p->n - panel * PANEL < PANEL ? p->n - panel * PANEL : PANEL;
-}
+/* ---- runs ---- */
 
-static void pack(const lvt_wino_code *code, const run *r, int64_t panel, float *to) {
-    const lvt_product *p = r->p;
-    const float *b = r->b + panel * PANEL * p->b_col;
-    if (p->b_col == 1)
-        code->pack(b, p->b_row, p->k, columns_of(p, panel), to);
+typedef struct run {
+    const lvt_product *p;
+    const float *a, *b;
+    float *y, *scratch, *sums; /* sums: of the parts but the first, packed */
+} run;
+
+typedef struct piece {
+    const float *a, *b;
+    float *y;
+    int64_t y_row, m0, m1, n0, n1, k0, k1;
+} piece;
+
+static void pack_a(const lvt_product *p, const piece *w, int64_t i, int64_t rows, int64_t q, int64_t terms,
+                   float *to) {
+    const float *from = w->a + i * p->a_row + q * p->a_col;
+    size_t panel = panel_floats(p, p->height);
+    if (p->a_col == 1)
+        p->code->pack_turned(from, p->a_row, terms, rows, p->height, (int64_t)panel, to);
     else
-        code->pack_turned(b, p->b_col, p->k, columns_of(p, panel), to);
+        p->code->pack(from, p->a_col, terms, rows, p->height, (int64_t)panel, to);
 }
 
-static void multiply(const lvt_wino_code *code, const run *r, int64_t begin, int64_t end, int64_t panel,
-                     const float *packed) {
-    const lvt_product *p = r->p;
-    code->multiply(&(lvt_wino_product){.m = end - begin,
-                                       .n = columns_of(p, panel),
-                                       .k = p->k,
-                                       .a = r->a + begin * p->a_row,
-                                       .b = packed,
-                                       .c = r->y + begin * p->y_row + panel * PANEL,
-                                       .a_row = p->a_row,
-                                       .a_col = 1,
-                                       .b_row = PANEL,
-                                       .c_row = p->y_row,
-                                       .ahead = true});
+static void pack_b(const lvt_product *p, const float *b, int64_t j, int64_t columns, int64_t q, int64_t terms,
+                   float *to) {
+    const float *from = b + q * p->b_row + j * p->b_col;
+    size_t panel = panel_floats(p, p->code->columns);
+    if (p->b_col == 1)
+        p->code->pack(from, p->b_row, terms, columns, p->code->columns, (int64_t)panel, to);
+    else
+        p->code->pack_turned(from, p->b_col, terms, columns, p->code->columns, (int64_t)panel, to);
 }
 
-static void part(void *user, int64_t t, int thread) {
+/* Asks for some of what the next rows of a will be: part i of n. */
+static void touch(const lvt_product *p, const piece *w, int64_t row, int64_t rows, int64_t q, int64_t terms,
+                  int64_t i, int64_t n) {
+    enum { LINE = 16 };
+    int64_t across = p->a_col == 1 ? terms : rows, down = p->a_col == 1 ? rows : terms;
+    int64_t step = p->a_col == 1 ? p->a_row : p->a_col, lines = ratio_up(across, LINE);
+    const float *a = w->a + row * p->a_row + q * p->a_col;
+    for (int64_t l = lines * down * i / n; l < lines * down * (i + 1) / n; l++)
+        __builtin_prefetch(a + l / lines * step + l % lines * LINE);
+}
+
+/* A block of rows passes the panels of a block of columns. */
+static void multiply(const lvt_product *p, const piece *w, int64_t i, int64_t rows, int64_t j, int64_t columns,
+                     int64_t q, int64_t terms, const float *a, const float *b) {
+    const lvt_tile_code *c = p->code;
+    size_t panel_a = panel_floats(p, p->height), panel_b = panel_floats(p, c->columns);
+    int64_t across = ratio_up(columns, c->columns);
+    for (int64_t r = 0; r < rows; r += p->height) {
+        int height = (int)least(p->height, rows - r);
+        int64_t next = i + (p->flat ? r + p->height : rows), more = p->flat ? p->height : p->mc;
+        more = least(more, w->m1 - next);
+        lvt_tile t = {.k = terms, .b_row = c->columns, .c_row = w->y_row, .add = q > w->k0, .flat = p->flat};
+        t.a = p->flat ? w->a + (i + r) * p->a_row + q : a + (size_t)(r / p->height) * panel_a;
+        t.a_step = p->flat ? p->a_row : p->height;
+        for (int64_t s = 0; s < across; s++) {
+            if (more > 0)
+                touch(p, w, next, more, q, terms, p->flat ? s : r / p->height * across + s,
+                      p->flat ? across : across * ratio_up(rows, p->height));
+            t.b = b + (size_t)s * panel_b;
+            t.c = w->y + (i + r) * w->y_row + j + s * c->columns;
+            t.columns = least(c->columns, columns - s * c->columns);
+            c->tile(height, &t);
+        }
+    }
+}
+
+static void panels(const lvt_product *p, const piece *w, const float *kept, float *scratch) {
+    float *b = scratch, *a = scratch + block_b(p);
+    size_t panel = panel_floats(p, p->code->columns);
+    for (int64_t q = w->k0; q == w->k0 || q < w->k1; q += p->kc) {
+        int64_t terms = least(p->kc, w->k1 - q);
+        for (int64_t j = w->n0; j < w->n1; j += p->nc) {
+            int64_t columns = least(p->nc, w->n1 - j);
+            const float *panels = b;
+            if (p->packed)
+                panels = kept + panel * (size_t)(q / (p->kc ? p->kc : 1) * ratio_up(p->n, p->code->columns) +
+                                                 j / p->code->columns);
+            else
+                pack_b(p, w->b, j, columns, q, terms, b);
+            for (int64_t i = w->m0; i < w->m1; i += p->mc) {
+                int64_t rows = least(p->mc, w->m1 - i);
+                if (!p->flat)
+                    pack_a(p, w, i, rows, q, terms, a);
+                multiply(p, w, i, rows, j, columns, q, terms, a, panels);
+            }
+        }
+        if (p->kc == 0)
+            break;
+    }
+}
+
+static void few(const lvt_product *p, const piece *w) {
+    lvt_tile_rows r = {.m = p->m,
+                       .n = w->n1 - w->n0,
+                       .k = p->k,
+                       .a_row = p->a_row,
+                       .a_col = p->a_col,
+                       .b_row = p->way == LVT_PRODUCT_DOTS ? p->b_col : p->b_row,
+                       .y_row = p->y_row,
+                       .a = w->a,
+                       .b = w->b + w->n0 * p->b_col,
+                       .y = w->y + w->n0};
+    if (p->k == 0 || p->way == LVT_PRODUCT_DOTS)
+        p->code->dots(&r);
+    else
+        p->code->stream(&r);
+}
+
+/* Piece i of n of 0..size, in units. */
+static int64_t cut(int64_t size, int64_t unit, int64_t i, int64_t n) {
+    return least(ratio_up(size, unit) * i / n * unit, size);
+}
+
+static void chunk(void *user, int64_t number, int thread) {
     const run *r = user;
     const lvt_product *p = r->p;
-    const lvt_wino_code *code = lvt_wino_code_host();
-    int64_t group = group_of(p), groups = p->threads / group, panels = panels_of(p);
-    int64_t first = panels * (t % group) / group, last = panels * (t % group + 1) / group;
-    int64_t begin = p->m * (t / group) / groups, end = p->m * (t / group + 1) / groups;
-    size_t one = panel_floats(p);
-    float *packed = r->scratch + (size_t)t * one * (size_t)(keeps(p) ? panels : 1);
-    (void)thread;
-    for (int64_t i = first; i < last; i++) {
-        pack(code, r, i, packed + (keeps(p) ? (size_t)i * one : 0));
-        if (!keeps(p))
-            multiply(code, r, begin, end, i, packed);
+    int64_t grid = p->rows_grid * p->columns_grid, place = number % grid, part = number / grid % p->parts,
+            item = number / grid / p->parts, row = place / p->columns_grid, column = place % p->columns_grid;
+    piece w = {.a = r->a, .b = r->b, .y = r->y, .y_row = p->y_row};
+    for (int d = p->n_batch - 1; d >= 0; d--) {
+        int64_t at = item % p->batch[d];
+        w.a += at * p->a_batch[d];
+        w.b += at * p->b_batch[d];
+        w.y += at * p->y_batch[d];
+        item /= p->batch[d];
     }
-    for (; begin < end && keeps(p); begin += ROWS)
-        for (int64_t i = 0; i < panels; i++)
-            multiply(code, r, begin, begin + ROWS < end ? begin + ROWS : end, i, packed + (size_t)i * one);
+    int64_t unit = p->way == LVT_PRODUCT_PANELS && p->packed ? p->code->columns : p->code->lanes;
+    w.m0 = cut(p->m, p->height, row, p->rows_grid);
+    w.m1 = cut(p->m, p->height, row + 1, p->rows_grid);
+    w.n0 = cut(p->n, unit, column, p->columns_grid);
+    w.n1 = cut(p->n, unit, column + 1, p->columns_grid);
+    w.k0 = cut(p->k, 4, part, p->parts);
+    w.k1 = cut(p->k, 4, part + 1, p->parts);
+    if (part) {
+        w.y = r->sums + (size_t)((part - 1) * p->m * p->n);
+        w.y_row = p->n;
+    }
+    if (p->way == LVT_PRODUCT_PANELS)
+        panels(p, &w, r->b, r->scratch + (size_t)thread * of_thread(p));
+    else
+        few(p, &w);
+}
+
+enum { ROWS_ADDED = 16 };
+
+static void add_parts(void *user, int64_t number, int thread) {
+    const run *r = user;
+    const lvt_product *p = r->p;
+    (void)thread;
+    for (int64_t i = number * ROWS_ADDED; i < p->m && i < (number + 1) * ROWS_ADDED; i++) {
+        float *y = r->y + i * p->y_row;
+        for (int64_t part = 0; part < p->parts - 1; part++) {
+            const float *x = r->sums + (size_t)((part * p->m + i) * p->n);
+            for (int64_t j = 0; j < p->n; j++)
+                y[j] += x[j];
+        }
+    }
 }
 
 void lvt_product_run(const lvt_product *p, const float *a, const float *b, float *y, void *scratch) {
-    lvt_parallel(p->threads, p->threads, part, &(run){p, a, b, y, scratch});
+    run r = {p, a, b, y, scratch, NULL};
+    if (p->m == 0 || p->n == 0)
+        return;
+    r.sums = r.scratch + (size_t)p->threads * of_thread(p);
+    lvt_parallel(p->threads, p->items * p->parts * p->rows_grid * p->columns_grid, chunk, &r);
+    if (p->parts > 1)
+        lvt_parallel(p->threads, ratio_up(p->m, ROWS_ADDED), add_parts, &r);
+}
+
+/* ---- panels made once ---- */
+
+size_t lvt_product_packed(const lvt_product *p) {
+    int64_t blocks = p->kc ? ratio_up(p->k, p->kc) : 0, columns = ratio_up(p->n, p->code->columns);
+    return sizeof(float) * panel_floats(p, p->code->columns) * (size_t)(blocks * columns);
+}
+
+static void pack_chunk(void *user, int64_t number, int thread) {
+    const run *r = user;
+    const lvt_product *p = r->p;
+    int64_t columns = ratio_up(p->n, p->code->columns), q = number / columns * p->kc,
+            j = number % columns * p->code->columns;
+    (void)thread;
+    pack_b(p, r->b, j, least(p->code->columns, p->n - j), q, least(p->kc, p->k - q),
+           r->scratch + (size_t)number * panel_floats(p, p->code->columns));
+}
+
+void lvt_product_pack(const lvt_product *p, const float *b, float *to) {
+    int64_t blocks = p->kc ? ratio_up(p->k, p->kc) : 0;
+    run r = {.p = p, .b = b, .scratch = to};
+    lvt_parallel(p->threads, blocks * ratio_up(p->n, p->code->columns), pack_chunk, &r);
 }
