@@ -42,7 +42,7 @@ static int64_t cache_bytes(void) {
 /* Parts of the sum, by shape alone: small results of long sums, whose matrices would otherwise be copied by
  * several threads. */
 static int64_t parts_of(const lvt_product *p) {
-    enum { SMALL = 200000, MOST = 8, LEAST = 256, RATIO = 2 };
+    enum { SMALL = 200000, MOST = 4, LEAST = 256, RATIO = 2 };
     int64_t side = p->m > p->n ? p->m : p->n, parts = MOST;
     if (p->n_batch || p->packed || p->m <= FEW || p->m * p->n > SMALL)
         return 1;
@@ -174,38 +174,60 @@ static void pack_b(const lvt_product *p, const float *b, int64_t j, int64_t colu
         p->code->pack_turned(from, p->b_col, terms, columns, p->code->columns, (int64_t)panel, to);
 }
 
-/* Asks for some of what the next rows of a will be: part i of n. */
-static void touch(const lvt_product *p, const piece *w, int64_t row, int64_t rows, int64_t q, int64_t terms,
-                  int64_t i, int64_t n) {
-    enum { LINE = 16 };
-    int64_t across = p->a_col == 1 ? terms : rows, down = p->a_col == 1 ? rows : terms;
-    int64_t step = p->a_col == 1 ? p->a_row : p->a_col, lines = ratio_up(across, LINE);
-    const float *a = w->a + row * p->a_row + q * p->a_col;
-    for (int64_t l = lines * down * i / n; l < lines * down * (i + 1) / n; l++)
-        __builtin_prefetch(a + l / lines * step + l % lines * LINE);
+/* A part of a matrix that will be read: `down` lines of `across` floats; asked for in n shares. */
+typedef struct ahead {
+    const float *at;
+    int64_t across, down, step, n;
+} ahead;
+
+static ahead ahead_of(const float *x, int64_t row, int64_t col, int64_t i, int64_t rows, int64_t j,
+                      int64_t cols, int64_t n) {
+    ahead t = {x + i * row + j * col, cols, rows, row, n};
+    if (col != 1) {
+        t.across = rows;
+        t.down = cols;
+        t.step = col;
+    }
+    return t;
 }
 
+static void touch(const ahead *t, int64_t share) {
+    enum { LINE = 16 };
+    int64_t lines = ratio_up(t->across, LINE), all = lines * t->down;
+    if (all <= 0)
+        return;
+    for (int64_t l = all * share / t->n; l < all * (share + 1) / t->n; l++)
+        __builtin_prefetch(t->at + l / lines * t->step + l % lines * LINE);
+}
+
+/* Where a thread is: rows i, columns j, terms q; a and b: its panels. */
+typedef struct block {
+    int64_t i, rows, j, columns, q, terms;
+    const float *a, *b;
+    ahead next_a, next_b;
+    int64_t tile; /* of all with these panels of b */
+} block;
+
 /* A block of rows passes the panels of a block of columns. */
-static void multiply(const lvt_product *p, const piece *w, int64_t i, int64_t rows, int64_t j, int64_t columns,
-                     int64_t q, int64_t terms, const float *a, const float *b) {
+static void multiply(const lvt_product *p, const piece *w, block *k) {
     const lvt_tile_code *c = p->code;
     size_t panel_a = panel_floats(p, p->height), panel_b = panel_floats(p, c->columns);
-    int64_t across = ratio_up(columns, c->columns);
-    for (int64_t r = 0; r < rows; r += p->height) {
-        int height = (int)least(p->height, rows - r);
-        int64_t next = i + (p->flat ? r + p->height : rows), more = p->flat ? p->height : p->mc;
-        more = least(more, w->m1 - next);
-        lvt_tile t = {.k = terms, .b_row = c->columns, .c_row = w->y_row, .add = q > w->k0, .flat = p->flat};
-        t.a = p->flat ? w->a + (i + r) * p->a_row + q : a + (size_t)(r / p->height) * panel_a;
+    int64_t across = ratio_up(k->columns, c->columns), share = 0;
+    for (int64_t r = 0; r < k->rows; r += p->height) {
+        int64_t i = k->i + r, height = least(p->height, k->rows - r);
+        lvt_tile t = {.k = k->terms, .b_row = c->columns, .c_row = w->y_row, .flat = p->flat};
+        float *y = w->y + i * w->y_row + k->j;
+        t.add = k->q > w->k0;
+        t.a = p->flat ? w->a + i * p->a_row + k->q : k->a + (size_t)(r / p->height) * panel_a;
         t.a_step = p->flat ? p->a_row : p->height;
         for (int64_t s = 0; s < across; s++) {
-            if (more > 0)
-                touch(p, w, next, more, q, terms, p->flat ? s : r / p->height * across + s,
-                      p->flat ? across : across * ratio_up(rows, p->height));
-            t.b = b + (size_t)s * panel_b;
-            t.c = w->y + (i + r) * w->y_row + j + s * c->columns;
-            t.columns = least(c->columns, columns - s * c->columns);
-            c->tile(height, &t);
+            touch(&k->next_a, share++);
+            touch(&k->next_b, k->tile++);
+            t.b = k->b + (size_t)s * panel_b;
+            t.c = y + s * c->columns;
+            t.next = s + 1 < across ? t.c + c->columns : y + height * w->y_row;
+            t.columns = least(c->columns, k->columns - s * c->columns);
+            c->tile((int)height, &t);
         }
     }
 }
@@ -213,21 +235,34 @@ static void multiply(const lvt_product *p, const piece *w, int64_t i, int64_t ro
 static void panels(const lvt_product *p, const piece *w, const float *kept, float *scratch) {
     float *b = scratch, *a = scratch + block_b(p);
     size_t panel = panel_floats(p, p->code->columns);
-    for (int64_t q = w->k0; q == w->k0 || q < w->k1; q += p->kc) {
-        int64_t terms = least(p->kc, w->k1 - q);
-        for (int64_t j = w->n0; j < w->n1; j += p->nc) {
-            int64_t columns = least(p->nc, w->n1 - j);
-            const float *panels = b;
+    block k = {.a = a, .q = w->k0};
+    for (; k.q == w->k0 || k.q < w->k1; k.q += p->kc) {
+        k.terms = least(p->kc, w->k1 - k.q);
+        for (k.j = w->n0; k.j < w->n1; k.j += p->nc) {
+            k.columns = least(p->nc, w->n1 - k.j);
             if (p->packed)
-                panels = kept + panel * (size_t)(q / (p->kc ? p->kc : 1) * ratio_up(p->n, p->code->columns) +
-                                                 j / p->code->columns);
+                k.b = kept + panel * (size_t)(k.q / (p->kc ? p->kc : 1) * ratio_up(p->n, p->code->columns) +
+                                              k.j / p->code->columns);
             else
-                pack_b(p, w->b, j, columns, q, terms, b);
-            for (int64_t i = w->m0; i < w->m1; i += p->mc) {
-                int64_t rows = least(p->mc, w->m1 - i);
+                pack_b(p, w->b, k.j, k.columns, k.q, k.terms, b);
+            k.b = p->packed ? k.b : b;
+            bool last = k.j + p->nc >= w->n1;
+            int64_t across = ratio_up(k.columns, p->code->columns), q = last ? k.q + p->kc : k.q,
+                    j = last ? w->n0 : k.j + p->nc;
+            k.next_b = (ahead){.n = 1};
+            if (!p->packed)
+                k.next_b = ahead_of(w->b, p->b_row, p->b_col, q, least(p->kc, w->k1 - q), j,
+                                    least(p->nc, w->n1 - j), across * ratio_up(w->m1 - w->m0, p->height));
+            k.tile = 0;
+            for (k.i = w->m0; k.i < w->m1; k.i += p->mc) {
+                k.rows = least(p->mc, w->m1 - k.i);
                 if (!p->flat)
-                    pack_a(p, w, i, rows, q, terms, a);
-                multiply(p, w, i, rows, j, columns, q, terms, a, panels);
+                    pack_a(p, w, k.i, k.rows, k.q, k.terms, a);
+                bool low = k.i + p->mc >= w->m1; /* begins again above */
+                int64_t i = low ? w->m0 : k.i + p->mc, terms = low ? q : k.q;
+                k.next_a = ahead_of(w->a, p->a_row, p->a_col, i, least(p->mc, w->m1 - i), terms,
+                                    least(p->kc, w->k1 - terms), across * ratio_up(k.rows, p->height));
+                multiply(p, w, &k);
             }
         }
         if (p->kc == 0)
@@ -295,11 +330,8 @@ static void add_parts(void *user, int64_t number, int thread) {
     (void)thread;
     for (int64_t i = number * ROWS_ADDED; i < p->m && i < (number + 1) * ROWS_ADDED; i++) {
         float *y = r->y + i * p->y_row;
-        for (int64_t part = 0; part < p->parts - 1; part++) {
-            const float *x = r->sums + (size_t)((part * p->m + i) * p->n);
-            for (int64_t j = 0; j < p->n; j++)
-                y[j] += x[j];
-        }
+        for (int64_t part = 0; part < p->parts - 1; part++)
+            p->code->sum(y, r->sums + (size_t)((part * p->m + i) * p->n), p->n);
     }
 }
 

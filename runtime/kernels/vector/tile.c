@@ -25,7 +25,7 @@ LVT_BEGIN_TARGET("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")
 #define LANES 16
 #define ROWS 14
 #define VECTORS 2
-#define DOTS 4
+#define DOTS_ROWS 4
 #define EACH_ROW(X) UP_TO_7(X) X(8) X(9) X(10) X(11) X(12) X(13)
 #define EACH_HEIGHT(X) FROM_1_TO_8(X) X(9) X(10) X(11) X(12) X(13) X(14)
 #define V __m512
@@ -46,12 +46,32 @@ LVT_END_TARGET
 
 LVT_BEGIN_TARGET("avx2,fma")
 static const int32_t masks[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
+
+/* In pairs of rows, then fours, then halves: half of the shuffles that zipping takes here. */
+static inline __attribute__((always_inline)) void turn_8(__m256 *x) {
+    __m256 t[8], u[8];
+    _Pragma("GCC unroll 4") for (int i = 0; i < 8; i += 2) {
+        t[i] = _mm256_unpacklo_ps(x[i], x[i + 1]);
+        t[i + 1] = _mm256_unpackhi_ps(x[i], x[i + 1]);
+    }
+    _Pragma("GCC unroll 2") for (int i = 0; i < 8; i += 4) {
+        u[i] = _mm256_shuffle_ps(t[i], t[i + 2], 0x44);
+        u[i + 1] = _mm256_shuffle_ps(t[i], t[i + 2], 0xee);
+        u[i + 2] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0x44);
+        u[i + 3] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0xee);
+    }
+    _Pragma("GCC unroll 4") for (int i = 0; i < 4; i++) {
+        x[i] = _mm256_permute2f128_ps(u[i], u[i + 4], 0x20);
+        x[i + 4] = _mm256_permute2f128_ps(u[i], u[i + 4], 0x31);
+    }
+}
+#define TURN turn_8
 #define NAME(x) x##_8
 #define LABEL "AVX2"
 #define LANES 8
 #define ROWS 6
 #define VECTORS 2
-#define DOTS 2
+#define DOTS_ROWS 2
 #define EACH_ROW(X) X(0) X(1) X(2) X(3) X(4) X(5)
 #define EACH_HEIGHT(X) X(1) X(2) X(3) X(4) X(5) X(6)
 #define V __m256
@@ -89,7 +109,7 @@ static inline void part_store(float *p, lvt_v4 v, int n) {
 
 #define NAME(x) x##_4
 #define LANES 4
-#define DOTS 4
+#define DOTS_ROWS 4
 #if defined(__aarch64__)
 #define LABEL "NEON"
 #define ROWS 8

@@ -18,7 +18,7 @@
 typedef struct lvt_tile {
     int64_t k;
     const float *a, *b;
-    float *c;
+    float *c, *next; /* next: where results of the tile that follows go */
     int64_t a_step; /* flat: from row to row of a, whose terms lie together; else from term to term of a panel */
     int64_t b_row, c_row;
     int64_t columns; /* at most a panel's */
@@ -48,6 +48,7 @@ typedef struct lvt_tile_code {
     lvt_tile_pack *pack, *pack_turned;
     void (*stream)(const lvt_tile_rows *r); /* b's rows lie together */
     void (*dots)(const lvt_tile_rows *r);   /* b's columns lie together, a's rows too (a_col is 1) */
+    void (*sum)(float *y, const float *x, int64_t n); /* y += x */
 } lvt_tile_code;
 
 /* The code for this processor, and all that it can run, the best first. */
