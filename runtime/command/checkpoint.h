@@ -9,12 +9,16 @@ typedef struct lvt_trained_options {
     const char *checkpoint, *resize;
     int threads;
     bool interpret;
+    bool known; /* what is known has to be told from what is not */
 } lvt_trained_options;
 
 typedef struct lvt_trained {
     lvt_model model;
     lvt_checkpoint_info info;
-    lvt_augment augment; /* the normalisation that the network was trained with, nothing random */
+    /* With options.known: the threshold that the checkpoint has, else the one of its remembered images. */
+    lvt_known known;
+    const char *known_of; /* "test images", "validation images", "remembered images" */
+    lvt_augment augment;  /* the normalisation that the network was trained with, nothing random */
 } lvt_trained;
 
 /* After an error there is nothing to close. */

@@ -157,18 +157,33 @@ static int augment_rows(lvt_settings *s, lvt_option_list *coef, lvt_option *rows
     return n;
 }
 
+/* Of each broken picture at once: there may be more than a diag keeps. */
+static void tell_broken(void *user, const lvt_diag *words) {
+    size_t *n = user;
+    char *text = lvt_diag_text(words);
+    fputs(text ? text : "out of memory\n", stderr);
+    free(text);
+    ++*n;
+}
+
 lvt_status lvt_cmd_data(int argc, char **argv, lvt_diag *diag) {
     const char *path = NULL, *resize = NULL;
     int columns = 20;
-    bool augmented = false;
+    bool augmented = false, check = false, skip = false;
     lvt_settings settings;
     lvt_settings_defaults(&settings);
-    enum { COLUMNS = 1, AUGMENTED = 3, OWN_ROWS }; /* those below; the settings follow */
+    enum { COLUMNS = 1, AUGMENTED = 5, OWN_ROWS }; /* those below; the settings follow */
     lvt_option rows[OWN_ROWS + LVT_SETTINGS_ROWS + 1] = {
         {"sheet", 0, LVT_OPTION_TEXT, "FILE.png", "draw a sheet of training images, one row a class", &path,
          0, 0, NULL},
         {"columns", 0, LVT_OPTION_INT, "N", "images a class on it (20)", &columns, 1, 200, NULL},
         {"resize", 0, LVT_OPTION_TEXT, "HxW", "scale the images to one size", &resize, 0, 0, NULL},
+        {"check", 0, LVT_OPTION_FLAG, NULL,
+         "read all pictures of folders and name every one that cannot be\nread; the exit code is 1 if there "
+         "are any",
+         &check, 0, 0, NULL},
+        {"skip-broken", 0, LVT_OPTION_FLAG, NULL, "leave out pictures of folders that cannot be read", &skip,
+         0, 0, NULL},
         {"augmented", 0, LVT_OPTION_FLAG, NULL,
          "below each image of the sheet, what training makes of it; with\nthe options of `lvt-run train`:",
          &augmented, 0, 0, NULL},
@@ -203,10 +218,19 @@ lvt_status lvt_cmd_data(int argc, char **argv, lvt_diag *diag) {
     lvt_dataset_options options;
     lvt_dataset *d = NULL;
     status = lvt_parse_size(resize, &options, diag);
+    size_t broken = 0;
+    options.skip_broken = check || skip;
+    options.broken = check ? tell_broken : NULL;
+    options.user = &broken;
     if (status == LVT_OK)
         status = lvt_dataset_open(arguments.values[0], &options, &d, diag);
-    if (status != LVT_OK)
+    if (status == LVT_OK && broken)
+        status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%zu of %zu pictures cannot be read", broken,
+                           d->train.n + d->test.n + broken);
+    if (status != LVT_OK) {
+        lvt_dataset_free(d);
         return status;
+    }
     uint32_t *counts = calloc(2 * (size_t)d->classes, sizeof *counts);
     if (counts) {
         count(&d->train, counts);

@@ -1,10 +1,12 @@
 /* lvt-run info: what a compiled program holds. */
 #include "command.h"
 #include "runtime/compiled.h"
+#include "runtime/continual/checkpoint.h"
 #include "ir/op.h"
 #include "ir/base/utf8.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 
 static const char about[] =
@@ -132,6 +134,66 @@ static void print_text(const lvt_program *p, const char *path, bool states) {
                   lvt_type_text(&m->states[i].type, type));
 }
 
+/* ---- a checkpoint -------------------------------------------------------------------------------------- */
+
+static void print_checkpoint(const lvt_checkpoint_info *c, const char *path) {
+    int learned = 0;
+    bool seen[c->tasks.classes];
+    lvt_checkpoint_seen(c, seen);
+    for (int k = 0; k < c->tasks.classes; k++)
+        learned += seen[k];
+    lvt_print("\ncheckpoint %s: of \"%s\", %d of %d tasks done", path, c->program, c->at.task, c->tasks.n);
+    if (c->at.step)
+        lvt_print(", and %" PRIu64 " steps", c->at.step);
+    lvt_print("\nclasses      %d of %d:", learned, c->tasks.classes);
+    for (int k = 0; k < c->tasks.classes; k++)
+        if (seen[k])
+            lvt_print(" %s", c->class_names[k]);
+    lvt_print("\nunknown      ");
+    if (isnan(c->known.threshold))
+        lvt_print("no threshold: it is measured at the end of a task\n");
+    else if (isinf(c->known.threshold))
+        lvt_print("no threshold: %.0f images are too few to tell\n", c->known.images);
+    else
+        lvt_print("below %.4g%% a picture is of none of these: %.0f%% of %.0f %s images are above\n",
+                  100 * c->known.threshold, 100 * LVT_KNOWN_ACCEPT, c->known.images,
+                  c->known_held ? "validation" : "test");
+}
+
+static void print_checkpoint_json(const lvt_checkpoint_info *c) {
+    bool seen[c->tasks.classes];
+    lvt_checkpoint_seen(c, seen);
+    lvt_print(",\"checkpoint\":{\"model\":");
+    lvt_print_json_string(c->program);
+    lvt_print(",\"hash\":\"%016" PRIx64 "\",\"tasks_done\":%d,\"steps_done\":%" PRIu64
+              ",\"tasks\":%d,\"classes\":[",
+              c->program_hash, c->at.task, c->at.step, c->tasks.n);
+    for (int k = 0; k < c->tasks.classes; k++) {
+        lvt_print("%s{\"name\":", k ? "," : "");
+        lvt_print_json_string(c->class_names[k]);
+        lvt_print(",\"task\":%d,\"learned\":%s}", c->tasks.task_of[k] + 1, seen[k] ? "true" : "false");
+    }
+    lvt_print("],\"known\":");
+    if (isfinite(c->known.threshold))
+        lvt_print("{\"score\":\"%s\",\"threshold\":%.17g,\"accepts\":%.9g,\"images\":%.0f,\"of\":\"%s\"}}",
+                  LVT_KNOWN_SCORE, c->known.threshold, LVT_KNOWN_ACCEPT, c->known.images,
+                  c->known_held ? "validation" : "test");
+    else
+        lvt_print("null}");
+}
+
+static lvt_status read_checkpoint(const char *path, lvt_checkpoint_info *out, lvt_diag *diag) {
+    lvt_safetensors file = {0};
+    *out = (lvt_checkpoint_info){0};
+    lvt_status status = lvt_safetensors_read(path, &file, diag);
+    if (status == LVT_OK)
+        status = lvt_checkpoint_info_read(&file, path, out, diag);
+    lvt_safetensors_free(&file);
+    return status;
+}
+
+/* ---- as JSON ------------------------------------------------------------------------------------------- */
+
 static void print_ports(const lvt_graph *g, bool inputs) {
     char type[LVT_TYPE_TEXT];
     uint32_t n = inputs ? g->n_inputs : g->n_outputs;
@@ -146,7 +208,7 @@ static void print_ports(const lvt_graph *g, bool inputs) {
     }
 }
 
-static void print_json(const lvt_program *p) {
+static void print_json(const lvt_program *p, const lvt_checkpoint_info *checkpoint) {
     const lvt_compiled *c = lvt_program_compiled(p);
     const lvt_module *m = c->module;
     char type[LVT_TYPE_TEXT];
@@ -190,14 +252,23 @@ static void print_json(const lvt_program *p) {
         lvt_print(",\"type\":\"%s\",\"trainable\":%s}", lvt_type_text(&m->states[i].type, type),
                   m->states[i].trainable ? "true" : "false");
     }
-    lvt_print("]}\n");
+    lvt_print("]");
+    if (checkpoint)
+        print_checkpoint_json(checkpoint);
+    lvt_print("}\n");
 }
 
 lvt_status lvt_cmd_info(int argc, char **argv, lvt_diag *diag) {
     bool json = false, states = false;
+    const char *path = NULL;
     const lvt_option options[] = {
         {"states", 's', LVT_OPTION_FLAG, NULL, "also list every parameter and other state", &states, 0, 0,
          NULL},
+        {"checkpoint", 'c', LVT_OPTION_TEXT, "FILE",
+         "also say what is in a checkpoint of `lvt-run train`: tasks,\nclasses, from where on a picture is "
+         "of "
+         "none of them",
+         &path, 0, 0, NULL},
         {"json", 0, LVT_OPTION_FLAG, NULL, "everything as one JSON object", &json, 0, 0, NULL},
     };
     const lvt_usage usage = {"lvt-run info PROGRAM.lvtx [options]", about, options,
@@ -206,16 +277,21 @@ lvt_status lvt_cmd_info(int argc, char **argv, lvt_diag *diag) {
     lvt_status status = lvt_arguments_parse(&usage, argc, argv, &arguments, diag);
     if (status != LVT_OK || arguments.done)
         return status;
+    lvt_checkpoint_info checkpoint = {0};
+    status = path ? read_checkpoint(path, &checkpoint, diag) : LVT_OK;
+    if (status != LVT_OK)
+        return status;
     lvt_program *p;
     /* No kernels are made here, so none of their machinery is started. */
     status = lvt_program_open(arguments.values[0],
                               &(lvt_program_options){.interpret = true, .no_weights = true}, &p, diag);
-    if (status != LVT_OK)
-        return status;
-    if (json)
-        print_json(p);
-    else
+    if (status == LVT_OK && json)
+        print_json(p, path ? &checkpoint : NULL);
+    else if (status == LVT_OK)
         print_text(p, arguments.values[0], states);
+    if (status == LVT_OK && !json && path)
+        print_checkpoint(&checkpoint, path);
+    lvt_checkpoint_info_free(&checkpoint);
     lvt_program_close(p);
-    return LVT_OK;
+    return status;
 }

@@ -159,6 +159,7 @@ static lvt_status fingerprint(lvt_sweeping *w, const char *data, const char *siz
     w->seen = more;
     lvt_status status = lvt_parse_size(*size ? size : NULL, &options, diag);
     options.channels = channels;
+    options.skip_broken = true; /* whether they may be left out is said where they are trained on */
     if (status == LVT_OK)
         status = lvt_dataset_open(data, &options, &d, diag);
     if (status != LVT_OK)

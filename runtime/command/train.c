@@ -200,6 +200,7 @@ static lvt_status prepare(work *w, const char *program, bool resume, lvt_diag *d
     if (status == LVT_OK)
         status = lvt_model_connect(&w->model, w->ranks.all.ranks ? &w->ranks.all : NULL, diag);
     options.channels = w->model.channels;
+    options.skip_broken = s->skip_broken;
     if (status == LVT_OK)
         status = lvt_dataset_open(s->data, &options, &w->data, diag);
     if (status != LVT_OK)

@@ -101,7 +101,7 @@ static bool get_count(const cJSON *o, const char *name, uint64_t *v) {
     return ok;
 }
 
-static char *make_metadata(const lvt_trainer *t) {
+static char *make_metadata(const lvt_trainer *t, bool boundary) {
     const lvt_compiled *p = lvt_program_compiled(t->model->program);
     cJSON *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "format", "lvt checkpoint");
@@ -128,6 +128,12 @@ static char *make_metadata(const lvt_trainer *t) {
     cJSON_AddItemToObject(
         o, "class_names",
         cJSON_CreateStringArray((const char *const *)t->data->class_names, t->data->classes));
+    cJSON *known = boundary ? cJSON_AddObjectToObject(o, "known") : NULL;
+    cJSON_AddStringToObject(known, "score", LVT_KNOWN_SCORE);
+    cJSON_AddNumberToObject(known, "accepts", LVT_KNOWN_ACCEPT);
+    cJSON_AddNumberToObject(known, "threshold", t->known.threshold); /* -inf becomes null */
+    cJSON_AddNumberToObject(known, "images", t->known.images);
+    cJSON_AddStringToObject(known, "of", t->held ? "validation" : "test");
     cJSON *settings = lvt_settings_to_json(t->settings);
     char *text = NULL;
     /* Everything above fails quietly when memory runs out: the last item's presence and the order's length
@@ -210,6 +216,20 @@ static lvt_status read_classes(const cJSON *o, const char *path, lvt_checkpoint_
     return LVT_OK;
 }
 
+static void read_known(const cJSON *o, lvt_checkpoint_info *out) {
+    const cJSON *known = cJSON_GetObjectItemCaseSensitive(o, "known"),
+                *score = cJSON_GetObjectItemCaseSensitive(known, "score"),
+                *threshold = cJSON_GetObjectItemCaseSensitive(known, "threshold"),
+                *of = cJSON_GetObjectItemCaseSensitive(known, "of");
+    uint64_t images = 0;
+    out->known = (lvt_known){NAN, 0};
+    if (!cJSON_IsString(score) || strcmp(score->valuestring, LVT_KNOWN_SCORE) ||
+        !get_count(known, "images", &images))
+        return;
+    out->known = (lvt_known){cJSON_IsNumber(threshold) ? threshold->valuedouble : -INFINITY, (double)images};
+    out->known_held = cJSON_IsString(of) && !strcmp(of->valuestring, "validation");
+}
+
 static lvt_status read_info(const cJSON *o, const char *path, lvt_checkpoint_info *out, lvt_diag *diag) {
     const cJSON *format = cJSON_GetObjectItemCaseSensitive(o, "format");
     const cJSON *program = cJSON_GetObjectItemCaseSensitive(o, "program");
@@ -228,6 +248,7 @@ static lvt_status read_info(const cJSON *o, const char *path, lvt_checkpoint_inf
     lvt_status status = read_tasks(o, path, &out->tasks, diag);
     if (status == LVT_OK)
         status = read_classes(o, path, out, diag);
+    read_known(o, out);
     if (status == LVT_OK && task > (uint64_t)out->tasks.n)
         status = not_ours(path, "its position is behind the last task", diag);
     out->at.task = status == LVT_OK ? (int)task : 0;
@@ -245,6 +266,11 @@ void lvt_checkpoint_info_free(lvt_checkpoint_info *info) {
 int lvt_checkpoint_learned(const lvt_checkpoint_info *info) {
     int learned = info->at.task + (info->at.step > 0);
     return learned < 1 ? 1 : learned > info->tasks.n ? info->tasks.n : learned;
+}
+
+void lvt_checkpoint_seen(const lvt_checkpoint_info *info, bool *seen) {
+    for (int c = 0; c < info->tasks.classes; c++)
+        seen[c] = info->tasks.task_of[c] < lvt_checkpoint_learned(info);
 }
 
 void lvt_checkpoint_compare_names(const lvt_checkpoint_info *info, const char *path, const lvt_dataset *d,
@@ -345,7 +371,7 @@ lvt_status lvt_checkpoint_save(lvt_trainer *t, bool boundary, lvt_diag *diag) {
         return status;
     const lvt_module *module = lvt_model_module(t->model);
     lvt_stored_tensor *tensors = calloc((size_t)module->n_states + N_OWN, sizeof *tensors);
-    char *metadata = make_metadata(t), name[48] = "last.safetensors";
+    char *metadata = make_metadata(t, boundary), name[48] = "last.safetensors";
     if (boundary)
         snprintf(name, sizeof name, "task-%02d.safetensors", t->at.task);
     /* The records that the checkpoint counts must be on the disk before it is. */

@@ -18,6 +18,8 @@ typedef struct lvt_checkpoint_info {
     char **class_names; /* one a class */
     float mean[LVT_MAX_CHANNELS],
         deviation[LVT_MAX_CHANNELS]; /* of the training images: prediction needs no data set */
+    lvt_known known; /* NaN: the checkpoint is not of the end of a task, or of before it was measured */
+    bool known_held; /* it comes from validation images, else from test images */
 } lvt_checkpoint_info;
 
 /* Writes FOLDER/task-NN.safetensors at a task's boundary (t->at is then the beginning of the next task), else
@@ -39,6 +41,8 @@ lvt_status lvt_checkpoint_info_read(const lvt_safetensors *file, const char *pat
 void lvt_checkpoint_augment(const lvt_checkpoint_info *info, const lvt_model *m, lvt_augment *out);
 /* Tasks that have been begun, at least 1: their classes are what the network can answer. */
 int lvt_checkpoint_learned(const lvt_checkpoint_info *info);
+/* seen[c], for each class: it can be answered. */
+void lvt_checkpoint_seen(const lvt_checkpoint_info *info, bool *seen);
 /* Warns when the classes of a data set have other names, or are others, than those it was trained on. */
 void lvt_checkpoint_compare_names(const lvt_checkpoint_info *info, const char *path, const lvt_dataset *d,
                                   lvt_diag *diag);

@@ -1,5 +1,6 @@
 /* Prediction over many images; Class-IL and Task-IL accuracy from the same logits. May not know: training. */
 #include "predict.h"
+#include "known.h"
 #include "ir/finite.h"
 
 #include <math.h>
@@ -81,7 +82,7 @@ int lvt_argmax(const float *logits, const bool *allowed, int classes) {
 typedef struct count {
     const lvt_images *images;
     const uint32_t *index;
-    const lvt_evaluation *more;
+    lvt_evaluation *more;
     bool *seen, *own;
     int classes;
     uint32_t right_class, right_task, unanswered;
@@ -95,7 +96,9 @@ static void count_one(void *user, uint32_t i, const float *logits, const float *
     int own = lvt_argmax(logits, c->own, c->classes);
     c->right_task += own == label;
     c->unanswered += answer < 0 || own < 0;
-    if (!c->more || answer < 0)
+    if (c->more && c->more->scores)
+        c->more->scores[c->more->n_scores++] = lvt_known_score(logits, c->seen, c->classes);
+    if (!c->more || !c->more->bins || answer < 0)
         return;
     double sum = 0;
     for (int k = 0; k < c->classes; k++)
@@ -120,7 +123,7 @@ double lvt_calibration_error(const double *bins) {
 }
 
 lvt_status lvt_evaluate_task(lvt_model *m, const lvt_augment *a, lvt_part part, const lvt_tasks *tasks, int j,
-                             int learned, const lvt_stop *stop, const lvt_evaluation *more, double *class_il,
+                             int learned, const lvt_stop *stop, lvt_evaluation *more, double *class_il,
                              double *task_il, lvt_diag *diag) {
     uint32_t *index = NULL, n = 0;
     bool *allowed = calloc(2 * (size_t)tasks->classes, sizeof *allowed);

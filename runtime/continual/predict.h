@@ -28,10 +28,12 @@ lvt_status lvt_predict_images(lvt_model *m, const lvt_augment *a, const lvt_imag
 int lvt_argmax(const float *logits, const bool *allowed, int classes);
 /* What an evaluation adds up beside accuracies, over the images it sees, in Class-IL. */
 enum { LVT_CALIBRATION_BINS = 15 };
-typedef struct lvt_evaluation {
-    int32_t *confusion; /* classes x classes: images of label (row) answered as (column) */
+typedef struct lvt_evaluation { /* NULL: not wanted */
+    int32_t *confusion;         /* classes x classes: images of label (row) answered as (column) */
     double *bins; /* LVT_CALIBRATION_BINS x 3: images whose answer has a probability within (b, b + 1] / bins,
                      the sum of those probabilities, how many answers were right */
+    double *scores; /* one an image (known.h), n_scores so far */
+    size_t n_scores;
 } lvt_evaluation;
 /* Expected calibration error (Guo et al., ICML 2017): the mean over images of |right - probability| of their
  * bin, from 0 to 1; NaN without images. */
@@ -43,7 +45,7 @@ double lvt_calibration_error(const double *bins);
  * learned: forward transfer compares these two. task_il: among those of task j. more: NULL, or gets what it
  * holds added. */
 lvt_status lvt_evaluate_task(lvt_model *m, const lvt_augment *a, lvt_part part, const lvt_tasks *tasks, int j,
-                             int learned, const lvt_stop *stop, const lvt_evaluation *more, double *class_il,
+                             int learned, const lvt_stop *stop, lvt_evaluation *more, double *class_il,
                              double *task_il, lvt_diag *diag);
 
 /* Is the accuracy on each of the first `learned` tasks no better than guessing: within three deviations of what

@@ -228,6 +228,10 @@ lvt_status lvt_trainer_evaluate(lvt_trainer *t, int learned, lvt_diag *diag) {
     size_t classes = (size_t)t->tasks.classes;
     memset(t->last.confusion, 0, classes * classes * sizeof *t->last.confusion);
     memset(t->last.bins, 0, LVT_CALIBRATION_BINS * 3 * sizeof *t->last.bins);
+    /* The threshold of what is known comes from images that chose nothing else, where there are any. */
+    lvt_evaluation held = {.scores = t->held ? t->scores : NULL};
+    t->last.scores = t->held ? NULL : t->scores;
+    t->last.n_scores = 0;
     for (int j = 0; j < last; j++) {
         size_t at = (size_t)learned * (size_t)n + (size_t)j;
         lvt_part test = {&t->data->test, NULL, false}, kept = {&t->data->train, t->held, true};
@@ -235,12 +239,14 @@ lvt_status lvt_trainer_evaluate(lvt_trainer *t, int learned, lvt_diag *diag) {
                                               j < learned ? &t->last : NULL, &t->accuracy[LVT_CLASS_IL][at],
                                               &t->accuracy[LVT_TASK_IL][at], diag);
         if (status == LVT_OK && t->held)
-            status = lvt_evaluate_task(t->model, &t->plain, kept, &t->tasks, j, learned, &stop, NULL,
-                                       &t->accuracy[LVT_VALIDATION_CLASS_IL][at],
+            status = lvt_evaluate_task(t->model, &t->plain, kept, &t->tasks, j, learned, &stop,
+                                       j < learned ? &held : NULL, &t->accuracy[LVT_VALIDATION_CLASS_IL][at],
                                        &t->accuracy[LVT_VALIDATION_TASK_IL][at], diag);
         if (status != LVT_OK)
             return status;
     }
+    lvt_evaluation *scored = t->held ? &held : &t->last;
+    t->known = lvt_known_threshold(t->scores, scored->n_scores, LVT_KNOWN_ACCEPT);
     return LVT_OK;
 }
 

@@ -7,6 +7,7 @@
 #define LVT_CONTINUAL_TRAINER_H
 
 #include "ir/base/file.h"
+#include "known.h"
 #include "memory.h"
 #include "method.h"
 #include "metrics.h"
@@ -64,6 +65,8 @@ struct lvt_trainer {
     lvt_memory memory;
     double *accuracy[LVT_N_MATRICES]; /* see metrics.h; NULL on validation images: there are none */
     lvt_evaluation last;              /* of the last evaluation, over the test images of all tasks learned */
+    double *scores;                   /* of the last evaluation: test images, with validation these */
+    lvt_known known;                  /* the threshold of these scores */
     double *task_seconds;             /* n: training and end of each task */
     const lvt_method *method;
     lvt_memory_policy policy;

@@ -309,6 +309,8 @@ lvt_status lvt_trainer_init(lvt_trainer *t, const lvt_settings *s, lvt_model *m,
     }
     t->last.confusion = calloc(classes * classes, sizeof *t->last.confusion);
     t->last.bins = calloc(LVT_CALIBRATION_BINS * 3, sizeof *t->last.bins);
+    t->known = (lvt_known){NAN, 0};
+    t->scores = malloc(((d->test.n > t->n_held ? d->test.n : t->n_held) + 1) * sizeof *t->scores);
     t->task_seconds = calloc(n, sizeof *t->task_seconds);
     t->scratch = malloc(pixels + 1);
     t->batch_images = calloc(batch, sizeof *t->batch_images);
@@ -331,8 +333,8 @@ lvt_status lvt_trainer_init(lvt_trainer *t, const lvt_settings *s, lvt_model *m,
     t->drawn = malloc((remembered + 1) * sizeof *t->drawn);
     if (!t->x || !t->y || !t->xm || !t->ym || !t->zm || !t->zm_mask || !t->mask || !t->task_mask ||
         !t->frequency || !t->shares || !t->draw || !t->drawn || !t->last.confusion || !t->last.bins ||
-        !t->task_seconds || !t->batch_images || !t->scratch || (mixes && !t->unmixed) || !t->mixes ||
-        !t->mix || !t->y2 || (t->method->rehearsal == LVT_REHEARSE_SELF && !make_teacher(t)))
+        !t->scores || !t->task_seconds || !t->batch_images || !t->scratch || (mixes && !t->unmixed) ||
+        !t->mixes || !t->mix || !t->y2 || (t->method->rehearsal == LVT_REHEARSE_SELF && !make_teacher(t)))
         return lvt_no_memory(diag, NULL);
     return s->early_stopping ? lvt_early_init(t, diag) : LVT_OK;
 }
@@ -357,6 +359,7 @@ void lvt_trainer_free(lvt_trainer *t) {
                        t->held,
                        t->last.confusion,
                        t->last.bins,
+                       t->scores,
                        t->task_seconds,
                        t->batch_images,
                        t->scratch,

@@ -16,7 +16,7 @@
     X("idx", lvt_read_idx, true,                                                                             \
       ":DIR       MNIST's files: train-images-idx3-ubyte, t10k-labels-idx1-ubyte, ...")                      \
     X("folder", lvt_read_folder, true,                                                                       \
-      ":DIR    PNG, JPEG: DIR/CLASS/*, or DIR/train/CLASS/* and DIR/test/CLASS/*; Tiny ImageNet")            \
+      ":DIR    pictures: DIR/CLASS/*, or DIR/train/CLASS/* and DIR/test/CLASS/*; Tiny ImageNet")             \
     X("domains", lvt_read_domains, true,                                                                     \
       ":DIR   DIR/DOMAIN/, a folder as above each: every domain is a task")                                  \
     X("permuted", lvt_read_permuted, true,                                                                   \
@@ -120,7 +120,7 @@ static void measure(lvt_dataset *d, uint8_t *scratch) {
     }
 }
 
-static lvt_status finish(lvt_dataset *d, const char *spec, lvt_diag *diag) {
+static lvt_status finish(lvt_dataset *d, const char *spec, const lvt_dataset_options *o, lvt_diag *diag) {
     size_t *counts = calloc((size_t)d->classes * 2 + 1, sizeof *counts);
     if (!counts)
         return lvt_error(diag, LVT_NOMEM, NULL, LVT_NOWHERE, "%s: out of memory", spec);
@@ -138,7 +138,7 @@ static lvt_status finish(lvt_dataset *d, const char *spec, lvt_diag *diag) {
     }
     for (int c = 0; c < d->classes && status == LVT_OK; c++) {
         for (int part = 0; part < 2 && status == LVT_OK; part++) {
-            if (!counts[part * d->classes + c])
+            if (!counts[part * d->classes + c] && !o->asks)
                 status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s: class %d (%s) has no %s images",
                                    spec, c, d->class_names[c], part ? "test" : "training");
         }
@@ -209,7 +209,7 @@ lvt_status lvt_dataset_open(const char *spec, const lvt_dataset_options *options
     if (status == LVT_OK && !d->train.views) /* of views what they are of was adapted */
         status = adapt(d, options, diag);
     if (status == LVT_OK)
-        status = finish(d, spec, diag);
+        status = finish(d, spec, options, diag);
     if (status != LVT_OK) {
         lvt_dataset_free(d);
         return status;

@@ -1,7 +1,8 @@
 /* Data sets of labelled pictures, held in memory as bytes.
  *
  * Invariants: images are uint8, height x width x channels each, one after the other; labels are 0..classes-1;
- * names of classes and domains are UTF-8; every class has at least one training image; nothing changes after
+ * names of classes and domains are UTF-8; every class has at least one training image
+ * (but with options.asks); nothing changes after
  * the data set is open. May not know: models, tasks. */
 #ifndef LVT_DATA_DATASET_H
 #define LVT_DATA_DATASET_H
@@ -44,12 +45,21 @@ typedef struct lvt_dataset {
     uint64_t fingerprint; /* of all pixels, labels and names: resume refuses other data */
     int crop;             /* default augmentation: zero padding of random crops, in pixels */
     bool flip;            /* default augmentation: mirror half of the images */
+    bool
+        fifths; /* the source does not say which images are for tests: the reader took every fifth of a class */
 } lvt_dataset;
 
 typedef struct lvt_dataset_options {
     int resize_height, resize_width; /* scale every image to this size; 0: as they are, all of one size */
     int channels;                    /* what the model takes: grey pictures become colour for 3, pictures in
                                         files grey for 1; 0: colour where any picture is */
+    bool
+        asks; /* the images are to be asked about only: a class may have few, one class is enough, and a class
+                  may have no test images (lvt_dataset_join) */
+    bool skip_broken; /* leave out pictures in files that cannot be read (a warning counts them); those that
+                         stay are in the parts where they would be otherwise */
+    void (*broken)(void *user, const lvt_diag *words); /* told of each of these; may be NULL */
+    void *user;
 } lvt_dataset_options;
 
 /* Opens "READER" or "READER:FOLDER" (lvt_dataset_help lists the readers). *out is NULL on error and belongs
@@ -58,6 +68,9 @@ typedef struct lvt_dataset_options {
 lvt_status lvt_dataset_open(const char *spec, const lvt_dataset_options *options, lvt_dataset **out,
                             lvt_diag *diag);
 void lvt_dataset_free(lvt_dataset *d);
+/* All images become test images; mean, deviation and fingerprint stay those of the parts. For data without views.
+ * LVT_NOMEM. */
+lvt_status lvt_dataset_join(lvt_dataset *d, lvt_diag *diag);
 /* One line a reader, "  cifar100:DIR   ...\n", for help texts; static. */
 const char *lvt_dataset_help(void);
 static inline size_t lvt_image_bytes(const lvt_dataset *d) {

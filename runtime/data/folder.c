@@ -6,154 +6,15 @@
  * out are counted, names of classes are UTF-8. May not know: how pictures are coded. */
 #include "dataset.h"
 #include "ir/base/file.h"
-#include "ir/base/grow.h"
-#include "ir/base/utf8.h"
 #include "image.h"
+#include "listing.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-typedef struct names {
-    char **list;
-    int n;
-} names;
-
-static void names_free(names *l) {
-    for (int i = 0; i < l->n; i++)
-        free(l->list[i]);
-    free(l->list);
-    *l = (names){0};
-}
 
 static int by_bytes(const void *a, const void *b) {
     return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* ---- what is left out ---------------------------------------------------------------------------------- */
-
-enum { KINDS = 12, KIND_TEXT = 24, DEEPEST = 32 };
-
-/* Files that the reader passes over, by kind: what is left out silently is missed too late. */
-typedef struct ignored {
-    struct {
-        char name[KIND_TEXT]; /* ".webp" */
-        size_t n;
-    } kinds[KINDS];
-    int n_kinds;
-    size_t all, below, beside, others; /* in folders below a class's, beside the folders of classes */
-} ignored;
-
-static void ignore_file(ignored *g, const char *name) {
-    const char *dot = strrchr(name, '.');
-    char kind[KIND_TEXT];
-    snprintf(kind, sizeof kind, "%s", dot && strlen(dot) < KIND_TEXT ? dot : "without an ending");
-    for (char *c = kind; *c && *kind == '.'; c++)
-        *c = (char)(*c >= 'A' && *c <= 'Z' ? *c + 32 : *c);
-    int k = 0;
-    while (k < g->n_kinds && strcmp(g->kinds[k].name, kind))
-        k++;
-    if (k == g->n_kinds && k < KINDS)
-        memcpy(g->kinds[g->n_kinds++].name, kind, sizeof kind);
-    if (k < KINDS)
-        g->kinds[k].n++;
-    else
-        g->others++;
-    g->all++;
-}
-
-/* Files in the folder `name` of the open folder `at`, and below it; links are not followed. */
-static size_t count_below(int at, const char *name, int depth) {
-    int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
-    size_t n = 0;
-    if (!d && fd >= 0)
-        close(fd);
-    for (struct dirent *e; d && (e = readdir(d));) {
-        struct stat st;
-        if (e->d_name[0] == '.' || fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0)
-            continue;
-        n += !S_ISDIR(st.st_mode);
-        if (S_ISDIR(st.st_mode) && depth < DEEPEST)
-            n += count_below(dirfd(d), e->d_name, depth + 1);
-    }
-    if (d)
-        closedir(d);
-    return n;
-}
-
-/* "DIR: 41 files ignored: 40 .webp, 1 in a folder below" */
-static void tell_ignored(const ignored *g, const char *dir, lvt_diag *diag) {
-    char *text = NULL;
-    size_t size = 0;
-    FILE *f = g->all ? open_memstream(&text, &size) : NULL;
-    const char *between = "";
-    for (int k = 0; f && k < g->n_kinds; k++, between = ", ")
-        fprintf(f, "%s%zu %s", between, g->kinds[k].n, g->kinds[k].name);
-    const struct {
-        size_t n;
-        const char *where[2]; /* one; several */
-    } rest[] = {{g->others, {"of another kind", "of other kinds"}},
-                {g->below, {"in a folder below", "in folders below"}},
-                {g->beside, {"beside the classes", "beside the classes"}}};
-    for (size_t k = 0; f && k < sizeof rest / sizeof *rest; k++) {
-        if (rest[k].n) {
-            fprintf(f, "%s%zu %s", between, rest[k].n, rest[k].where[rest[k].n > 1]);
-            between = ", ";
-        }
-    }
-    if (f && fclose(f) == 0 && text)
-        lvt_warning(diag, NULL, LVT_NOWHERE, "%s: %zu file%s ignored: %s", dir, g->all,
-                    g->all == 1 ? "" : "s", text);
-    free(text);
-}
-
-/* The folders in `dir`, or its picture files; hidden names are passed over, other files counted. A name of a
- * folder becomes a class's, so it has to be text. */
-static lvt_status list(const char *dir, bool folders, names *out, ignored *g, lvt_diag *diag) {
-    *out = (names){0};
-    DIR *d = opendir(dir);
-    if (!d)
-        return lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "%s: cannot be read: %s", dir, strerror(errno));
-    lvt_status status = LVT_OK;
-    for (struct dirent *e; status == LVT_OK && (e = readdir(d));) {
-        struct stat st;
-        if (e->d_name[0] == '.')
-            continue;
-        bool there = fstatat(dirfd(d), e->d_name, &st, 0) == 0, folder = there && S_ISDIR(st.st_mode);
-        if (folders ? !folder : !there || !S_ISREG(st.st_mode) || !lvt_picture_name(e->d_name)) {
-            size_t below = folder ? count_below(dirfd(d), e->d_name, 0) : 0;
-            if (folders)
-                g->beside++, g->all++;
-            else if (folder)
-                g->below += below, g->all += below;
-            else
-                ignore_file(g, e->d_name);
-            continue;
-        }
-        if (folders && !lvt_utf8_valid(e->d_name)) {
-            status =
-                lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
-                          "%s/%s: the folder's name would be a class's, but it is not UTF-8", dir, e->d_name);
-            lvt_note(diag, LVT_NOWHERE, "rename it; `convmv -f latin1 -t utf8` does so for many");
-            continue;
-        }
-        char **more = lvt_grow(out->list, (size_t)out->n, sizeof *more);
-        out->list = more ? more : out->list;
-        if (!more || !(more[out->n] = strdup(e->d_name)))
-            status = lvt_no_memory(diag, dir);
-        else
-            out->n++;
-    }
-    closedir(d);
-    if (out->n)
-        qsort(out->list, (size_t)out->n, sizeof *out->list, by_bytes);
-    return status;
 }
 
 /* ---- reading ------------------------------------------------------------------------------------------- */
@@ -163,7 +24,8 @@ typedef struct reading {
     const lvt_dataset_options *options;
     char *first;       /* the picture that set the size */
     const char *inner; /* folder below a class's that holds its pictures; NULL: none */
-    ignored ignored;
+    lvt_ignored ignored;
+    lvt_names broken; /* pictures that were left out */
 } reading;
 
 static lvt_status add(reading *r, lvt_images *images, const char *path, int label, lvt_diag *diag) {
@@ -205,25 +67,54 @@ static lvt_status add(reading *r, lvt_images *images, const char *path, int labe
     return status;
 }
 
+/* The same, but with options.skip_broken a picture that cannot be read is left out. */
+static lvt_status add_if_whole(reading *r, lvt_images *images, const char *path, int label, lvt_diag *diag) {
+    if (!r->options->skip_broken)
+        return add(r, images, path, label, diag);
+    lvt_diag *words = lvt_diag_new();
+    lvt_status status = words ? add(r, images, path, label, words) : lvt_no_memory(diag, path);
+    if (status == LVT_USER || status == LVT_IO) {
+        if (r->options->broken)
+            r->options->broken(r->options->user, words);
+        status = lvt_names_add(&r->broken, strdup(path)) ? LVT_OK : lvt_no_memory(diag, path);
+    } else if (words) {
+        lvt_diag_move(diag, words);
+    }
+    lvt_diag_free(words);
+    return status;
+}
+
+/* "DIR: 7 pictures that cannot be read are left out: a.png, b.png, c.png, ..." */
+static void tell_broken(const reading *r, const char *dir, lvt_diag *diag) {
+    enum { NAMED = 3 };
+    const lvt_names *b = &r->broken;
+    if (b->n && !r->options->broken) /* who is told of each knows */
+        lvt_warning(diag, NULL, LVT_NOWHERE, "%s: %d picture%s that cannot be read %s left out: %s%s%s%s%s%s",
+                    dir, b->n, b->n == 1 ? "" : "s", b->n == 1 ? "is" : "are", b->list[0],
+                    b->n > 1 ? ", " : "", b->n > 1 ? b->list[1] : "", b->n > 2 ? ", " : "",
+                    b->n > 2 ? b->list[2] : "", b->n > NAMED ? ", ..." : "");
+}
+
 /* All pictures of one class folder; every fifth goes to `fifth`. */
 static lvt_status read_class(reading *r, const char *dir, int label, lvt_images *images, lvt_images *fifth,
                              lvt_diag *diag) {
-    names files;
-    lvt_status status = list(dir, false, &files, &r->ignored, diag);
+    lvt_names files;
+    lvt_status status = lvt_list(dir, LVT_LIST_PICTURES, &files, &r->ignored, diag);
     if (status == LVT_OK && files.n == 0)
         status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
-                           "%s: the class is empty: no .png, .jpg or .jpeg in it", dir);
-    if (status == LVT_OK && fifth != images && files.n < 5)
+                           "%s: the class is empty: no .png, .jpg, .jpeg, .bmp or .webp in it", dir);
+    if (status == LVT_OK && fifth != images && files.n < 5 && !r->options->asks)
         status =
             lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
                       "%s: %d pictures are too few to split (every fifth is a test image, so 5 at least)",
                       dir, files.n);
     for (int i = 0; i < files.n && status == LVT_OK; i++) {
         char *path = lvt_path_join(dir, files.list[i]);
-        status = path ? add(r, i % 5 == 4 ? fifth : images, path, label, diag) : lvt_no_memory(diag, NULL);
+        status = path ? add_if_whole(r, i % 5 == 4 ? fifth : images, path, label, diag)
+                      : lvt_no_memory(diag, NULL);
         free(path);
     }
-    names_free(&files);
+    lvt_names_free(&files);
     return status;
 }
 
@@ -271,7 +162,7 @@ static lvt_status read_annotated(reading *r, const char *dir, lvt_diag *diag) {
                                      : "FILE, tab, CLASS are wanted%s",
                                class ? class : "");
         else
-            status = add(r, &r->d->test, path, (int)(found - r->d->class_names), diag);
+            status = add_if_whole(r, &r->d->test, path, (int)(found - r->d->class_names), diag);
         free(path);
     }
     free(bytes);
@@ -281,7 +172,7 @@ static lvt_status read_annotated(reading *r, const char *dir, lvt_diag *diag) {
 }
 
 /* Names every class that is only in one of two parts. */
-static lvt_status same_classes(const names *a, const char *in_a, const names *b, const char *in_b,
+static lvt_status same_classes(const lvt_names *a, const char *in_a, const lvt_names *b, const char *in_b,
                                lvt_diag *diag) {
     lvt_status status = LVT_OK;
     for (int i = 0, k = 0; i < a->n || k < b->n;) {
@@ -325,22 +216,23 @@ lvt_status lvt_read_folder(lvt_dataset *d, const char *dir, const lvt_dataset_op
     }
     bool split = lvt_path_exists(train) && lvt_path_exists(test) && !r.inner;
     const char *base = split || r.inner ? train : dir;
-    names classes = {0}, tested = {0};
-    lvt_status status = list(base, true, &classes, &r.ignored, diag);
-    if (status == LVT_OK && classes.n < 2)
+    lvt_names classes = {0}, tested = {0};
+    lvt_status status = lvt_list(base, LVT_LIST_CLASSES, &classes, &r.ignored, diag);
+    if (status == LVT_OK && classes.n < (o->asks ? 1 : 2))
         status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s: %s", base,
                            classes.n && !split && lvt_path_exists(train)
                                ? "there is train/ but neither test/ nor val/ beside it"
                            : classes.n ? "only one class folder in it; two at least are needed"
                                        : "no class folders in it (DIR/CLASS/*.png or DIR/train/CLASS/*.png)");
     if (status == LVT_OK && split)
-        status = list(test, true, &tested, &r.ignored, diag);
+        status = lvt_list(test, LVT_LIST_CLASSES, &tested, &r.ignored, diag);
     if (status == LVT_OK && split)
         status = same_classes(&classes, train, &tested, test, diag);
-    names_free(&tested);
+    lvt_names_free(&tested);
     d->class_names = classes.list; /* the data set owns them now, also when reading fails */
     d->classes = classes.n;
     d->flip = true;
+    d->fifths = !split && !r.inner;
     if (status == LVT_OK && r.inner) {
         status = read_part(&r, train, &d->train, &d->train, diag);
         if (status == LVT_OK)
@@ -351,7 +243,11 @@ lvt_status lvt_read_folder(lvt_dataset *d, const char *dir, const lvt_dataset_op
     if (status == LVT_OK && split)
         status = read_part(&r, test, &d->test, &d->test, diag);
     if (status == LVT_OK)
-        tell_ignored(&r.ignored, dir, diag);
+        lvt_ignored_tell(&r.ignored, dir, diag);
+    tell_broken(&r, dir, diag);
+    lvt_names_free(&r.broken);
+    if (status == LVT_OK && !r.first)
+        status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s: not one picture can be read", dir);
     d->crop = d->height / 8 < d->width / 8 ? d->height / 8 : d->width / 8; /* as 4 for 32 pixels */
     free(r.first);
     free(train);

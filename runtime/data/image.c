@@ -1,5 +1,6 @@
-/* PNG and JPEG pictures through libpng and libjpeg. May not know: data sets, models. */
+/* Pictures: PNG and JPEG through libpng and libjpeg, what all formats share. May not know: data sets, models. */
 #include "image.h"
+#include "formats.h"
 #include "ir/base/file.h"
 #include "ir/base/c_locale.h"
 
@@ -16,14 +17,9 @@
 bool lvt_picture_name(const char *name) {
     const char *dot = strrchr(name, '.');
     return dot && dot != name &&
-           (lvt_same_word(dot, ".png") || lvt_same_word(dot, ".jpg") || lvt_same_word(dot, ".jpeg"));
+           (lvt_same_word(dot, ".png") || lvt_same_word(dot, ".jpg") || lvt_same_word(dot, ".jpeg") ||
+            lvt_same_word(dot, ".bmp") || (lvt_webp_reads() && lvt_same_word(dot, ".webp")));
 }
-
-static lvt_status broken(const char *path, const char *reason, lvt_diag *diag) {
-    return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s: cannot be decoded: %s", path, reason);
-}
-
-static const char too_large[] = "a side is longer than 16384 pixels";
 
 /* ---- what all formats share ---------------------------------------------------------------------------- */
 
@@ -44,34 +40,6 @@ static void make_colour(lvt_picture *p) { /* in place: there is room for three *
     for (size_t i = (size_t)p->height * (size_t)p->width; i-- > 0;)
         memset(p->pixels + 3 * i, p->pixels[i], 3);
     p->channels = 3;
-}
-
-static uint32_t number(const uint8_t *p, int bytes, bool little) {
-    uint32_t v = 0;
-    for (int i = 0; i < bytes; i++)
-        v |= (uint32_t)p[i] << 8 * (little ? i : bytes - 1 - i);
-    return v;
-}
-
-/* Tag 0x0112 of the first directory of an Exif block (a TIFF file without pixels; Exif 2.3, 4.6.4): 1..8, how
- * the camera was held. 1 where the block says nothing that can be understood. */
-static int orientation_of(const uint8_t *tiff, size_t n) {
-    if (n < 8 || (memcmp(tiff, "II*\0", 4) && memcmp(tiff, "MM\0*", 4)))
-        return 1;
-    bool little = tiff[0] == 'I';
-    size_t at = number(tiff + 4, 4, little);
-    if (at > n || n - at < 2)
-        return 1;
-    size_t entries = number(tiff + at, 2, little);
-    at += 2;
-    for (size_t i = 0; i < entries && n - at >= 12; i++, at += 12) {
-        uint32_t type = number(tiff + at + 2, 2, little);
-        if (number(tiff + at, 2, little) != 0x0112)
-            continue;
-        uint32_t v = number(tiff + at + 8, type == 4 ? 4 : 2, little);
-        return (type == 3 || type == 4) && v >= 1 && v <= 8 ? (int)v : 1;
-    }
-    return 1;
 }
 
 /* Turns the picture upright, as PIL's ImageOps.exif_transpose does. */
@@ -130,8 +98,8 @@ static void png_ignore(png_structp png, png_const_charp text) {
 }
 
 /* What libpng would do unasked is not asked for: no gamma, no profile, no background. */
-static lvt_status read_png(const char *path, const uint8_t *bytes, size_t size, int channels,
-                           lvt_picture *out, int *orientation, lvt_diag *diag) {
+static lvt_status read_png(const char *path, const uint8_t *bytes, size_t size, lvt_picture *out,
+                           int *orientation, lvt_diag *diag) {
     png_input in = {.at = bytes, .left = size};
     png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &in, png_fail, png_ignore);
     png_infop info = png ? png_create_info_struct(png) : NULL;
@@ -145,14 +113,14 @@ static lvt_status read_png(const char *path, const uint8_t *bytes, size_t size, 
         png_destroy_read_struct(&png, &info, NULL);
         free(pixels);
         free((void *)rows);
-        return broken(path, in.text, diag);
+        return lvt_picture_broken(path, in.text, diag);
     }
     png_set_read_fn(png, &in, png_take);
     png_set_user_limits(png, 0x7fffffff, 0x7fffffff); /* ours are looked at below, with a message of ours */
     png_read_info(png, info);
     png_uint_32 height = png_get_image_height(png, info), width = png_get_image_width(png, info);
     if (height > LVT_MAX_PICTURE_SIDE || width > LVT_MAX_PICTURE_SIDE)
-        png_error(png, too_large);
+        png_error(png, lvt_picture_too_large);
     png_set_expand(png);      /* palettes to colours, 1, 2 and 4 bits to 8, transparency to alpha */
     png_set_strip_16(png);    /* the high byte */
     png_set_strip_alpha(png); /* colours as they are stored, not blended with a background */
@@ -172,7 +140,7 @@ static lvt_status read_png(const char *path, const uint8_t *bytes, size_t size, 
         png_uint_32 n = 0;
         png_bytep exif = NULL;
         if (png_get_eXIf_1(png, info, &n, &exif))
-            *orientation = orientation_of(exif, n);
+            *orientation = lvt_exif_orientation(exif, n);
 #endif
     }
     png_destroy_read_struct(&png, &info, NULL);
@@ -182,10 +150,6 @@ static lvt_status read_png(const char *path, const uint8_t *bytes, size_t size, 
         return lvt_no_memory(diag, path);
     }
     *out = (lvt_picture){(int)height, (int)width, (int)stored, pixels};
-    if (channels == 1 && stored == 3)
-        make_grey(out);
-    else if (channels == 3 && stored == 1)
-        make_colour(out);
     return LVT_OK;
 }
 
@@ -229,13 +193,13 @@ static void from_inks(uint8_t *pixels, size_t n) {
 static int jpeg_orientation(const struct jpeg_decompress_struct *info) {
     for (jpeg_saved_marker_ptr m = info->marker_list; m; m = m->next) {
         if (m->marker == JPEG_APP0 + 1 && m->data_length > 6 && !memcmp(m->data, "Exif\0\0", 6))
-            return orientation_of(m->data + 6, m->data_length - 6);
+            return lvt_exif_orientation(m->data + 6, m->data_length - 6);
     }
     return 1;
 }
 
-static lvt_status read_jpeg(const char *path, const uint8_t *bytes, size_t size, int channels,
-                            lvt_picture *out, int *orientation, lvt_diag *diag) {
+static lvt_status read_jpeg(const char *path, const uint8_t *bytes, size_t size, lvt_picture *out,
+                            int *orientation, lvt_diag *diag) {
     struct jpeg_decompress_struct info;
     jpeg_failure failure;
     uint8_t *volatile pixels = NULL; /* volatile: read after longjmp */
@@ -245,7 +209,7 @@ static lvt_status read_jpeg(const char *path, const uint8_t *bytes, size_t size,
     if (setjmp(failure.back)) {
         jpeg_destroy_decompress(&info);
         free(pixels);
-        return broken(path, failure.text, diag);
+        return lvt_picture_broken(path, failure.text, diag);
     }
     jpeg_create_decompress(&info);
     jpeg_mem_src(&info, bytes, size);
@@ -272,15 +236,11 @@ static lvt_status read_jpeg(const char *path, const uint8_t *bytes, size_t size,
     *out = (lvt_picture){(int)info.image_height, (int)info.image_width, grey ? 1 : 3, pixels};
     jpeg_destroy_decompress(&info);
     if (large)
-        return broken(path, too_large, diag);
+        return lvt_picture_broken(path, lvt_picture_too_large, diag);
     if (!pixels)
         return lvt_no_memory(diag, path);
     if (inks)
         from_inks(pixels, (size_t)out->height * (size_t)out->width);
-    if (channels == 1 && !grey)
-        make_grey(out);
-    else if (channels == 3 && grey)
-        make_colour(out);
     return LVT_OK;
 }
 
@@ -294,12 +254,20 @@ lvt_status lvt_picture_read(const char *path, int channels, lvt_picture *out, lv
     if (status != LVT_OK)
         return status;
     if (size >= sizeof png && !memcmp(bytes, png, sizeof png))
-        status = read_png(path, bytes, size, channels, out, &orientation, diag);
+        status = read_png(path, bytes, size, out, &orientation, diag);
     else if (size >= sizeof jpeg && !memcmp(bytes, jpeg, sizeof jpeg))
-        status = read_jpeg(path, bytes, size, channels, out, &orientation, diag);
+        status = read_jpeg(path, bytes, size, out, &orientation, diag);
+    else if (lvt_webp_is(bytes, size))
+        status = lvt_webp_read(path, bytes, size, out, &orientation, diag);
+    else if (lvt_bmp_is(bytes, size))
+        status = lvt_bmp_read(path, bytes, size, out, diag);
     else
-        status = broken(path, "it is neither PNG nor JPEG", diag);
+        status = lvt_picture_broken(path, "it is neither PNG nor JPEG, BMP or WebP", diag);
     free(bytes);
+    if (status == LVT_OK && channels == 1 && out->channels == 3)
+        make_grey(out);
+    else if (status == LVT_OK && channels == 3 && out->channels == 1)
+        make_colour(out);
     if (status == LVT_OK)
         status = turn(out, orientation, path, diag);
     if (status != LVT_OK) {

@@ -1,4 +1,4 @@
-/* Pictures in PNG and JPEG files: decoding, scaling, and writing a PNG.
+/* Pictures in files of PNG, JPEG, BMP and WebP: decoding, scaling, and writing a PNG.
  *
  * Invariants: pixels are 8-bit, height x width x channels, without gaps; a broken picture is an error that
  * names it, never a crash and never noise on standard error. May not know: data sets, models. */
@@ -14,9 +14,9 @@ typedef struct lvt_picture {
     uint8_t *pixels; /* malloc'ed */
 } lvt_picture;
 
-/* True when the name ends in .png, .jpg or .jpeg (any case). */
+/* True when the name ends in .png, .jpg, .jpeg, .bmp or, where lvt was built with libwebp, .webp (any case). */
 bool lvt_picture_name(const char *name);
-/* Decodes a PNG or JPEG file (told by its first bytes). channels: 1 (grey) or 3 (colour): converted to that;
+/* Decodes a file of these formats (told by its first bytes). channels: 1 (grey) or 3 (colour): converted to that;
  * 0: 1 when the picture is grey, else 3. Pixels are what PIL's `convert` to RGB or L gives after
  * ImageOps.exif_transpose: grey is (19595 R + 38470 G + 7471 B + 2^15) / 2^16 of the colours as they are
  * stored, gamma and profiles are passed over, transparency is dropped, inks (CMYK) become colours, 16-bit

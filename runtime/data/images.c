@@ -28,6 +28,19 @@ bool lvt_images_colour(const lvt_dataset *d, lvt_images *images) {
     return true;
 }
 
+lvt_status lvt_dataset_join(lvt_dataset *d, lvt_diag *diag) {
+    lvt_images *train = &d->train, *test = &d->test;
+    if (!lvt_images_grow(d, test, train->n))
+        return lvt_no_memory(diag, NULL);
+    memcpy(test->pixels + test->n * lvt_image_bytes(d), train->pixels, train->n * lvt_image_bytes(d));
+    memcpy(test->labels + test->n, train->labels, train->n * sizeof *train->labels);
+    test->n += train->n;
+    free(train->pixels);
+    free(train->labels);
+    *train = (lvt_images){0};
+    return LVT_OK;
+}
+
 const uint8_t *lvt_image_at(const lvt_images *images, size_t bytes, size_t i, uint8_t *scratch) {
     const lvt_views *v = images->views;
     if (!v)

@@ -10,7 +10,7 @@ foreach(unit base ir program kernels session data continual report)
 endforeach()
 add_library(lvt SHARED ${lvt_objects})
 target_link_libraries(lvt PRIVATE ${PROTOBUF_C_LIBRARY} ${DNNL_LIBRARY} ${CMAKE_DL_LIBS} PkgConfig::PNG PkgConfig::JPEG PkgConfig::ZLIB
-                                  PkgConfig::CJSON OpenMP::OpenMP_C m)
+                                  PkgConfig::CJSON $<$<BOOL:${WEBP_FOUND}>:PkgConfig::WEBP> OpenMP::OpenMP_C m)
 target_link_options(lvt PRIVATE -Wl,--version-script=${CMAKE_SOURCE_DIR}/runtime/package/liblvt.map
                                 $<$<NOT:$<BOOL:${LVT_SANITIZE}>>:-Wl,--no-undefined>)
 set_target_properties(lvt PROPERTIES LINKER_LANGUAGE C VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR}
@@ -40,6 +40,18 @@ install(FILES frontend/lvtc/lvtc.1 runtime/command/lvt-run.1 DESTINATION ${CMAKE
 foreach(program lvtc lvt-run) # bash looks for a file of the program's name
   install(FILES runtime/package/completion.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME ${program})
 endforeach()
+
+# The Python module: nothing to compile. It is told where the library lies from where it lies itself.
+option(LVT_PYTHON "install the Python module" ON)
+set(LVT_PYTHON_DIR lib/python3/dist-packages CACHE STRING "where it goes, below the prefix")
+if(LVT_PYTHON)
+  file(RELATIVE_PATH library_from_module /${LVT_PYTHON_DIR}/lvt /${CMAKE_INSTALL_LIBDIR})
+  file(WRITE ${CMAKE_BINARY_DIR}/_where.py
+       "LIBRARY = \"${library_from_module}/liblvt.so.${PROJECT_VERSION_MAJOR}.${PROJECT_VERSION_MINOR}\"\n")
+  install(DIRECTORY runtime/python/lvt DESTINATION ${LVT_PYTHON_DIR} FILES_MATCHING PATTERN "*.py" PATTERN "py.typed"
+          PATTERN "__pycache__" EXCLUDE)
+  install(FILES ${CMAKE_BINARY_DIR}/_where.py DESTINATION ${LVT_PYTHON_DIR}/lvt)
+endif()
 
 # What there is to read, in folders as here, so that links lead on: README.md, frontend/README.md (the language),
 # models/README.md and so on; the example; the licence.
@@ -87,6 +99,6 @@ set(CPACK_DEBIAN_MPI_PACKAGE_NAME lvt-mpi)
 set(CPACK_DEBIAN_PACKAGE_SECTION science)
 set(CPACK_DEBIAN_PACKAGE_SHLIBDEPS ON)
 set(CPACK_DEBIAN_PACKAGE_CONTROL_STRICT_PERMISSION ON)
-set(CPACK_DEBIAN_LVT_PACKAGE_SUGGESTS "lvt-mpi, pkg-config, bash-completion")
+set(CPACK_DEBIAN_LVT_PACKAGE_SUGGESTS "lvt-mpi, pkg-config, bash-completion, python3-numpy")
 set(CPACK_DEBIAN_MPI_PACKAGE_DEPENDS "lvt (= ${PROJECT_VERSION})")
 include(CPack)

@@ -354,7 +354,7 @@ static void left_out(void **state) {
     assert_int_equal(lvt_diag_warnings(f->diag), 0);
     for (int i = 0; i < 40; i++) {
         char name[32];
-        snprintf(name, sizeof name, "train/%c/%d.%s", "ab"[i % 2], i, i % 3 ? "webp" : "WebP");
+        snprintf(name, sizeof name, "train/%c/%d.%s", "ab"[i % 2], i, i % 3 ? "heic" : "HEIC");
         write_bytes(f, name, "x", 1);
     }
     write_bytes(f, "train/b/more/2.png", "x", 1);
@@ -362,7 +362,7 @@ static void left_out(void **state) {
     write_bytes(f, "test/a/.hidden", "x", 1);
     lvt_dataset_free(open_ok(f, "folder"));
     char *text = lvt_diag_text(f->diag);
-    assert_non_null(strstr(text, ": 41 files ignored: 40 .webp, 1 in a folder below\n"));
+    assert_non_null(strstr(text, ": 41 files ignored: 40 .heic, 1 in a folder below\n"));
     free(text);
     lvt_diag_clear(f->diag);
 
@@ -402,8 +402,16 @@ static void as_pillow(void **state) {
     for (int got; (got = fscanf(list, "%63s %d %d %1023s %511s", name, &height, &width, rgb, grey)) > 0;) {
         lvt_picture p;
         snprintf(path, sizeof path, "%s/%s", folder, name);
-        if (got == 1) { /* refused by both */
+        if (got == 1)
             assert_int_equal(fscanf(list, " -"), 0);
+        if (!lvt_picture_name(
+                name)) { /* WebP, in a build that does not read it: refused, and counted as ignored */
+            assert_int_equal(lvt_picture_read(path, 0, &p, f->diag), LVT_USER);
+            lvt_diag_clear(f->diag);
+            read++;
+            continue;
+        }
+        if (got == 1) { /* refused by both */
             assert_int_equal(lvt_picture_read(path, 0, &p, f->diag), LVT_USER);
             lvt_diag_clear(f->diag);
             continue;
@@ -425,7 +433,7 @@ static void as_pillow(void **state) {
         }
     }
     fclose(list);
-    assert_true(read >= 29);
+    assert_true(read >= 43);
 }
 
 static void resizing(void **state) {

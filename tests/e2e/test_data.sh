@@ -35,6 +35,24 @@ for depth in 8, 16:
 END
 run data folder:grey8 | grep "^channels" >grey8.txt
 run data folder:grey16 | grep "^channels" | cmp grey8.txt - || fail "pictures of 16 bits"
+# Pictures that cannot be read: all of them at once, or left out and counted.
+cp -r grey8 torn
+: >torn/a/1.png
+head -c 40 grey8/a/2.png >torn/a/2.png
+cp "$SOURCE/README.md" torn/b/3.jpg
+printf '\x89PNG' >"torn/b/caf"$'\xe9'.png
+expect 1 "4 of 14 pictures cannot be read" run data folder:torn --check
+for file in a/1.png a/2.png b/3.jpg 'b/caf\xe9.png'; do
+    grep -qF "torn/$file: " expected.txt || fail "$file is not named"
+done
+expect 0 "10 training" run data folder:grey8 --check
+expect 1 "a/1.png" run data folder:torn
+expect 0 "4 pictures that cannot be read are left out" run data folder:torn --skip-broken
+[ "$(run data folder:torn --skip-broken 2>/dev/null | awk '/label/ { on = 1; next } on { n += $2 + $3 } END { print n }')" = 10 ] || fail "counts without broken pictures"
+"$BUILD/lvtc" "$SOURCE/models/lvt-tiny.lvt" --set classes=2 -o two.lvtx
+expect 0 "left out" run train two.lvtx --data folder:torn --skip-broken --tasks 2 --memory 4 --steps 2 --threads 1 --quiet --out torn-run
+expect 0 "left out" run eval two.lvtx --data folder:torn --skip-broken --checkpoint torn-run/task-02.safetensors --threads 1
+expect 1 "a/1.png" run train two.lvtx --data folder:torn --tasks 2 --memory 4 --steps 2 --threads 1 --quiet --out torn-run2
 mkdir nothing
 expect 1 "there is no train-images-idx3-ubyte" run data idx:nothing
 expect 2 "no such kind of data" run data digit

@@ -75,7 +75,7 @@ done
 python3 - predict.json "$last" <<'P' || fail "names do not survive"
 import json, struct, sys
 want = {"\x1b[31mred\x1b]0;x\x07", "=1+1", '<script src="x">', "caf\u00e9\u009b31m\u202e"}
-assert {c["name"] for c in json.load(open(sys.argv[1]))[0]["classes"]} == want
+assert {c["name"] for c in json.load(open(sys.argv[1]))["classes"]} == want
 data = open(sys.argv[2], "rb").read()
 header = json.loads(data[8:8 + struct.unpack("<Q", data[:8])[0]].decode("utf-8"))
 assert set(json.loads(header["__metadata__"]["lvt"])["class_names"]) == want

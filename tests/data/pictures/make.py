@@ -60,6 +60,43 @@ made["bytes-between.jpg"] = j[:at] + b"\0\0\0" + j[at:]
 made["no-end.jpg"] = j[:-2]
 made["bytes-behind.jpg"] = j + b"more"
 
+for bits, palette in ((1, 2), (4, 16), (8, 256)):
+    image = Image.fromarray(np.minimum(grey // 8, palette - 1).astype(np.uint8) if bits > 1 else (grey > 90).astype(np.uint8))
+    colours = rng.integers(0, 256, (palette, 3), np.uint8) if bits > 1 else np.array([[0, 0, 0], [255, 255, 255]], np.uint8)
+    made["palette-%d.bmp" % bits] = None, bits, np.asarray(image), colours
+def bmp(bits, pixels, palette=b"", head=40, masks=b"", flip=False):
+    rows = []
+    for row in pixels:
+        b = row if isinstance(row, bytes) else row.tobytes()
+        rows.append(b + b"\0" * (-len(b) % 4))
+    body = b"".join(rows if flip else rows[::-1])
+    if head == 12:
+        info = struct.pack("<IHHHH", 12, W, H, 1, bits)
+    else:
+        info = struct.pack("<IiiHHIIiiII", head, W, -H if flip else H, 1, bits, 3 if masks else 0, 0, 0, 0, len(palette) // 4, 0)
+        info += (masks + b"\0" * head)[:head - 40] if head > 40 else masks
+    at = 14 + len(info) + len(palette)
+    return b"BM" + struct.pack("<IHHI", at + len(body), 0, 0, at) + info + palette + body
+for name in [n for n in made if made[n][0] is None]:
+    _, bits, pixels, colours = made[name]
+    packed = [np.packbits(np.unpackbits(r[:, None], axis=1)[:, 8 - bits:].reshape(-1)) for r in pixels]
+    made[name] = bmp(bits, packed, b"".join(bytes(c[::-1]) + b"\0" for c in colours))
+made["colour.bmp"] = bmp(24, vivid[..., ::-1])
+made["down.bmp"] = bmp(24, colour[..., ::-1], flip=True)
+made["os2.bmp"] = bmp(24, colour[..., ::-1], head=12)
+made["grey.bmp"] = saved(Image.fromarray(grey), "BMP")
+made["fifteen.bmp"] = bmp(16, ((colour[..., 0].astype(int) >> 3 << 10) | (colour[..., 1] >> 3).astype(int) << 5 | colour[..., 2] >> 3).astype("<u2"))
+five_six_five = ((colour[..., 0].astype(int) >> 3 << 11) | (colour[..., 1] >> 2).astype(int) << 5 | colour[..., 2] >> 3).astype("<u2")
+made["fields.bmp"] = bmp(16, five_six_five, head=56, masks=struct.pack("<III", 0xf800, 0x7e0, 0x1f))
+made["thirty-two.bmp"] = bmp(32, np.concatenate([vivid[..., ::-1], grey[..., None]], 2))
+made["cut.bmp"] = made["colour.bmp"][:-3]
+made["lossy.webp"] = saved(Image.fromarray(colour), "WEBP", quality=80)
+made["lossless.webp"] = saved(Image.fromarray(vivid), "WEBP", lossless=True)
+exif = Image.Exif(); exif[0x0112] = 8
+made["turned.webp"] = saved(Image.fromarray(vivid), "WEBP", lossless=True, exif=exif)
+made["alpha.webp"] = saved(Image.fromarray(np.concatenate([vivid, grey[..., None] | 1], 2)), "WEBP", lossless=True)
+made["cut.webp"] = made["lossy.webp"][:-20]
+
 with open(os.path.join(here, "expected.txt"), "w") as out:
     for name in sorted(made):
         open(os.path.join(here, name), "wb").write(made[name])
