@@ -124,7 +124,7 @@ static void run_peak(bench *b) {
     lvt_parallel(b->threads, b->threads, peak_part, &b->p);
 }
 static void run_own(bench *b) {
-    lvt_product_run(&b->own, b->a, b->b, b->y, b->scratch);
+    lvt_product_run(&b->own, b->a, b->b, b->y, NULL, b->scratch);
 }
 static void run_other(bench *b) {
     b->other->run(b->other, (void *[]){b->a, b->b}, (void *[]){b->y}, b->scratch);

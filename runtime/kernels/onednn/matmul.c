@@ -321,8 +321,38 @@ static dnnl_status_t split(lvt_onednn_kernel *k, const product *whole, int threa
     return status;
 }
 
-/* Without oneDNN; false: it does not fit. */
-static bool own_product(lvt_onednn_kernel *k, const product *p, int threads) {
+/* ---- without oneDNN ---- */
+
+/* What is done to results; false: not by us. */
+static bool own_steps(lvt_onednn_kernel *k, const product *p) {
+    static const struct {
+        lvt_op op;
+        lvt_tile_kind kind;
+    } known[] = {{LVT_OP_gelu, LVT_TILE_GELU},
+                 {LVT_OP_tanh, LVT_TILE_TANH},
+                 {LVT_OP_sigmoid, LVT_TILE_SIGMOID},
+                 {LVT_OP_silu, LVT_TILE_SILU}};
+    const lvt_epilogue *e = &p->tail->form;
+    lvt_product *own = &k->own;
+    own->n_steps = e->n;
+    for (int i = 0; i < e->n; i++) {
+        lvt_tile_step *s = &own->steps[i];
+        size_t row = 0;
+        bool adds = e->step[i].kind != LVT_EPILOGUE_ACTIVATION;
+        while (!adds && row < sizeof known / sizeof *known && known[row].op != e->step[i].op)
+            row++;
+        if (row == sizeof known / sizeof *known)
+            return false;
+        *s = (lvt_tile_step){.kind = adds ? LVT_TILE_ADD : known[row].kind};
+        s->row = e->step[i].kind == LVT_EPILOGUE_ADD ? p->n : 0;
+        k->own_added[i] = adds ? e->step[i].operand : 0;
+    }
+    return !e->n || !p->n_batch;
+}
+
+/* Makes the kernel one of ours; false: it does not fit, and k is as it was. steady: the second matrix is copied
+ * to panels when the kernel is prepared. */
+static bool own_product(lvt_onednn_kernel *k, const product *p, int threads, bool steady) {
     const matrix *a = &p->x[A], *b = &p->x[B], *y = &p->x[Y];
     lvt_product *own = &k->own;
     *own = (lvt_product){.m = p->m,
@@ -334,23 +364,26 @@ static bool own_product(lvt_onednn_kernel *k, const product *p, int threads) {
                          .b_col = b->col,
                          .y_row = y->row,
                          .n_batch = p->n_batch,
-                         .threads = threads};
+                         .threads = threads,
+                         .packed = steady && !p->n_batch};
     for (int d = 0; d < p->n_batch; d++) {
         own->batch[d] = p->batch[d];
         own->a_batch[d] = a->batch[d];
         own->b_batch[d] = b->batch[d];
         own->y_batch[d] = y->batch[d];
     }
-    bool fits = (y->col == 1 || p->n == 1) && lvt_product_plan(own);
+    bool fits = (y->col == 1 || p->n == 1) && p->m && own_steps(k, p) && lvt_product_plan(own);
     for (int i = 0; i < N_MATRICES; i++) {
         fits = fits && p->x[i].type == dnnl_f32;
         k->own_at[i] = p->x[i].at;
     }
-    if (!fits)
-        own->m = 0;
-    else
-        k->scratch = lvt_product_scratch(own);
-    return fits;
+    if (!fits) {
+        *own = (lvt_product){.m = 0};
+        return false;
+    }
+    k->scratch = lvt_product_scratch(own);
+    k->kept = own->packed ? lvt_product_packed(own) : 0;
+    return true;
 }
 
 dnnl_status_t lvt_onednn_matmul(lvt_onednn_kernel *k, const lvt_kernel_request *r, lvt_tail *t) {
@@ -376,7 +409,7 @@ dnnl_status_t lvt_onednn_matmul(lvt_onednn_kernel *k, const lvt_kernel_request *
     tidy_strides(&p);
     dnnl_status_t status;
     bool steady = lvt_at_steady(r, p.x[B].at);
-    if (r->variant == LVT_VARIANT_OWN_PRODUCT && !t->form.n && !steady && own_product(k, &p, r->threads)) {
+    if (r->variant == LVT_VARIANT_OWN_PRODUCT && own_product(k, &p, r->threads, steady)) {
         k->base.variant = LVT_VARIANT_OWN_PRODUCT;
         return dnnl_success;
     }
@@ -405,6 +438,12 @@ dnnl_status_t lvt_onednn_matmul(lvt_onednn_kernel *k, const lvt_kernel_request *
     }
     form f;
     status = choose(k->context, &p, steady || r->variant == LVT_VARIANT_PACKED, &f);
+    if ((status == dnnl_unimplemented || (status == dnnl_success && lvt_pd_is_reference(f.pd))) &&
+        own_product(k, &p, r->threads, steady)) {
+        form_free(&f);
+        lvt_md_free(added);
+        return dnnl_success;
+    }
     if (status != dnnl_success) {
         lvt_md_free(added);
         return status;

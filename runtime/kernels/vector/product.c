@@ -146,6 +146,7 @@ typedef struct run {
     const lvt_product *p;
     const float *a, *b;
     float *y, *scratch, *sums; /* sums: of the parts but the first, packed */
+    const float *const *added;
 } run;
 
 typedef struct piece {
@@ -206,19 +207,31 @@ typedef struct block {
     const float *a, *b;
     ahead next_a, next_b;
     int64_t tile; /* of all with these panels of b */
+    bool last;    /* terms of a whole sum */
 } block;
 
+/* Results i, j and on are complete. */
+static void finish(const run *r, int64_t i, int64_t rows, int64_t j, int64_t columns) {
+    const lvt_product *p = r->p;
+    for (int n = 0; n < p->n_steps; n++) {
+        lvt_tile_step s = p->steps[n];
+        s.x = s.kind == LVT_TILE_ADD ? r->added[n] + i * s.row + j : NULL;
+        p->code->finish(&s, r->y + i * p->y_row + j, p->y_row, rows, columns);
+    }
+}
+
 /* A block of rows passes the panels of a block of columns. */
-static void multiply(const lvt_product *p, const piece *w, block *k) {
+static void multiply(const run *r, const piece *w, block *k) {
+    const lvt_product *p = r->p;
     const lvt_tile_code *c = p->code;
     size_t panel_a = panel_floats(p, p->height), panel_b = panel_floats(p, c->columns);
     int64_t across = ratio_up(k->columns, c->columns), share = 0;
-    for (int64_t r = 0; r < k->rows; r += p->height) {
-        int64_t i = k->i + r, height = least(p->height, k->rows - r);
+    for (int64_t row = 0; row < k->rows; row += p->height) {
+        int64_t i = k->i + row, height = least(p->height, k->rows - row);
         lvt_tile t = {.k = k->terms, .b_row = c->columns, .c_row = w->y_row, .flat = p->flat};
         float *y = w->y + i * w->y_row + k->j;
         t.add = k->q > w->k0;
-        t.a = p->flat ? w->a + i * p->a_row + k->q : k->a + (size_t)(r / p->height) * panel_a;
+        t.a = p->flat ? w->a + i * p->a_row + k->q : k->a + (size_t)(row / p->height) * panel_a;
         t.a_step = p->flat ? p->a_row : p->height;
         for (int64_t s = 0; s < across; s++) {
             touch(&k->next_a, share++);
@@ -228,16 +241,21 @@ static void multiply(const lvt_product *p, const piece *w, block *k) {
             t.next = s + 1 < across ? t.c + c->columns : y + height * w->y_row;
             t.columns = least(c->columns, k->columns - s * c->columns);
             c->tile((int)height, &t);
+            if (k->last)
+                finish(r, i, height, k->j + s * c->columns, t.columns);
         }
     }
 }
 
-static void panels(const lvt_product *p, const piece *w, const float *kept, float *scratch) {
+static void panels(const run *r, const piece *w, float *scratch) {
+    const lvt_product *p = r->p;
+    const float *kept = r->b;
     float *b = scratch, *a = scratch + block_b(p);
     size_t panel = panel_floats(p, p->code->columns);
     block k = {.a = a, .q = w->k0};
     for (; k.q == w->k0 || k.q < w->k1; k.q += p->kc) {
         k.terms = least(p->kc, w->k1 - k.q);
+        k.last = p->parts == 1 && k.q + k.terms == w->k1;
         for (k.j = w->n0; k.j < w->n1; k.j += p->nc) {
             k.columns = least(p->nc, w->n1 - k.j);
             if (p->packed)
@@ -262,7 +280,7 @@ static void panels(const lvt_product *p, const piece *w, const float *kept, floa
                 int64_t i = low ? w->m0 : k.i + p->mc, terms = low ? q : k.q;
                 k.next_a = ahead_of(w->a, p->a_row, p->a_col, i, least(p->mc, w->m1 - i), terms,
                                     least(p->kc, w->k1 - terms), across * ratio_up(k.rows, p->height));
-                multiply(p, w, &k);
+                multiply(r, w, &k);
             }
         }
         if (p->kc == 0)
@@ -270,7 +288,8 @@ static void panels(const lvt_product *p, const piece *w, const float *kept, floa
     }
 }
 
-static void few(const lvt_product *p, const piece *w) {
+static void few(const run *all, const piece *w) {
+    const lvt_product *p = all->p;
     lvt_tile_rows r = {.m = p->m,
                        .n = w->n1 - w->n0,
                        .k = p->k,
@@ -285,6 +304,7 @@ static void few(const lvt_product *p, const piece *w) {
         p->code->dots(&r);
     else
         p->code->stream(&r);
+    finish(all, 0, p->m, w->n0, r.n);
 }
 
 /* Piece i of n of 0..size, in units. */
@@ -317,9 +337,9 @@ static void chunk(void *user, int64_t number, int thread) {
         w.y_row = p->n;
     }
     if (p->way == LVT_PRODUCT_PANELS)
-        panels(p, &w, r->b, r->scratch + (size_t)thread * of_thread(p));
+        panels(r, &w, r->scratch + (size_t)thread * of_thread(p));
     else
-        few(p, &w);
+        few(r, &w);
 }
 
 enum { ROWS_ADDED = 16 };
@@ -332,11 +352,13 @@ static void add_parts(void *user, int64_t number, int thread) {
         float *y = r->y + i * p->y_row;
         for (int64_t part = 0; part < p->parts - 1; part++)
             p->code->sum(y, r->sums + (size_t)((part * p->m + i) * p->n), p->n);
+        finish(r, i, 1, 0, p->n);
     }
 }
 
-void lvt_product_run(const lvt_product *p, const float *a, const float *b, float *y, void *scratch) {
-    run r = {p, a, b, y, scratch, NULL};
+void lvt_product_run(const lvt_product *p, const float *a, const float *b, float *y,
+                     const float *const *added, void *scratch) {
+    run r = {p, a, b, y, scratch, NULL, added};
     if (p->m == 0 || p->n == 0)
         return;
     r.sums = r.scratch + (size_t)p->threads * of_thread(p);

@@ -10,6 +10,8 @@
 #include "runtime/kernels/kernel.h"
 #include "tile.h"
 
+enum { LVT_PRODUCT_STEPS = 4 };
+
 /* Of the second matrix, as it is found at run time. */
 typedef enum lvt_product_way {
     LVT_PRODUCT_PANELS, /* both copied to panels, or the first read where it lies */
@@ -17,13 +19,16 @@ typedef enum lvt_product_way {
     LVT_PRODUCT_DOTS    /* few rows times columns */
 } lvt_product_way;
 
-/* y[m][n] = a[m][k] b[k][n], all f32, for each of a batch. Strides in floats; y's columns lie together. */
+/* y[m][n] = a[m][k] b[k][n], all f32, for each of a batch. Strides in floats; y's columns lie together. Steps
+ * only without a batch. */
 typedef struct lvt_product {
     int64_t m, n, k;
     int64_t a_row, a_col, b_row, b_col, y_row;
     int n_batch;
     int64_t batch[LVT_MAX_RANK], a_batch[LVT_MAX_RANK], b_batch[LVT_MAX_RANK], y_batch[LVT_MAX_RANK];
     int threads;
+    int n_steps;               /* done to each result, in their order; their x is given to runs */
+    lvt_tile_step steps[LVT_PRODUCT_STEPS];
     bool packed;               /* b is what lvt_product_pack made */
     const lvt_tile_code *code; /* NULL: this processor's best */
 
@@ -38,7 +43,10 @@ typedef struct lvt_product {
 /* Decides how; false: this form is not taken. */
 bool lvt_product_plan(lvt_product *p);
 size_t lvt_product_scratch(const lvt_product *p); /* bytes */
-void lvt_product_run(const lvt_product *p, const float *a, const float *b, float *y, void *scratch);
+/* added: x of each step, NULL where it adds nothing; may be NULL without steps. scratch: aligned as the caches'
+ * lines are. */
+void lvt_product_run(const lvt_product *p, const float *a, const float *b, float *y,
+                     const float *const *added, void *scratch);
 /* The second matrix in panels, for runs with `packed`, which is to be set before planning. */
 size_t lvt_product_packed(const lvt_product *p); /* bytes */
 void lvt_product_pack(const lvt_product *p, const float *b, float *to);

@@ -41,6 +41,21 @@ typedef struct lvt_tile_rows {
     float *y;
 } lvt_tile_rows;
 
+/* A step after the product, on results y: adds x (row: floats from row to row, 0 for a vector that all rows
+ * share), or is an activation, x NULL. gelu is the one by erf. */
+typedef enum lvt_tile_kind {
+    LVT_TILE_ADD,
+    LVT_TILE_GELU,
+    LVT_TILE_TANH,
+    LVT_TILE_SIGMOID,
+    LVT_TILE_SILU
+} lvt_tile_kind;
+typedef struct lvt_tile_step {
+    lvt_tile_kind kind;
+    const float *x;
+    int64_t row;
+} lvt_tile_step;
+
 typedef struct lvt_tile_code {
     const char *name;
     int lanes, rows, columns; /* of vectors; of the largest tile */
@@ -49,6 +64,7 @@ typedef struct lvt_tile_code {
     void (*stream)(const lvt_tile_rows *r); /* b's rows lie together */
     void (*dots)(const lvt_tile_rows *r);   /* b's columns lie together, a's rows too (a_col is 1) */
     void (*sum)(float *y, const float *x, int64_t n); /* y += x */
+    void (*finish)(const lvt_tile_step *s, float *y, int64_t y_row, int64_t rows, int64_t columns);
 } lvt_tile_code;
 
 /* The code for this processor, and all that it can run, the best first. */
