@@ -94,7 +94,7 @@ bool lvt_product_plan(lvt_product *p) {
     if (!p->code)
         p->code = lvt_tile_code_host();
     const lvt_tile_code *c = p->code;
-    if ((p->a_col != 1 && p->a_row != 1) || (!p->packed && p->b_col != 1 && p->b_row != 1))
+    if ((p->a_col != 1 && p->a_row != 1) || (p->b_col != 1 && p->b_row != 1))
         return false;
     p->items = 1;
     for (int d = 0; d < p->n_batch; d++)
