@@ -117,7 +117,7 @@ static inline void part_store(float *p, lvt_v4 v, int n) {
 #define SPLAT(s) vdupq_n_f32(s)
 #define SCALAR float
 #define READ_SCALAR(p) (*(p))
-#define FMA(y, x, s) (y) = vfmaq_n_f32(y, x, s)
+#define FMA(y, x, s) __asm__("fmla %0.4s, %1.4s, %2.s[0]" : "+w"(y) : "w"(x), "w"(s))
 #define FMAV(y, x, s) (y) = vfmaq_f32(y, x, s)
 #define V float32x4_t
 #define LOAD(p) vld1q_f32(p)
@@ -139,8 +139,8 @@ static inline void part_store(float *p, lvt_v4 v, int n) {
 #define EACH_ROW(X) X(0) X(1) X(2) X(3)
 #define EACH_HEIGHT(X) X(1) X(2) X(3) X(4)
 #endif
-#define PART_LOAD(p, n) part_load(p, n)
-#define PART_STORE(p, v, n) part_store(p, v, n)
+#define PART_LOAD(p, n) ((V)part_load(p, n))
+#define PART_STORE(p, v, n) part_store(p, (lvt_v4)(v), n)
 #define ZIP_LOW 0, 4, 1, 5
 #define ZIP_HIGH 2, 6, 3, 7
 #include "tile.inc"
