@@ -60,6 +60,7 @@ static bool flat_rows(const lvt_product *p) {
 
 /* Pieces of each result: as few copies as possible. */
 static void divide(lvt_product *p) {
+    enum { COPY = 24, READ = 8 }; /* of a row or column, in multiply-adds a term */
     int64_t pieces = p->items * p->parts, threads = p->threads, best = INT64_MAX;
     p->rows_grid = p->columns_grid = 1;
     if (p->way != LVT_PRODUCT_PANELS) {
@@ -81,7 +82,7 @@ static void divide(lvt_product *p) {
         if (rows * columns != each)
             continue;
         int64_t m = up(ratio_up(p->m, rows), p->code->rows), n = up(ratio_up(p->n, columns), p->code->lanes);
-        int64_t copies = (p->flat ? 0 : m) + (p->packed ? 0 : n), cost = m * n + 24 * copies;
+        int64_t cost = m * n + (p->flat ? READ : COPY) * m + (p->packed ? READ : COPY) * n;
         if (cost < best) {
             best = cost;
             p->rows_grid = rows;
