@@ -227,23 +227,23 @@ static void multiply(const run *r, const piece *w, block *k) {
     const lvt_tile_code *c = p->code;
     size_t panel_a = panel_floats(p, p->height), panel_b = panel_floats(p, c->columns);
     int64_t across = ratio_up(k->columns, c->columns), share = 0;
-    for (int64_t row = 0; row < k->rows; row += p->height) {
-        int64_t i = k->i + row, height = least(p->height, k->rows - row);
-        lvt_tile t = {.k = k->terms, .b_row = c->columns, .c_row = w->y_row, .flat = p->flat};
-        float *y = w->y + i * w->y_row + k->j;
-        t.add = k->q > w->k0;
-        t.a = p->flat ? w->a + i * p->a_row + k->q : k->a + (size_t)(row / p->height) * panel_a;
-        t.a_step = p->flat ? p->a_row : p->height;
-        for (int64_t s = 0; s < across; s++) {
+    lvt_tile t = {.k = k->terms, .b_row = c->columns, .c_row = w->y_row, .flat = p->flat};
+    t.add = k->q > w->k0;
+    t.a_step = p->flat ? p->a_row : p->height;
+    for (int64_t s = 0; s < across; s++) {
+        int64_t j = k->j + s * c->columns;
+        t.b = k->b + (size_t)s * panel_b;
+        t.columns = least(c->columns, k->columns - s * c->columns);
+        for (int64_t row = 0; row < k->rows; row += p->height) {
+            int64_t i = k->i + row, height = least(p->height, k->rows - row);
             touch(&k->next_a, share++);
             touch(&k->next_b, k->tile++);
-            t.b = k->b + (size_t)s * panel_b;
-            t.c = y + s * c->columns;
-            t.next = s + 1 < across ? t.c + c->columns : y + height * w->y_row;
-            t.columns = least(c->columns, k->columns - s * c->columns);
+            t.a = p->flat ? w->a + i * p->a_row + k->q : k->a + (size_t)(row / p->height) * panel_a;
+            t.c = w->y + i * w->y_row + j;
+            t.next = row + height < k->rows ? t.c + height * w->y_row : w->y + k->i * w->y_row + j + c->columns;
             c->tile((int)height, &t);
             if (k->last)
-                finish(r, i, height, k->j + s * c->columns, t.columns);
+                finish(r, i, height, j, t.columns);
         }
     }
 }
