@@ -6,6 +6,7 @@
  * figures are shares of that loop's rate, by medians and by best times. */
 #include "ir/build.h"
 #include "runtime/kernels/kernel.h"
+#include "runtime/kernels/memory.h"
 #include "runtime/kernels/vector/product.h"
 #include "runtime/session/internal.h"
 
@@ -184,12 +185,17 @@ static void measure(lvt_onednn *c, const shape *s, int threads, const lvt_tile_c
     lvt_team(threads);
     b.other = make_other(c, s, threads, LVT_VARIANT_STANDARD, &module);
     size_t scratch = lvt_product_scratch(&b.own), other = b.other->scratch_bytes;
-    b.scratch = aligned_alloc(64, ((scratch > other ? scratch : other) + 127) / 64 * 64);
+    lvt_block room, of_all; /* as sessions have them */
+    if (!lvt_block_map(&room, (scratch > other ? scratch : other) + 64))
+        exit(1);
+    b.scratch = room.base;
     /* Several sets of matrices, or they would lie in the caches as in no step. */
     size_t bytes = sizeof(float) * (size_t)(s->m * s->k + s->k * s->n + s->m * s->n);
     int sets = (int)((64u << 20) / (bytes + 1)) + 1;
     sets = getenv("HOT") ? 1 : sets > 16 ? 16 : sets;
-    float *memory = aligned_alloc(64, ((size_t)sets * bytes + 63) / 64 * 64);
+    if (!lvt_block_map(&of_all, (size_t)sets * bytes))
+        exit(1);
+    float *memory = of_all.base;
     for (size_t i = 0; i < (size_t)sets * bytes / sizeof(float); i++)
         memory[i] = (float)(i % 1013) / 1013 - 0.5f;
     double flops = 2.0 * (double)s->m * (double)s->n * (double)s->k;
@@ -223,8 +229,8 @@ static void measure(lvt_onednn *c, const shape *s, int threads, const lvt_tile_c
     fflush(stdout);
     b.other->free(b.other);
     lvt_module_free(module);
-    free(b.scratch);
-    free(memory);
+    lvt_block_unmap(&room);
+    lvt_block_unmap(&of_all);
 }
 
 int main(int argc, char **argv) {
