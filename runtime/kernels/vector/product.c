@@ -11,7 +11,7 @@
 
 enum {
     EDGE = LVT_TILE_SLACK, /* floats between panels, also so that they do not all begin in the same lines */
-    TERMS = 384,           /* most of a block */
+    COPIED_TERMS = 512,    /* most of a block where both matrices are copied; else lvt_tile_code.terms */
     FEW = 8                /* rows up to which a product is bound by reading the second matrix */
 };
 
@@ -51,11 +51,11 @@ static int64_t parts_of(const lvt_product *p) {
     return parts;
 }
 
-/* Rows of the first matrix may be read where they lie: a tile's do not all begin in the same lines of the
- * first-level cache, or are few enough for that. */
-static bool flat_rows(const lvt_product *p) {
+/* Rows of the first matrix are read where they lie; where all begin in the same lines of the first-level cache
+ * a tile has fewer of them than that has ways. */
+static int64_t most_rows(const lvt_product *p) {
     enum { SET = 1024, WAYS = 8 }; /* floats after which lines meet */
-    return p->code->rows < WAYS || p->m == 1 || p->a_row % SET != 0;
+    return p->flat && p->a_row % SET == 0 ? least(p->code->rows, WAYS - 1) : p->code->rows;
 }
 
 /* Pieces of each result: as few copies as possible. */
@@ -106,16 +106,16 @@ bool lvt_product_plan(lvt_product *p) {
                  : p->a_col == 1 ? LVT_PRODUCT_DOTS
                                  : LVT_PRODUCT_PANELS;
     p->parts = parts_of(p);
-    p->flat = p->a_col == 1 && p->way == LVT_PRODUCT_PANELS && flat_rows(p);
+    p->flat = p->a_col == 1 && p->way == LVT_PRODUCT_PANELS;
     divide(p);
-    int64_t terms = ratio_up(p->k, p->parts), blocks = ratio_up(terms, TERMS);
+    int64_t terms = ratio_up(p->k, p->parts), blocks = ratio_up(terms, p->flat ? c->terms : least(COPIED_TERMS, c->terms));
     p->kc = blocks > 1 ? up(ratio_up(terms, blocks), 4) : terms;
     int64_t fits = cache_bytes() / ((p->kc + 1) * (int64_t)sizeof(float));
     int64_t columns = ratio_up(p->n, p->columns_grid), spans = ratio_up(columns, fits);
     p->nc = up(ratio_up(columns, spans ? spans : 1), c->columns);
-    int64_t rows = ratio_up(p->m, p->rows_grid), tiles = ratio_up(rows, c->rows);
+    int64_t rows = ratio_up(p->m, p->rows_grid), tiles = ratio_up(rows, most_rows(p));
     p->height = tiles ? ratio_up(rows, tiles) : 1;
-    p->mc = p->height * least(tiles, 8);
+    p->mc = p->height * least(tiles, ratio_up(8 * c->rows, p->height));
     return true;
 }
 

@@ -23,6 +23,7 @@ LVT_BEGIN_TARGET("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")
 #define NAME(x) x##_16
 #define LABEL "AVX-512"
 #define LANES 16
+#define TERMS 1024
 #define ROWS 14
 #define VECTORS 2
 #define DOTS_ROWS 4
@@ -69,6 +70,7 @@ static inline __attribute__((always_inline)) void turn_8(__m256 *x) {
 #define NAME(x) x##_8
 #define LABEL "AVX2"
 #define LANES 8
+#define TERMS 384
 #define ROWS 6
 #define VECTORS 2
 #define DOTS_ROWS 2
@@ -109,6 +111,7 @@ static inline void part_store(float *p, lvt_v4 v, int n) {
 
 #define NAME(x) x##_4
 #define LANES 4
+#define TERMS 384
 #define DOTS_ROWS 4
 #if defined(__aarch64__)
 #define LABEL "NEON"

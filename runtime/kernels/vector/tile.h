@@ -59,6 +59,7 @@ typedef struct lvt_tile_step {
 typedef struct lvt_tile_code {
     const char *name;
     int lanes, rows, columns; /* of vectors; of the largest tile */
+    int terms; /* most for a panel of columns that tiles read again and again, measured */
     void (*tile)(int rows, const lvt_tile *t);
     lvt_tile_pack *pack, *pack_turned;
     void (*stream)(const lvt_tile_rows *r); /* b's rows lie together */
