@@ -386,6 +386,33 @@ static bool own_product(lvt_onednn_kernel *k, const product *p, int threads, boo
     return true;
 }
 
+/* Where ours are the faster ones, by vector code and shape: what bench_product finds for the shapes of training
+ * steps in every pair of runs (tests/bench/RESULTS.md). Shapes outside are oneDNN's, unless it has nothing but
+ * reference loops. A program's bits follow from its shapes and the kind of processor alone, so no number of
+ * threads, and no time, is asked here. */
+static bool ours_is_faster(const product *p) {
+    enum { ANY = INT32_MAX };
+    static const struct {
+        int lanes;
+        bool a_turned, only_b_turned;
+        int64_t m[2], n, k; /* from, to; from */
+    } table[] = {
+        {8, false, false, {64, ANY}, 64, 64}, /* A B and A B^T */
+        {8, true, false, {256, ANY}, 256, 512},
+        {16, false, false, {1024, ANY}, 256, 256},
+        {16, false, true, {1, 1}, 512, 512},
+    };
+    const matrix *a = &p->x[A], *b = &p->x[B];
+    bool a_turned = a->col != 1, b_turned = b->col != 1;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        if (table[i].lanes == lvt_tile_code_host()->lanes && table[i].a_turned == a_turned && !p->n_batch &&
+            (b_turned || !table[i].only_b_turned) && !(a_turned && b_turned) && p->m >= table[i].m[0] &&
+            p->m <= table[i].m[1] && p->n >= table[i].n && p->k >= table[i].k)
+            return true;
+    }
+    return false;
+}
+
 dnnl_status_t lvt_onednn_matmul(lvt_onednn_kernel *k, const lvt_kernel_request *r, lvt_tail *t) {
     const lvt_node *node = t->form.product;
     bool flip_a = lvt_attr_get(node, "transpose_a")->i, flip_b = lvt_attr_get(node, "transpose_b")->i;
@@ -413,6 +440,9 @@ dnnl_status_t lvt_onednn_matmul(lvt_onednn_kernel *k, const lvt_kernel_request *
         k->base.variant = LVT_VARIANT_OWN_PRODUCT;
         return dnnl_success;
     }
+    if (r->variant == LVT_VARIANT_STANDARD && !steady && ours_is_faster(&p) &&
+        own_product(k, &p, r->threads, false))
+        return dnnl_success;
     bool usual = !t->form.n && splits(&p, r->threads) && !steady;
     if (r->variant == LVT_VARIANT_SPLIT ? !t->form.n && can_split(&p, r->threads)
                                         : usual && r->variant == LVT_VARIANT_STANDARD) {
