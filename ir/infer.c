@@ -39,17 +39,15 @@ uint32_t lvt_infer_capacity(const lvt_node *node) {
 
 static lvt_status check_result(lvt_infer *c, const lvt_type *t) {
     char text[LVT_TYPE_TEXT];
-    int64_t n = 1;
-    for (int i = 0; i < t->rank; i++) {
+    int64_t n;
+    for (int i = 0; i < t->rank; i++)
         if (t->dim[i] < 1 || t->dim[i] > LVT_MAX_DIM)
             return lvt_infer_error(c, "E208",
                                    "the result would be %s; a dimension must be at least 1 and at most %lld",
                                    lvt_type_text(t, text), (long long)LVT_MAX_DIM);
-        if (n > LVT_MAX_DIM / t->dim[i])
-            return lvt_infer_error(c, "E208", "the result would be %s; a tensor has at most %lld elements",
-                                   lvt_type_text(t, text), (long long)LVT_MAX_DIM);
-        n *= t->dim[i];
-    }
+    if (!lvt_shape_count(t->rank, t->dim, &n))
+        return lvt_infer_error(c, "E208", "the result would be %s; a tensor has at most %lld elements",
+                               lvt_type_text(t, text), (long long)LVT_MAX_DIM);
     return LVT_OK;
 }
 

@@ -15,7 +15,10 @@
 
 lvt_type lvt_type_make(lvt_dtype dtype, int rank, const int64_t *dims);
 bool lvt_type_equal(const lvt_type *a, const lvt_type *b);
-bool lvt_shape_equal(const lvt_type *a, const lvt_type *b);       /* same dims, any dtype */
+bool lvt_shape_equal(const lvt_type *a, const lvt_type *b); /* same dims, any dtype */
+/* The elements of a shape from outside; false: a dimension is not 1..LVT_MAX_DIM, or there are more than
+ * LVT_MAX_DIM elements. */
+bool lvt_shape_count(int rank, const int64_t *dims, int64_t *out);
 bool lvt_dtype_parse(const char *name, size_t n, lvt_dtype *out); /* false: no such type */
 bool lvt_dtype_is_float(lvt_dtype dtype);
 enum { LVT_MAX_RANKS = 4096 }; /* processes that may share a batch */

@@ -55,12 +55,28 @@ bool lvt_type_equal(const lvt_type *a, const lvt_type *b) {
 int64_t lvt_numel(const lvt_type *t) {
     int64_t n = 1;
     for (int i = 0; i < t->rank; i++)
-        n *= t->dim[i];
+        if (__builtin_mul_overflow(n, t->dim[i], &n))
+            return INT64_MAX;
     return n;
 }
 
 size_t lvt_type_bytes(const lvt_type *t) {
-    return (size_t)lvt_numel(t) * lvt_dtype_size((lvt_dtype)t->dtype);
+    size_t bytes;
+    if (__builtin_mul_overflow(lvt_numel(t), lvt_dtype_size((lvt_dtype)t->dtype), &bytes) ||
+        bytes > SIZE_MAX / 2)
+        return SIZE_MAX / 2;
+    return bytes;
+}
+
+bool lvt_shape_count(int rank, const int64_t *dims, int64_t *out) {
+    int64_t n = 1;
+    for (int i = 0; i < rank; i++) {
+        if (dims[i] < 1 || dims[i] > LVT_MAX_DIM || n > LVT_MAX_DIM / dims[i])
+            return false;
+        n *= dims[i];
+    }
+    *out = n;
+    return true;
 }
 
 const char *lvt_type_text(const lvt_type *t, char buffer[LVT_TYPE_TEXT]) {

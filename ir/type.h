@@ -20,9 +20,10 @@ typedef struct lvt_type {
     int64_t dim[LVT_MAX_RANK];
 } lvt_type;
 
-int64_t lvt_numel(const lvt_type *t);   /* elements */
-size_t lvt_dtype_size(lvt_dtype dtype); /* bytes an element; bool takes 1 */
-size_t lvt_type_bytes(const lvt_type *t);
+/* Elements; INT64_MAX where there are more, which only a type that nobody has checked can have. */
+int64_t lvt_numel(const lvt_type *t);
+size_t lvt_dtype_size(lvt_dtype dtype);   /* bytes an element; bool takes 1 */
+size_t lvt_type_bytes(const lvt_type *t); /* packed; SIZE_MAX / 2, which nobody has, where there are more */
 const char *lvt_dtype_name(lvt_dtype dtype); /* "f32" */
 enum { LVT_TYPE_TEXT = 160 };
 /* Writes "f32[64,3,3,3]" (a scalar is "f32[]") and returns buffer. */

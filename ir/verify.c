@@ -64,15 +64,11 @@ static const char *type_mistake(const lvt_type *t) {
         return "unknown element type";
     if (t->rank > LVT_MAX_RANK)
         return "too many dimensions";
-    int64_t elements = 1;
-    for (int i = 0; i < LVT_MAX_RANK; i++) {
+    int64_t elements;
+    for (int i = 0; i < LVT_MAX_RANK; i++)
         if (i >= t->rank ? t->dim[i] != 0 : t->dim[i] < 1 || t->dim[i] > LVT_MAX_DIM)
             return "a dimension is out of range";
-        if (i < t->rank && elements > LVT_MAX_DIM / t->dim[i])
-            return "too many elements";
-        elements *= i < t->rank ? t->dim[i] : 1;
-    }
-    return NULL;
+    return lvt_shape_count(t->rank, t->dim, &elements) ? NULL : "too many elements";
 }
 
 static const char *attr_mistake(const lvt_attr *a, const lvt_attr_def *def) {

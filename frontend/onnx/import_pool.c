@@ -265,10 +265,11 @@ static bool unpool(lvt_importer *im) {
     for (int d = 0; d < t.rank - 2; d++) { /* places are those of the shape that these attributes make */
         int e = d + 4 - t.rank;
         y.dim[2 + d] = (t.dim[2 + d] - 1) * w.stride[e] + w.kernel[e] - w.padding[e] - w.padding[e + 2];
-        if (y.dim[2 + d] < 1 || y.dim[2 + d] > LVT_MAX_DIM)
-            return lvt_im_no(im, "its result is empty or too large");
     }
-    lvt_named_attr a[] = {{"axis", lvt_attr_int(0)}, {"size", lvt_attr_int(lvt_numel(&y))}};
+    int64_t places;
+    if (!lvt_shape_count(y.rank, y.dim, &places))
+        return lvt_im_no(im, "its result is empty or too large");
+    lvt_named_attr a[] = {{"axis", lvt_attr_int(0)}, {"size", lvt_attr_int(places)}};
     index = lvt_build_reshape(&im->b, lvt_build_cast(&im->b, index, LVT_I32), 1, &n);
     x = lvt_build_reshape(&im->b, x, 1, &n);
     x = lvt_build(&im->b, LVT_OP_gather_grad, 2, (lvt_value[]){x, index}, 2, a);

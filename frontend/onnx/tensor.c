@@ -202,11 +202,8 @@ double *lvt_onnx_read_tensor(lvt_arena *arena, const Onnx__TensorProto *t, const
         return refuse(diag, t, "its element type %s is not supported", lvt_onnx_type_name(kind));
     if (t->n_dims > LVT_MAX_RANK)
         return refuse(diag, t, "it has %zu dimensions, %d are the limit", t->n_dims, LVT_MAX_RANK);
-    for (size_t i = 0; i < t->n_dims; i++) {
-        if (t->dims[i] < 1 || t->dims[i] > LVT_MAX_DIM || n > LVT_MAX_DIM / t->dims[i])
-            return refuse(diag, t, "it is empty or too large");
-        n *= t->dims[i];
-    }
+    if (!lvt_shape_count((int)t->n_dims, t->dims, &n))
+        return refuse(diag, t, "it is empty or too large");
     *type = lvt_type_make((lvt_dtype)dtype, (int)t->n_dims, t->dims);
     size_t size = types[kind].size, want = (size_t)n * size;
     uint8_t *owned = NULL;

@@ -9,9 +9,7 @@ static const lvt_attr_def attrs[] = {{"dtype", LVT_ATTR_DTYPE, .value = LVT_F32}
 static lvt_status infer(lvt_infer *c) {
     const lvt_attr *values = lvt_attr_get(c->node, "values");
     LVT_TRY(lvt_shape_attr(c, (lvt_dtype)lvt_int_attr(c->node, "dtype")));
-    int64_t n = 1;
-    for (int i = 0; i < c->results[0].rank && n <= LVT_MAX_DIM; i++)
-        n *= c->results[0].dim[i];
+    int64_t n = lvt_numel(&c->results[0]);
     if (values->n != 1 && values->n != n)
         return lvt_infer_error(c, "E203", "%u values for a shape of %lld elements", values->n, (long long)n);
     return LVT_OK;

@@ -9,9 +9,7 @@ static const lvt_attr_def attrs[] = {{"shape", LVT_ATTR_INTS, .required = true}}
 static lvt_status infer(lvt_infer *c) {
     char from[LVT_TYPE_TEXT], to[LVT_TYPE_TEXT];
     LVT_TRY(lvt_shape_attr(c, (lvt_dtype)c->operands[0].dtype));
-    int64_t n = 1;
-    for (int i = 0; i < c->results[0].rank && n <= LVT_MAX_DIM; i++)
-        n *= c->results[0].dim[i];
+    int64_t n = lvt_numel(&c->results[0]);
     if (n != lvt_numel(&c->operands[0]))
         return lvt_infer_error(c, "E203", "%s has %lld elements, %s has %lld",
                                lvt_type_text(&c->operands[0], from), (long long)lvt_numel(&c->operands[0]),

@@ -15,8 +15,9 @@ static lvt_status infer(lvt_infer *c) {
     if (begin < 0 || begin >= end || end > x->dim[axis])
         return lvt_infer_error(c, "E207", "%lld to %lld is not a part of dimension %lld, which has size %lld",
                                (long long)begin, (long long)end, (long long)axis, (long long)x->dim[axis]);
-    if (step < 1)
-        return lvt_infer_error(c, "E207", "step must be 1 or more, not %lld", (long long)step);
+    if (step < 1 || step > LVT_MAX_DIM)
+        return lvt_infer_error(c, "E207", "step must be from 1 to %lld, not %lld", (long long)LVT_MAX_DIM,
+                               (long long)step);
     c->results[0] = *x;
     c->results[0].dim[axis] = (end - begin - 1) / step + 1;
     return LVT_OK;
@@ -45,7 +46,7 @@ static lvt_status grad(lvt_grad *c) {
     int64_t axis = lvt_int_attr(c->node, "axis"), begin = lvt_int_attr(c->node, "begin");
     int64_t step = lvt_int_attr(c->node, "step"), outer, inner, n = y.dim[axis];
     lvt_value g = c->dresults[0];
-    if (step == 1) {
+    if (step == 1 || n == 1) {
         c->doperands[0] = pad(c->b, g, axis, begin, x.dim[axis] - begin - n);
         return LVT_MADE(c->doperands[0]);
     }
