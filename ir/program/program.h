@@ -112,6 +112,8 @@ typedef struct lvt_compiled {
     uint32_t version;   /* of the file format */
 } lvt_compiled;
 enum { LVT_PROGRAM_VERSION = 5 };
+/* Bytes of an arena, and of kept memory: what is added to them does not overflow. */
+#define LVT_MAX_PLAN_BYTES ((uint64_t)1 << 56)
 
 void lvt_compiled_free(lvt_compiled *p);
 /* Fills in hash and version: of what is computed and how, not of names of values, places in the model file or

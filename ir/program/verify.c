@@ -45,6 +45,14 @@ static bool room(const checker *c, const lvt_place *p, uint64_t *out) {
 
 /* Every place that is somewhere is inside its memory. The other checks only run when this holds. */
 static void check_places(checker *c) {
+    if (c->plan->arena_bytes > LVT_MAX_PLAN_BYTES || c->plan->kept_bytes > LVT_MAX_PLAN_BYTES) {
+        lvt_error(c->diag, LVT_USER, "E622", LVT_NOWHERE,
+                  "%s: no machine has the memory that its plan asks for: an arena of %llu bytes, %llu kept",
+                  c->g->name, (unsigned long long)c->plan->arena_bytes,
+                  (unsigned long long)c->plan->kept_bytes);
+        c->problems++;
+        return;
+    }
     for (lvt_value v = 0; v < c->g->n_values; v++) {
         const lvt_place *p = place(c, v);
         const lvt_type *t = type_of(c, v);

@@ -9,10 +9,50 @@
 
 enum { LARGE_PAGE = 2 << 20 };
 
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define LVT_GUARDED 1
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define LVT_GUARDED 1
+#endif
+
+#ifdef LVT_GUARDED
+/* AddressSanitizer sees neither mappings nor generated code: a page that nobody may touch lies behind each
+ * block, whose end is as near to it as alignment allows. */
+enum { PAGE = 4096 };
+
+static char *first_page(const lvt_block *b) {
+    return (char *)b->base - (uintptr_t)b->base % PAGE;
+}
+
 bool lvt_block_map(lvt_block *b, size_t bytes) {
     *b = (lvt_block){0};
-    if (!bytes)
-        return true;
+    bytes += !bytes;
+    if (bytes > SIZE_MAX - 3 * PAGE)
+        return false;
+    size_t used = (bytes + 63) / 64 * 64, size = (used + PAGE - 1) / PAGE * PAGE;
+    char *p = mmap(NULL, size + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED)
+        return false;
+    *b = (lvt_block){p + size - used, used};
+    return mprotect(p + size, PAGE, PROT_NONE) == 0;
+}
+
+void lvt_block_unmap(lvt_block *b) {
+    if (b->base)
+        munmap(first_page(b), (size_t)((char *)b->base - first_page(b)) + b->bytes + PAGE);
+    *b = (lvt_block){0};
+}
+
+void lvt_block_drop(lvt_block *b) {
+    if (b->base)
+        (void)madvise(first_page(b), (size_t)((char *)b->base - first_page(b)) + b->bytes, MADV_DONTNEED);
+}
+#else
+bool lvt_block_map(lvt_block *b, size_t bytes) {
+    *b = (lvt_block){0};
+    bytes += !bytes;
     size_t slack = bytes >= LARGE_PAGE ? LARGE_PAGE : 0;
     if (bytes > SIZE_MAX - slack - LARGE_PAGE)
         return false;
@@ -44,6 +84,7 @@ void lvt_block_drop(lvt_block *b) {
     if (b->base)
         (void)madvise(b->base, b->bytes, MADV_DONTNEED);
 }
+#endif
 
 void lvt_strides_of(const lvt_type *t, int64_t *strides) {
     int64_t step = 1;

@@ -11,7 +11,8 @@ typedef struct lvt_block { /* one mapping, zeroed, 2 MiB aligned when large */
     size_t bytes;
 } lvt_block;
 
-/* Maps zeroed memory, in large pages where the system grants them. bytes 0 gives an empty block. */
+/* Maps zeroed memory, in large pages where the system grants them. 0 bytes are as 1: what is empty has an
+ * address too, to which offsets of 0 can be added. */
 bool lvt_block_map(lvt_block *b, size_t bytes);
 void lvt_block_unmap(lvt_block *b);
 void lvt_block_drop(lvt_block *b); /* gives its pages back: the block stays where it is, zeroed */

@@ -91,6 +91,8 @@ void lvt_init_values(const lvt_state *states, uint32_t n, uint64_t seed, int thr
 /* ---- make.c -------------------------------------------------------------------------------------------- */
 
 lvt_status lvt_session_no_memory(lvt_diag *diag); /* reports that a session could not be made */
+/* The same, and a note that says what for. */
+lvt_status lvt_session_no_room(const char *what, size_t bytes, lvt_diag *diag);
 void lvt_session_free_kernels(lvt_session_entry *e);
 
 /* LVT_USER: there is no entry of that index. */

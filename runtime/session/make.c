@@ -13,6 +13,12 @@ lvt_status lvt_session_no_memory(lvt_diag *diag) {
     return lvt_no_memory(diag, "while making a session");
 }
 
+lvt_status lvt_session_no_room(const char *what, size_t bytes, lvt_diag *diag) {
+    lvt_status status = lvt_session_no_memory(diag);
+    lvt_note(diag, LVT_NOWHERE, "%s would take %zu bytes, which the system does not give", what, bytes);
+    return status;
+}
+
 static void *pool_aligned(lvt_session *s, size_t bytes) {
     char *p = bytes > SIZE_MAX - 64 ? NULL : lvt_arena_alloc(s->pool, bytes + 64);
     return p ? p + (64 - (uintptr_t)p % 64) % 64 : NULL;
@@ -318,16 +324,18 @@ static lvt_status make_kernels(lvt_session *s, const int *entries, int n, lvt_di
 /* ---- entries ------------------------------------------------------------------------------------------- */
 
 /* Memory that outlives the runs of an entry: the plan's, then the kernels'. */
-static bool make_kept(lvt_session *s, lvt_session_entry *e) {
+static lvt_status make_kept(lvt_session *s, lvt_session_entry *e, lvt_diag *diag) {
     size_t bytes = (e->plan->kept_bytes + 63) / 64 * 64;
     e->kept_at = lvt_arena_alloc(s->pool, (e->plan->n_steps + 1) * sizeof *e->kept_at);
     if (!e->kept_at)
-        return false;
+        return lvt_session_no_memory(diag);
     for (uint32_t k = 0; k < e->plan->n_steps; k++) {
         e->kept_at[k] = bytes;
         bytes += (e->kernels[k]->kept_bytes + 63) / 64 * 64;
     }
-    return lvt_block_map(&e->kept, bytes);
+    return lvt_block_map(&e->kept, bytes)
+               ? LVT_OK
+               : lvt_session_no_room("what entries keep between runs", bytes, diag);
 }
 
 void lvt_session_free_kernels(lvt_session_entry *e) {
@@ -351,7 +359,7 @@ static bool make_bundles(lvt_session *s, lvt_session_entry *e) {
 }
 
 static lvt_status finish_entries(lvt_session *s, const int *entries, int n, lvt_diag *diag) {
-    size_t scratch = s->scratch.bytes;
+    size_t scratch = s->scratch.bytes + !s->scratch.bytes; /* offsets of 0 are added to it */
     lvt_status status = LVT_OK;
     for (int i = 0; i < n; i++) {
         lvt_session_entry *e = &s->entries[entries[i]];
@@ -365,11 +373,13 @@ static lvt_status finish_entries(lvt_session *s, const int *entries, int n, lvt_
     if (scratch > s->scratch.bytes) { /* nothing lies there between steps, and kernels are told where it is */
         lvt_block_unmap(&s->scratch);
         if (!lvt_block_map(&s->scratch, scratch))
-            return lvt_session_no_memory(diag);
+            return lvt_session_no_room("scratch memory of kernels", scratch, diag);
     }
     for (int i = 0; i < n && status == LVT_OK; i++) {
         lvt_session_entry *e = &s->entries[entries[i]];
-        status = make_kept(s, e) ? make_tables(s, e, s->discard.base, diag) : lvt_session_no_memory(diag);
+        status = make_kept(s, e, diag);
+        if (status == LVT_OK)
+            status = make_tables(s, e, s->discard.base, diag);
     }
     return status;
 }

@@ -23,8 +23,10 @@ static lvt_status make_states(lvt_session *s, lvt_diag *diag) {
     for (uint32_t i = 0; i < m->n_states; i++)
         total += (lvt_type_bytes(&m->states[i].type) + 63) / 64 * 64;
     s->states = lvt_arena_alloc(s->pool, (m->n_states + 1) * sizeof *s->states);
-    if (!s->states || !lvt_block_map(&s->state_block, total))
+    if (!s->states)
         return lvt_session_no_memory(diag);
+    if (!lvt_block_map(&s->state_block, total))
+        return lvt_session_no_room("the states", total, diag);
     char *at = s->state_block.base;
     for (uint32_t i = 0; i < m->n_states; i++) {
         s->states[i] = at;
@@ -70,8 +72,10 @@ static lvt_status session_make(lvt_session *s, const lvt_session_options *option
     lvt_status status = s->program->interpret ? LVT_OK : lvt_onednn_new(&s->onednn, diag);
     if (status == LVT_OK)
         status = make_states(s, diag);
-    if (status == LVT_OK && (!lvt_block_map(&s->arena, arena) || !lvt_block_map(&s->discard, discard)))
-        status = lvt_session_no_memory(diag);
+    if (status == LVT_OK && !lvt_block_map(&s->arena, arena))
+        status = lvt_session_no_room("the arena of the entries' values", arena, diag);
+    if (status == LVT_OK && !lvt_block_map(&s->discard, discard))
+        status = lvt_session_no_room("results that nobody reads", discard, diag);
     if (status != LVT_OK)
         return status;
     return lvt_session_prepare(s, options ? options->entries : NULL, options ? options->n_entries : 0, diag);
