@@ -1,6 +1,6 @@
 /* Harness: any bytes as a program file, once as they are and once with the checksums and the hash made right,
- * so that what lies behind them is reached too. What is accepted verifies and writes. */
-#include "fuzz.h"
+ * so that what lies behind them is reached too. What is accepted verifies, writes and runs. */
+#include "execute.h"
 
 #include "ir/program/file.h"
 
@@ -27,8 +27,9 @@ static void fuzz_decode(const uint8_t *data, size_t size) {
     if (p && (lvt_program_encode(p, &bytes, &n, d) != LVT_OK || n != size || memcmp(bytes, data, n) != 0))
         abort();
     free(bytes);
-    lvt_compiled_free(p);
     lvt_diag_free(d);
+    if (p)
+        fuzz_execute(p, false, 1, size);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
