@@ -135,22 +135,19 @@ static lvt_status report_final(const lvt_sweeping *w, lvt_diag *diag) {
         free(folder);
     }
     lvt_status status = folders.failed ? lvt_no_memory(diag, NULL) : LVT_OK;
-    static const struct {
-        const char *name;
-        void (*put)(const lvt_comparison *, FILE *);
-    } files[] = {{"compare.txt", lvt_comparison_text},
-                 {"compare.csv", lvt_comparison_csv},
-                 {"compare.svg", lvt_comparison_svg}};
+    lvt_comparison_format files[LVT_COMPARISON_FORMATS + 2] = {{lvt_comparison_csv, "compare.csv"},
+                                                               {lvt_comparison_svg, "compare.svg"}};
+    memcpy(files + 2, lvt_comparison_formats, sizeof lvt_comparison_formats);
     lvt_comparison c = {0};
     if (status == LVT_OK && folders.n)
         status = lvt_comparison_read(&c, folders.list, folders.n, diag);
     if (status == LVT_OK && folders.n) {
         lvt_print("\n");
-        lvt_comparison_text(&c, stdout);
+        lvt_comparison_formats[w->format].put(&c, stdout);
     }
     for (size_t i = 0; i < sizeof files / sizeof *files && status == LVT_OK && folders.n; i++) {
         lvt_atomic_file f;
-        char *path = lvt_path_join(w->out, files[i].name);
+        char *path = lvt_path_join(w->out, files[i].file);
         status = path ? lvt_atomic_begin(&f, NULL, path, diag) : lvt_no_memory(diag, NULL);
         if (status == LVT_OK) {
             files[i].put(&c, f.stream);
@@ -300,6 +297,8 @@ lvt_status lvt_cmd_sweep(int argc, char **argv, lvt_diag *diag) {
          "slurm: write a script that runs the sweep as job arrays to\nstandard output; --jobs is how many at "
          "once",
          &w.emit, 0, 0, emits},
+        {"format", 0, LVT_OPTION_CHOICE, NULL, "of the table that is printed (text); all are files of the folder",
+         &w.format, 0, 0, lvt_comparison_format_names},
         {"run", 0, LVT_OPTION_INT, "N", "only run N of the list; several may work in one folder", &w.only, 1,
          1000000, NULL},
         {"prepare", 0, LVT_OPTION_FLAG, NULL, "compile the programs and run nothing", &w.prepare, 0, 0, NULL},

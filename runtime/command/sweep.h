@@ -33,7 +33,7 @@ typedef struct lvt_sweep_seen { /* data that were opened; texts are the experime
 typedef struct lvt_sweeping {
     lvt_sweep sweep;
     const char *out, *self; /* folder of the sweep, path of lvt-run */
-    int jobs, threads, threads_each, emit;
+    int jobs, threads, threads_each, emit, format;
     int only; /* the one run to do; -1: all */
     bool dry_run, prepare, quiet, plain, stopping;
     bool more; /* something is left to train */

@@ -7,7 +7,7 @@ grep -q "average accuracy" out.txt && grep -q "forgetting" out.txt || fail "no r
 for file in settings.json metrics.jsonl accuracy.csv confusion.csv accuracy.svg memory.png report.html task-01.safetensors task-05.safetensors; do
     [ -s run/$file ] || fail "run/$file is missing"
 done
-[ "$(head -1 run/accuracy.csv)" = scenario,after_task,task,classes,accuracy ] || fail "head of accuracy.csv"
+[ "$(head -1 run/accuracy.csv)" = scenario,after_task,task,classes,accuracy,names ] || fail "head of accuracy.csv"
 [ "$(grep -c ^class_il run/accuracy.csv)" = 15 ] && [ "$(grep -c ^task_il run/accuracy.csv)" = 15 ] || fail "rows of accuracy.csv"
 grep -q '^class_il,5,3,4 5,' run/accuracy.csv || fail "original labels in accuracy.csv"
 [ "$(grep -c '"type":"metrics"' run/metrics.jsonl)" = 5 ] || fail "records of metrics.jsonl"
