@@ -21,13 +21,14 @@ lvt_status lvt_cmd_compare(int argc, char **argv, lvt_diag *diag) {
     const char *csv = NULL, *svg = NULL, *output = NULL;
     int forgetting = 0, format = 0;
     const lvt_option rows[] = {
-        {"csv", 0, LVT_OPTION_TEXT, "FILE", "write all metrics: group,runs,scenario,metric,mean,low,high,deviation",
-         &csv, 0, 0, NULL},
+        {"csv", 0, LVT_OPTION_TEXT, "FILE",
+         "write all metrics: group,runs,scenario,metric,mean,low,high,deviation", &csv, 0, 0, NULL},
         {"format", 0, LVT_OPTION_CHOICE, NULL,
-         "of the table: for people, or with mean, standard deviation and\nevery seed, to put into a text (text)",
+         "of the table: for people, or with mean, standard deviation and\nevery seed, to put into a text "
+         "(text)",
          &format, 0, 0, lvt_comparison_format_names},
-        {"output", 'o', LVT_OPTION_TEXT, "FILE", "where the table goes (default: standard output)", &output, 0, 0,
-         NULL},
+        {"output", 'o', LVT_OPTION_TEXT, "FILE", "where the table goes (default: standard output)", &output,
+         0, 0, NULL},
         {"svg", 0, LVT_OPTION_TEXT, "FILE", "draw curves over tasks and bars", &svg, 0, 0, NULL},
         {"forgetting", 0, LVT_OPTION_CHOICE, NULL, "which one is shown, as `lvt-run train` has it (max)",
          &forgetting, 0, 0, lvt_forgettings},

@@ -297,8 +297,9 @@ lvt_status lvt_cmd_sweep(int argc, char **argv, lvt_diag *diag) {
          "slurm: write a script that runs the sweep as job arrays to\nstandard output; --jobs is how many at "
          "once",
          &w.emit, 0, 0, emits},
-        {"format", 0, LVT_OPTION_CHOICE, NULL, "of the table that is printed (text); all are files of the folder",
-         &w.format, 0, 0, lvt_comparison_format_names},
+        {"format", 0, LVT_OPTION_CHOICE, NULL,
+         "of the table that is printed (text); all are files of the folder", &w.format, 0, 0,
+         lvt_comparison_format_names},
         {"run", 0, LVT_OPTION_INT, "N", "only run N of the list; several may work in one folder", &w.only, 1,
          1000000, NULL},
         {"prepare", 0, LVT_OPTION_FLAG, NULL, "compile the programs and run nothing", &w.prepare, 0, 0, NULL},

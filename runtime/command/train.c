@@ -299,7 +299,9 @@ static lvt_status train(work *w, const char *program, const char *folder, bool r
         return status;
     if (status == LVT_OK || status == LVT_INTERRUPT) {
         /* In the middle of a task's end what is measured belongs to no task yet: after_task has written. */
-        lvt_status written = t->at.task > 0 && !t->ending && lvt_trainer_measures(t, t->at.task) ? write_reports(t, diag) : LVT_OK,
+        lvt_status written = t->at.task > 0 && !t->ending && lvt_trainer_measures(t, t->at.task)
+                                 ? write_reports(t, diag)
+                                 : LVT_OK,
                    events = lvt_board_close(&w->board, diag);
         status = status != LVT_OK ? status : written != LVT_OK ? written : events;
     }
@@ -313,8 +315,8 @@ static lvt_status train(work *w, const char *program, const char *folder, bool r
     if (status != LVT_OK)
         return status;
     const size_t n = (size_t)t->tasks.n; /* of each task after it was learned: row j + 1, column j */
-    if (lvt_at_chance(&t->tasks, lvt_trainer_tested(t), t->tasks.n, 0,
-                      t->accuracy[LVT_CLASS_IL] + n, t->accuracy[LVT_TASK_IL] + n, n + 1))
+    if (lvt_at_chance(&t->tasks, lvt_trainer_tested(t), t->tasks.n, 0, t->accuracy[LVT_CLASS_IL] + n,
+                      t->accuracy[LVT_TASK_IL] + n, n + 1))
         lvt_cmd_chance(diag);
     lvt_accuracies a = lvt_accuracies_of(t);
     char *text = lvt_report_text(&a), time[32];

@@ -126,9 +126,7 @@ static void count_one(void *user, uint32_t i, const float *logits, const float *
     for (int k = 0; k < classes; k++)
         sum += c->seen[k] ? exp((double)logits[k] - logits[answer]) : 0;
     int bin = (int)ceil(LVT_CALIBRATION_BINS / sum) - 1;
-    double *b = more->bins + 3 * (bin < 0                      ? 0
-                                  : bin < LVT_CALIBRATION_BINS ? bin
-                                                               : LVT_CALIBRATION_BINS - 1);
+    double *b = more->bins + 3 * (bin < 0 ? 0 : bin < LVT_CALIBRATION_BINS ? bin : LVT_CALIBRATION_BINS - 1);
     b[0]++;
     b[1] += 1 / sum;
     b[2] += answer == label;
@@ -144,9 +142,9 @@ double lvt_calibration_error(const double *bins) {
     return n > 0 ? error / n : NAN;
 }
 
-static lvt_status evaluate(lvt_model *m, const lvt_augment *a, lvt_part part, const lvt_tasks *tasks, int first,
-                           int last, int learned, const lvt_stop *stop, lvt_evaluation *more, double *class_il,
-                           double *task_il, lvt_diag *diag) {
+static lvt_status evaluate(lvt_model *m, const lvt_augment *a, lvt_part part, const lvt_tasks *tasks,
+                           int first, int last, int learned, const lvt_stop *stop, lvt_evaluation *more,
+                           double *class_il, double *task_il, lvt_diag *diag) {
     uint32_t *index = NULL, n = 0;
     bool *allowed = calloc(2 * (size_t)tasks->classes, sizeof *allowed);
     tally *tallies = calloc((size_t)(last - first) + 1, sizeof *tallies);
@@ -155,15 +153,16 @@ static lvt_status evaluate(lvt_model *m, const lvt_augment *a, lvt_part part, co
         free(tallies);
         return lvt_no_memory(diag, NULL);
     }
-    count c = {part.images, tasks, index, more, allowed, allowed + tasks->classes, -1, learned, tallies, first};
+    count c = {part.images, tasks,   index,   more, allowed, allowed + tasks->classes,
+               -1,          learned, tallies, first};
     lvt_status status = lvt_predict_images(m, a, part.images, index, n, stop, count_one, &c, diag);
     for (int j = 0; j <= last - first; j++) {
         const tally *t = &tallies[j];
         if (status == LVT_OK && t->unanswered)
-            status = lvt_error(
-                diag, LVT_USER, NULL, LVT_NOWHERE,
-                "%u of the %u images of task %d have no finite logit among the classes asked about",
-                t->unanswered, t->images, first + j + 1);
+            status =
+                lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
+                          "%u of the %u images of task %d have no finite logit among the classes asked about",
+                          t->unanswered, t->images, first + j + 1);
         class_il[j] = (double)t->right_class / t->images;
         task_il[j] = (double)t->right_task / t->images;
     }
@@ -173,9 +172,9 @@ static lvt_status evaluate(lvt_model *m, const lvt_augment *a, lvt_part part, co
     return status;
 }
 
-lvt_status lvt_evaluate_tasks(lvt_model *m, const lvt_augment *a, lvt_part part, const lvt_tasks *tasks, int n,
-                              int learned, const lvt_stop *stop, lvt_evaluation *more, double *class_il,
-                              double *task_il, lvt_diag *diag) {
+lvt_status lvt_evaluate_tasks(lvt_model *m, const lvt_augment *a, lvt_part part, const lvt_tasks *tasks,
+                              int n, int learned, const lvt_stop *stop, lvt_evaluation *more,
+                              double *class_il, double *task_il, lvt_diag *diag) {
     return n ? evaluate(m, a, part, tasks, 0, n - 1, learned, stop, more, class_il, task_il, diag) : LVT_OK;
 }
 

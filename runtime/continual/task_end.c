@@ -273,8 +273,6 @@ static lvt_status record_evaluation(lvt_trainer *t, int learned, lvt_diag *diag)
     cJSON *r = cJSON_CreateObject();
     cJSON_AddStringToObject(r, "type", "metrics");
     cJSON_AddNumberToObject(r, "after_task", learned);
-    if (*t->trial)
-        cJSON_AddStringToObject(r, "trial", t->trial + strlen("trial: "));
     cJSON_AddNumberToObject(r, "remembered", (double)t->memory.n);
     for (int s = 0; s < LVT_N_MATRICES && t->accuracy[s]; s++) {
         cJSON *o = cJSON_AddObjectToObject(r, lvt_matrix_names[s]);
@@ -291,6 +289,8 @@ static lvt_status record_evaluation(lvt_trainer *t, int learned, lvt_diag *diag)
     lvt_energy_sample(&t->energy);
     cJSON_AddNumberToObject(r, "energy_joules", t->energy.n ? t->energy.joules : NAN); /* NaN becomes null */
     cJSON_AddNumberToObject(r, "peak_memory_bytes", lvt_peak_memory());
+    if (*t->trial)
+        cJSON_AddStringToObject(r, "trial", t->trial + strlen("trial: "));
     if (status == LVT_OK)
         return lvt_trainer_record(t, r, diag);
     cJSON_Delete(r);

@@ -216,10 +216,11 @@ static lvt_status choose_tested(lvt_trainer *t, lvt_diag *diag) {
     if (!n)
         return LVT_OK;
     if (n < kinds || n >= all)
-        return lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE,
-                         n < kinds ? "--test-images %zu: there are %zu classes%s, and each needs an image"
-                                   : "--test-images %zu: there are %zu test images%s; without it all are measured on",
-                         n, n < kinds ? kinds : all, n < kinds && t->data->domains ? " of all domains" : "");
+        return lvt_error(
+            diag, LVT_USAGE, NULL, LVT_NOWHERE,
+            n < kinds ? "--test-images %zu: there are %zu classes%s, and each needs an image"
+                      : "--test-images %zu: there are %zu test images%s; without it all are measured on",
+            n, n < kinds ? kinds : all, n < kinds && t->data->domains ? " of all domains" : "");
     t->tested = calloc(all + 1, sizeof *t->tested);
     if (!t->tested || !lvt_tested_images(&t->data->test, t->data->classes, n, t->tested))
         return lvt_no_memory(diag, NULL);

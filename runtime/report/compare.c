@@ -30,7 +30,8 @@ static void read_record(lvt_compared_run *r, const cJSON *o) {
     row[LVT_COMPARED_SECONDS] = before + lvt_record_number(o, "task_seconds");
     row[LVT_COMPARED_MEMORY] = lvt_record_number(o, "peak_memory_bytes");
     row[LVT_COMPARED_ENERGY] = lvt_record_number(o, "energy_joules");
-    if (!isnan(row[0])) /* a trial does not measure after every task */
+    /* A trial does not measure after every task. */
+    if (!isnan(row[0]) || !cJSON_GetObjectItemCaseSensitive(o, lvt_matrix_names[0]))
         r->learned = (int)after;
 }
 
@@ -191,7 +192,7 @@ static char *name_group(const lvt_comparison *c, int group) {
     cJSON_ArrayForEach(j, settings_of(r)) {
         bool differs = c->n_groups == 1 && !strcmp(j->string, "method");
         for (int g = 0; g < c->n_groups; g++)
-            differs |= told_as_trial(j->string)    ? false
+            differs |= told_as_trial(j->string) ? false
                        : !strcmp(j->string, "data")
                            ? !same_data(r, first_of(c, g))
                            : !ignored(j->string) && !same_item(r, first_of(c, g), j->string);

@@ -68,7 +68,8 @@ void lvt_comparison_columns(const lvt_comparison *c, lvt_compared_column columns
  * every run by its seed. */
 void lvt_comparison_markdown(const lvt_comparison *c, FILE *f);
 void lvt_comparison_latex(const lvt_comparison *c, FILE *f);
-void lvt_comparison_seeds_csv(const lvt_comparison *c, FILE *f); /* group,seed,...; seeds `mean` and `deviation` too */
+void lvt_comparison_seeds_csv(const lvt_comparison *c,
+                              FILE *f); /* group,seed,...; seeds `mean` and `deviation` too */
 enum { LVT_COMPARISON_FORMATS = 4 };
 typedef struct lvt_comparison_format {
     void (*put)(const lvt_comparison *, FILE *);

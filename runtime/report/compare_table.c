@@ -46,7 +46,8 @@ typedef struct language {
 static const language markdown = {" | ", " |\n", " ± ", "-", put_markdown},
                       latex = {" & ", " \\\\\n", " $\\pm$ ", "--", put_latex};
 
-static void put_groups(const lvt_comparison *c, const language *l, const lvt_compared_column *columns, FILE *f) {
+static void put_groups(const lvt_comparison *c, const language *l, const lvt_compared_column *columns,
+                       FILE *f) {
     for (int g = 0; g < c->n_groups; g++) {
         int runs = 0;
         for (int i = 0; i < c->n; i++)
@@ -160,9 +161,15 @@ static void put_csv_row(const lvt_comparison *c, const lvt_compared_column *colu
 }
 
 void lvt_comparison_seeds_csv(const lvt_comparison *c, FILE *f) {
-    static const char *const heads[LVT_COMPARED_COLUMNS] = {
-        "class_il", "class_il_forgetting", "task_il", "task_il_forgetting", "validation_class_il",
-        "calibration_error", "seconds", "peak_memory_mib", "energy_joules"};
+    static const char *const heads[LVT_COMPARED_COLUMNS] = {"class_il",
+                                                            "class_il_forgetting",
+                                                            "task_il",
+                                                            "task_il_forgetting",
+                                                            "validation_class_il",
+                                                            "calibration_error",
+                                                            "seconds",
+                                                            "peak_memory_mib",
+                                                            "energy_joules"};
     lvt_compared_column columns[LVT_COMPARED_COLUMNS];
     lvt_comparison_columns(c, columns);
     locale_t before = lvt_c_locale_begin();

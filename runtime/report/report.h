@@ -21,7 +21,7 @@ typedef struct lvt_accuracies {
     const double *bins; /* of calibration, see predict.h */
     int forgetting;     /* which one is shown, see metrics.h */
     const lvt_dataset *data;
-    const char *trial;  /* "": no trial (lvt_settings_trial) */
+    const char *trial; /* "": no trial (lvt_settings_trial) */
 } lvt_accuracies;
 
 /* Both matrices in per cent and the metrics with their formulas, as text for a terminal. malloc'ed; NULL: out

@@ -140,6 +140,6 @@ expect 2 "is not a part such as 10%" run train er.lvtx --data digits --memory 20
 # Side by side: two seeds are one experiment, methods are told apart by name.
 train er.lvtx $(echo $settings | sed 's/--seed 3/--seed 4/') --memory 60 --out whole-er-4 >/dev/null
 expect 0 "er, memory 60" run compare whole-er whole-er-4 whole-finetune --csv compare.csv --svg compare.svg
-grep -q "^er, memory 60  *2 " expected.txt || fail "two seeds are not one experiment"
-grep -q '^"er, memory 60",2,class_il,acc,' compare.csv && grep -q "</svg>" compare.svg || fail "files of compare"
+grep -q "^er, memory 60 (trial: at most 12 steps a task)  *2 " expected.txt || fail "two seeds are not one experiment"
+grep -q '^"er, memory 60 (trial: at most 12 steps a task)",2,class_il,acc,' compare.csv && grep -q "</svg>" compare.svg || fail "files of compare"
 expect 1 "not the folder of a run" run compare whole-er .
