@@ -239,6 +239,8 @@ static lvt_status sweep(lvt_sweeping *w, lvt_diag *diag) {
     w->self = self;
     int processors = lvt_processors();
     w->threads_each = processors / w->jobs ? processors / w->jobs : 1;
+    if (w->cost)
+        return lvt_sweeping_cost(w, diag);
     if (w->dry_run)
         return list_runs(w, diag);
     if (w->emit == 1) {
@@ -293,6 +295,10 @@ lvt_status lvt_cmd_sweep(int argc, char **argv, lvt_diag *diag) {
          &w.threads, 0, 1024, NULL},
         {"dry-run", 'n', LVT_OPTION_FLAG, NULL, "list the runs and what each is started with", &w.dry_run, 0,
          0, NULL},
+        {"cost", 0, LVT_OPTION_FLAG, NULL,
+         "measure a step of each row's program and print what the row\nwill take, time and memory; nothing "
+         "is written",
+         &w.cost, 0, 0, NULL},
         {"emit", 0, LVT_OPTION_CHOICE, NULL,
          "slurm: write a script that runs the sweep as job arrays to\nstandard output; --jobs is how many at "
          "once",
