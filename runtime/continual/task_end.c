@@ -81,9 +81,9 @@ static lvt_status measure(lvt_trainer *t, lvt_measured what, lvt_diag *diag) {
 }
 
 static lvt_status consolidate(lvt_trainer *t, lvt_diag *diag) {
-    const void *nothing[LVT_N_INPUTS] = {0};
+    const void *tensors[LVT_N_INPUTS] = {[LVT_IN_MASK] = t->mask, [LVT_IN_TASK_MASK] = t->task_mask};
     return lvt_model_has(t->model, LVT_ENTRY_CONSOLIDATE)
-               ? lvt_model_run(t->model, LVT_ENTRY_CONSOLIDATE, nothing, diag)
+               ? lvt_model_run(t->model, LVT_ENTRY_CONSOLIDATE, tensors, diag)
                : LVT_OK;
 }
 
