@@ -9,6 +9,10 @@
 #include "runtime/lvt.h"
 
 const lvt_compiled *lvt_program_compiled(const lvt_program *p); /* everything that is known about it */
+/* Writes the program, with the initial values that it has, to `path`, and marks the folder that it was opened with as
+ * cache as what LVT_KERNELS may name: all kernels are there that its sessions have made. Errors: those of
+ * lvt_program_publish, LVT_IO. */
+lvt_status lvt_program_pack(lvt_program *p, const char *path, lvt_diag *diag);
 
 /* For a compiler: how long a step takes in each of its variants, on this machine, on made-up operands. Equal
  * questions are measured once and then get the same answer. A tuner belongs to one thread at a time. */

@@ -39,6 +39,10 @@ typedef struct lvt_program_options {
                         zeros there */
     const char *weights, *map; /* a safetensors file that states start from (and a map from its names to
                                   theirs, lines `FROM = TO`), or NULL */
+    /* A folder of machine code that `lvt-run pack` made for this kind of processor, where nothing is written: with it
+     * a program runs without the code generator. It is executed, so it has to be this user's or root's, and writable
+     * by nobody else. NULL: what the environment names in LVT_KERNELS; "": none. */
+    const char *kernels;
 } lvt_program_options;
 /* Reads and verifies a program file. options may be NULL. *out belongs to the caller, who closes it after its
  * sessions; NULL after an error: LVT_USER (not a program, damaged, of another version, weights that do not

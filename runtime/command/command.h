@@ -25,6 +25,7 @@ lvt_status lvt_cmd_predict(int argc, char **argv, lvt_diag *diag);
 lvt_status lvt_cmd_data(int argc, char **argv, lvt_diag *diag);
 lvt_status lvt_cmd_sweep(int argc, char **argv, lvt_diag *diag);
 lvt_status lvt_cmd_compare(int argc, char **argv, lvt_diag *diag);
+lvt_status lvt_cmd_pack(int argc, char **argv, lvt_diag *diag);
 lvt_status lvt_cmd_step(int argc, char **argv, lvt_diag *diag);
 
 /* ---- options ------------------------------------------------------------------------------------------- */

@@ -84,6 +84,10 @@ lvt_status lvt_depthwise_make(const lvt_kernel_request *r, lvt_kernel **out);
 typedef struct lvt_jit lvt_jit;
 /* cache_folder NULL: the user's, "": none. apart: compile in a process of its own. */
 lvt_status lvt_jit_new(const char *cache_folder, bool apart, lvt_jit **out, lvt_diag *diag);
+/* Takes kernels from a folder that lvt_jit_seal has sealed, before any other. LVT_NOMEM. */
+lvt_status lvt_jit_look_in(lvt_jit *j, const char *folder);
+/* Marks the cache folder as made for this processor by this version. LVT_IO, LVT_NOMEM. */
+lvt_status lvt_jit_seal(lvt_jit *j, lvt_diag *diag);
 void lvt_jit_free(lvt_jit *j); /* after all its kernels */
 lvt_status lvt_jit_make(lvt_jit *j, size_t n, const lvt_kernel_request *requests, lvt_kernel **out);
 

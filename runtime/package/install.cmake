@@ -23,13 +23,15 @@ set_target_properties(lvt PROPERTIES INSTALL_RPATH $ORIGIN)
 set_target_properties(lvt-run PROPERTIES INSTALL_RPATH $ORIGIN/${library_from_program})
 
 install(TARGETS lvt EXPORT lvt-targets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
-install(TARGETS lvt_codegen LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} NAMELINK_SKIP)
+if(LVT_JIT)
+  install(TARGETS lvt_codegen LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} NAMELINK_SKIP)
+endif()
 install(TARGETS lvtc lvt-run RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 if(TARGET lvt-mpi)
   install(TARGETS lvt-mpi LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/lvt COMPONENT mpi)
 endif()
 # All that is installed, without the tests.
-add_custom_target(programs DEPENDS lvtc lvt-run lvt lvt_codegen $<$<TARGET_EXISTS:lvt-mpi>:lvt-mpi>)
+add_custom_target(programs DEPENDS lvtc lvt-run lvt $<$<TARGET_EXISTS:lvt_codegen>:lvt_codegen> $<$<TARGET_EXISTS:lvt-mpi>:lvt-mpi>)
 # The public interface: lvt.h and what it includes, nothing else of ir. tests/install compares this with what the shared
 # library exports.
 install(FILES runtime/lvt.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/lvt)

@@ -27,6 +27,9 @@ lvt_status lvt_program_new(lvt_compiled *compiled, const char *name, const lvt_p
     p->threads = options->threads;
     lvt_status status =
         p->interpret ? LVT_OK : lvt_jit_new(options->cache, options->compile_apart, &p->jit, diag);
+    const char *kernels = options->kernels ? options->kernels : getenv("LVT_KERNELS");
+    if (status == LVT_OK && p->jit && kernels && *kernels && lvt_jit_look_in(p->jit, kernels) != LVT_OK)
+        status = lvt_no_memory(diag, name);
     if (status != LVT_OK) {
         lvt_program_close(p);
         return status;
@@ -82,6 +85,17 @@ void lvt_program_close(lvt_program *p) {
     pthread_mutex_destroy(&p->lock);
     free(p->name);
     free(p);
+}
+
+lvt_status lvt_program_pack(lvt_program *p, const char *path, lvt_diag *diag) {
+    lvt_module *m = p->compiled->module;
+    for (uint32_t i = 0; i < m->n_states; i++) { /* values that it was opened with come along */
+        lvt_state *s = &m->states[i];
+        if (s->values)
+            s->init = lvt_weights_init(s->values, lvt_type_bytes(&s->type));
+    }
+    LVT_TRY(lvt_program_publish(p->compiled, path, diag));
+    return lvt_jit_seal(p->jit, diag);
 }
 
 const lvt_compiled *lvt_program_compiled(const lvt_program *p) {

@@ -142,9 +142,7 @@ static inline void compare_variant(lvt_onednn *c, rng *r, const lvt_graph *g, lv
         assert_int_equal(lvt_diag_warnings(diag), 0); /* it must not have fallen back */
         if (variant == LVT_VARIANT_OWN_WINOGRAD && packed)
             assert_int_equal(kernel->variant, variant);
-        if (variant == LVT_VARIANT_OWN_PRODUCT && packed && !once && views[1].type.rank == 2 &&
-            !lvt_attr_get(n, "transpose_a")->i && views[0].type.dim[views[0].type.rank - 1] > 1 &&
-            ty->dim[ty->rank - 1] % 16 == 0)
+        if (variant == LVT_VARIANT_OWN_PRODUCT && packed)
             assert_int_equal(kernel->variant, variant);
         void *scratch = aligned_alloc(64, (kernel->scratch_bytes + 127) / 64 * 64);
         void *kept = aligned_alloc(64, (kernel->kept_bytes + 127) / 64 * 64);

@@ -1,4 +1,4 @@
-/* Products and convolutions that finish their results (ir/epilogue.h) on oneDNN against the interpreter:
+/* Products and convolutions that finish their results (ir/epilogue.h), oneDNN's and ours, against the interpreter:
  * random shapes, odd sizes, one row, one column, one image, every activation, steps in any order that the
  * form allows. */
 #include "ir/epilogue.h"
@@ -57,6 +57,9 @@ static void finish(lvt_onednn *c, rng *r, lvt_builder *outer, lvt_builder *b, lv
     assert_int_not_equal(fused, LVT_NONE);
     assert_int_equal(lvt_family_for(outer->graph, outer->graph->values[fused].node, NULL), LVT_FAMILY_ONEDNN);
     compare_with_interpreter(c, r, outer->graph, outer->graph->values[fused].node, true, relative);
+    if (form.product->op == LVT_OP_matmul)
+        compare_variant(c, r, outer->graph, outer->graph->values[fused].node, LVT_VARIANT_OWN_PRODUCT, true,
+                        relative);
 }
 
 typedef struct matrices {

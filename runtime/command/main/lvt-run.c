@@ -24,6 +24,7 @@ static const lvt_command commands[] = {
     {"bench", "time an entry: milliseconds a step, share of the peak, by op or source line", lvt_cmd_bench},
     {"check", "run an entry on the kernels and on the reference interpreter and compare every step",
      lvt_cmd_check},
+    {"pack", "a program with its kernels, for machines without the code generator", lvt_cmd_pack},
     {"step", "run an entry on tensors from a file, and keep what comes out", lvt_cmd_step},
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };

@@ -3,7 +3,8 @@
  * Invariants: a file is used only if it is a regular file of this user, whole (checksum) and made for exactly
  * this key; anything else is treated as absent and written anew. Writing goes to a temporary name and is
  * renamed, so readers never see half a file. Failing to write is not an error: the next run compiles again.
- * The folder must belong to the user and be writable by nobody else, since what it holds will be executed.
+ * The folder must belong to the user or to root and be writable by nobody else, since what it holds will be
+ * executed. A sealed folder is one that was made elsewhere, to be read only.
  * A file's time of modification says when it was last of use, to the day; the folder's size is bounded by
  * removing the oldest. Other processes may do all of this at the same time: what is gone is compiled again.
  * May not know: LLVM, what a kernel is. */
@@ -36,7 +37,11 @@ static const char magic[8] = "lvtobj2";
 struct lvt_cache {
     char *folder;  /* NULL: none */
     char *machine; /* first part of every key */
+    char *sealed;  /* a folder that is only read; NULL: none was named */
+    lvt_sealed seal;
 };
+
+static const char seal_name[] = "processor"; /* in a sealed folder: the first part of every key */
 
 static uint64_t hash_bytes(const void *data, size_t n, uint64_t seed) {
     uint64_t h = lvt_fnv(seed ^ LVT_FNV_START, data, n);
@@ -68,7 +73,7 @@ static bool make_folders(char *path) {
 
 static bool is_safe_folder(const char *path) {
     struct stat s;
-    return stat(path, &s) == 0 && S_ISDIR(s.st_mode) && s.st_uid == geteuid() &&
+    return stat(path, &s) == 0 && S_ISDIR(s.st_mode) && (s.st_uid == geteuid() || s.st_uid == 0) &&
            (s.st_mode & (S_IWGRP | S_IWOTH)) == 0;
 }
 
@@ -106,7 +111,60 @@ void lvt_cache_free(lvt_cache *c) {
         return;
     free(c->folder);
     free(c->machine);
+    free(c->sealed);
     free(c);
+}
+
+static bool is_ours(const char *name) {
+    return strlen(name) == LVT_CACHE_NAME - 1 && strspn(name, "0123456789abcdef") == LVT_CACHE_NAME - 1;
+}
+
+lvt_status lvt_cache_look_in(lvt_cache *c, const char *folder) {
+    free(c->sealed);
+    c->sealed = strdup(folder);
+    char *path = print("%s/%s%s", folder, seal_name, "");
+    uint8_t *text = NULL;
+    size_t size = 0;
+    if (c->sealed && path && lvt_file_read(path, &text, &size, NULL) == LVT_NOMEM) {
+        free(c->sealed);
+        c->sealed = NULL;
+    }
+    if (!text)
+        c->seal = LVT_SEALED_MISSING;
+    else if (size != strlen(c->machine) || memcmp(text, c->machine, size))
+        c->seal = LVT_SEALED_OTHER;
+    else
+        c->seal = is_safe_folder(folder) ? LVT_SEALED_FITS : LVT_SEALED_UNSAFE;
+    bool ok = c->sealed && path;
+    free(text);
+    free(path);
+    return ok ? LVT_OK : LVT_NOMEM;
+}
+
+lvt_sealed lvt_cache_sealed(const lvt_cache *c, const char **folder) {
+    *folder = c->sealed;
+    return c->sealed ? c->seal : LVT_SEALED_NONE;
+}
+
+lvt_status lvt_cache_seal(const lvt_cache *c, lvt_diag *diag) {
+    char *path = c->folder ? print("%s/%s%s", c->folder, seal_name, "") : NULL;
+    if (!path)
+        return c->folder
+                   ? lvt_no_memory(diag, NULL)
+                   : lvt_error(diag, LVT_IO, NULL, LVT_NOWHERE, "the folder for kernels cannot be used");
+    lvt_status status = lvt_file_write(NULL, path, c->machine, strlen(c->machine), diag);
+    free(path);
+    DIR *d = status == LVT_OK ? opendir(c->folder) : NULL;
+    for (struct dirent *e; d && (e = readdir(d));) {
+        if (is_ours(e->d_name) || !strcmp(e->d_name, seal_name))
+            (void)fchmodat(dirfd(d), e->d_name, 0644,
+                           0); /* they may be carried elsewhere, for others to run */
+    }
+    if (d)
+        (void)fchmod(dirfd(d), 0755);
+    if (d)
+        closedir(d);
+    return status;
 }
 
 const char *lvt_cache_folder(const lvt_cache *c) {
@@ -127,7 +185,7 @@ static bool read_file(const lvt_cache *c, int fd, const char *key, lvt_object *o
     struct stat s;
     header h;
     size_t machine = strlen(c->machine), rest = strlen(key), key_size = machine + rest;
-    if (fstat(fd, &s) != 0 || !S_ISREG(s.st_mode) || s.st_uid != geteuid() ||
+    if (fstat(fd, &s) != 0 || !S_ISREG(s.st_mode) || (s.st_uid != geteuid() && s.st_uid != 0) ||
         (s.st_mode & (S_IWGRP | S_IWOTH)))
         return false;
     if (!lvt_fd_read(fd, &h, sizeof h) || memcmp(h.magic, magic, sizeof magic) != 0 ||
@@ -150,13 +208,10 @@ static bool read_file(const lvt_cache *c, int fd, const char *key, lvt_object *o
     return ok;
 }
 
-bool lvt_cache_get(lvt_cache *c, const char *key, lvt_object *out) {
+static bool get_from(const lvt_cache *c, const char *folder, const char *key, lvt_object *out) {
     char name[LVT_CACHE_NAME];
-    *out = (lvt_object){0};
-    if (!c->folder)
-        return false;
     lvt_cache_name(c, key, name);
-    char *path = print("%s/%s%s", c->folder, name, "");
+    char *path = print("%s/%s%s", folder, name, "");
     int fd = path ? open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK) : -1;
     free(path);
     if (fd < 0)
@@ -164,6 +219,12 @@ bool lvt_cache_get(lvt_cache *c, const char *key, lvt_object *out) {
     bool ok = read_file(c, fd, key, out);
     close(fd);
     return ok;
+}
+
+bool lvt_cache_get(lvt_cache *c, const char *key, lvt_object *out) {
+    *out = (lvt_object){0};
+    return (c->sealed && c->seal == LVT_SEALED_FITS && get_from(c, c->sealed, key, out)) ||
+           (c->folder && get_from(c, c->folder, key, out));
 }
 
 void lvt_cache_put(lvt_cache *c, const char *key, const lvt_object *object) {
@@ -198,10 +259,6 @@ typedef struct entry {
 static int by_use(const void *a, const void *b) {
     const entry *x = a, *y = b;
     return x->used != y->used ? (x->used > y->used) - (x->used < y->used) : strcmp(x->name, y->name);
-}
-
-static bool is_ours(const char *name) {
-    return strlen(name) == LVT_CACHE_NAME - 1 && strspn(name, "0123456789abcdef") == LVT_CACHE_NAME - 1;
 }
 
 /* Notes a file of ours, removes a temporary one that nobody can be writing any more, leaves all others alone.

@@ -12,6 +12,21 @@ typedef struct lvt_cache lvt_cache;
  * user's own, is none: fails only for memory. */
 lvt_status lvt_cache_new(const char *folder, const lvt_machine *m, lvt_cache **out);
 void lvt_cache_free(lvt_cache *c);
+/* Also takes what is in a folder that lvt_cache_seal has sealed, and takes it first; nothing is written there. A
+ * folder that cannot be used is remembered for lvt_cache_sealed alone. LVT_NOMEM. */
+lvt_status lvt_cache_look_in(lvt_cache *c, const char *folder);
+typedef enum lvt_sealed {
+    LVT_SEALED_NONE,    /* nobody named such a folder */
+    LVT_SEALED_FITS,    /* it is looked into */
+    LVT_SEALED_MISSING, /* there is no sealed folder of that name */
+    LVT_SEALED_OTHER,   /* made for another processor, or by another version */
+    LVT_SEALED_UNSAFE /* others than its owner may write there, or the owner is neither this user nor root */
+} lvt_sealed;
+/* *folder: as it was named. */
+lvt_sealed lvt_cache_sealed(const lvt_cache *c, const char **folder);
+/* Writes into the cache's own folder which processor and which version it is for, and lets everybody read it.
+ * LVT_IO, LVT_NOMEM. */
+lvt_status lvt_cache_seal(const lvt_cache *c, lvt_diag *diag);
 enum { LVT_CACHE_NAME = 33 };
 /* File name of a kernel, from its key and the machine: 32 hexadecimal digits. */
 void lvt_cache_name(const lvt_cache *c, const char *key, char name[LVT_CACHE_NAME]);

@@ -258,6 +258,44 @@ static lvt_status collect(lvt_jit *j, size_t n, lvt_jit_kernel **kernels, lvt_bu
     return LVT_OK;
 }
 
+/* Nothing is there that could compile: where the kernels might have come from. */
+static void tell_missing(const lvt_jit *j, lvt_diag *diag) {
+    const char *folder;
+    switch (lvt_cache_sealed(j->cache, &folder)) {
+    case LVT_SEALED_NONE:
+        lvt_note(
+            diag, LVT_NOWHERE,
+            "`cmake --install` puts it beside liblvt, in the folder lib: run lvt from there, or name that "
+            "folder in LD_LIBRARY_PATH");
+        lvt_note(
+            diag, LVT_NOWHERE,
+            "without it kernels come from `lvt-run pack`, on a machine that has it: LVT_KERNELS names their "
+            "folder");
+        break;
+    case LVT_SEALED_FITS:
+        lvt_note(diag, LVT_NOWHERE,
+                 "%u of %u kernels are not in %s: pack this very program, with the entries that it runs",
+                 j->counts.compiled, j->counts.compiled + j->counts.cached, folder);
+        break;
+    case LVT_SEALED_MISSING:
+        lvt_note(diag, LVT_NOWHERE, "%s is no folder of kernels that `lvt-run pack` has made", folder);
+        break;
+    case LVT_SEALED_OTHER:
+        lvt_note(
+            diag, LVT_NOWHERE,
+            "the kernels in %s are of another processor, or another version of lvt: run `lvt-run pack` on a "
+            "machine like this one",
+            folder);
+        break;
+    case LVT_SEALED_UNSAFE:
+        lvt_note(
+            diag, LVT_NOWHERE,
+            "%s is not used, because others may write there: it has to be this user's or root's, chmod go-w",
+            folder);
+        break;
+    }
+}
+
 static lvt_status compile_missing(lvt_jit *j, int threads, lvt_build_item *list, const uint32_t *compile,
                                   const lvt_kernel_request *requests, const uint32_t *from) {
     char *why;
@@ -277,10 +315,7 @@ static lvt_status compile_missing(lvt_jit *j, int threads, lvt_build_item *list,
         lvt_error(requests[0].diag, status, "E903", at, "the code generator failed: %s",
                   text && *text ? text : "no reason");
     if (status == LVT_USER) /* codegen.h: nothing to load */
-        lvt_note(
-            requests[0].diag, LVT_NOWHERE,
-            "`cmake --install` puts it beside liblvt, in the folder lib: run lvt from there, or name that "
-            "folder in LD_LIBRARY_PATH");
+        tell_missing(j, requests[0].diag);
     free(why);
     j->counts.compile_seconds = lvt_seconds() - begin;
     return status;
@@ -415,6 +450,14 @@ lvt_status lvt_jit_new(const char *cache_folder, bool apart, lvt_jit **out, lvt_
     lvt_jit_free(j);
     *out = NULL;
     return lvt_no_memory(diag, NULL);
+}
+
+lvt_status lvt_jit_look_in(lvt_jit *j, const char *folder) {
+    return lvt_cache_look_in(j->cache, folder);
+}
+
+lvt_status lvt_jit_seal(lvt_jit *j, lvt_diag *diag) {
+    return lvt_cache_seal(j->cache, diag);
 }
 
 void lvt_jit_free(lvt_jit *j) {

@@ -330,21 +330,30 @@ static void run_piece(void *user, int64_t chunk, int thread) {
     run_calls(t->k, &t->k->pieces[chunk], 1, t->operands, t->results, t->scratch);
 }
 
+static void run_own(lvt_onednn_kernel *k, void *const *operands, void *const *results, void *scratch) {
+    const float *added[LVT_PRODUCT_STEPS] = {NULL};
+    for (int i = 0; i < k->own.n_steps; i++)
+        added[i] = operands[k->own_added[i]];
+    lvt_product_run(&k->own, place(k, &k->own_at[0], operands, results, scratch),
+                    k->own.packed ? k->kept_base : place(k, &k->own_at[1], operands, results, scratch),
+                    place(k, &k->own_at[2], operands, results, scratch), added, scratch);
+}
+
 void lvt_onednn_run(lvt_kernel *base, void *const *operands, void *const *results, void *scratch) {
     lvt_onednn_kernel *k = (lvt_onednn_kernel *)base;
     run_calls(k, k->calls, k->n_calls, operands, results, scratch);
     if (k->n_pieces)
         lvt_parallel(k->n_pieces, k->n_pieces, run_piece, &(team_run){k, operands, results, scratch});
     if (k->own.m)
-        lvt_product_run(&k->own, place(k, &k->own_at[0], operands, results, scratch),
-                        place(k, &k->own_at[1], operands, results, scratch),
-                        place(k, &k->own_at[2], operands, results, scratch), scratch);
+        run_own(k, operands, results, scratch);
 }
 
 void lvt_onednn_prepare(lvt_kernel *base, void *const *operands, void *scratch, void *kept) {
     lvt_onednn_kernel *k = (lvt_onednn_kernel *)base;
     k->kept_base = kept;
     run_calls(k, k->prepared, k->n_prepared, operands, NULL, scratch);
+    if (k->own.packed)
+        lvt_product_pack(&k->own, place(k, &k->own_at[1], operands, NULL, scratch), kept);
 }
 
 static void clear_calls(lvt_call *calls, int n) {

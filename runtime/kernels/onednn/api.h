@@ -88,6 +88,7 @@ typedef struct lvt_onednn_kernel {
     int n_pieces, max_pieces;
     lvt_product own; /* instead of all these where it has rows: not oneDNN's */
     lvt_at own_at[3];
+    uint32_t own_added[LVT_PRODUCT_STEPS]; /* operands that its steps add */
 } lvt_onednn_kernel;
 
 /* Appends the primitive of pd with its arguments and its scratchpad; pd and descriptors stay the caller's. */

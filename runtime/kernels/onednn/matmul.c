@@ -321,20 +321,96 @@ static dnnl_status_t split(lvt_onednn_kernel *k, const product *whole, int threa
     return status;
 }
 
-/* Without oneDNN; false: it does not fit. */
-static bool own_product(lvt_onednn_kernel *k, const product *p, int threads) {
+/* ---- without oneDNN ---- */
+
+/* What is done to results; false: not by us. */
+static bool own_steps(lvt_onednn_kernel *k, const product *p) {
+    static const struct {
+        lvt_op op;
+        lvt_tile_kind kind;
+    } known[] = {{LVT_OP_gelu, LVT_TILE_GELU},
+                 {LVT_OP_tanh, LVT_TILE_TANH},
+                 {LVT_OP_sigmoid, LVT_TILE_SIGMOID},
+                 {LVT_OP_silu, LVT_TILE_SILU}};
+    const lvt_epilogue *e = &p->tail->form;
+    lvt_product *own = &k->own;
+    own->n_steps = e->n;
+    for (int i = 0; i < e->n; i++) {
+        lvt_tile_step *s = &own->steps[i];
+        size_t row = 0;
+        bool adds = e->step[i].kind != LVT_EPILOGUE_ACTIVATION;
+        while (!adds && row < sizeof known / sizeof *known && known[row].op != e->step[i].op)
+            row++;
+        if (row == sizeof known / sizeof *known)
+            return false;
+        *s = (lvt_tile_step){.kind = adds ? LVT_TILE_ADD : known[row].kind};
+        s->row = e->step[i].kind == LVT_EPILOGUE_ADD ? p->n : 0;
+        k->own_added[i] = adds ? e->step[i].operand : 0;
+    }
+    return !e->n || !p->n_batch;
+}
+
+/* Makes the kernel one of ours; false: it does not fit, and k is as it was. steady: the second matrix is copied
+ * to panels when the kernel is prepared. */
+static bool own_product(lvt_onednn_kernel *k, const product *p, int threads, bool steady) {
     const matrix *a = &p->x[A], *b = &p->x[B], *y = &p->x[Y];
-    k->own = (lvt_product){p->m, p->n, p->k, a->row, b->row, b->col, y->row, threads};
-    bool fits = p->n_batch == 0 && a->col == 1 && y->col == 1 && lvt_product_fits(&k->own);
+    lvt_product *own = &k->own;
+    *own = (lvt_product){.m = p->m,
+                         .n = p->n,
+                         .k = p->k,
+                         .a_row = a->row,
+                         .a_col = a->col,
+                         .b_row = b->row,
+                         .b_col = b->col,
+                         .y_row = y->row,
+                         .n_batch = p->n_batch,
+                         .threads = threads,
+                         .packed = steady && !p->n_batch};
+    for (int d = 0; d < p->n_batch; d++) {
+        own->batch[d] = p->batch[d];
+        own->a_batch[d] = a->batch[d];
+        own->b_batch[d] = b->batch[d];
+        own->y_batch[d] = y->batch[d];
+    }
+    bool fits = (y->col == 1 || p->n == 1) && p->m && own_steps(k, p) && lvt_product_plan(own);
     for (int i = 0; i < N_MATRICES; i++) {
         fits = fits && p->x[i].type == dnnl_f32;
         k->own_at[i] = p->x[i].at;
     }
-    if (!fits)
-        k->own.m = 0;
-    else
-        k->scratch = lvt_product_scratch(&k->own);
-    return fits;
+    if (!fits) {
+        *own = (lvt_product){.m = 0};
+        return false;
+    }
+    k->scratch = lvt_product_scratch(own);
+    k->kept = own->packed ? lvt_product_packed(own) : 0;
+    return true;
+}
+
+/* Where ours are the faster ones, by vector code and shape: what bench_product finds for the shapes of training
+ * steps in every pair of runs (tests/bench/RESULTS.md). Shapes outside are oneDNN's, unless it has nothing but
+ * reference loops. A program's bits follow from its shapes and the kind of processor alone, so no number of
+ * threads, and no time, is asked here. */
+static bool ours_is_faster(const product *p) {
+    enum { ANY = INT32_MAX };
+    static const struct {
+        int lanes;
+        bool a_turned, only_b_turned;
+        int64_t m[2], n, k; /* from, to; from */
+    } table[] = {
+        {8, false, false, {64, ANY}, 64, 64}, /* A B and A B^T */
+        {8, true, false, {256, ANY}, 256, 512},
+        {16, false, false, {1024, ANY}, 256, 256},
+        {16, false, true, {1, 1}, 512, 512},
+    };
+    const matrix *a = &p->x[A], *b = &p->x[B];
+    bool a_turned = a->col != 1, b_turned = b->col != 1;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        if (table[i].lanes == lvt_tile_code_host()->lanes && table[i].a_turned == a_turned && !p->n_batch &&
+            (b_turned || !table[i].only_b_turned) && !(a_turned && b_turned) && p->m >= table[i].m[0] &&
+            p->m <= table[i].m[1] && p->n >= table[i].n && p->k >= table[i].k)
+            return true;
+    }
+    return false;
 }
 
 dnnl_status_t lvt_onednn_matmul(lvt_onednn_kernel *k, const lvt_kernel_request *r, lvt_tail *t) {
@@ -360,10 +436,13 @@ dnnl_status_t lvt_onednn_matmul(lvt_onednn_kernel *k, const lvt_kernel_request *
     tidy_strides(&p);
     dnnl_status_t status;
     bool steady = lvt_at_steady(r, p.x[B].at);
-    if (r->variant == LVT_VARIANT_OWN_PRODUCT && !t->form.n && !steady && own_product(k, &p, r->threads)) {
+    if (r->variant == LVT_VARIANT_OWN_PRODUCT && own_product(k, &p, r->threads, steady)) {
         k->base.variant = LVT_VARIANT_OWN_PRODUCT;
         return dnnl_success;
     }
+    if (r->variant == LVT_VARIANT_STANDARD && !steady && ours_is_faster(&p) &&
+        own_product(k, &p, r->threads, false))
+        return dnnl_success;
     bool usual = !t->form.n && splits(&p, r->threads) && !steady;
     if (r->variant == LVT_VARIANT_SPLIT ? !t->form.n && can_split(&p, r->threads)
                                         : usual && r->variant == LVT_VARIANT_STANDARD) {
@@ -389,6 +468,12 @@ dnnl_status_t lvt_onednn_matmul(lvt_onednn_kernel *k, const lvt_kernel_request *
     }
     form f;
     status = choose(k->context, &p, steady || r->variant == LVT_VARIANT_PACKED, &f);
+    if ((status == dnnl_unimplemented || (status == dnnl_success && lvt_pd_is_reference(f.pd))) &&
+        own_product(k, &p, r->threads, steady)) {
+        form_free(&f);
+        lvt_md_free(added);
+        return dnnl_success;
+    }
     if (status != dnnl_success) {
         lvt_md_free(added);
         return status;

@@ -61,7 +61,7 @@ class Type(Structure):
 
 class ProgramOptions(Structure):
     _fields_ = [("cache", c_char_p), ("interpret", c_bool), ("threads", c_int), ("compile_apart", c_bool),
-                ("no_weights", c_bool), ("weights", c_char_p), ("map", c_char_p)]
+                ("no_weights", c_bool), ("weights", c_char_p), ("map", c_char_p), ("kernels", c_char_p)]
 
 
 class SessionOptions(Structure):

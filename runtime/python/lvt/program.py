@@ -142,11 +142,13 @@ class Program:
 
     path: the .lvtx file. cache: folder for machine code (None: the user's; "": none). threads: of sessions that do not say
     (0: all processors). interpret: run on the reference interpreter, slow. weights: a safetensors file that states start
-    from, map: a file of lines FROM = TO for its names.
+    from, map: a file of lines FROM = TO for its names. kernels: a folder that `lvt-run pack` made (None: what LVT_KERNELS
+    names).
     """
 
-    def __init__(self, path, *, cache=None, threads: int = 0, interpret: bool = False, weights=None, map=None):
-        options = _library.ProgramOptions(cache=path_bytes(cache), interpret=interpret, threads=threads,
+    def __init__(self, path, *, cache=None, threads: int = 0, interpret: bool = False, weights=None, map=None,
+                 kernels=None):
+        options = _library.ProgramOptions(kernels=path_bytes(kernels), cache=path_bytes(cache), interpret=interpret, threads=threads,
                                           weights=path_bytes(weights), map=path_bytes(map))
         value = ctypes.c_void_p()
         lib.program_open(path_bytes(path), ctypes.byref(options), ctypes.byref(value))
