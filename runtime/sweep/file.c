@@ -353,8 +353,14 @@ static lvt_status add_rows(lvt_sweep *s, int section, lvt_diag *diag) {
             if (o->use == LVT_SWEEP_FOR) {
                 const char *v = o->values.list[row.value[i]], *word = o->name ? o->name : o->key;
                 bool bare = !strcmp(word, "method") || !strcmp(word, "model");
-                name = lvt_texts_add(&s->texts, "%s%s%s%s%s", name, *name ? ", " : "", bare ? "" : word,
-                                     bare ? "" : " ", v);
+                /* ../resnet18.lvt is called resnet18: what is left is still a name of its own. */
+                size_t end = strlen(v), skip = 0;
+                if (!strcmp(word, "model")) {
+                    skip = strncmp(v, "../", 3) ? 0 : 3;
+                    end -= end > 4 + skip && !strcmp(v + end - 4, ".lvt") ? 4 : 0;
+                }
+                name = lvt_texts_add(&s->texts, "%s%s%s%s%.*s", name, *name ? ", " : "", bare ? "" : word,
+                                     bare ? "" : " ", (int)(end - skip), v + skip);
             }
         }
         if (!name)
