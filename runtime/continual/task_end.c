@@ -300,22 +300,18 @@ static lvt_status record_evaluation(lvt_trainer *t, int learned, lvt_diag *diag)
 lvt_status lvt_task_end(lvt_trainer *t, lvt_diag *diag) {
     bool late =
         t->method->measured == LVT_MEASURE_MEMORY; /* what consolidate takes in comes after remembering */
-    lvt_status status = measure(t, LVT_MEASURE_TASK, diag);
-    if (status == LVT_OK && !late)
-        status = consolidate(t, diag);
-    if (status == LVT_OK)
-        status = remember(t, diag);
-    if (status == LVT_OK)
-        status = renew(t, diag);
-    if (status == LVT_OK)
-        status = measure(t, LVT_MEASURE_MEMORY, diag);
-    if (status == LVT_OK && late)
-        status = consolidate(t, diag);
-    if (status == LVT_OK && lvt_trainer_measures(t, t->at.task + 1))
-        status = lvt_trainer_evaluate(t, t->at.task + 1, diag);
-    else if (status == LVT_OK)
+    LVT_TRY(measure(t, LVT_MEASURE_TASK, diag));
+    if (!late)
+        LVT_TRY(consolidate(t, diag));
+    LVT_TRY(remember(t, diag));
+    LVT_TRY(renew(t, diag));
+    LVT_TRY(measure(t, LVT_MEASURE_MEMORY, diag));
+    if (late)
+        LVT_TRY(consolidate(t, diag));
+    if (lvt_trainer_measures(t, t->at.task + 1))
+        LVT_TRY(lvt_trainer_evaluate(t, t->at.task + 1, diag));
+    else
         t->known = (lvt_known){NAN, 0};
-    if (status == LVT_OK)
-        status = lvt_drift_record(t, t->at.task + 1, diag);
-    return status == LVT_OK ? record_evaluation(t, t->at.task + 1, diag) : status;
+    LVT_TRY(lvt_drift_record(t, t->at.task + 1, diag));
+    return record_evaluation(t, t->at.task + 1, diag);
 }
