@@ -102,7 +102,8 @@ bool lvt_rule_wants_winograd(const lvt_pass *ctx, const lvt_graph *g, lvt_node_i
 
 /* Many rows times few transposed columns, as all layers multiply with their weights: copying the second
  * matrix to panels is nothing then, and the product takes 4% to 9% less time than oneDNN's. Without the
- * transposition it takes 0 to 3% less, or more. Where the second matrix is steady, oneDNN has it packed. */
+ * transposition it depends on the processor, which the kernel knows. Where the second matrix is steady, oneDNN
+ * has it packed. */
 static bool wants_own_product(const lvt_graph *g, const lvt_node *n, const bool *steady) {
     enum { ROWS = 1024, COLUMNS = 128, LEAST_INNER = 64, MOST_INNER = 2048 };
     if (n->op != LVT_OP_matmul || lvt_attr_get(n, "transpose_a")->i || !lvt_attr_get(n, "transpose_b")->i ||

@@ -116,45 +116,66 @@ static const char **as_given(lvt_arena *arena, const lvt_setting *stored, const 
     return texts;
 }
 
-lvt_status lvt_compile_again(const lvt_module *program, const char *const *settings, size_t n_settings,
-                             const char *models_folder, lvt_module **out, lvt_diag *diag) {
-    const lvt_source *main = program->sources;
+/* The first pass of both below: the settings of a program that differ from their defaults, then those given, as
+ * texts in `arena`. Without the first, what hangs on a changed setting would keep the value it had. */
+static lvt_status settings_again(lvt_arena *arena, const input *in, const lvt_module *program,
+                                 const char *const *settings, size_t n_settings, const char *models_folder,
+                                 const char ***texts, size_t *n, lvt_diag *diag) {
     lvt_setting_list list = {0};
-    lvt_arena *arena = lvt_arena_new();
-    lvt_diag *aside = lvt_diag_new();
     lvt_module *none;
-    size_t n = 0;
-    *out = NULL;
-    if (!arena || !aside) {
-        lvt_arena_free(arena);
+    const char **stored = as_given(arena, program->settings, NULL, program->n_settings, 0, n);
+    lvt_diag *aside = lvt_diag_new();
+    if (!stored || !aside) {
         lvt_diag_free(aside);
         return lvt_no_memory(diag, NULL);
     }
-    input in = {.name = program->n_sources ? main->name : "",
-                .sources = program->sources,
-                .n_sources = program->n_sources,
-                .stored = true};
-    lvt_status status = LVT_OK;
-    if (!program->n_sources || !main->text)
-        status = lvt_error(diag, LVT_USER, "E501", LVT_NOWHERE,
-                           "the program does not hold what it was compiled from%s%s", *in.name ? ", " : "",
-                           in.name);
-    const char **texts = as_given(arena, program->settings, NULL, program->n_settings, 0, &n);
-    if (status == LVT_OK && !texts)
-        status = lvt_no_memory(diag, NULL);
-    if (status == LVT_OK)
-        status = compile(&in, texts, n, models_folder, &none, &list, aside);
-    if (status != LVT_OK) /* else its warnings come once more below */
+    lvt_status status = compile(in, stored, *n, models_folder, &none, &list, aside);
+    if (status != LVT_OK) /* else its warnings come once more from the second pass */
         lvt_diag_move(diag, aside);
     lvt_diag_free(aside);
-    if (status == LVT_OK && !(texts = as_given(arena, NULL, &list, list.n, n_settings, &n)))
+    if (status == LVT_OK && !(*texts = as_given(arena, NULL, &list, list.n, n_settings, n)))
         status = lvt_no_memory(diag, NULL);
-    for (size_t i = 0; status == LVT_OK && i < n_settings; i++)
-        texts[n++] = settings[i];
+    lvt_setting_list_free(&list);
+    if (status != LVT_OK)
+        return status;
+    for (size_t i = 0; i < n_settings; i++)
+        (*texts)[(*n)++] = settings[i];
+    return LVT_OK;
+}
+
+/* A module into *out, or where list is not NULL the settings into that. */
+static lvt_status again(const lvt_module *program, const char *const *settings, size_t n_settings,
+                        const char *models_folder, lvt_module **out, lvt_setting_list *list, lvt_diag *diag) {
+    const lvt_source *main = program->sources;
+    *out = NULL;
+    if (!program->n_sources || !main->text)
+        return lvt_error(diag, LVT_USER, "E501", LVT_NOWHERE,
+                         "the program does not hold what it was compiled from%s%s",
+                         program->n_sources ? ", " : "", program->n_sources ? main->name : "");
+    input in = {
+        .name = main->name, .sources = program->sources, .n_sources = program->n_sources, .stored = true};
+    const char **texts = NULL;
+    size_t n = 0;
+    lvt_arena *arena = lvt_arena_new();
+    if (!arena)
+        return lvt_no_memory(diag, NULL);
+    lvt_status status =
+        settings_again(arena, &in, program, settings, n_settings, models_folder, &texts, &n, diag);
     in.stored = false;
     if (status == LVT_OK)
-        status = compile(&in, texts, n, models_folder, out, NULL, diag);
-    lvt_setting_list_free(&list);
+        status = compile(&in, texts, n, models_folder, out, list, diag);
     lvt_arena_free(arena);
     return status;
+}
+
+lvt_status lvt_compile_again(const lvt_module *program, const char *const *settings, size_t n_settings,
+                             const char *models_folder, lvt_module **out, lvt_diag *diag) {
+    return again(program, settings, n_settings, models_folder, out, NULL, diag);
+}
+
+lvt_status lvt_list_settings_again(const lvt_module *program, const char *const *settings, size_t n_settings,
+                                   const char *models_folder, lvt_setting_list *out, lvt_diag *diag) {
+    lvt_module *none;
+    *out = (lvt_setting_list){0};
+    return again(program, settings, n_settings, models_folder, &none, out, diag);
 }

@@ -49,6 +49,11 @@ typedef struct lvt_setting_list {
  * compiled. Freed with lvt_setting_list_free; empty after an error. Returns as lvt_compile_file. */
 lvt_status lvt_list_settings(const char *path, const char *const *settings, size_t n_settings,
                              const char *models_folder, lvt_setting_list *out, lvt_diag *diag);
+
+/* The same of what a compiled program holds: its settings with the values that it was compiled with, or that
+ * `settings` give them now. Returns as lvt_compile_again. */
+lvt_status lvt_list_settings_again(const lvt_module *program, const char *const *settings, size_t n_settings,
+                                   const char *models_folder, lvt_setting_list *out, lvt_diag *diag);
 void lvt_setting_list_free(lvt_setting_list *list);
 
 #endif

@@ -1,6 +1,5 @@
 /* Compiling again from a program. Invariant: the program's file is only read. May not know: passes. */
 #include "frontend/lvtc/again.h"
-#include "frontend/language/language.h"
 #include "ir/program/program.h"
 #include "ir/program/weights.h"
 
@@ -68,22 +67,34 @@ bool lvt_lvtc_is_program(const char *path) {
     return is;
 }
 
+lvt_status lvt_lvtc_settings(const lvt_lvtc_command *c, const char *models, lvt_setting_list *out,
+                             lvt_diag *diag) {
+    lvt_compiled *program = NULL;
+    *out = (lvt_setting_list){0};
+    LVT_TRY(lvt_program_read(c->input, &program, diag));
+    lvt_status status =
+        lvt_list_settings_again(program->module, c->settings, c->n_settings, models, out, diag);
+    lvt_compiled_free(program);
+    return status;
+}
+
 lvt_status lvt_lvtc_again(lvt_lvtc_command *c, const char *models, lvt_module **out, lvt_diag *diag) {
     lvt_compiled *program = NULL;
     *out = NULL;
-    lvt_status status = lvt_program_read(c->input, &program, diag);
-    if (status == LVT_OK)
-        status = lvt_compile_again(program->module, c->settings, c->n_settings, models, out, diag);
-    if (status == LVT_OK && !c->weights)
-        status = carry_values(program->module, *out, c->input, diag);
-    if (status == LVT_OK && !c->ranks && !has_setting(*out, "ranks")) {
+    LVT_TRY(lvt_program_read(c->input, &program, diag));
+    lvt_status status = lvt_compile_again(program->module, c->settings, c->n_settings, models, out, diag);
+    if (status != LVT_OK)
+        goto done;
+    if (!c->weights && (status = carry_values(program->module, *out, c->input, diag)) != LVT_OK) {
+        lvt_module_free(*out);
+        *out = NULL;
+        goto done;
+    }
+    if (!c->ranks && !has_setting(*out, "ranks")) {
         c->ranks = ranks_of(program->module);
         c->compile.ranks = (int)c->ranks;
     }
-    if (status != LVT_OK && *out) {
-        lvt_module_free(*out);
-        *out = NULL;
-    }
+done:
     lvt_compiled_free(program);
     return status;
 }

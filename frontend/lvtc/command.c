@@ -32,6 +32,7 @@ typedef enum company {
     EXPORT,       /* --emit=onnx */
     ENTRY_CHOICE, /* one entry is written or read */
     MODEL_FILE,
+    SOURCES,
     ONNX_FILE,
     WEIGHTS,
     TUNING,
@@ -124,7 +125,7 @@ static const row rows[] = {
     {"output", TEXT, AT(output)}, /* the one with a letter, too: -o */
     {"set", SPECIAL, .wants = "NAME=VALUE", .take = take_setting},
     {"models", TEXT, AT(models), .with = MODEL_FILE},
-    {"settings", FLAG, AT(list_settings), .with = MODEL_FILE},
+    {"settings", FLAG, AT(list_settings), .with = SOURCES},
     {"emit", SPECIAL, .wants = "ir, onnx or program", .take = take_emit, .words = emit_names},
     {"tune", FLAG, AT(tune), .with = PASSES, .pass = "choose"},
     {"threads", NUMBER, AT(threads), 1, 1024, "a number from 1", .with = TUNING},
@@ -243,6 +244,8 @@ static const char *lacking(const lvt_lvtc_command *c, company with) {
         [EXPORT] = {export, "--emit=onnx"},
         [ENTRY_CHOICE] = {export || onnx, "--emit=onnx or an ONNX file: a program has all entries"},
         [MODEL_FILE] = {c->source == LVT_SOURCE_MODEL, "a model file, which alone imports others"},
+        [SOURCES] = {c->source == LVT_SOURCE_MODEL || c->source == LVT_SOURCE_PROGRAM,
+                     "a model file or a program that holds one"},
         [ONNX_FILE] = {onnx, "an ONNX file"},
         [WEIGHTS] = {c->weights, "--weights"},
         [TUNING] = {c->tune, "--tune"},
@@ -289,16 +292,16 @@ static lvt_status finish(lvt_lvtc_command *c, const bool *given, int n, char **f
         c->emit = LVT_EMIT_ONNX; /* nobody wants a program of that name */
     c->source = source_of(c);
     if (c->source == LVT_SOURCE_PROGRAM) {
-        if (!c->emit_given && c->emit != LVT_EMIT_ONNX)
+        if (!c->emit_given && c->emit != LVT_EMIT_ONNX && !c->list_settings)
             return lvt_error(
                 diag, LVT_USAGE, NULL, LVT_NOWHERE,
                 "%s is a compiled program: lvt-run runs it; --emit=ir, onnx or program compiles again "
-                "from the sources and settings that it holds",
+                "from the sources and settings that it holds, --settings lists these",
                 c->input);
         if (c->compile.start_at)
             return lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE, "--start-at goes with IR text, not with %s",
                              c->input);
-        if (c->emit == LVT_EMIT_PROGRAM && !c->output)
+        if (c->emit == LVT_EMIT_PROGRAM && !c->output && !c->list_settings)
             return usage(diag, "--emit=program of a program wants -o FILE: where the new one goes");
     }
     for (int i = 0; i < N_ROWS; i++) {

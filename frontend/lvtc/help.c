@@ -37,7 +37,7 @@ void lvt_lvtc_help(FILE *to) {
         "\n"
         "With PROGRAM.lvtx in place of MODEL.lvt: --emit=onnx, ir or program (with -o) compiles again from "
         "the\n"
-        "sources and settings that the program holds; --set changes settings\n"
+        "sources and settings that the program holds; --set changes settings; --settings lists them\n"
         "\n"
         "With --emit=onnx, which -o FILE.onnx means too:\n"
         "      --entry NAME      what is exported (default: predict). An entry that updates state becomes a "

@@ -310,10 +310,12 @@ static lvt_status check_split(const lvt_module *m, const char *split, lvt_diag *
 }
 
 static lvt_status list_settings(const lvt_lvtc_command *c, lvt_diag *diag) {
-    lvt_setting_list list;
+    lvt_setting_list list = {0};
     char *found = c->models ? NULL : find_models();
-    lvt_status status =
-        lvt_list_settings(c->input, c->settings, c->n_settings, c->models ? c->models : found, &list, diag);
+    const char *models = c->models ? c->models : found;
+    lvt_status status = c->source == LVT_SOURCE_PROGRAM
+                            ? lvt_lvtc_settings(c, models, &list, diag)
+                            : lvt_list_settings(c->input, c->settings, c->n_settings, models, &list, diag);
     if (status == LVT_OK)
         lvt_settings_print(stdout, &list);
     lvt_setting_list_free(&list);

@@ -311,9 +311,13 @@ static lvt_status emit_nodes(lvt_emitter *e, const lvt_onnx_options *o, lvt_diag
             one = emit_state(e, n, o, diag);
         } else {
             lvt_emit_fn emit = lvt_onnx_emitter(n, o->opset);
-            if (!emit || !emit(e, n))
+            if (!emit || !emit(e, n)) {
                 one = lvt_error(diag, LVT_USER, NULL, at, "%s cannot be exported: %s", lvt_op_of(n)->name,
                                 e->why);
+                if (n->op == LVT_OP_random_uniform)
+                    lvt_note(diag, LVT_NOWHERE,
+                             "a rate of 0 leaves dropout out; predict has none, and exports as it is");
+            }
         }
         if (one != LVT_OK)
             status = one;

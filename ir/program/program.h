@@ -38,7 +38,7 @@ typedef enum lvt_variant {
     LVT_VARIANT_PACKED,       /* of products: the second matrix copied to the primitive's own layout */
     LVT_VARIANT_OWN_WINOGRAD, /* F(4x4, 3x3), strides of 2 by phases, on images as they lie (runtime/winograd)
                                */
-    LVT_VARIANT_OWN_PRODUCT,  /* the second matrix copied to panels, on Winograd's vector code */
+    LVT_VARIANT_OWN_PRODUCT,  /* without oneDNN, on every processor; the standard way decides by processor */
     LVT_VARIANT_OWN_DEPTHWISE, /* a channel of the result sees one of the image: vectors of channels */
     LVT_N_VARIANTS
 } lvt_variant;

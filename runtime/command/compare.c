@@ -18,11 +18,17 @@ static lvt_status write_file(const lvt_comparison *c, const char *path,
 }
 
 lvt_status lvt_cmd_compare(int argc, char **argv, lvt_diag *diag) {
-    const char *csv = NULL, *svg = NULL;
-    int forgetting = 0;
+    const char *csv = NULL, *svg = NULL, *output = NULL;
+    int forgetting = 0, format = 0;
     const lvt_option rows[] = {
-        {"csv", 0, LVT_OPTION_TEXT, "FILE", "write all metrics: group,runs,scenario,metric,mean,low,high",
-         &csv, 0, 0, NULL},
+        {"csv", 0, LVT_OPTION_TEXT, "FILE",
+         "write all metrics: group,runs,scenario,metric,mean,low,high,deviation", &csv, 0, 0, NULL},
+        {"format", 0, LVT_OPTION_CHOICE, NULL,
+         "of the table: for people, or with mean, standard deviation and\nevery seed, to put into a text "
+         "(text)",
+         &format, 0, 0, lvt_comparison_format_names},
+        {"output", 'o', LVT_OPTION_TEXT, "FILE", "where the table goes (default: standard output)", &output,
+         0, 0, NULL},
         {"svg", 0, LVT_OPTION_TEXT, "FILE", "draw curves over tasks and bars", &svg, 0, 0, NULL},
         {"forgetting", 0, LVT_OPTION_CHOICE, NULL, "which one is shown, as `lvt-run train` has it (max)",
          &forgetting, 0, 0, lvt_forgettings},
@@ -50,8 +56,10 @@ lvt_status lvt_cmd_compare(int argc, char **argv, lvt_diag *diag) {
         status = lvt_comparison_read(&c, folders.list, folders.n, diag);
     lvt_texts_free(&folders);
     c.forgetting = forgetting;
+    if (status == LVT_OK && !output)
+        lvt_comparison_formats[format].put(&c, stdout);
     if (status == LVT_OK)
-        lvt_comparison_text(&c, stdout);
+        status = write_file(&c, output, lvt_comparison_formats[format].put, diag);
     if (status == LVT_OK)
         status = write_file(&c, csv, lvt_comparison_csv, diag);
     if (status == LVT_OK)

@@ -52,10 +52,17 @@ static void soften(const answers *a, const float *logits, int best) {
         a->scratch[c] = a->seen[c] ? (float)(exp((double)logits[c] - logits[best]) / sum) : 0;
 }
 
+/* Bytes that are no UTF-8 as CSV and messages have them, \xe9: the file can be found by them, and two stay two. */
+static void add_path(cJSON *o, const char *path) {
+    char *shown = lvt_utf8_valid(path) ? NULL : lvt_terminal_text(path, false);
+    cJSON_AddStringToObject(o, "picture", shown ? shown : path);
+    free(shown);
+}
+
 static void write_json(answers *a, const char *path, const float *logits, const int *best, int n,
                        bool known) {
     cJSON *o = cJSON_CreateObject();
-    cJSON_AddStringToObject(o, "picture", path);
+    add_path(o, path);
     if (a->unknown) {
         cJSON_AddBoolToObject(o, "known", known);
         cJSON_AddNumberToObject(o, "score", lvt_known_score(logits, a->seen, a->trained->model.classes));
@@ -127,7 +134,7 @@ static void write_failure(answers *a, const char *path, lvt_diag *words) {
     free(text);
     if (a->form == JSON) {
         cJSON *o = cJSON_CreateObject();
-        cJSON_AddStringToObject(o, "picture", path);
+        add_path(o, path);
         cJSON_AddStringToObject(o, "error", first);
         text = lvt_json_text(o, false);
         lvt_print("%s\n", text ? text : "{}");

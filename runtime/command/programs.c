@@ -52,6 +52,16 @@ static lvt_status compile(const lvt_sweeping *w, const lvt_texts *program, const
                      program->list[0]);
 }
 
+lvt_status lvt_sweeping_compile_one(const lvt_sweeping *w, const lvt_texts *program, uint32_t line,
+                                    lvt_diag *diag) {
+    if (program->n > 2)
+        return compile(w, program, program->list[1], line, diag);
+    if (lvt_path_exists(program->list[1]))
+        return LVT_OK;
+    return lvt_error(diag, LVT_USER, NULL, (lvt_pos){w->sweep.file, line, 0}, "%s: there is no such program",
+                     program->list[1]);
+}
+
 static lvt_sweep_compiled *find(const lvt_sweeping *w, const char *path) {
     for (int i = 0; i < w->n_programs; i++) {
         if (!strcmp(w->programs[i].path, path))

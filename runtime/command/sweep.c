@@ -135,22 +135,19 @@ static lvt_status report_final(const lvt_sweeping *w, lvt_diag *diag) {
         free(folder);
     }
     lvt_status status = folders.failed ? lvt_no_memory(diag, NULL) : LVT_OK;
-    static const struct {
-        const char *name;
-        void (*put)(const lvt_comparison *, FILE *);
-    } files[] = {{"compare.txt", lvt_comparison_text},
-                 {"compare.csv", lvt_comparison_csv},
-                 {"compare.svg", lvt_comparison_svg}};
+    lvt_comparison_format files[LVT_COMPARISON_FORMATS + 2] = {{lvt_comparison_csv, "compare.csv"},
+                                                               {lvt_comparison_svg, "compare.svg"}};
+    memcpy(files + 2, lvt_comparison_formats, sizeof lvt_comparison_formats);
     lvt_comparison c = {0};
     if (status == LVT_OK && folders.n)
         status = lvt_comparison_read(&c, folders.list, folders.n, diag);
     if (status == LVT_OK && folders.n) {
         lvt_print("\n");
-        lvt_comparison_text(&c, stdout);
+        lvt_comparison_formats[w->format].put(&c, stdout);
     }
     for (size_t i = 0; i < sizeof files / sizeof *files && status == LVT_OK && folders.n; i++) {
         lvt_atomic_file f;
-        char *path = lvt_path_join(w->out, files[i].name);
+        char *path = lvt_path_join(w->out, files[i].file);
         status = path ? lvt_atomic_begin(&f, NULL, path, diag) : lvt_no_memory(diag, NULL);
         if (status == LVT_OK) {
             files[i].put(&c, f.stream);
@@ -242,6 +239,8 @@ static lvt_status sweep(lvt_sweeping *w, lvt_diag *diag) {
     w->self = self;
     int processors = lvt_processors();
     w->threads_each = processors / w->jobs ? processors / w->jobs : 1;
+    if (w->cost)
+        return lvt_sweeping_cost(w, diag);
     if (w->dry_run)
         return list_runs(w, diag);
     if (w->emit == 1) {
@@ -296,10 +295,17 @@ lvt_status lvt_cmd_sweep(int argc, char **argv, lvt_diag *diag) {
          &w.threads, 0, 1024, NULL},
         {"dry-run", 'n', LVT_OPTION_FLAG, NULL, "list the runs and what each is started with", &w.dry_run, 0,
          0, NULL},
+        {"cost", 0, LVT_OPTION_FLAG, NULL,
+         "measure a step of each row's program and print what the row\nwill take, time and memory; nothing "
+         "is written",
+         &w.cost, 0, 0, NULL},
         {"emit", 0, LVT_OPTION_CHOICE, NULL,
          "slurm: write a script that runs the sweep as job arrays to\nstandard output; --jobs is how many at "
          "once",
          &w.emit, 0, 0, emits},
+        {"format", 0, LVT_OPTION_CHOICE, NULL,
+         "of the table that is printed (text); all are files of the folder", &w.format, 0, 0,
+         lvt_comparison_format_names},
         {"run", 0, LVT_OPTION_INT, "N", "only run N of the list; several may work in one folder", &w.only, 1,
          1000000, NULL},
         {"prepare", 0, LVT_OPTION_FLAG, NULL, "compile the programs and run nothing", &w.prepare, 0, 0, NULL},

@@ -33,9 +33,9 @@ typedef struct lvt_sweep_seen { /* data that were opened; texts are the experime
 typedef struct lvt_sweeping {
     lvt_sweep sweep;
     const char *out, *self; /* folder of the sweep, path of lvt-run */
-    int jobs, threads, threads_each, emit;
+    int jobs, threads, threads_each, emit, format;
     int only; /* the one run to do; -1: all */
-    bool dry_run, prepare, quiet, plain, stopping;
+    bool dry_run, cost, prepare, quiet, plain, stopping;
     bool more; /* something is left to train */
     int lock;
     lvt_sweep_status *status;
@@ -51,6 +51,11 @@ typedef struct lvt_sweeping {
 /* Compiles the programs of all rows, beside their places. Errors: LVT_USER (lvtc has told why, or there is no
  * such program), LVT_IO, LVT_NOMEM. */
 lvt_status lvt_sweeping_compile(lvt_sweeping *w, lvt_diag *diag);
+/* Compiles one into its place, a program that the experiment names needs only be there. Errors: as above. */
+lvt_status lvt_sweeping_compile_one(const lvt_sweeping *w, const lvt_texts *program, uint32_t line,
+                                    lvt_diag *diag);
+/* Prints what each row will cost: a step of its program is measured now. Errors: LVT_USER, LVT_IO, LVT_NOMEM. */
+lvt_status lvt_sweeping_cost(lvt_sweeping *w, lvt_diag *diag);
 /* Moves them to their places, or removes them when `status` is not LVT_OK. Returns `status`, or LVT_IO. */
 lvt_status lvt_sweeping_place(lvt_sweeping *w, lvt_status status, lvt_diag *diag);
 void lvt_sweeping_free_programs(lvt_sweeping *w);

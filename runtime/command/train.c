@@ -33,6 +33,10 @@
 static lvt_status write_reports(const lvt_trainer *t, lvt_diag *diag);
 
 static void after_task(void *user, const lvt_trainer *t) {
+    if (!lvt_trainer_measures(t, t->at.task)) { /* what was written after an earlier task stands */
+        lvt_console_task(user);
+        return;
+    }
     /* A run that is watched, or that ends early, has its reports. When one cannot be written (no room), the
      * run goes on: the last ones are written again at its end, and that failure is told. */
     lvt_diag *quietly = t->at.task < t->tasks.n ? lvt_diag_new() : NULL;
@@ -117,13 +121,10 @@ static lvt_status write_reports(const lvt_trainer *t, lvt_diag *diag) {
     lvt_accuracies a = lvt_accuracies_of(t);
     char *title = NULL;
     const lvt_settings *s = t->settings;
-    char limit[48] = "";
-    if (s->steps)
-        snprintf(limit, sizeof limit, " (at most %d steps a task)", s->steps);
-    if (asprintf(&title, "%s, method %s, on %s: %d task%s, memory %d, %d epoch%s%s, seed %llu",
+    if (asprintf(&title, "%s, method %s, on %s: %d task%s, memory %d, %d epoch%s, seed %llu%s%s%s",
                  lvt_model_module(t->model)->name, t->method->name, t->data->name, t->tasks.n,
-                 t->tasks.n == 1 ? "" : "s", s->memory, s->epochs, s->epochs == 1 ? "" : "s", limit,
-                 (unsigned long long)s->seed) < 0)
+                 t->tasks.n == 1 ? "" : "s", s->memory, s->epochs, s->epochs == 1 ? "" : "s",
+                 (unsigned long long)s->seed, *t->trial ? " (" : "", t->trial, *t->trial ? ")" : "") < 0)
         title = NULL;
     lvt_status status = title ? LVT_OK : lvt_no_memory(diag, NULL);
     if (status == LVT_OK)
@@ -281,9 +282,9 @@ static lvt_status train(work *w, const char *program, const char *folder, bool r
     lvt_console *c = &w->console;
     if (!c->quiet)
         lvt_print("%s: %zu training, %zu validation and %zu test images, %d classes in %d tasks; method %s, "
-                  "memory %d\n",
-                  w->data->name, w->data->train.n - t->n_held, t->n_held, w->data->test.n, w->data->classes,
-                  t->tasks.n, t->method->name, w->settings.memory);
+                  "memory %d%s%s\n",
+                  w->data->name, w->data->train.n - t->n_held, t->n_held, t->n_tested, w->data->classes,
+                  t->tasks.n, t->method->name, w->settings.memory, *t->trial ? "; " : "", t->trial);
     if (!c->quiet && resume)
         lvt_print("resuming %s\n", t->at.task == t->tasks.n
                                        ? "a finished run: only the reports are written again"
@@ -298,7 +299,9 @@ static lvt_status train(work *w, const char *program, const char *folder, bool r
         return status;
     if (status == LVT_OK || status == LVT_INTERRUPT) {
         /* In the middle of a task's end what is measured belongs to no task yet: after_task has written. */
-        lvt_status written = t->at.task > 0 && !t->ending ? write_reports(t, diag) : LVT_OK,
+        lvt_status written = t->at.task > 0 && !t->ending && lvt_trainer_measures(t, t->at.task)
+                                 ? write_reports(t, diag)
+                                 : LVT_OK,
                    events = lvt_board_close(&w->board, diag);
         status = status != LVT_OK ? status : written != LVT_OK ? written : events;
     }
@@ -312,8 +315,8 @@ static lvt_status train(work *w, const char *program, const char *folder, bool r
     if (status != LVT_OK)
         return status;
     const size_t n = (size_t)t->tasks.n; /* of each task after it was learned: row j + 1, column j */
-    if (lvt_at_chance(&t->tasks, (lvt_part){&t->data->test, NULL, false}, t->tasks.n, 0,
-                      t->accuracy[LVT_CLASS_IL] + n, t->accuracy[LVT_TASK_IL] + n, n + 1))
+    if (lvt_at_chance(&t->tasks, lvt_trainer_tested(t), t->tasks.n, 0, t->accuracy[LVT_CLASS_IL] + n,
+                      t->accuracy[LVT_TASK_IL] + n, n + 1))
         lvt_cmd_chance(diag);
     lvt_accuracies a = lvt_accuracies_of(t);
     char *text = lvt_report_text(&a), time[32];

@@ -29,7 +29,7 @@ static double lost(const double *a, int n, int learned, int until, bool relative
         double best = -INFINITY, now = a[learned * n + j];
         for (int l = j + 1; l <= (until ? until : j + 1); l++)
             best = a[l * n + j] > best ? a[l * n + j] : best;
-        double gone = best - now;
+        double gone = best > -INFINITY ? best - now : NAN; /* a trial may not have measured it before */
         sum += !relative ? gone : best > 0 ? gone / best : 0;
     }
     return learned > 1 ? sum / (learned - 1) : NAN;

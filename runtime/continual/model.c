@@ -42,7 +42,7 @@ static const struct {
     [LVT_ENTRY_TRAIN] = {"train", BIT(X) | BIT(Y) | BIT(XM) | BIT(YM), ~0u},
     [LVT_ENTRY_PREDICT] = {"predict", BIT(X), BIT(X)},
     [LVT_ENTRY_IMPORTANCE] = {"importance", BIT(X) | BIT(Y), BIT(X) | BIT(Y) | BIT(MASK) | BIT(STEP)},
-    [LVT_ENTRY_CONSOLIDATE] = {"consolidate", 0, 0},
+    [LVT_ENTRY_CONSOLIDATE] = {"consolidate", 0, BIT(MASK) | BIT(TASK_MASK)},
     [LVT_ENTRY_INSPECT] = {"inspect", BIT(X), BIT(X)},
 };
 

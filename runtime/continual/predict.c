@@ -79,38 +79,58 @@ int lvt_argmax(const float *logits, const bool *allowed, int classes) {
     return best;
 }
 
+typedef struct tally { /* of one task */
+    uint32_t images, right_class, right_task, unanswered;
+} tally;
+
 typedef struct count {
     const lvt_images *images;
+    const lvt_tasks *tasks;
     const uint32_t *index;
     lvt_evaluation *more;
-    bool *seen, *own;
-    int classes;
-    uint32_t right_class, right_task, unanswered;
+    bool *seen, *own; /* classes of the answer for an image of task `task` */
+    int task, learned;
+    tally *tallies; /* from the first task asked about on */
+    int first;
 } count;
+
+/* Of other tasks than before: what their images may be answered with. */
+static void ask_about(count *c, int task) {
+    const lvt_tasks *tasks = c->tasks;
+    c->task = task;
+    for (int k = 0; k < tasks->classes; k++) {
+        c->own[k] = tasks->domains || tasks->task_of[k] == task;
+        c->seen[k] = c->own[k] || tasks->task_of[k] < (c->learned ? c->learned : task);
+    }
+}
 
 static void count_one(void *user, uint32_t i, const float *logits, const float *injection) {
     count *c = user;
     (void)injection;
-    int label = c->images->labels[c->index[i]], answer = lvt_argmax(logits, c->seen, c->classes);
-    c->right_class += answer == label;
-    int own = lvt_argmax(logits, c->own, c->classes);
-    c->right_task += own == label;
-    c->unanswered += answer < 0 || own < 0;
-    if (c->more && c->more->scores)
-        c->more->scores[c->more->n_scores++] = lvt_known_score(logits, c->seen, c->classes);
-    if (!c->more || !c->more->bins || answer < 0)
+    int classes = c->tasks->classes, task = lvt_task_of_image(c->tasks, c->images, c->index[i]);
+    if (task != c->task)
+        ask_about(c, task);
+    tally *here = &c->tallies[task - c->first];
+    int label = c->images->labels[c->index[i]], answer = lvt_argmax(logits, c->seen, classes);
+    int own = lvt_argmax(logits, c->own, classes);
+    here->images++;
+    here->right_class += answer == label;
+    here->right_task += own == label;
+    here->unanswered += answer < 0 || own < 0;
+    lvt_evaluation *more = task < c->learned ? c->more : NULL;
+    if (more && more->scores)
+        more->scores[more->n_scores++] = lvt_known_score(logits, c->seen, classes);
+    if (!more || !more->bins || answer < 0)
         return;
     double sum = 0;
-    for (int k = 0; k < c->classes; k++)
+    for (int k = 0; k < classes; k++)
         sum += c->seen[k] ? exp((double)logits[k] - logits[answer]) : 0;
     int bin = (int)ceil(LVT_CALIBRATION_BINS / sum) - 1;
-    double *b = c->more->bins + 3 * (bin < 0                      ? 0
-                                     : bin < LVT_CALIBRATION_BINS ? bin
-                                                                  : LVT_CALIBRATION_BINS - 1);
+    double *b = more->bins + 3 * (bin < 0 ? 0 : bin < LVT_CALIBRATION_BINS ? bin : LVT_CALIBRATION_BINS - 1);
     b[0]++;
     b[1] += 1 / sum;
     b[2] += answer == label;
-    c->more->confusion[label * c->classes + answer]++;
+    more->confusion[label * classes + answer]++;
 }
 
 double lvt_calibration_error(const double *bins) {
@@ -122,31 +142,46 @@ double lvt_calibration_error(const double *bins) {
     return n > 0 ? error / n : NAN;
 }
 
+static lvt_status evaluate(lvt_model *m, const lvt_augment *a, lvt_part part, const lvt_tasks *tasks,
+                           int first, int last, int learned, const lvt_stop *stop, lvt_evaluation *more,
+                           double *class_il, double *task_il, lvt_diag *diag) {
+    uint32_t *index = NULL, n = 0;
+    bool *allowed = calloc(2 * (size_t)tasks->classes, sizeof *allowed);
+    tally *tallies = calloc((size_t)(last - first) + 1, sizeof *tallies);
+    if (!allowed || !tallies || !lvt_task_images(tasks, first, last, part, &index, &n)) {
+        free(allowed);
+        free(tallies);
+        return lvt_no_memory(diag, NULL);
+    }
+    count c = {part.images, tasks,   index,   more, allowed, allowed + tasks->classes,
+               -1,          learned, tallies, first};
+    lvt_status status = lvt_predict_images(m, a, part.images, index, n, stop, count_one, &c, diag);
+    for (int j = 0; j <= last - first; j++) {
+        const tally *t = &tallies[j];
+        if (status == LVT_OK && t->unanswered)
+            status =
+                lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
+                          "%u of the %u images of task %d have no finite logit among the classes asked about",
+                          t->unanswered, t->images, first + j + 1);
+        class_il[j] = (double)t->right_class / t->images;
+        task_il[j] = (double)t->right_task / t->images;
+    }
+    free(index);
+    free(allowed);
+    free(tallies);
+    return status;
+}
+
+lvt_status lvt_evaluate_tasks(lvt_model *m, const lvt_augment *a, lvt_part part, const lvt_tasks *tasks,
+                              int n, int learned, const lvt_stop *stop, lvt_evaluation *more,
+                              double *class_il, double *task_il, lvt_diag *diag) {
+    return n ? evaluate(m, a, part, tasks, 0, n - 1, learned, stop, more, class_il, task_il, diag) : LVT_OK;
+}
+
 lvt_status lvt_evaluate_task(lvt_model *m, const lvt_augment *a, lvt_part part, const lvt_tasks *tasks, int j,
                              int learned, const lvt_stop *stop, lvt_evaluation *more, double *class_il,
                              double *task_il, lvt_diag *diag) {
-    uint32_t *index = NULL, n = 0;
-    bool *allowed = calloc(2 * (size_t)tasks->classes, sizeof *allowed);
-    if (!allowed || !lvt_task_images(tasks, j, j, part, &index, &n)) {
-        free(allowed);
-        return lvt_no_memory(diag, NULL);
-    }
-    count c = {part.images, index, more, allowed, allowed + tasks->classes, tasks->classes, 0, 0, 0};
-    for (int k = 0; k < tasks->classes; k++) {
-        c.own[k] = tasks->domains || tasks->task_of[k] == j;
-        c.seen[k] = c.own[k] || tasks->task_of[k] < (learned ? learned : j);
-    }
-    lvt_status status = lvt_predict_images(m, a, part.images, index, n, stop, count_one, &c, diag);
-    if (status == LVT_OK && c.unanswered)
-        status =
-            lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
-                      "%u of the %u images of task %d have no finite logit among the classes asked about",
-                      c.unanswered, n, j + 1);
-    *class_il = (double)c.right_class / n;
-    *task_il = (double)c.right_task / n;
-    free(index);
-    free(allowed);
-    return status;
+    return evaluate(m, a, part, tasks, j, j, learned, stop, more, class_il, task_il, diag);
 }
 
 bool lvt_at_chance(const lvt_tasks *tasks, lvt_part part, int learned, int seen, const double *class_il,

@@ -44,6 +44,11 @@ double lvt_calibration_error(const double *bins);
  * the untrained network (learned 0) among those of the tasks up to j, as it is asked just before j is
  * learned: forward transfer compares these two. task_il: among those of task j. more: NULL, or gets what it
  * holds added. */
+/* The same of tasks 0 .. n - 1 at once, in batches over all their images; class_il[j], task_il[j]; `more` adds up
+ * those of learned tasks. A task without images in the part: NaN. */
+lvt_status lvt_evaluate_tasks(lvt_model *m, const lvt_augment *a, lvt_part part, const lvt_tasks *tasks,
+                              int n, int learned, const lvt_stop *stop, lvt_evaluation *more,
+                              double *class_il, double *task_il, lvt_diag *diag);
 lvt_status lvt_evaluate_task(lvt_model *m, const lvt_augment *a, lvt_part part, const lvt_tasks *tasks, int j,
                              int learned, const lvt_stop *stop, lvt_evaluation *more, double *class_il,
                              double *task_il, lvt_diag *diag);

@@ -135,6 +135,24 @@ lvt_status lvt_settings_from_json(const cJSON *object, const char *file, lvt_set
     return LVT_OK;
 }
 
+void lvt_settings_trial(const lvt_settings *s, char text[LVT_TRIAL_TEXT]) {
+    const struct {
+        bool is;
+        const char *format;
+        int n;
+    } parts[] = {{s->test_images > 0, "%d test images", s->test_images},
+                 {s->eval_every > 1, "measured every %d tasks", s->eval_every},
+                 {s->steps > 0, "at most %d steps a task", s->steps}};
+    int n = 0;
+    *text = 0;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        if (!parts[i].is)
+            continue;
+        n += snprintf(text + n, (size_t)(LVT_TRIAL_TEXT - n), "%s", n ? ", " : "trial: ");
+        n += snprintf(text + n, (size_t)(LVT_TRIAL_TEXT - n), parts[i].format, parts[i].n);
+    }
+}
+
 lvt_status lvt_settings_check_texts(const lvt_settings *s, lvt_diag *diag) {
     cJSON *object = lvt_settings_to_json(s);
     lvt_status status = object ? LVT_OK : lvt_no_memory(diag, NULL);

@@ -43,6 +43,11 @@ cJSON *lvt_settings_to_json(const lvt_settings *s);
 /* Settings that the object lacks keep their defaults. `file` names it in messages. Errors: LVT_USER. */
 lvt_status lvt_settings_from_json(const cJSON *object, const char *file, lvt_settings *s, lvt_diag *diag);
 
+/* Was less measured or trained than a full run has? Then what it is a trial of, as "trial: 100 test images, measured
+ * every 5 tasks"; else an empty text. */
+enum { LVT_TRIAL_TEXT = 128 };
+void lvt_settings_trial(const lvt_settings *s, char text[LVT_TRIAL_TEXT]);
+
 /* Texts that JSON cannot hold (names of files that are not UTF-8) are refused: LVT_USAGE says which. */
 lvt_status lvt_settings_check_texts(const lvt_settings *s, lvt_diag *diag);
 

@@ -81,9 +81,9 @@ static lvt_status measure(lvt_trainer *t, lvt_measured what, lvt_diag *diag) {
 }
 
 static lvt_status consolidate(lvt_trainer *t, lvt_diag *diag) {
-    const void *nothing[LVT_N_INPUTS] = {0};
+    const void *tensors[LVT_N_INPUTS] = {[LVT_IN_MASK] = t->mask, [LVT_IN_TASK_MASK] = t->task_mask};
     return lvt_model_has(t->model, LVT_ENTRY_CONSOLIDATE)
-               ? lvt_model_run(t->model, LVT_ENTRY_CONSOLIDATE, nothing, diag)
+               ? lvt_model_run(t->model, LVT_ENTRY_CONSOLIDATE, tensors, diag)
                : LVT_OK;
 }
 
@@ -232,19 +232,17 @@ lvt_status lvt_trainer_evaluate(lvt_trainer *t, int learned, lvt_diag *diag) {
     lvt_evaluation held = {.scores = t->held ? t->scores : NULL};
     t->last.scores = t->held ? NULL : t->scores;
     t->last.n_scores = 0;
-    for (int j = 0; j < last; j++) {
-        size_t at = (size_t)learned * (size_t)n + (size_t)j;
-        lvt_part test = {&t->data->test, NULL, false}, kept = {&t->data->train, t->held, true};
-        lvt_status status = lvt_evaluate_task(t->model, &t->plain, test, &t->tasks, j, learned, &stop,
-                                              j < learned ? &t->last : NULL, &t->accuracy[LVT_CLASS_IL][at],
-                                              &t->accuracy[LVT_TASK_IL][at], diag);
-        if (status == LVT_OK && t->held)
-            status = lvt_evaluate_task(t->model, &t->plain, kept, &t->tasks, j, learned, &stop,
-                                       j < learned ? &held : NULL, &t->accuracy[LVT_VALIDATION_CLASS_IL][at],
-                                       &t->accuracy[LVT_VALIDATION_TASK_IL][at], diag);
-        if (status != LVT_OK)
-            return status;
-    }
+    size_t row = (size_t)learned * (size_t)n;
+    lvt_part test = lvt_trainer_tested(t), kept = {&t->data->train, t->held, true};
+    lvt_status status =
+        lvt_evaluate_tasks(t->model, &t->plain, test, &t->tasks, last, learned, &stop, &t->last,
+                           t->accuracy[LVT_CLASS_IL] + row, t->accuracy[LVT_TASK_IL] + row, diag);
+    if (status == LVT_OK && t->held)
+        status = lvt_evaluate_tasks(t->model, &t->plain, kept, &t->tasks, last, learned, &stop, &held,
+                                    t->accuracy[LVT_VALIDATION_CLASS_IL] + row,
+                                    t->accuracy[LVT_VALIDATION_TASK_IL] + row, diag);
+    if (status != LVT_OK)
+        return status;
     lvt_evaluation *scored = t->held ? &held : &t->last;
     t->known = lvt_known_threshold(t->scores, scored->n_scores, LVT_KNOWN_ACCEPT);
     return LVT_OK;
@@ -281,7 +279,8 @@ static lvt_status record_evaluation(lvt_trainer *t, int learned, lvt_diag *diag)
         for (int i = 0; i < LVT_N_METRICS; i++) /* NaN becomes null */
             cJSON_AddNumberToObject(o, lvt_metrics[i].name, lvt_metrics[i].value(t->accuracy[s], n, learned));
     }
-    cJSON_AddNumberToObject(r, "calibration_error", lvt_calibration_error(t->last.bins));
+    cJSON_AddNumberToObject(r, "calibration_error",
+                            lvt_trainer_measures(t, learned) ? lvt_calibration_error(t->last.bins) : NAN);
     lvt_trainer_tick(t);
     t->task_seconds[learned - 1] = t->seconds;
     for (int k = 0; k < learned - 1; k++)
@@ -290,6 +289,8 @@ static lvt_status record_evaluation(lvt_trainer *t, int learned, lvt_diag *diag)
     lvt_energy_sample(&t->energy);
     cJSON_AddNumberToObject(r, "energy_joules", t->energy.n ? t->energy.joules : NAN); /* NaN becomes null */
     cJSON_AddNumberToObject(r, "peak_memory_bytes", lvt_peak_memory());
+    if (*t->trial)
+        cJSON_AddStringToObject(r, "trial", t->trial + strlen("trial: "));
     if (status == LVT_OK)
         return lvt_trainer_record(t, r, diag);
     cJSON_Delete(r);
@@ -299,20 +300,18 @@ static lvt_status record_evaluation(lvt_trainer *t, int learned, lvt_diag *diag)
 lvt_status lvt_task_end(lvt_trainer *t, lvt_diag *diag) {
     bool late =
         t->method->measured == LVT_MEASURE_MEMORY; /* what consolidate takes in comes after remembering */
-    lvt_status status = measure(t, LVT_MEASURE_TASK, diag);
-    if (status == LVT_OK && !late)
-        status = consolidate(t, diag);
-    if (status == LVT_OK)
-        status = remember(t, diag);
-    if (status == LVT_OK)
-        status = renew(t, diag);
-    if (status == LVT_OK)
-        status = measure(t, LVT_MEASURE_MEMORY, diag);
-    if (status == LVT_OK && late)
-        status = consolidate(t, diag);
-    if (status == LVT_OK)
-        status = lvt_trainer_evaluate(t, t->at.task + 1, diag);
-    if (status == LVT_OK)
-        status = lvt_drift_record(t, t->at.task + 1, diag);
-    return status == LVT_OK ? record_evaluation(t, t->at.task + 1, diag) : status;
+    LVT_TRY(measure(t, LVT_MEASURE_TASK, diag));
+    if (!late)
+        LVT_TRY(consolidate(t, diag));
+    LVT_TRY(remember(t, diag));
+    LVT_TRY(renew(t, diag));
+    LVT_TRY(measure(t, LVT_MEASURE_MEMORY, diag));
+    if (late)
+        LVT_TRY(consolidate(t, diag));
+    if (lvt_trainer_measures(t, t->at.task + 1))
+        LVT_TRY(lvt_trainer_evaluate(t, t->at.task + 1, diag));
+    else
+        t->known = (lvt_known){NAN, 0};
+    LVT_TRY(lvt_drift_record(t, t->at.task + 1, diag));
+    return record_evaluation(t, t->at.task + 1, diag);
 }

@@ -199,6 +199,32 @@ bool lvt_validation_images(const lvt_images *images, int classes, double part, u
     return members != NULL;
 }
 
+bool lvt_tested_images(const lvt_images *images, int classes, size_t n, bool *out) {
+    int domains = 1;
+    for (size_t i = 0; i < images->n && images->domains; i++)
+        domains = images->domains[i] + 1 > domains ? images->domains[i] + 1 : domains;
+    size_t kinds = (size_t)classes * (size_t)domains;
+    size_t *there = calloc(2 * kinds, sizeof *there), *passed = there + kinds;
+    if (!there)
+        return false;
+    for (int pass = 0; pass < 2; pass++) {
+        for (size_t i = 0; i < images->n; i++) {
+            size_t kind = (size_t)images->labels[i] +
+                          (size_t)classes * (images->domains ? (size_t)images->domains[i] : 0);
+            size_t quota = n / kinds + (kind < n % kinds);
+            quota = quota < there[kind] ? quota : there[kind];
+            if (!pass) {
+                there[kind]++;
+            } else {
+                size_t before = passed[kind]++ * quota / there[kind];
+                out[i] = passed[kind] * quota / there[kind] > before;
+            }
+        }
+    }
+    free(there);
+    return true;
+}
+
 char *lvt_task_labels(const lvt_tasks *t, int task) {
     int begin = lvt_task_begin(t, task), end = lvt_task_end_of(t, task);
     char *text = malloc(12 * (size_t)(end - begin) + 1), *p = text;

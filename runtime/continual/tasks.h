@@ -63,6 +63,10 @@ bool lvt_task_images(const lvt_tasks *t, int first, int last, lvt_part part, uin
  * most all but one. out has images->n entries, all false before. false: out of
  * memory. */
 bool lvt_validation_images(const lvt_images *images, int classes, double part, uint64_t seed, bool *out);
+/* Chooses n images for measuring, as many of each class (with domains, of each class in each domain) as of any other,
+ * spread evenly over it: out[i], false before. What does not divide goes to the first classes; a class with too few
+ * gives all. False: out of memory. */
+bool lvt_tested_images(const lvt_images *images, int classes, size_t n, bool *out);
 /* "3 7 12": the labels of a task, malloc'ed; NULL when out of memory. */
 char *lvt_task_labels(const lvt_tasks *t, int task);
 

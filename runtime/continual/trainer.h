@@ -72,6 +72,9 @@ struct lvt_trainer {
     lvt_memory_policy policy;
     bool *held; /* training images kept for validation; NULL: none */
     size_t n_held;
+    bool *tested; /* test images that are measured on; NULL: all */
+    size_t n_tested;
+    char trial[LVT_TRIAL_TEXT]; /* lvt_settings_trial */
     lvt_position at;
     lvt_events events;
     const lvt_folder *folder; /* of the run */
@@ -164,6 +167,15 @@ bool lvt_early_done(const lvt_trainer *t);
 /* The end of a task: back to the best epoch. */
 void lvt_early_end(lvt_trainer *t);
 void lvt_early_free(lvt_trainer *t);
+
+/* The images that accuracies are of. */
+static inline lvt_part lvt_trainer_tested(const lvt_trainer *t) {
+    return (lvt_part){&t->data->test, t->tested, true};
+}
+/* Is anything measured after `learned` tasks? */
+static inline bool lvt_trainer_measures(const lvt_trainer *t, int learned) {
+    return learned == t->tasks.n || learned % t->settings->eval_every == 0;
+}
 
 /* task_end.c: importance, consolidation, memory and evaluation at the end of the current task. */
 lvt_status lvt_task_end(lvt_trainer *t, lvt_diag *diag);

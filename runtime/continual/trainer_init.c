@@ -207,6 +207,29 @@ static lvt_status hold_back(lvt_trainer *t, lvt_diag *diag) {
     return status;
 }
 
+/* --test-images: which. */
+static lvt_status choose_tested(lvt_trainer *t, lvt_diag *diag) {
+    size_t n = (size_t)t->settings->test_images, all = t->data->test.n;
+    size_t kinds = (size_t)t->data->classes * (size_t)(t->data->domains ? t->data->domains : 1);
+    t->n_tested = all;
+    lvt_settings_trial(t->settings, t->trial);
+    if (!n)
+        return LVT_OK;
+    if (n < kinds || n >= all)
+        return lvt_error(
+            diag, LVT_USAGE, NULL, LVT_NOWHERE,
+            n < kinds ? "--test-images %zu: there are %zu classes%s, and each needs an image"
+                      : "--test-images %zu: there are %zu test images%s; without it all are measured on",
+            n, n < kinds ? kinds : all, n < kinds && t->data->domains ? " of all domains" : "");
+    t->tested = calloc(all + 1, sizeof *t->tested);
+    if (!t->tested || !lvt_tested_images(&t->data->test, t->data->classes, n, t->tested))
+        return lvt_no_memory(diag, NULL);
+    t->n_tested = 0;
+    for (size_t i = 0; i < all; i++)
+        t->n_tested += t->tested[i];
+    return LVT_OK;
+}
+
 static bool gives(const lvt_settings *s, const char *name) {
     size_t n = strlen(name);
     for (int i = 0; i < s->coef.n; i++) {
@@ -251,6 +274,10 @@ lvt_status lvt_trainer_effects(const lvt_trainer *t, lvt_diag *diag) {
          "--lr-schedule: the program computes with no rate (input lr)"},
         {s->lr_warmup != usual.lr_warmup && !steps, LVT_USER,
          "--lr-warmup: the program computes with no rate (input lr)"},
+        {s->eval_every > t->tasks.n, LVT_USAGE,
+         "--eval-every: there are fewer tasks; the last one is measured in any case"},
+        {s->eval_every > 1 && s->fwt, LVT_USAGE,
+         "--fwt needs what is measured before each task, which --eval-every leaves out"},
         {gives(s, "weight"), LVT_USER,
          "--coef weight: the driver gives it, a batch's share of the task's images"},
     };
@@ -290,6 +317,8 @@ lvt_status lvt_trainer_init(lvt_trainer *t, const lvt_settings *s, lvt_model *m,
             lvt_tasks_make(d, s->tasks, s->first_task, s->split, s->class_order, s->seed, &t->tasks, diag);
     if (status == LVT_OK)
         status = hold_back(t, diag);
+    if (status == LVT_OK)
+        status = choose_tested(t, diag);
     if (status == LVT_OK)
         status = prepare_scalars(t, diag);
     if (status == LVT_OK)
@@ -357,6 +386,7 @@ void lvt_trainer_free(lvt_trainer *t) {
                        t->index,
                        t->order,
                        t->held,
+                       t->tested,
                        t->last.confusion,
                        t->last.bins,
                        t->scores,

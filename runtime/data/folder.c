@@ -28,41 +28,56 @@ typedef struct reading {
     lvt_names broken; /* pictures that were left out */
 } reading;
 
-static lvt_status add(reading *r, lvt_images *images, const char *path, int label, lvt_diag *diag) {
+/* A grey picture among colour ones is read as colour; the first that is not grey makes the data set colour. */
+static lvt_status same_channels(reading *r, const char *path, lvt_picture *p, lvt_diag *diag) {
     lvt_dataset *d = r->d;
-    lvt_picture p;
-    lvt_status status = lvt_picture_read(path, r->options->channels, &p, diag);
-    if (status == LVT_OK && r->first && p.channels < d->channels) { /* a grey picture among colour ones */
-        free(p.pixels);
-        status = lvt_picture_read(path, d->channels, &p, diag);
+    if (p->channels < d->channels) {
+        free(p->pixels);
+        p->pixels = NULL;
+        return lvt_picture_read(path, d->channels, p, diag);
     }
-    if (status == LVT_OK && r->first && p.channels > d->channels) { /* the first that is not grey */
-        if (lvt_images_colour(d, &d->train) && lvt_images_colour(d, &d->test))
-            d->channels = p.channels;
-        else
-            status = lvt_no_memory(diag, path);
+    if (p->channels > d->channels) {
+        if (!lvt_images_colour(d, &d->train) || !lvt_images_colour(d, &d->test))
+            return lvt_no_memory(diag, path);
+        d->channels = p->channels;
     }
-    if (status == LVT_OK && r->options->resize_height)
-        status = lvt_picture_resize(&p, r->options->resize_height, r->options->resize_width, diag);
-    if (status == LVT_OK && !r->first) {
-        d->height = p.height;
-        d->width = p.width;
-        d->channels = p.channels;
+    return LVT_OK;
+}
+
+/* Makes a picture that was read like those before it, and puts it behind them. The caller frees its pixels. */
+static lvt_status put(reading *r, lvt_images *images, const char *path, lvt_picture *p, int label,
+                      lvt_diag *diag) {
+    lvt_dataset *d = r->d;
+    const lvt_dataset_options *o = r->options;
+    if (r->first)
+        LVT_TRY(same_channels(r, path, p, diag));
+    if (o->resize_height)
+        LVT_TRY(lvt_picture_resize(p, o->resize_height, o->resize_width, diag));
+    if (!r->first) {
+        d->height = p->height;
+        d->width = p->width;
+        d->channels = p->channels;
         if (!(r->first = strdup(path)))
-            status = lvt_no_memory(diag, NULL);
+            return lvt_no_memory(diag, NULL);
     }
-    if (status == LVT_OK && (p.height != d->height || p.width != d->width)) {
-        status =
-            lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s: the picture has %dx%d pixels, %s has %dx%d",
-                      path, p.height, p.width, r->first, d->height, d->width);
+    if (p->height != d->height || p->width != d->width) {
+        lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s: the picture has %dx%d pixels, %s has %dx%d", path,
+                  p->height, p->width, r->first, d->height, d->width);
         lvt_note(diag, LVT_NOWHERE, "--resize HxW scales all pictures to one size");
+        return LVT_USER;
     }
-    if (status == LVT_OK && (images->n & (images->n - 1)) == 0 && !lvt_images_grow(d, images, images->n + 1))
-        status = lvt_no_memory(diag, path);
-    if (status == LVT_OK) {
-        memcpy(images->pixels + images->n * lvt_image_bytes(d), p.pixels, lvt_image_bytes(d));
-        images->labels[images->n++] = label;
-    }
+    if ((images->n & (images->n - 1)) == 0 && !lvt_images_grow(d, images, images->n + 1))
+        return lvt_no_memory(diag, path);
+    memcpy(images->pixels + images->n * lvt_image_bytes(d), p->pixels, lvt_image_bytes(d));
+    images->labels[images->n++] = label;
+    return LVT_OK;
+}
+
+static lvt_status add(reading *r, lvt_images *images, const char *path, int label, lvt_diag *diag) {
+    lvt_picture p = {0};
+    lvt_status status = lvt_picture_read(path, r->options->channels, &p, diag);
+    if (status == LVT_OK)
+        status = put(r, images, path, &p, label, diag);
     free(p.pixels);
     return status;
 }
@@ -95,19 +110,23 @@ static void tell_broken(const reading *r, const char *dir, lvt_diag *diag) {
                     b->n > 2 ? b->list[2] : "", b->n > NAMED ? ", ..." : "");
 }
 
+static lvt_status enough(const reading *r, const char *dir, int n, bool split, lvt_diag *diag) {
+    if (n == 0)
+        return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
+                         "%s: the class is empty: no .png, .jpg, .jpeg, .bmp or .webp in it", dir);
+    if (split && n < 5 && !r->options->asks)
+        return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
+                         "%s: %d pictures are too few to split (every fifth is a test image, so 5 at least)",
+                         dir, n);
+    return LVT_OK;
+}
+
 /* All pictures of one class folder; every fifth goes to `fifth`. */
 static lvt_status read_class(reading *r, const char *dir, int label, lvt_images *images, lvt_images *fifth,
                              lvt_diag *diag) {
     lvt_names files;
-    lvt_status status = lvt_list(dir, LVT_LIST_PICTURES, &files, &r->ignored, diag);
-    if (status == LVT_OK && files.n == 0)
-        status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
-                           "%s: the class is empty: no .png, .jpg, .jpeg, .bmp or .webp in it", dir);
-    if (status == LVT_OK && fifth != images && files.n < 5 && !r->options->asks)
-        status =
-            lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE,
-                      "%s: %d pictures are too few to split (every fifth is a test image, so 5 at least)",
-                      dir, files.n);
+    LVT_TRY(lvt_list(dir, LVT_LIST_PICTURES, &files, &r->ignored, diag));
+    lvt_status status = enough(r, dir, files.n, fifth != images, diag);
     for (int i = 0; i < files.n && status == LVT_OK; i++) {
         char *path = lvt_path_join(dir, files.list[i]);
         status = path ? add_if_whole(r, i % 5 == 4 ? fifth : images, path, label, diag)
@@ -189,59 +208,63 @@ static lvt_status same_classes(const lvt_names *a, const char *in_a, const lvt_n
     return status;
 }
 
+/* Where the pictures of a folder stand. */
+typedef struct parts {
+    const char *dir, *train, *test; /* test: or val */
+    bool has_train, split;          /* split: train/ and test/ are there */
+} parts;
+
+/* The classes go to the data set, which owns them then, also when this fails. */
+static lvt_status read_classes(reading *r, const parts *p, lvt_diag *diag) {
+    lvt_dataset *d = r->d;
+    const char *base = p->split || r->inner ? p->train : p->dir;
+    lvt_names classes = {0}, tested = {0};
+    lvt_status status = lvt_list(base, LVT_LIST_CLASSES, &classes, &r->ignored, diag);
+    d->class_names = classes.list;
+    d->classes = classes.n;
+    if (status != LVT_OK)
+        return status;
+    if (classes.n < (r->options->asks ? 1 : 2))
+        return lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s: %s", base,
+                         classes.n && !p->split && p->has_train
+                             ? "there is train/ but neither test/ nor val/ beside it"
+                         : classes.n ? "only one class folder in it; two at least are needed"
+                                     : "no class folders in it (DIR/CLASS/*.png or DIR/train/CLASS/*.png)");
+    if (!p->split)
+        return LVT_OK;
+    LVT_TRY(lvt_list(p->test, LVT_LIST_CLASSES, &tested, &r->ignored, diag));
+    status = same_classes(&classes, p->train, &tested, p->test, diag);
+    lvt_names_free(&tested);
+    return status;
+}
+
+static lvt_status read_parts(reading *r, const parts *p, lvt_diag *diag) {
+    lvt_dataset *d = r->d;
+    LVT_TRY(read_classes(r, p, diag));
+    if (!p->split && !r->inner)
+        return read_part(r, p->dir, &d->train, &d->test, diag);
+    LVT_TRY(read_part(r, p->train, &d->train, &d->train, diag));
+    return r->inner ? read_annotated(r, p->dir, diag) : read_part(r, p->test, &d->test, &d->test, diag);
+}
+
 lvt_status lvt_read_folder(lvt_dataset *d, const char *dir, const lvt_dataset_options *o, lvt_diag *diag) {
     reading r = {.d = d, .options = o};
-    char *train = lvt_path_join(dir, "train"), *test = lvt_path_join(dir, "test");
-    if (!train || !test) {
-        free(train);
-        free(test);
-        return lvt_no_memory(diag, NULL);
+    lvt_status status;
+    char *train = lvt_path_join(dir, "train"), *test = lvt_path_join(dir, "test"),
+         *val = lvt_path_join(dir, "val"), *annotations = lvt_path_join(dir, "val/val_annotations.txt");
+    if (!train || !test || !val || !annotations) {
+        status = lvt_no_memory(diag, NULL);
+        goto done;
     }
-    char *annotations = lvt_path_join(dir, "val/val_annotations.txt");
-    if (!annotations) {
-        free(train);
-        free(test);
-        return lvt_no_memory(diag, NULL);
-    }
-    r.inner = lvt_path_exists(annotations) && lvt_path_exists(train) ? "images" : NULL;
-    free(annotations);
-    if (!r.inner && !lvt_path_exists(test)) { /* as ImageNet has it */
-        char *val = lvt_path_join(dir, "val");
-        if (val && lvt_path_exists(train) && lvt_path_exists(val)) {
-            free(test);
-            test = val;
-        } else {
-            free(val);
-        }
-    }
-    bool split = lvt_path_exists(train) && lvt_path_exists(test) && !r.inner;
-    const char *base = split || r.inner ? train : dir;
-    lvt_names classes = {0}, tested = {0};
-    lvt_status status = lvt_list(base, LVT_LIST_CLASSES, &classes, &r.ignored, diag);
-    if (status == LVT_OK && classes.n < (o->asks ? 1 : 2))
-        status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s: %s", base,
-                           classes.n && !split && lvt_path_exists(train)
-                               ? "there is train/ but neither test/ nor val/ beside it"
-                           : classes.n ? "only one class folder in it; two at least are needed"
-                                       : "no class folders in it (DIR/CLASS/*.png or DIR/train/CLASS/*.png)");
-    if (status == LVT_OK && split)
-        status = lvt_list(test, LVT_LIST_CLASSES, &tested, &r.ignored, diag);
-    if (status == LVT_OK && split)
-        status = same_classes(&classes, train, &tested, test, diag);
-    lvt_names_free(&tested);
-    d->class_names = classes.list; /* the data set owns them now, also when reading fails */
-    d->classes = classes.n;
+    parts p = {.dir = dir, .train = train, .test = test, .has_train = lvt_path_exists(train)};
+    if (p.has_train && lvt_path_exists(annotations))
+        r.inner = "images";
+    else if (p.has_train && !lvt_path_exists(test) && lvt_path_exists(val)) /* as ImageNet has it */
+        p.test = val;
+    p.split = p.has_train && lvt_path_exists(p.test) && !r.inner;
     d->flip = true;
-    d->fifths = !split && !r.inner;
-    if (status == LVT_OK && r.inner) {
-        status = read_part(&r, train, &d->train, &d->train, diag);
-        if (status == LVT_OK)
-            status = read_annotated(&r, dir, diag);
-    } else if (status == LVT_OK)
-        status = split ? read_part(&r, train, &d->train, &d->train, diag)
-                       : read_part(&r, dir, &d->train, &d->test, diag);
-    if (status == LVT_OK && split)
-        status = read_part(&r, test, &d->test, &d->test, diag);
+    d->fifths = !p.split && !r.inner;
+    status = read_parts(&r, &p, diag);
     if (status == LVT_OK)
         lvt_ignored_tell(&r.ignored, dir, diag);
     tell_broken(&r, dir, diag);
@@ -250,7 +273,10 @@ lvt_status lvt_read_folder(lvt_dataset *d, const char *dir, const lvt_dataset_op
         status = lvt_error(diag, LVT_USER, NULL, LVT_NOWHERE, "%s: not one picture can be read", dir);
     d->crop = d->height / 8 < d->width / 8 ? d->height / 8 : d->width / 8; /* as 4 for 32 pixels */
     free(r.first);
+done:
     free(train);
     free(test);
+    free(val);
+    free(annotations);
     return status;
 }

@@ -140,6 +140,8 @@ lvt_status lvt_list(const char *dir, lvt_list_kind kind, lvt_names *out, lvt_ign
             status = lvt_no_memory(diag, dir);
     }
     closedir(d);
+    if (status != LVT_OK)
+        lvt_names_free(out);
     sort(out);
     return status;
 }

@@ -35,7 +35,7 @@ typedef enum lvt_list_kind {
     LVT_LIST_CLASSES,  /* folders; their names become those of classes, so they have to be UTF-8 (LVT_USER) */
     LVT_LIST_PICTURES, /* files that lvt_picture_name knows */
 } lvt_list_kind;
-/* The names of that kind in `dir`; other files are counted in g. *out is the caller's, also after an error.
+/* The names of that kind in `dir`; other files are counted in g. *out is the caller's, and empty after an error.
  * LVT_IO, LVT_USER, LVT_NOMEM. */
 lvt_status lvt_list(const char *dir, lvt_list_kind kind, lvt_names *out, lvt_ignored *g, lvt_diag *diag);
 /* Paths of all pictures in `dir` and in the folders below it, each folder's own first; links to folders are not

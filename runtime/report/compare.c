@@ -30,7 +30,9 @@ static void read_record(lvt_compared_run *r, const cJSON *o) {
     row[LVT_COMPARED_SECONDS] = before + lvt_record_number(o, "task_seconds");
     row[LVT_COMPARED_MEMORY] = lvt_record_number(o, "peak_memory_bytes");
     row[LVT_COMPARED_ENERGY] = lvt_record_number(o, "energy_joules");
-    r->learned = (int)after;
+    /* A trial does not measure after every task. */
+    if (!isnan(row[0]) || !cJSON_GetObjectItemCaseSensitive(o, lvt_matrix_names[0]))
+        r->learned = (int)after;
 }
 
 static lvt_status read_run(lvt_compared_run *r, const char *folder, lvt_diag *diag) {
@@ -126,6 +128,14 @@ static bool same_experiment(const lvt_compared_run *a, const lvt_compared_run *b
     return same_program(a, b) && same_data(a, b);
 }
 
+/* What a run is a trial of (lvt_settings_trial). */
+static void trial_of(const lvt_compared_run *r, char text[LVT_TRIAL_TEXT]) {
+    lvt_settings s;
+    *text = 0;
+    if (lvt_settings_from_json(settings_of(r), r->folder, &s, NULL) == LVT_OK)
+        lvt_settings_trial(&s, text);
+}
+
 static const lvt_compared_run *first_of(const lvt_comparison *c, int group) {
     int i = 0;
     while (c->runs[i].group != group)
@@ -154,9 +164,14 @@ static bool says_nothing(const cJSON *value) {
     return cJSON_IsNull(value) || cJSON_IsFalse(value) || (cJSON_IsArray(value) && !value->child);
 }
 
+/* Settings that the label of a trial has in words. */
+static bool told_as_trial(const char *name) {
+    return !strcmp(name, "test_images") || !strcmp(name, "eval_every") || !strcmp(name, "steps");
+}
+
 /* What it was called; else "er, memory 100": program and settings in which some group differs from another.
  */
-static char *label_of(const lvt_comparison *c, int group) {
+static char *name_group(const lvt_comparison *c, int group) {
     const lvt_compared_run *r = first_of(c, group);
     if (named(c, group))
         return strdup(name_of(r));
@@ -177,7 +192,8 @@ static char *label_of(const lvt_comparison *c, int group) {
     cJSON_ArrayForEach(j, settings_of(r)) {
         bool differs = c->n_groups == 1 && !strcmp(j->string, "method");
         for (int g = 0; g < c->n_groups; g++)
-            differs |= !strcmp(j->string, "data")
+            differs |= told_as_trial(j->string) ? false
+                       : !strcmp(j->string, "data")
                            ? !same_data(r, first_of(c, g))
                            : !ignored(j->string) && !same_item(r, first_of(c, g), j->string);
         if (!differs || says_nothing(j))
@@ -210,6 +226,18 @@ static char *label_of(const lvt_comparison *c, int group) {
         free(text);
         return NULL;
     }
+    return text;
+}
+
+/* A trial is called one wherever its group is named. */
+static char *label_of(const lvt_comparison *c, int group) {
+    char trial[LVT_TRIAL_TEXT], *name = name_group(c, group), *text = NULL;
+    trial_of(first_of(c, group), trial);
+    if (!name || !*trial)
+        return name;
+    if (asprintf(&text, "%s (%s)", name, trial) < 0)
+        text = NULL;
+    free(name);
     return text;
 }
 
@@ -291,13 +319,14 @@ lvt_interval lvt_interval_of(const double *values, int n) {
     static const double t[] = {12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228,
                                2.201,  2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086,
                                2.080,  2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042};
-    lvt_interval r = {n, n ? 0 : NAN, NAN};
+    lvt_interval r = {n, n ? 0 : NAN, NAN, NAN};
     for (int i = 0; i < n; i++)
         r.mean += values[i] / n;
     if (n > 1) {
         double squares = 0;
         for (int i = 0; i < n; i++)
             squares += (values[i] - r.mean) * (values[i] - r.mean);
+        r.deviation = sqrt(squares / (n - 1));
         r.half = (n - 1 <= 30 ? t[n - 2] : 1.96) * sqrt(squares / (n - 1) / n);
     }
     return r;
@@ -336,29 +365,42 @@ static int interval_text(lvt_interval v, double scale, char text[48]) {
                                scale * v.half);
 }
 
-void lvt_comparison_text(const lvt_comparison *c, FILE *f) {
+const char *lvt_compared_seed(const lvt_compared_run *r) {
+    const cJSON *seed = cJSON_GetObjectItemCaseSensitive(settings_of(r), "seed");
+    return cJSON_IsString(seed) ? seed->valuestring : "";
+}
+
+double lvt_compared_value(const lvt_comparison *c, const lvt_compared_run *r, int what) {
+    return r->values[common(c, r->group) * LVT_N_COMPARED + what];
+}
+
+void lvt_comparison_columns(const lvt_comparison *c, lvt_compared_column columns[LVT_COMPARED_COLUMNS]) {
     const lvt_tasks tasks = {.domains = c->domains};
-    const struct {
-        const char *head;
-        int what;
-        double scale;
-    } columns[] = {{lvt_scenario_name(&tasks, 0), lvt_compared("acc", LVT_CLASS_IL), 100},
-                   {"forgetting", lvt_compared(lvt_forgetting_name(c->forgetting), LVT_CLASS_IL), 100},
-                   {lvt_scenario_name(&tasks, 1), lvt_compared("acc", LVT_TASK_IL), 100},
-                   {"forgetting", lvt_compared(lvt_forgetting_name(c->forgetting), LVT_TASK_IL), 100},
-                   {"validation", lvt_compared("acc", LVT_VALIDATION_CLASS_IL), 100},
-                   {"calibr. error", LVT_COMPARED_ECE, 100},
-                   {"seconds", LVT_COMPARED_SECONDS, 1},
-                   {"MiB", LVT_COMPARED_MEMORY, 1. / (1 << 20)},
-                   {"joules", LVT_COMPARED_ENERGY, 1}};
-    enum { N = sizeof columns / sizeof *columns };
-    bool used[N] = {false};
+    const lvt_compared_column all[LVT_COMPARED_COLUMNS] = {
+        {lvt_scenario_name(&tasks, 0), lvt_compared("acc", LVT_CLASS_IL), 100, false},
+        {"forgetting", lvt_compared(lvt_forgetting_name(c->forgetting), LVT_CLASS_IL), 100, false},
+        {lvt_scenario_name(&tasks, 1), lvt_compared("acc", LVT_TASK_IL), 100, false},
+        {"forgetting", lvt_compared(lvt_forgetting_name(c->forgetting), LVT_TASK_IL), 100, false},
+        {"validation", lvt_compared("acc", LVT_VALIDATION_CLASS_IL), 100, false},
+        {"calibr. error", LVT_COMPARED_ECE, 100, false},
+        {"seconds", LVT_COMPARED_SECONDS, 1, false},
+        {"MiB", LVT_COMPARED_MEMORY, 1. / (1 << 20), false},
+        {"joules", LVT_COMPARED_ENERGY, 1, false}};
+    memcpy(columns, all, sizeof all);
+    for (int g = 0; g < c->n_groups; g++) {
+        for (int k = 0; k < LVT_COMPARED_COLUMNS; k++)
+            columns[k].used |= lvt_comparison_value(c, g, columns[k].what, 0).n > 0 &&
+                               (columns[k].what / LVT_N_METRICS != LVT_TASK_IL || lvt_scenarios(&tasks) > 1);
+    }
+}
+
+void lvt_comparison_text(const lvt_comparison *c, FILE *f) {
+    enum { N = LVT_COMPARED_COLUMNS };
+    lvt_compared_column columns[N];
+    lvt_comparison_columns(c, columns);
     int width = 10;
     for (int g = 0; g < c->n_groups; g++) {
         width = (int)strlen(c->labels[g]) > width ? (int)strlen(c->labels[g]) : width;
-        for (int k = 0; k < N; k++)
-            used[k] |= lvt_comparison_value(c, g, columns[k].what, 0).n > 0 &&
-                       (columns[k].what / LVT_N_METRICS != LVT_TASK_IL || lvt_scenarios(&tasks) > 1);
     }
     int widths[N];
     for (int k = 0; k < N; k++) {
@@ -371,7 +413,7 @@ void lvt_comparison_text(const lvt_comparison *c, FILE *f) {
     }
     fprintf(f, "%-*s  runs", width, "");
     for (int k = 0; k < N; k++) {
-        if (used[k])
+        if (columns[k].used)
             fprintf(f, "%*s", widths[k], columns[k].head);
     }
     for (int g = 0; g < c->n_groups; g++) {
@@ -382,7 +424,7 @@ void lvt_comparison_text(const lvt_comparison *c, FILE *f) {
         for (int k = 0; k < N; k++) {
             char text[48];
             interval_text(lvt_comparison_value(c, g, columns[k].what, 0), columns[k].scale, text);
-            if (used[k])
+            if (columns[k].used)
                 fprintf(f, "%*s", widths[k], text);
         }
     }
@@ -415,15 +457,15 @@ static void csv_row(const lvt_comparison *c, FILE *f, int g, const char *scenari
     lvt_csv_text(f, c->labels[g]);
     fprintf(f, ",%d,%s,%s,%.6f,", v.n, scenario, name, v.mean);
     if (!isnan(v.half))
-        fprintf(f, "%.6f,%.6f", v.mean - v.half, v.mean + v.half);
+        fprintf(f, "%.6f,%.6f,%.6f", v.mean - v.half, v.mean + v.half, v.deviation);
     else
-        fprintf(f, ",");
+        fprintf(f, ",,");
     fprintf(f, "\n");
 }
 
 void lvt_comparison_csv(const lvt_comparison *c, FILE *f) {
     locale_t before = lvt_c_locale_begin();
-    fprintf(f, "group,runs,scenario,metric,mean,low,high\n");
+    fprintf(f, "group,runs,scenario,metric,mean,low,high,deviation\n");
     for (int g = 0; g < c->n_groups; g++) {
         for (int s = 0; s < LVT_N_MATRICES; s++) {
             for (int i = 0; i < LVT_N_METRICS; i++)

@@ -40,6 +40,7 @@ typedef struct lvt_comparison {
 typedef struct lvt_interval {
     int n;
     double mean, half; /* half: of the 95% interval by Student's t; NaN with fewer than two runs */
+    double deviation;  /* standard, of the runs (n - 1); NaN with fewer than two */
 } lvt_interval;
 
 /* The folders of a list, and for those that a sweep made the runs in FOLDER/final that have learned a task,
@@ -54,7 +55,33 @@ int lvt_compared(const char *name, int matrix);
 /* Of one group after `learned` tasks; 0: after as many as all its runs have learned. */
 lvt_interval lvt_comparison_value(const lvt_comparison *c, int group, int what, int learned);
 lvt_interval lvt_interval_of(const double *values, int n);
-/* Table for people; rows of group,runs,scenario,metric,mean,low,high; curves and bars. */
+/* What tables show of a run, and whether some run of the comparison has it. */
+typedef struct lvt_compared_column {
+    const char *head;
+    int what;
+    double scale; /* of what is shown: per cent, MiB */
+    bool used;
+} lvt_compared_column;
+enum { LVT_COMPARED_COLUMNS = 9 };
+void lvt_comparison_columns(const lvt_comparison *c, lvt_compared_column columns[LVT_COMPARED_COLUMNS]);
+/* compare_table.c: the table to put into a text: for each group the mean and the standard deviation of its runs, and
+ * every run by its seed. */
+void lvt_comparison_markdown(const lvt_comparison *c, FILE *f);
+void lvt_comparison_latex(const lvt_comparison *c, FILE *f);
+void lvt_comparison_seeds_csv(const lvt_comparison *c,
+                              FILE *f); /* group,seed,...; seeds `mean` and `deviation` too */
+enum { LVT_COMPARISON_FORMATS = 4 };
+typedef struct lvt_comparison_format {
+    void (*put)(const lvt_comparison *, FILE *);
+    const char *file; /* what a sweep writes it as */
+} lvt_comparison_format;
+extern const lvt_comparison_format lvt_comparison_formats[LVT_COMPARISON_FORMATS]; /* in the order of */
+extern const char *const lvt_comparison_format_names[]; /* text, markdown, latex, csv; NULL-ended */
+/* The seed that a run was started with; "" when it does not say. */
+const char *lvt_compared_seed(const lvt_compared_run *r);
+/* The value of a run after as many tasks as all runs of its group have learned; NaN: not there. */
+double lvt_compared_value(const lvt_comparison *c, const lvt_compared_run *r, int what);
+/* Table for people; rows of group,runs,scenario,metric,mean,low,high,deviation; curves and bars. */
 void lvt_comparison_text(const lvt_comparison *c, FILE *f);
 void lvt_comparison_csv(const lvt_comparison *c, FILE *f);
 void lvt_comparison_svg(const lvt_comparison *c, FILE *f);

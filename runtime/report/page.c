@@ -214,9 +214,10 @@ lvt_status lvt_page_write(const lvt_trainer *t, const char *title, const char *f
     fprintf(f, "</title><style>%s</style></head><body><main>\n<header><h1>", style);
     lvt_xml_write(f, title, SIZE_MAX);
     fprintf(f,
-            "</h1><p class='sub'>%d of %d tasks learned; %s; %zu training, %zu validation and %zu test "
+            "</h1><p class='sub'>%s%s%d of %d tasks learned; %s; %zu training, %zu validation and %zu test "
             "images</p></header>\n",
-            k, n, t->method->title, t->data->train.n - t->n_held, t->n_held, t->data->test.n);
+            t->trial, *t->trial ? "; " : "", k, n, t->method->title, t->data->train.n - t->n_held, t->n_held,
+            t->n_tested);
     fprintf(f, "<div class='cards'>\n");
     const lvt_metric *lost = lvt_metric_of(lvt_forgetting_name(t->settings->forgetting));
     char name[64];

@@ -17,7 +17,13 @@ lvt_status lvt_page_write(const lvt_trainer *t, const char *title, const char *f
 
 /* What a report tells of a run. */
 static inline lvt_accuracies lvt_accuracies_of(const lvt_trainer *t) {
-    return (lvt_accuracies){&t->tasks, t->accuracy, t->at.task, t->last.bins, t->settings->forgetting};
+    return (lvt_accuracies){.tasks = &t->tasks,
+                            .in = t->accuracy,
+                            .learned = t->at.task,
+                            .bins = t->last.bins,
+                            .forgetting = t->settings->forgetting,
+                            .data = t->data,
+                            .trial = t->trial};
 }
 
 /* page_panel.c: a small chart of lines. */

@@ -4,6 +4,7 @@
 #include "ir/base/file.h"
 #include "runtime/data/image.h"
 #include "ir/base/c_locale.h"
+#include "ir/base/utf8.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -30,6 +31,8 @@ char *lvt_report_text(const lvt_accuracies *a) {
         return NULL;
     locale_t before = lvt_c_locale_begin();
     int n = a->tasks->n, scenarios = lvt_scenarios(a->tasks);
+    if (*a->trial)
+        fprintf(f, "This was a %s.\n\n", a->trial);
     for (int s = 0; s < scenarios; s++) {
         fprintf(f, "%s: among %s, per cent on task (columns) after task (rows)\n      ",
                 lvt_scenario_name(a->tasks, s),
@@ -40,6 +43,8 @@ char *lvt_report_text(const lvt_accuracies *a) {
             fprintf(f, "%6d", j + 1);
         fprintf(f, "   mean\n");
         for (int k = 1; k <= a->learned; k++) {
+            if (isnan(a->in[s][k * n])) /* a trial does not measure after every task */
+                continue;
             fprintf(f, "%6d", k);
             for (int j = 0; j < n; j++) {
                 double v = a->in[s][k * n + j];
@@ -79,6 +84,28 @@ char *lvt_report_text(const lvt_accuracies *a) {
     return text;
 }
 
+/* "apple; pear": what the classes of a task are called; of a domain its name, since it has all classes. */
+static lvt_status put_names(FILE *f, const lvt_accuracies *a, int task, lvt_diag *diag) {
+    char *text = NULL;
+    size_t size;
+    FILE *names = open_memstream(&text, &size);
+    if (!names)
+        return lvt_no_memory(diag, NULL);
+    int begin = lvt_task_begin(a->tasks, task), end = lvt_task_end_of(a->tasks, task);
+    if (a->tasks->domains)
+        fputs(a->data->domain_names[task], names);
+    for (int i = begin; i < end && !a->tasks->domains; i++)
+        fprintf(names, "%s%s", i > begin ? "; " : "", a->data->class_names[a->tasks->order[i]]);
+    bool failed = ferror(names);
+    if (fclose(names) != 0 || failed) {
+        free(text);
+        return lvt_no_memory(diag, NULL);
+    }
+    lvt_csv_text(f, text);
+    free(text);
+    return LVT_OK;
+}
+
 lvt_status lvt_report_csv(const lvt_accuracies *a, const lvt_folder *in, const char *path, lvt_diag *diag) {
     lvt_atomic_file f;
     lvt_status status = lvt_atomic_begin(&f, in, path, diag);
@@ -86,7 +113,7 @@ lvt_status lvt_report_csv(const lvt_accuracies *a, const lvt_folder *in, const c
         return status;
     locale_t before = lvt_c_locale_begin();
     int n = a->tasks->n;
-    fprintf(f.stream, "scenario,after_task,task,classes,accuracy\n");
+    fprintf(f.stream, "scenario,after_task,task,classes,accuracy,names%s\n", *a->trial ? ",trial" : "");
     for (int s = 0; s < LVT_N_MATRICES && a->in[s]; s++) {
         for (int k = 0; k <= a->learned; k++) {
             for (int j = 0; j < n; j++) {
@@ -96,12 +123,19 @@ lvt_status lvt_report_csv(const lvt_accuracies *a, const lvt_folder *in, const c
                 fprintf(f.stream, "%s,%d,%d,", lvt_matrix_names[s], k, j + 1);
                 for (int i = lvt_task_begin(a->tasks, j); i < lvt_task_end_of(a->tasks, j); i++)
                     fprintf(f.stream, "%s%d", i > lvt_task_begin(a->tasks, j) ? " " : "", a->tasks->order[i]);
-                fprintf(f.stream, ",%.6f\n", v);
+                fprintf(f.stream, ",%.6f,", v);
+                if (status == LVT_OK)
+                    status = put_names(f.stream, a, j, diag);
+                if (*a->trial) {
+                    fputc(',', f.stream);
+                    lvt_csv_text(f.stream, a->trial + strlen("trial: "));
+                }
+                fputc('\n', f.stream);
             }
         }
     }
     lvt_c_locale_end(before);
-    return lvt_atomic_end(&f, LVT_OK, diag);
+    return lvt_atomic_end(&f, status, diag);
 }
 
 lvt_status lvt_report_confusion(const lvt_accuracies *a, const int32_t *confusion, const lvt_folder *in,
@@ -111,11 +145,12 @@ lvt_status lvt_report_confusion(const lvt_accuracies *a, const int32_t *confusio
     if (status != LVT_OK)
         return status;
     int seen = a->learned ? lvt_tasks_seen(a->tasks, a->learned - 1) : 0;
-    fprintf(f.stream, "label");
+    fprintf(f.stream, "label,name");
     for (int c = 0; c < seen; c++)
         fprintf(f.stream, ",%d", a->tasks->order[c]);
     for (int r = 0; r < seen; r++) {
-        fprintf(f.stream, "\n%d", a->tasks->order[r]);
+        fprintf(f.stream, "\n%d,", a->tasks->order[r]);
+        lvt_csv_text(f.stream, a->data->class_names[a->tasks->order[r]]);
         for (int c = 0; c < seen; c++)
             fprintf(f.stream, ",%d", confusion[a->tasks->order[r] * a->tasks->classes + a->tasks->order[c]]);
     }

@@ -20,17 +20,19 @@ typedef struct lvt_accuracies {
     int learned;
     const double *bins; /* of calibration, see predict.h */
     int forgetting;     /* which one is shown, see metrics.h */
+    const lvt_dataset *data;
+    const char *trial; /* "": no trial (lvt_settings_trial) */
 } lvt_accuracies;
 
 /* Both matrices in per cent and the metrics with their formulas, as text for a terminal. malloc'ed; NULL: out
  * of memory. */
 char *lvt_report_text(const lvt_accuracies *a);
-/* scenario,after_task,task,classes,accuracy; classes are the data set's labels with spaces between; task
- * counts from 1. Validation images have scenarios of their own, validation_class_il and validation_task_il.
+/* scenario,after_task,task,classes,accuracy,names; classes are the data set's labels with spaces between, names what
+ * they are called with "; " between; task counts from 1. Of a trial a column `trial` follows. Validation images have scenarios of their own, validation_class_il and validation_task_il.
  */
 lvt_status lvt_report_csv(const lvt_accuracies *a, const lvt_folder *in, const char *path, lvt_diag *diag);
 /* Test images of each label (rows, classes learned so far in their order) by answer (columns), with a head of
- * labels. */
+ * labels; the column after the rows' labels has their names. */
 lvt_status lvt_report_confusion(const lvt_accuracies *a, const int32_t *confusion, const lvt_folder *in,
                                 const char *path, lvt_diag *diag);
 /* One matrix as a heat map for a page, which defines the classes h l t v w heat; scenario 1: Task-IL. */

@@ -174,26 +174,26 @@ static lvt_status read_setting(reading *r, const char *line) {
                              s->search ? "%s cannot differ in the search" : "%s cannot be varied", s->key);
     }
     const char *value_at = equals + 1 + strspn(equals + 1, " \t");
-    status = read_values(r, equals + 1, &s->values, r->diag);
-    if (status == LVT_OK && !s->values.n)
-        status = lvt_error(r->diag, LVT_USER, NULL, at(r, equals), "there is no value after \"=\"");
+    LVT_TRY(read_values(r, equals + 1, &s->values, r->diag));
+    if (!s->values.n)
+        return lvt_error(r->diag, LVT_USER, NULL, at(r, equals), "there is no value after \"=\"");
     bool list = !strcmp(s->key, "seeds") || !strcmp(s->key, "search-seeds") || !strcmp(s->key, "select");
-    if (status == LVT_OK && s->use == LVT_SWEEP_FIXED && s->values.n > 1 && !list) {
-        status = lvt_error(r->diag, LVT_USER, NULL, at(r, value_at), "%s has several values", s->key);
+    if (s->use == LVT_SWEEP_FIXED && s->values.n > 1 && !list) {
+        lvt_error(r->diag, LVT_USER, NULL, at(r, value_at), "%s has several values", s->key);
         lvt_note(
             r->diag, LVT_NOWHERE,
             "`for %s = ...` makes a row of the table for each, `try %s = ...` lets the search choose one",
             s->key, s->key);
+        return LVT_USER;
     }
-    if (status == LVT_OK)
-        status = check_values(r, s, value_at);
-    for (int i = 0; i < r->s->n_settings - 1 && status == LVT_OK; i++) {
+    LVT_TRY(check_values(r, s, value_at));
+    for (int i = 0; i < r->s->n_settings - 1; i++) {
         const lvt_sweep_setting *o = &r->s->settings[i];
         if (o->section == s->section && same_key(o, s))
-            status = lvt_error(r->diag, LVT_USER, NULL, at(r, line), "%s%s%s is set twice; first in line %u",
-                               s->key, s->name ? " " : "", s->name ? s->name : "", o->line);
+            return lvt_error(r->diag, LVT_USER, NULL, at(r, line), "%s%s%s is set twice; first in line %u",
+                             s->key, s->name ? " " : "", s->name ? s->name : "", o->line);
     }
-    return status;
+    return LVT_OK;
 }
 
 static lvt_status read_section(reading *r, const char *line) {
@@ -353,8 +353,14 @@ static lvt_status add_rows(lvt_sweep *s, int section, lvt_diag *diag) {
             if (o->use == LVT_SWEEP_FOR) {
                 const char *v = o->values.list[row.value[i]], *word = o->name ? o->name : o->key;
                 bool bare = !strcmp(word, "method") || !strcmp(word, "model");
-                name = lvt_texts_add(&s->texts, "%s%s%s%s%s", name, *name ? ", " : "", bare ? "" : word,
-                                     bare ? "" : " ", v);
+                /* ../resnet18.lvt is called resnet18: what is left is still a name of its own. */
+                size_t end = strlen(v), skip = 0;
+                if (!strcmp(word, "model")) {
+                    skip = strncmp(v, "../", 3) ? 0 : 3;
+                    end -= end > 4 + skip && !strcmp(v + end - 4, ".lvt") ? 4 : 0;
+                }
+                name = lvt_texts_add(&s->texts, "%s%s%s%s%.*s", name, *name ? ", " : "", bare ? "" : word,
+                                     bare ? "" : " ", (int)(end - skip), v + skip);
             }
         }
         if (!name)
@@ -499,13 +505,13 @@ lvt_status lvt_sweep_read(lvt_sweep *s, const char *path, const char *data, cons
             status = *p == '[' ? read_section(&r, p) : read_setting(&r, p);
     }
     free(bytes);
-    for (int i = s->sections.n ? 0 : -1; i < s->sections.n && status == LVT_OK; i++)
-        status = add_rows(s, i, diag);
-    if (status == LVT_OK)
-        status = add_runs(s, true, diag);
-    if (status == LVT_OK)
-        status = add_runs(s, false, diag);
-    return status == LVT_OK ? check_names(s, diag) : status;
+    if (status != LVT_OK)
+        return status;
+    for (int i = s->sections.n ? 0 : -1; i < s->sections.n; i++)
+        LVT_TRY(add_rows(s, i, diag));
+    LVT_TRY(add_runs(s, true, diag));
+    LVT_TRY(add_runs(s, false, diag));
+    return check_names(s, diag);
 }
 
 void lvt_sweep_free(lvt_sweep *s) {

@@ -3,7 +3,8 @@
  *
  * avx2: our code for that instruction set alone; oneDNN's is held to it by ONEDNN_MAX_CPU_ISA=AVX2, set by the
  * caller. Both run in turn with a loop of multiply-adds, so a busy moment of the machine meets all three; the
- * figures are shares of that loop's rate, by medians and by best times. */
+ * figures are shares of that loop's rate, by medians and by best times. HOT=1 in the environment: the same
+ * matrices again and again. */
 #include "ir/build.h"
 #include "runtime/kernels/kernel.h"
 #include "runtime/kernels/memory.h"
@@ -137,7 +138,8 @@ static double once(void (*run)(bench *b), bench *b) {
     return now() - begin;
 }
 
-static lvt_kernel *make_other(lvt_onednn *c, const shape *s, int threads, lvt_variant variant, lvt_module **module) {
+static lvt_kernel *make_other(lvt_onednn *c, const shape *s, int threads, lvt_variant variant,
+                              lvt_module **module) {
     lvt_diag *diag = lvt_diag_new();
     bool ta = s->form[0] == 't', tb = s->form[1] == 't';
     *module = lvt_module_new("bench");
@@ -219,8 +221,9 @@ static void measure(lvt_onednn *c, const shape *s, int threads, const lvt_tile_c
     for (int i = 0; i < 3; i++)
         qsort(time[i], (size_t)rounds, sizeof(double), compare);
     double scale = flops / peak_flops;
-    printf("%s %5lld %5lld %5lld  %7.1f  %8.3f %3.0f%% %3.0f%%  %8.3f %3.0f%% %3.0f%%  %5.2f %5.2f  parts %lld grid %lldx%lld %s\n", s->form,
-           (long long)s->m, (long long)s->n, (long long)s->k, peak_flops / time[0][0] * 1e-9,
+    printf("%s %5lld %5lld %5lld  %7.1f  %8.3f %3.0f%% %3.0f%%  %8.3f %3.0f%% %3.0f%%  %5.2f %5.2f  parts "
+           "%lld grid %lldx%lld %s\n",
+           s->form, (long long)s->m, (long long)s->n, (long long)s->k, peak_flops / time[0][0] * 1e-9,
            1e3 * time[1][rounds / 2], 100 * scale * time[0][rounds / 2] / time[1][rounds / 2],
            100 * scale * time[0][0] / time[1][0], 1e3 * time[2][rounds / 2],
            100 * scale * time[0][rounds / 2] / time[2][rounds / 2], 100 * scale * time[0][0] / time[2][0],
@@ -245,8 +248,8 @@ int main(int argc, char **argv) {
     lvt_onednn *c = NULL;
     if (lvt_onednn_new(&c, diag) != LVT_OK)
         return 1;
-    printf("%s, %d threads; ms, shares of the peak by medians and by best times; oneDNN's; ratios\n", code->name,
-           threads);
+    printf("%s, %d threads; ms, shares of the peak by medians and by best times; oneDNN's; ratios\n",
+           code->name, threads);
     printf("form    m     n     k     peak  ours                 oneDNN              oneDNN / ours\n");
     if (argc > 6) {
         measure(c, &(shape){argv[3], atoll(argv[4]), atoll(argv[5]), atoll(argv[6]), ""}, threads, code);

@@ -19,6 +19,7 @@ static void intervals(void **state) {
     /* mean 2, deviation 1: 4.303 (t for 2 degrees of freedom) / sqrt(3) */
     assert_float_equal(v.mean, 2, 1e-12);
     assert_float_equal(v.half, 4.303 / sqrt(3), 1e-12);
+    assert_float_equal(v.deviation, 1, 1e-12);
     v = lvt_interval_of((double[]){5}, 1);
     assert_true(v.mean == 5 && isnan(v.half));
     v = lvt_interval_of(NULL, 0);
@@ -80,8 +81,8 @@ static void groups(void **state) {
     lvt_comparison_svg(&c, f);
     fclose(f);
     assert_non_null(strstr(text, "/b is not finished: 1 of 2 tasks"));
-    assert_non_null(
-        strstr(text, "\"memory 10\",2,class_il,acc,0.600000,-0.670600,1.870600\n")); /* 12.706 * 0.1 */
+    assert_non_null(strstr(
+        text, "\"memory 10\",2,class_il,acc,0.600000,-0.670600,1.870600,0.141421\n")); /* 12.706 * 0.1 */
     assert_non_null(strstr(text, "</svg>"));
     assert_null(strstr(text, "nan"));
     free(text);
@@ -182,7 +183,64 @@ static void groups(void **state) {
     assert_int_equal(system(command), 0);
 }
 
+/* What a trial measured is called so wherever its group is named, and tables for texts have every seed. */
+static void tables(void **state) {
+    (void)state;
+    char base[] = "/tmp/lvt-compare-XXXXXX", text_of[3][900];
+    assert_non_null(mkdtemp(base));
+    char *folders[3];
+    for (int i = 0; i < 3; i++) {
+        char name[4], words[400], records[400];
+        snprintf(name, sizeof name, "%c", 'a' + i);
+        snprintf(records, sizeof records,
+                 "{\"type\":\"metrics\",\"after_task\":1,\"class_il\":{\"acc\":null},\"task_seconds\":1}\n"
+                 "{\"type\":\"metrics\",\"after_task\":2,\"class_il\":{\"acc\":%.1f},\"task_seconds\":2}\n",
+                 0.5 + 0.1 * i);
+        folders[i] = write_run(base, name, 1, 10, records);
+        snprintf(words, sizeof words,
+                 "{\"program\":\"p\",\"program_hash\":\"ab\",\"settings\":{\"seed\":\"%d\",\"tasks\":2,"
+                 "\"name\":\"%s\",\"test_images\":%d,\"eval_every\":2}}",
+                 i + 1, i < 2 ? "a_b & |c|" : "other", i < 2 ? 0 : 100);
+        put(folders[i], "settings.json", words);
+    }
+    lvt_comparison c;
+    assert_int_equal(lvt_comparison_read(&c, folders, 3, NULL), LVT_OK);
+    assert_int_equal(c.n_groups, 2);
+    assert_string_equal(c.labels[0], "a_b & |c| (trial: measured every 2 tasks)");
+    assert_string_equal(c.labels[1], "other (trial: 100 test images, measured every 2 tasks)");
+    for (int k = 0; k < 3; k++) {
+        char *text = NULL;
+        size_t size;
+        FILE *f = open_memstream(&text, &size);
+        lvt_comparison_formats[k + 1].put(&c, f);
+        fclose(f);
+        assert_true(size < sizeof text_of[k]);
+        memcpy(text_of[k], text, size + 1);
+        assert_null(strstr(text, "nan"));
+        free(text);
+    }
+    /* Mean 0.55, deviation of 0.5 and 0.6: 0.1 / sqrt(2). Seconds add up over the task that was not measured. */
+    assert_non_null(strstr(text_of[0],
+                           "| a\\_b & \\|c\\| (trial: measured every 2 tasks) | 2 | 55.00 ± 7.07 | 3.00 ± "
+                           "0.00 |\n| · seed 1 |  | 50.00 | 3.00 |\n| · seed 2 |  | 60.00 | 3.00 |\n"));
+    assert_non_null(
+        strstr(text_of[1], "a\\_b \\& |c| (trial: measured every 2 tasks) & 2 & 55.00 $\\pm$ 7.07 & "));
+    assert_non_null(strstr(text_of[1], "\\quad seed 2 &  & 60.00 & 3.00 \\\\\n"));
+    assert_non_null(strstr(text_of[2],
+                           "group,seed,class_il,seconds\n"
+                           "\"a_b & |c| (trial: measured every 2 tasks)\",mean,55.000000,3.000000\n"
+                           "\"a_b & |c| (trial: measured every 2 tasks)\",deviation,7.071068,0.000000\n"
+                           "\"a_b & |c| (trial: measured every 2 tasks)\",1,50.000000,3.000000\n"));
+    lvt_comparison_free(&c);
+    for (int i = 0; i < 3; i++)
+        free(folders[i]);
+    char command[64];
+    snprintf(command, sizeof command, "rm -rf %s", base);
+    assert_int_equal(system(command), 0);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(intervals), cmocka_unit_test(groups)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(intervals), cmocka_unit_test(groups),
+                                       cmocka_unit_test(tables)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

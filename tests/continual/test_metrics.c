@@ -191,7 +191,10 @@ static void reports(void **state) {
     lvt_tasks tasks = {2, 4, order, first, task_of};
     double a[] = {NAN, NAN, 0.75, NAN, 0.5, 1}, b[] = {NAN, NAN, 0.75, NAN, 0.625, 1};
     double *matrices[LVT_N_MATRICES] = {a, b};
-    lvt_accuracies acc = {.tasks = &tasks, .in = matrices, .learned = 2};
+    static char *names[] = {"pear", "a \"b\", c", "=1+1",
+                            "fig"}; /* quoted, and no formula of a spreadsheet */
+    const lvt_dataset data = {.class_names = names};
+    lvt_accuracies acc = {.tasks = &tasks, .in = matrices, .learned = 2, .data = &data, .trial = ""};
     char *text = lvt_report_text(&acc);
     assert_non_null(strstr(text, "     1  75.0     -  75.00\n"));
     assert_non_null(strstr(text, "     2  50.0 100.0  75.00\n"));
@@ -201,13 +204,13 @@ static void reports(void **state) {
     close(mkstemp(path));
     assert_int_equal(lvt_report_csv(&acc, NULL, path, NULL), LVT_OK);
     FILE *f = fopen(path, "r");
-    static const char *const lines[] = {"scenario,after_task,task,classes,accuracy\n",
-                                        "class_il,1,1,2 0,0.750000\n",
-                                        "class_il,2,1,2 0,0.500000\n",
-                                        "class_il,2,2,1 3,1.000000\n",
-                                        "task_il,1,1,2 0,0.750000\n",
-                                        "task_il,2,1,2 0,0.625000\n",
-                                        "task_il,2,2,1 3,1.000000\n"};
+    static const char *const lines[] = {"scenario,after_task,task,classes,accuracy,names\n",
+                                        "class_il,1,1,2 0,0.750000,\"\'=1+1; pear\"\n",
+                                        "class_il,2,1,2 0,0.500000,\"\'=1+1; pear\"\n",
+                                        "class_il,2,2,1 3,1.000000,\"a \"\"b\"\", c; fig\"\n",
+                                        "task_il,1,1,2 0,0.750000,\"\'=1+1; pear\"\n",
+                                        "task_il,2,1,2 0,0.625000,\"\'=1+1; pear\"\n",
+                                        "task_il,2,2,1 3,1.000000,\"a \"\"b\"\", c; fig\"\n"};
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
         assert_non_null(fgets(line, sizeof line, f));
         assert_string_equal(line, lines[i]);
@@ -218,8 +221,9 @@ static void reports(void **state) {
     int32_t confusion[16] = {3, 0, 0, 1, 0, 4, 0, 0, 0, 0, 5, 0, 2, 0, 0, 6};
     assert_int_equal(lvt_report_confusion(&acc, confusion, NULL, path, NULL), LVT_OK);
     f = fopen(path, "r");
-    static const char *const rows[] = {"label,2,0,1,3\n", "2,5,0,0,0\n", "0,0,3,0,1\n", "1,0,0,4,0\n",
-                                       "3,0,2,0,6\n"};
+    static const char *const rows[] = {"label,name,2,0,1,3\n", "2,\"'=1+1\",5,0,0,0\n",
+                                       "0,\"pear\",0,3,0,1\n", "1,\"a \"\"b\"\", c\",0,0,4,0\n",
+                                       "3,\"fig\",0,2,0,6\n"};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         assert_non_null(fgets(line, sizeof line, f));
         assert_string_equal(line, rows[i]);

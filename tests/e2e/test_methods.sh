@@ -112,7 +112,7 @@ grep -q '"validation_class_il":' whole-er/metrics.jsonl || fail "no validation i
 expect 0 "145 validation" run train er.lvtx --data digits --tasks 2 --steps 1 --threads 1 --memory 20 --validation 0.1 --out tenth
 train er.lvtx $(echo $settings | sed 's/10%/20%/') --memory 60 --out fifth >/dev/null
 differ fifth/task-03.safetensors whole-er/task-03.safetensors
-[ "$(awk -F, 'NR > 1 { for (i = 2; i <= NF; i++) n += $i } END { print n }' whole-er/confusion.csv)" = 355 ] ||
+[ "$(awk -F, 'NR > 1 { for (i = 3; i <= NF; i++) n += $i } END { print n }' whole-er/confusion.csv)" = 355 ] ||
     fail "confusion.csv does not hold every test image once"
 grep -q '"calibration_error":0\.' whole-er/metrics.jsonl || fail "calibration in metrics.jsonl"
 grep -q '"peak_memory_bytes":[1-9]' whole-er/metrics.jsonl || fail "memory in metrics.jsonl"
@@ -137,9 +137,39 @@ expect 1 "remembers no images" run train ewc.lvtx $settings --memory 50 --out no
 expect 2 "is not a part such as 10%" run train er.lvtx --data digits --memory 20 --validation 95% --out no
 [ ! -e no ] || fail "a run that did not begin left its folder"
 
+# Weight aligning: after task 2 the rows of its classes are those without it, times the mean norm of older rows over
+# the mean norm of their own; nothing else differs, and nothing at all after task 1.
+for method in er lvt; do
+    for align in false true; do
+        "$BUILD/lvtc" "$SOURCE/models/lvt-tiny.lvt" --set method=$method --set align=$align -o align.lvtx
+        train align.lvtx --data digits --tasks 2 --split 4,6 --epochs 1 --memory 40 --seed 3 --threads 1 --quiet --out align-$method-$align >/dev/null
+    done
+    python3 - align-$method-false align-$method-true <<'END' || fail "weight aligning of $method"
+import array, json, math, struct, sys
+def states(path):
+    data = open(path, "rb").read()
+    n, = struct.unpack("<Q", data[:8])
+    return {k: data[8 + n + v["data_offsets"][0] : 8 + n + v["data_offsets"][1]]
+            for k, v in json.loads(data[8 : 8 + n]).items() if k != "__metadata__"}
+plain, aligned = ([states(f"{folder}/task-0{k}.safetensors") for k in (1, 2)] for folder in sys.argv[1:])
+assert all(plain[0][k] == aligned[0][k] for k in plain[0]), "the first task has no older rows"
+differ = [k for k in plain[1] if not k.startswith("lvt:") and plain[1][k] != aligned[1][k]]
+assert differ == ["accumulation.weight"], differ
+w, got = (array.array("f", s[1]["accumulation.weight"]) for s in (plain, aligned))
+n = len(w) // 10
+norms = [math.sqrt(sum(v * v for v in w[c * n : c * n + n])) for c in range(10)]
+factor = sum(norms[:4]) / 4 / (sum(norms[4:]) / 6)
+assert abs(factor - 1) > 1e-3, factor # or the test could not fail
+for i, v in enumerate(w):
+    wanted = v * (factor if i // n >= 4 else 1)
+    assert abs(got[i] - wanted) <= 2e-6 * abs(wanted), (i, got[i], wanted) # sums of 64 squares in f32
+END
+done
+expect 1 "icarl cannot have its classifier scaled" "$BUILD/lvtc" "$SOURCE/models/lvt-tiny.lvt" --set method=icarl --set align=true -o no.lvtx
+
 # Side by side: two seeds are one experiment, methods are told apart by name.
 train er.lvtx $(echo $settings | sed 's/--seed 3/--seed 4/') --memory 60 --out whole-er-4 >/dev/null
 expect 0 "er, memory 60" run compare whole-er whole-er-4 whole-finetune --csv compare.csv --svg compare.svg
-grep -q "^er, memory 60  *2 " expected.txt || fail "two seeds are not one experiment"
-grep -q '^"er, memory 60",2,class_il,acc,' compare.csv && grep -q "</svg>" compare.svg || fail "files of compare"
+grep -q "^er, memory 60 (trial: at most 12 steps a task)  *2 " expected.txt || fail "two seeds are not one experiment"
+grep -q '^"er, memory 60 (trial: at most 12 steps a task)",2,class_il,acc,' compare.csv && grep -q "</svg>" compare.svg || fail "files of compare"
 expect 1 "not the folder of a run" run compare whole-er .

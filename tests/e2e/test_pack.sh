@@ -1,12 +1,15 @@
 #!/bin/bash
 # A program and its kernels in a folder, run where there is no code generator: same answers; what is missing is said.
+# LVT_DEVICE=FOLDER in the environment: the build of -DLVT_JIT=OFF there is the device's; else this one, which must not
+# need to compile.
 source "$1/tests/e2e/lib.bash"
 run train $PROGRAM --data digits --tasks 2 --memory 20 --steps 20 --threads 1 --quiet --out run >/dev/null
 last=run/task-02.safetensors
 run step $PROGRAM --entry predict --weights $last --threads 1 --save-inputs in.safetensors --save-outputs wanted.safetensors >/dev/null
 expect 0 "LVT_KERNELS=device/kernels" run pack $PROGRAM --out device --weights $last
 cmp -s device/tiny.lvtx $PROGRAM && fail "the packed program does not begin with the weights"
-mkdir alone && cp "$BUILD/lvt-run" alone/
+mkdir alone && cp "${LVT_DEVICE:-$BUILD}/lvt-run" alone/
+[ -z "${LVT_DEVICE:-}" ] || ! ldd alone/lvt-run | grep -i llvm || fail "the device's build needs LLVM"
 # Nothing is in the user's cache, and nothing may be written beside the kernels.
 device() { env XDG_CACHE_HOME="$WORK/none" LVT_KERNELS="${KERNELS-device/kernels}" alone/lvt-run "$@"; }
 ls device/kernels >before

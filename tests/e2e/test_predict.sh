@@ -129,3 +129,18 @@ expect 0 "not learned yet" run eval $PROGRAM --checkpoint $last --data folder:pl
 mkdir own && cp -r digits/train/[0-3] own/
 run train four.lvtx --data folder:own --tasks 2 --memory 20 --steps 20 --threads 1 --quiet --out own-run >/dev/null
 expect 0 " test images of folder" run eval four.lvtx --checkpoint own-run/task-02.safetensors --data folder:own --threads 1
+
+# Names that are not UTF-8: two files stay two in JSON, which stays UTF-8, and have the names that CSV gives them.
+mkdir latin
+for letter in $'\xe9' $'\xe8'; do cp "$(head -1 list)" "latin/caf$letter.png"; : >"latin/torn$letter.png"; done
+expect 1 "2 of 4 pictures" run predict $PROGRAM --checkpoint $last --threads 1 --json latin
+ask --json latin >latin.json 2>/dev/null && fail "two pictures are broken"
+ask --csv --top 1 latin >latin.csv 2>/dev/null && fail "two pictures are broken"
+python3 - <<'P' || fail "names that are not UTF-8"
+import csv, json
+lines = [json.loads(l) for l in open("latin.json", encoding="utf-8")]
+names = [l["picture"] for l in lines]
+assert names == [f"latin/{n}\\xe{k}.png" for n in ("caf", "torn") for k in "89"], names
+assert ["error" in l for l in lines] == [False, False, True, True]
+assert names == [r["picture"] for r in csv.DictReader(open("latin.csv", encoding="utf-8"))]
+P

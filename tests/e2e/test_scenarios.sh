@@ -9,7 +9,7 @@ classes_of() { awk -F, -v t="$2" '$1 == "class_il" && $2 == t && $3 == t { print
 order=9,8,7,6,5,4,3,2,1,0
 run train $PROGRAM --data digits --tasks 3 --split 5,3,2 --class-order $order $short --memory 40 --out split >/dev/null
 [ "$(classes_of split 1)|$(classes_of split 2)|$(classes_of split 3)" = "9 8 7 6 5|4 3 2|1 0" ] || fail "--split, labels"
-head -1 split/confusion.csv | grep -q "^label,$order$" || fail "labels of confusion.csv"
+head -1 split/confusion.csv | grep -q "^label,name,$order$" || fail "labels of confusion.csv"
 run eval $PROGRAM --checkpoint split/task-03.safetensors --data digits >eval.txt
 grep -q "4 3 2" eval.txt || fail "labels in eval"
 run train $PROGRAM --data digits --tasks 3 --first-task 6 $short --out first >/dev/null

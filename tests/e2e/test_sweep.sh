@@ -214,11 +214,16 @@ expect 1 "was not measured" run sweep blind.sweep --run 3
 
 # ---- whole, then killed again and again -----------------------------------------------------------------------------
 run sweep small.sweep --jobs 2 --out whole >whole.txt
-[ "$(grep -c "<- chosen" whole.txt)" = 2 ] && grep -q "replay, er  *2 " whole.txt || { cat whole.txt; fail "tables"; }
+[ "$(grep -c "<- chosen" whole.txt)" = 2 ] && grep -q "replay, er (trial: at most 12 steps a task)  *2 " whole.txt || { cat whole.txt; fail "tables"; }
 best=$(awk -F, '$1 ~ /replay/ && $2 ~ / er"/ && $(NF - 1) > b { b = $(NF - 1); c = $NF } END { print c }' whole/search.csv)
 [ "$best" = 1 ] || { cat whole/search.csv; fail "not the best was chosen"; }
-grep -q "</svg>" whole/compare.svg && grep -q '^"one classifier",2,class_il,acc' whole/compare.csv || fail "files of the comparison"
+grep -q "</svg>" whole/compare.svg && grep -q '^"one classifier (trial: at most 12 steps a task)",2,class_il,acc' whole/compare.csv || fail "files of the comparison"
 expect 0 "one classifier" run compare whole --csv again.csv
+for format in markdown:compare.md latex:compare.tex csv:compare-seeds.csv text:compare.txt; do
+    run compare whole --format "${format%:*}" --output table
+    cmp table "whole/${format#*:}" || fail "${format#*:} of the folder"
+done
+[ "$(grep -c '^| · seed [12] |' whole/compare.md)" = 6 ] && [ "$(grep -c ' & ' whole/compare.tex)" = 10 ] || fail "rows of each seed"
 cmp again.csv whole/compare.csv || fail "compare over the folder of a sweep"
 touch killed.txt
 for ((n = 1; n <= 12; n++)); do # every third while it compiles, the others while runs are under way
@@ -274,7 +279,7 @@ wait $child || { cat jobs/logs/final/*; fail "another number of threads"; }
 # A run that fails does not stop the others, is told, and is tried again.
 sed 's/try lr = 0.05 0.1/try lr = 1e9 0.1/; s/^memory = 40/coef clip = 1e30\nmemory = 40/' small.sweep >diverging.sweep
 expect 1 "2 of 14 runs failed" run sweep diverging.sweep --out diverging
-grep -q "training diverged" expected.txt && grep -q "one classifier  *2 " expected.txt || { cat expected.txt; fail "a failed run"; }
+grep -q "training diverged" expected.txt && grep -q "one classifier (trial: at most 12 steps a task)  *2 " expected.txt || { cat expected.txt; fail "a failed run"; }
 [ "$(grep -c ',,0$' diverging/search.csv)" = 2 ] || { cat diverging/search.csv; fail "scores of what failed"; }
 
 # ---- options of training, tried and compared; who stops early keeps the images to measure with in final runs too -------
@@ -304,7 +309,7 @@ run sweep options.sweep --dry-run >list.txt
 [ "$(grep -c -- "--mixup=0.4 --label-smoothing=0.1 --cutout=2 --colour=0.2" list.txt)" = 1 ] || { cat list.txt; fail "a combination"; }
 run sweep options.sweep --out options --quiet >/dev/null
 [ "$(find options -name task-02.safetensors | wc -l)" = 6 ] || fail "runs of options.sweep"
-grep -q '"stopped",1,class_il,acc' options/compare.csv || fail "the comparison of options.sweep"
+grep -q '"stopped (trial: at most 3 steps a task)",1,class_il,acc' options/compare.csv || fail "the comparison of options.sweep"
 
 # ---- Slurm: the script, with an sbatch that runs each job of an array in turn ---------------------------------------
 mkdir bin

@@ -92,7 +92,7 @@ assert "\x1b" not in out and "\r" not in out and "task 2/2  epoch 1/1  step 20/2
 
 # The sweep: a line a child; what is done stays above.
 p = Program([sys.argv[1], "sweep", "digits.sweep", "--data", "digits", "--jobs", "2"], 120, 40).end(seconds=400)  # six runs, on a busy machine under sanitizers too
-assert p.code == 0 and "replay         2" in p.screen.text(), p.screen.text()
+assert p.code == 0 and "replay (trial: at most 300 steps a task)     2" in p.screen.text(), p.screen.text()
 in_order(p)
 assert "of 4 done" not in p.screen.text() and p.screen.text().count(": done in") == 4, p.screen.text()
 assert "of 4 done" in p.raw and "running" in p.raw

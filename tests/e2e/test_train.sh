@@ -7,7 +7,7 @@ grep -q "average accuracy" out.txt && grep -q "forgetting" out.txt || fail "no r
 for file in settings.json metrics.jsonl accuracy.csv confusion.csv accuracy.svg memory.png report.html task-01.safetensors task-05.safetensors; do
     [ -s run/$file ] || fail "run/$file is missing"
 done
-[ "$(head -1 run/accuracy.csv)" = scenario,after_task,task,classes,accuracy ] || fail "head of accuracy.csv"
+[ "$(head -1 run/accuracy.csv)" = scenario,after_task,task,classes,accuracy,names ] || fail "head of accuracy.csv"
 [ "$(grep -c ^class_il run/accuracy.csv)" = 15 ] && [ "$(grep -c ^task_il run/accuracy.csv)" = 15 ] || fail "rows of accuracy.csv"
 grep -q '^class_il,5,3,4 5,' run/accuracy.csv || fail "original labels in accuracy.csv"
 [ "$(grep -c '"type":"metrics"' run/metrics.jsonl)" = 5 ] || fail "records of metrics.jsonl"
@@ -56,3 +56,37 @@ for policy in confidence random herding reservoir; do
     grep -q '"after_task":2,"remembered":20' $policy/metrics.jsonl || fail "$policy does not fill the memory"
     [ $policy = confidence ] || differ confidence/task-02.safetensors $policy/task-02.safetensors
 done
+
+# Trials measure less and say so everywhere. What they train is the same, and so is what they measure of it.
+trial() { run train $PROGRAM --data digits --tasks 5 --memory 20 --epochs 1 --seed 1 --threads 1 --quiet "$@"; }
+trial --out full >/dev/null
+trial --out trial --eval-every 2 --test-images 57 >out.txt
+grep -q "This was a trial: 57 test images, measured every 2 tasks" out.txt || fail "a trial that does not say so"
+grep -q "trial: 57 test images" trial/report.html && ! grep -q "trial:" full/report.html full/metrics.jsonl || fail "the page of a trial"
+[ "$(grep '"type":"metrics"' trial/metrics.jsonl | grep -c '"trial":"57 test images, measured every 2 tasks"')" = 5 ] ||
+    fail "records of a trial"
+[ "$(grep '"type":"accuracy"' trial/metrics.jsonl | grep -o '"after_task":[0-9]*' | sort -u | tr -d '\n')" = \
+    '"after_task":2"after_task":4"after_task":5' ] || fail "after which tasks a trial measures"
+grep -q '^class_il,2,1,0 1,[0-9.]*,"0; 1","57 test images, measured every 2 tasks"$' trial/accuracy.csv || fail "accuracy.csv of a trial"
+[ "$(awk -F, 'NR > 1 { n = 0; for (i = 3; i <= NF; i++) n += $i; printf "%d ", n }' trial/confusion.csv)" = "6 6 6 6 6 6 6 5 5 5 " ] ||
+    fail "images of each class in a trial"
+python3 - full/task-05.safetensors trial/task-05.safetensors <<'P' || fail "a trial trains something else"
+import json, struct, sys
+def states(path):
+    data = open(path, "rb").read()
+    n, = struct.unpack("<Q", data[:8])
+    return {k: data[8 + n + v["data_offsets"][0] : 8 + n + v["data_offsets"][1]]
+            for k, v in json.loads(data[8 : 8 + n]).items() if k != "__metadata__"}
+a, b = map(states, sys.argv[1:])
+differ = [k for k in a if a[k] != b[k] and (not k.startswith("lvt:") or k.startswith("lvt:memory"))]
+assert a.keys() == b.keys() and not differ, differ
+P
+trial --out every --eval-every 2 >/dev/null
+diff <(grep -E "^[a-z_]+,[245]," full/accuracy.csv) <(cut -d, -f1-6 every/accuracy.csv | tail -n +2) || fail "a trial measures something else"
+expect 0 "lvt (trial: 57 test images, measured every 2 tasks)" run compare full trial
+run compare full trial --format markdown --output table.md
+grep -qF "| lvt (trial: 57 test images, measured every 2 tasks) | 1 |" table.md || fail "a table in Markdown"
+expect 2 "there are 10 classes" trial --out no --test-images 9
+expect 2 "there are 355 test images" trial --out no --test-images 355
+expect 2 "fewer tasks" trial --out no --eval-every 6
+expect 2 "leaves out" trial --out no --eval-every 2 --fwt

@@ -197,6 +197,17 @@ done
 [ "$(grep -c "^  [a-z]" out)" = 30 ] || { echo "not all settings"; failed=1; }
 expect 2 "--settings goes with a model file" "$lvtc" net.onnx --settings
 
+# A program says what it was compiled with, as the model does with the same --set; another --set counts over it.
+expect 0 "" "$lvtc" $small "$model" --set method=er -o held.lvtx
+expect 0 "" "$lvtc" $small "$model" --set method=er --settings
+mv out listed
+expect 0 "" "$lvtc" held.lvtx --settings
+cmp -s listed out || { echo "a program lists other settings than its model"; failed=1; }
+expect 0 "" "$lvtc" held.lvtx --settings --set method=joint
+grep -q " method  *joint (lvt)" out || { echo "--set is lost on a program"; failed=1; }
+expect 1 "no setting" "$lvtc" held.lvtx --settings --set nonsense=1
+expect 2 "does not go with --settings" "$lvtc" held.lvtx --settings --emit=ir
+
 # What is divided among processes has names that the model has.
 expect 1 "--split: no training entry has an input foo" "$lvtc" $small "$model" --ranks=2 --split=foo -o none.out
 expect 1 "no training entry has an input ymm; did you mean ym?" "$lvtc" $small "$model" --ranks=2 --split=x,y,xm,ymm -o none.out

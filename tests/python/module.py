@@ -157,4 +157,14 @@ for k, v in kinds.items():
     assert back[k].dtype == np.asarray(v).dtype and back[k].shape == np.shape(v) and (back[k] == v).all(), k
 fails(ValueError, "cannot be stored", lambda: lvt.write_safetensors("c.safetensors", {"c": np.zeros(2, complex)}))
 assert not os.path.exists("c.safetensors") and not [f for f in os.listdir(".") if f.endswith(".tmp")]
+
+# Everything public has a docstring of its own.
+for name, one in vars(lvt).items():
+    if name.startswith("_") or not isinstance(one, type):
+        continue
+    assert one.__dict__.get("__doc__"), name
+    for part, value in vars(one).items():
+        value = getattr(value, "__func__", value)
+        if not part.startswith("_") and (callable(value) or isinstance(value, property)):
+            assert value.__doc__, f"{name}.{part}"
 print("module: all as wanted")

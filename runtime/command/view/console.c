@@ -71,6 +71,8 @@ static void draw_matrix(const lvt_console *c, lvt_view *v, int rows) {
         lvt_view_put(v, LVT_DIM, "  mean%s", maps < scenarios ? "  Task-IL" : "  ");
     }
     for (int k = learned - shown + 1; k <= learned; k++) {
+        if (!lvt_trainer_measures(t, k))
+            continue;
         lvt_view_line(v);
         for (int s = 0; s < maps; s++) {
             lvt_view_put(v, LVT_DIM, "after %-*d", LABEL - 6, k);
@@ -99,6 +101,8 @@ static void draw(lvt_console *c) {
     lvt_view_put(v, LVT_DIM, "  %s on %s, seed %llu  ", t->method->name, t->data->name,
                  (unsigned long long)t->settings->seed);
     lvt_view_put(v, LVT_DIM, "%s", lvt_time_text(now - c->began, time));
+    if (*t->trial)
+        lvt_view_put(v, LVT_ACCENT, "  %s", t->trial);
     if (p->task) {
         double pace =
             p->step > c->task_first ? (now - c->task_began) / (double)(p->step - c->task_first) : NAN;
@@ -246,10 +250,10 @@ void lvt_console_task(lvt_console *c) {
     lvt_print("task %d/%d learned (%s %.*s%s): ", k, n, t->tasks.domains ? "domain" : "classes",
               labels ? (int)lvt_utf8_cut(labels, 40) : 0, labels ? labels : "",
               labels && strlen(labels) > 40 ? " ..." : "");
-    for (int s = 0; s < lvt_scenarios(&t->tasks); s++)
+    for (int s = 0; s < lvt_scenarios(&t->tasks) && lvt_trainer_measures(t, k); s++)
         lvt_print("%s %.2f%%, ", lvt_scenario_name(&t->tasks, s),
                   100 * lvt_metric_value("acc", t->accuracy[s], n, k));
-    lvt_print("%zu images remembered\n", t->memory.n);
+    lvt_print("%s%zu images remembered\n", lvt_trainer_measures(t, k) ? "" : "not measured, ", t->memory.n);
     free(labels);
     fflush(stdout);
     c->changed = true;

@@ -6,8 +6,6 @@
 #include "winograd.h"
 #include "runtime/kernels/target.h"
 
-enum { LINE_FLOATS = 16 }; /* of the caches */
-
 #if defined(__x86_64__)
 
 LVT_BEGIN_TARGET("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")

@@ -102,13 +102,12 @@ bool lvt_product_plan(lvt_product *p) {
         p->items *= p->batch[d];
     p->way = LVT_PRODUCT_PANELS;
     if (p->m <= FEW && !p->packed)
-        p->way = p->b_col == 1   ? LVT_PRODUCT_STREAM
-                 : p->a_col == 1 ? LVT_PRODUCT_DOTS
-                                 : LVT_PRODUCT_PANELS;
+        p->way = p->b_col == 1 ? LVT_PRODUCT_STREAM : p->a_col == 1 ? LVT_PRODUCT_DOTS : LVT_PRODUCT_PANELS;
     p->parts = parts_of(p);
     p->flat = p->a_col == 1 && p->way == LVT_PRODUCT_PANELS;
     divide(p);
-    int64_t terms = ratio_up(p->k, p->parts), blocks = ratio_up(terms, p->flat ? c->terms : least(COPIED_TERMS, c->terms));
+    int64_t terms = ratio_up(p->k, p->parts),
+            blocks = ratio_up(terms, p->flat ? c->terms : least(COPIED_TERMS, c->terms));
     p->kc = blocks > 1 ? up(ratio_up(terms, blocks), 4) : terms;
     int64_t fits = cache_bytes() / ((p->kc + 1) * (int64_t)sizeof(float));
     int64_t columns = ratio_up(p->n, p->columns_grid), spans = ratio_up(columns, fits);
@@ -240,7 +239,8 @@ static void multiply(const run *r, const piece *w, block *k) {
             touch(&k->next_b, k->tile++);
             t.a = p->flat ? w->a + i * p->a_row + k->q : k->a + (size_t)(row / p->height) * panel_a;
             t.c = w->y + i * w->y_row + j;
-            t.next = row + height < k->rows ? t.c + height * w->y_row : w->y + k->i * w->y_row + j + c->columns;
+            t.next =
+                row + height < k->rows ? t.c + height * w->y_row : w->y + k->i * w->y_row + j + c->columns;
             c->tile((int)height, &t);
             if (k->last)
                 finish(r, i, height, j, t.columns);

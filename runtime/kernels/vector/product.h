@@ -27,15 +27,15 @@ typedef struct lvt_product {
     int n_batch;
     int64_t batch[LVT_MAX_RANK], a_batch[LVT_MAX_RANK], b_batch[LVT_MAX_RANK], y_batch[LVT_MAX_RANK];
     int threads;
-    int n_steps;               /* done to each result, in their order; their x is given to runs */
+    int n_steps; /* done to each result, in their order; their x is given to runs */
     lvt_tile_step steps[LVT_PRODUCT_STEPS];
     bool packed;               /* b is what lvt_product_pack made */
     const lvt_tile_code *code; /* NULL: this processor's best */
 
     /* lvt_product_plan's */
     lvt_product_way way;
-    bool flat;                      /* a is read where it lies */
-    int64_t items, parts;           /* of the batch, of the sum */
+    bool flat;                       /* a is read where it lies */
+    int64_t items, parts;            /* of the batch, of the sum */
     int64_t rows_grid, columns_grid; /* pieces of a result, one a chunk */
     int64_t kc, nc, mc, height;      /* of a block: terms, columns, rows; rows of a tile */
 } lvt_product;

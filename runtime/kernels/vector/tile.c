@@ -39,8 +39,7 @@ LVT_BEGIN_TARGET("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")
 #define FMAV(y, x, s) FMA(y, x, s)
 /* Every other row's number is read twice, by the instruction itself: fewer instructions, as long as the ports
  * for loads are not the limit. */
-#define FMA_NUMBER(y, x, p)                                                                                  \
-    __asm__("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(y) : "v"(x), "m"(*(p)))
+#define FMA_NUMBER(y, x, p) __asm__("vfmadd231ps %2%{1to16%}, %1, %0" : "+v"(y) : "v"(x), "m"(*(p)))
 #define FMA_NUMBER_OF(r) ((r) % 2)
 #define MASK(n) (__mmask16)((1u << (n)) - 1u)
 #define PART_LOAD(p, n) _mm512_maskz_loadu_ps(MASK(n), p)

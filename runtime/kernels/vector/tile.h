@@ -19,7 +19,8 @@ typedef struct lvt_tile {
     int64_t k;
     const float *a, *b;
     float *c, *next; /* next: where results of the tile that follows go */
-    int64_t a_step; /* flat: from row to row of a, whose terms lie together; else from term to term of a panel */
+    int64_t
+        a_step; /* flat: from row to row of a, whose terms lie together; else from term to term of a panel */
     int64_t b_row, c_row;
     int64_t columns; /* at most a panel's */
     bool add, flat;
@@ -59,7 +60,7 @@ typedef struct lvt_tile_step {
 typedef struct lvt_tile_code {
     const char *name;
     int lanes, rows, columns; /* of vectors; of the largest tile */
-    int terms; /* most for a panel of columns that tiles read again and again, measured */
+    int terms;                /* most for a panel of columns that tiles read again and again, measured */
     void (*tile)(int rows, const lvt_tile *t);
     lvt_tile_pack *pack, *pack_turned;
     void (*stream)(const lvt_tile_rows *r); /* b's rows lie together */

@@ -34,7 +34,6 @@ typedef struct lvt_wino_product {
     float *c;
     int64_t a_row, a_col, b_row, c_row;
     bool add;
-    bool ahead; /* a is long: its next rows and those of c are asked for before they are needed */
 } lvt_wino_product;
 
 /* Stride, and results in a tile along one dimension. */

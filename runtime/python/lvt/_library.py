@@ -27,6 +27,7 @@ class FileError(Error, OSError):
 
 
 class OutOfMemory(Error, MemoryError):
+    """There was not enough memory."""
     status = "memory"
 
 

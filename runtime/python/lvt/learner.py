@@ -137,6 +137,7 @@ class Learner:
             lib.learner_undo(self._live())
 
     def rename(self, name: str, new: str) -> None:
+        """A class has another name from now on; its place, pictures and answers stay."""
         with self._lock:
             lib.learner_rename(self._live(), name.encode(), new.encode())
 
