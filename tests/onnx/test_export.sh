@@ -118,8 +118,10 @@ x = np.random.default_rng(1).integers(0, 256, (4, 8, 8, 1), np.uint8)
 names = [f"{i}.png" for i in range(4)]
 for n, image in zip(names, x):
     png(n, image[:, :, 0])
-said = json.loads(subprocess.run([sys.argv[1], "predict", "lvt-tiny.lvtx", "--json", "--checkpoint", "run/task-03.safetensors",
-                                  *names], check=True, capture_output=True).stdout)
+said = subprocess.run([sys.argv[1], "predict", "lvt-tiny.lvtx", "--json", "--checkpoint", "run/task-03.safetensors", *names],
+                      check=True, capture_output=True).stdout
+said = [json.loads(line) for line in said.splitlines()]
+assert len(said) == len(names)
 print(lvtonnx.check("pictures.onnx"))
 got = lvtonnx.Model("pictures.onnx").run({"x": x})
 assert got["probabilities"].shape == (4, 10) and np.all(got["probabilities"][:, 6:] == 0)
