@@ -1,7 +1,7 @@
 #!/bin/bash
 # The experiments that come with the models: each can be listed, handed to Slurm, and run; their cost comes from a measured step.
 source "$1/tests/e2e/lib.bash"
-declare -A runs=([ablation]=21 [cifar100]=15 [cifar100-search]=18 [digits]=38 [epochs]=10 [equal]=14 [review]=822)
+declare -A runs=([ablation]=21 [cifar100]=15 [cifar100-search]=18 [digits]=38 [epochs]=15 [equal]=15 [review]=822)
 for file in "$SOURCE"/models/experiments/*.sweep; do
     name=$(basename "$file" .sweep)
     expect 0 "${runs[$name]:-no number of} runs: " run sweep "$file" --data cifar100:DIR --dry-run
