@@ -12,28 +12,20 @@ LVT_BEGIN_TARGET("avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")
 #define NAME(x) x##_16
 #define LANES 16
 #define REGS 4
-#define ZIP_LOW 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
-#define ZIP_HIGH 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
 #include "vectors.inc"
 #undef NAME
 #undef LANES
 #undef REGS
-#undef ZIP_LOW
-#undef ZIP_HIGH
 LVT_END_TARGET
 
 LVT_BEGIN_TARGET("avx2,fma")
 #define NAME(x) x##_8
 #define LANES 8
 #define REGS 2
-#define ZIP_LOW 0, 8, 1, 9, 2, 10, 3, 11
-#define ZIP_HIGH 4, 12, 5, 13, 6, 14, 7, 15
 #include "vectors.inc"
 #undef NAME
 #undef LANES
 #undef REGS
-#undef ZIP_LOW
-#undef ZIP_HIGH
 LVT_END_TARGET
 
 #endif
@@ -41,8 +33,6 @@ LVT_END_TARGET
 #define NAME(x) x##_4
 #define LANES 4
 #define REGS 2
-#define ZIP_LOW 0, 4, 1, 5
-#define ZIP_HIGH 2, 6, 3, 7
 #include "vectors.inc"
 
 const lvt_wino_code *lvt_wino_code_host(void) {

@@ -54,10 +54,6 @@ typedef struct lvt_wino_squares {
 typedef struct lvt_wino_code {
     int lanes;
     void (*multiply)(const lvt_wino_product *p);
-    /* k rows of n columns to rows of LVT_WINO_PANEL. pack: columns lie together, rows `step` floats apart;
-     * pack_turned: the other way round. n in whole vectors, at most a panel. */
-    void (*pack)(const float *from, int64_t step, int64_t k, int64_t n, float *to);
-    void (*pack_turned)(const float *from, int64_t step, int64_t k, int64_t n, float *to);
     lvt_wino_squares squares[LVT_WINO_N];
 } lvt_wino_code;
 
