@@ -5,10 +5,11 @@
  * but for arguments of sin and cos from 2^24 on and for mod. Accuracy (units in the last place, as
  * tests/runtime/test_jit_math.c bounds it): f32 exp 2, expm1 5, log 2, log1p 4, tanh 6, erf 6, sin and cos 2,
  * pow 1, mod none; f64 exp 2, expm1 5, log 2, log1p 4, tanh 4. The f32 coefficients are minimax
- * fits of the remainder after range reduction (Lawson's iteration on a Chebyshev grid, relative error); the
- * f64 ones are Taylor coefficients, computed here. Not-a-number goes in and comes out. May not know: ops,
- * loops. */
+ * fits of the remainder after range reduction (Lawson's iteration on a Chebyshev grid, relative error), those
+ * that other code needs too in functions.h; the f64 ones are Taylor coefficients, computed here. Not-a-number
+ * goes in and comes out. May not know: ops, loops. */
 #include "emit.h"
+#include "runtime/kernels/functions.h"
 
 #include <math.h>
 
@@ -110,15 +111,13 @@ static V scale_by(lvt_emit *e, V p, V nf, V magic) {
     return p;
 }
 
-/* The two halves of ln 2: the first has so few bits that its product with any exponent is exact. */
-static const double ln2_parts[2][2] = {{0.693359375, -2.12194440054690583e-4},
-                                       {0x1.62e42feep-1, 0x1.a39ef35793c76p-33}};
+/* The two halves of ln 2 (functions.h). */
+static const double ln2_parts[2][2] = {{LVT_LN2_HIGH, LVT_LN2_LOW}, {0x1.62e42feep-1, 0x1.a39ef35793c76p-33}};
 
 /* e^r - 1 - r over r^2, for |r| <= ln 2 / 2. */
 static V exp_rest(lvt_emit *e, V r) {
     if (!is_f64(r)) {
-        static const double c[] = {0.5000000095126004, 0.16666518898057614, 0.04166620599590403,
-                                   0.008368882304306694, 0.0013950478132726586};
+        static const double c[] = {LVT_EXP_REST};
         return polynomial(e, r, c, 5);
     }
     double c[12], f = 1;
@@ -211,11 +210,8 @@ static V odd_rational(lvt_emit *e, V x, double limit, const double *p, int np, c
 
 V lvt_emit_tanh(lvt_emit *e, V x) {
     if (!is_f64(x)) {
-        static const double p[] = {0.9999999790581817, 0.13379731498334388, 0.003494049871374924,
-                                   2.058370247803265e-05, 1.331932272524993e-08},
-                            q[] = {1.0, 0.467130467692617, 0.025871133493044814, 0.0003283116538385303,
-                                   7.762133771147357e-07};
-        return odd_rational(e, x, 9.5, p, 5, q, 5);
+        static const double p[] = {LVT_TANH_P}, q[] = {LVT_TANH_Q};
+        return odd_rational(e, x, LVT_TANH_LIMIT, p, 5, q, 5);
     }
     /* m / (m + 2), m = e^(2x) - 1, without the cancellation of e^(2x) - 1 near 0 */
     V t = clamp(e, mul(e, x, real(e, x, 2)), -40, 40);
@@ -224,15 +220,8 @@ V lvt_emit_tanh(lvt_emit *e, V x) {
 }
 
 V lvt_emit_erf(lvt_emit *e, V x) {
-    static const double p[] = {1.1283791462077464,   0.19040483546081796,   0.05274841064851193,
-                               0.003765516109312206, 0.0002848751650531949, 2.0500327806820536e-06},
-                        q[] = {1.0,
-                               0.502074634337404,
-                               0.1141083477603305,
-                               0.014969024961174913,
-                               0.0011625008400726227,
-                               3.809075043335779e-05};
-    return odd_rational(e, x, 4.1, p, 6, q, 6);
+    static const double p[] = {LVT_ERF_P}, q[] = {LVT_ERF_Q};
+    return odd_rational(e, x, LVT_ERF_LIMIT, p, 6, q, 6);
 }
 
 /* Whether any lane of a mask holds. */

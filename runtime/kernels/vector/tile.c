@@ -1,9 +1,9 @@
 /* Vector code of products for every width of vectors that this compiler has, and which of it the processor
  * runs. Fused multiply-adds are asked for by name: no setting of a compiler then changes a bit, and in
  * their accumulating form, which keeps sums where they are, or compilers move them about and run out of
- * registers. May not
- * know: matrices, blocks. */
+ * registers. May not know: matrices, blocks. */
 #include "tile.h"
+#include "runtime/kernels/functions.h"
 #include "runtime/kernels/target.h"
 
 #if defined(__x86_64__)
