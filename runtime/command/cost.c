@@ -2,6 +2,9 @@
  *
  * Invariant: nothing is left on the disk; each program is measured in a process of its own, so that its memory is its
  * own. May not know: which runs were begun. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* asprintf */
+#endif
 #include "command.h"
 #include "sweep.h"
 #include "checkpoint.h"
@@ -9,13 +12,13 @@
 #include "runtime/continual/method.h"
 #include "runtime/continual/model.h"
 #include "runtime/continual/usage.h"
-#include "ir/base/c_locale.h"
 #include "ir/base/clock.h"
 #include "ir/base/file.h"
 #include "ir/base/utf8.h"
 
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -101,7 +104,11 @@ static lvt_status measure(const char *program, int threads, measured *out, lvt_d
     pid_t pid = pipe(ends) == 0 ? fork() : -1;
     if (pid == 0) {
         measured m = {0};
-        measure_here(program, threads, &m, NULL);
+        lvt_diag *words = lvt_diag_new();
+        if (measure_here(program, threads, &m, words) != LVT_OK) {
+            char *text = words ? lvt_diag_text(words) : NULL;
+            fputs(text ? text : "", stderr);
+        }
         _exit(write(ends[1], &m, sizeof m) == (ssize_t)sizeof m ? 0 : 1);
     }
     if (ends[1] >= 0)
@@ -132,12 +139,12 @@ static lvt_status settings_of(const lvt_sweep *s, const lvt_sweep_run *run, lvt_
     return lvt_arguments_parse(&usage, texts->n, texts->list, &arguments, diag);
 }
 
-/* Seconds of one run, and its steps: tasks as equal as possible, evaluation included. */
-static double seconds_of(const measured *m, const lvt_settings *s, const lvt_dataset *d, double *steps) {
+/* Seconds of one run, and its steps: tasks as equal as possible, evaluation included. held: the part of training
+ * images that it measures on. */
+static double seconds_of(const measured *m, const lvt_settings *s, const lvt_dataset *d, double held,
+                         double *steps) {
     const lvt_method *method = lvt_method_find(s->method ? s->method : "lvt");
-    double held =
-               s->validation ? lvt_strtod(s->validation, NULL) * (strchr(s->validation, '%') ? 0.01 : 1) : 0,
-           train = (double)d->train.n * (1 - held), seconds = 0;
+    double train = (double)d->train.n * (1 - held), seconds = 0;
     double test = s->test_images ? s->test_images : (double)d->test.n;
     int tasks = d->domains ? d->domains : s->tasks;
     *steps = 0;
@@ -167,16 +174,20 @@ typedef struct costing { /* what was measured and opened last: rows of one progr
     lvt_texts programs;
     measured *all;
     lvt_dataset *data;
-    char data_at[512];
+    char *data_at; /* and to which size */
     double seconds;
     int width;
 } costing;
 
 static lvt_status open_data(costing *c, const char *data, const char *size, lvt_diag *diag) {
-    char at[sizeof c->data_at];
-    snprintf(at, sizeof at, "%s|%s", data, size ? size : "");
-    if (c->data && !strcmp(at, c->data_at))
+    char *at;
+    if (asprintf(&at, "%s|%s", data, size ? size : "") < 0)
+        return lvt_no_memory(diag, NULL);
+    bool same = c->data && !strcmp(at, c->data_at);
+    free(same ? at : c->data_at);
+    if (same)
         return LVT_OK;
+    c->data_at = at;
     lvt_dataset_options options;
     lvt_status status = lvt_parse_size(size, &options, diag);
     options.skip_broken = true;
@@ -185,8 +196,7 @@ static lvt_status open_data(costing *c, const char *data, const char *size, lvt_
     c->data = NULL;
     if (status == LVT_OK)
         status = lvt_dataset_open(data, &options, &c->data, diag);
-    snprintf(c->data_at, sizeof c->data_at, "%s", at);
-    return status == LVT_USAGE ? LVT_USER : status;
+    return status;
 }
 
 static lvt_status measured_of(lvt_sweeping *w, costing *c, const lvt_sweep_run *run, int candidate,
@@ -232,13 +242,16 @@ static lvt_status put_row(lvt_sweeping *w, costing *c, int first, int runs, lvt_
     measured m = {0};
     const char *data = s->data ? s->data : lvt_sweep_text(row, candidate, "data", run->search),
                *size = lvt_sweep_text(row, candidate, "resize", run->search);
+    double held = 0;
     lvt_status status = settings_of(s, run, &texts, &settings, diag);
+    if (status == LVT_OK)
+        status = lvt_settings_validation(&settings, &held, diag);
     if (status == LVT_OK)
         status = open_data(c, data, size, diag);
     if (status == LVT_OK)
         status = measured_of(w, c, run, candidate, &m, diag);
     if (status == LVT_OK) {
-        double steps, one = seconds_of(&m, &settings, c->data, &steps);
+        double steps, one = seconds_of(&m, &settings, c->data, held, &steps);
         bool both = !isnan(m.seconds[LVT_ENTRY_TRAIN]);
         c->seconds += one * runs;
         lvt_print("%-*s%6d%10.1f ms%10.0f%8.0f MiB", c->width, row->name, runs,
@@ -250,7 +263,7 @@ static lvt_status put_row(lvt_sweeping *w, costing *c, int first, int runs, lvt_
         fflush(stdout);
     }
     lvt_texts_free(&texts);
-    return status;
+    return status == LVT_USAGE ? LVT_USER : status; /* the mistake is the file's */
 }
 
 lvt_status lvt_sweeping_cost(lvt_sweeping *w, lvt_diag *diag) {
@@ -292,6 +305,7 @@ lvt_status lvt_sweeping_cost(lvt_sweeping *w, lvt_diag *diag) {
     }
     if (c.data)
         lvt_dataset_free(c.data);
+    free(c.data_at);
     lvt_texts_free(&c.programs);
     free(c.all);
     rmdir(programs);

@@ -1,6 +1,7 @@
 /* Settings of a run: defaults, to JSON, from JSON. May not know: how options are parsed. */
 #include "settings.h"
 #include "memory.h"
+#include "ir/base/c_locale.h"
 #include "ir/base/utf8.h"
 
 #include <limits.h>
@@ -151,6 +152,23 @@ void lvt_settings_trial(const lvt_settings *s, char text[LVT_TRIAL_TEXT]) {
         n += snprintf(text + n, (size_t)(LVT_TRIAL_TEXT - n), "%s", n ? ", " : "trial: ");
         n += snprintf(text + n, (size_t)(LVT_TRIAL_TEXT - n), parts[i].format, parts[i].n);
     }
+}
+
+lvt_status lvt_settings_validation(const lvt_settings *s, double *part, lvt_diag *diag) {
+    *part = 0;
+    if (!s->validation)
+        return LVT_OK;
+    char *end;
+    double number = lvt_strtod(s->validation, &end);
+    if (end != s->validation && *end == '%') {
+        number /= 100;
+        end++;
+    }
+    if (end == s->validation || *end || !(number > 0 && number <= 0.9))
+        return lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE,
+                         "--validation: \"%s\" is not a part such as 10%%, at most 90%%", s->validation);
+    *part = number;
+    return LVT_OK;
 }
 
 lvt_status lvt_settings_check_texts(const lvt_settings *s, lvt_diag *diag) {

@@ -48,6 +48,10 @@ lvt_status lvt_settings_from_json(const cJSON *object, const char *file, lvt_set
 enum { LVT_TRIAL_TEXT = 128 };
 void lvt_settings_trial(const lvt_settings *s, char text[LVT_TRIAL_TEXT]);
 
+/* The part of the training images that --validation keeps ("10%" or "0.1"), 0 without it; LVT_USAGE: it is none
+ * above 0 and up to 0.9. */
+lvt_status lvt_settings_validation(const lvt_settings *s, double *part, lvt_diag *diag);
+
 /* Texts that JSON cannot hold (names of files that are not UTF-8) are refused: LVT_USAGE says which. */
 lvt_status lvt_settings_check_texts(const lvt_settings *s, lvt_diag *diag);
 

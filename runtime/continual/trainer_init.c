@@ -1,6 +1,5 @@
 /* Making a trainer ready: do data, model, method and settings go together? May not know: steps, files. */
 #include "trainer.h"
-#include "ir/base/c_locale.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -168,20 +167,11 @@ static lvt_status check(lvt_trainer *t, lvt_diag *diag) {
     return status;
 }
 
-/* "10%" or "0.1". */
 static lvt_status hold_back(lvt_trainer *t, lvt_diag *diag) {
-    const char *text = t->settings->validation;
-    if (!text)
+    double part;
+    LVT_TRY(lvt_settings_validation(t->settings, &part, diag));
+    if (!part)
         return LVT_OK;
-    char *end;
-    double part = lvt_strtod(text, &end);
-    if (end != text && *end == '%') {
-        part /= 100;
-        end++;
-    }
-    if (end == text || *end || !(part > 0 && part <= 0.9))
-        return lvt_error(diag, LVT_USAGE, NULL, LVT_NOWHERE,
-                         "--validation: \"%s\" is not a part such as 10%%, at most 90%%", text);
     t->held = calloc(t->data->train.n + 1, sizeof *t->held);
     if (!t->held ||
         !lvt_validation_images(&t->data->train, t->data->classes, part, t->settings->seed, t->held))

@@ -53,3 +53,11 @@ steps = {k: int(v[3]) for k, v in rows.items() if k != "total"}
 assert steps == {"many,finetune": 100, "many,joint": 2 * (10 + 19 + 28 + 37 + 46), "replay": 100}, steps
 assert all(float(v[1]) > 0 and float(v[4]) > 5 for k, v in rows.items() if k != "total")
 P
+
+# What is wrong with a row is told, as a run of it would.
+{ sed 's/^epochs = 2/&\nvalidation = 95%/' cost.sweep && echo 'try lr = 0.05 0.1'; } >wrong.sweep
+expect 1 "is not a part such as 10%" run sweep wrong.sweep --cost --threads 1
+cp $PROGRAM torn.lvtx && truncate -s -100 torn.lvtx
+printf 'model = torn.lvtx\ndata = digits\n' >torn.sweep
+expect 1 "torn.lvtx: no step of it could be run" run sweep torn.sweep --cost --threads 1
+grep -q "torn.lvtx: .*damaged\|torn.lvtx: .*shorter\|torn.lvtx: .*cut" expected.txt || { cat expected.txt; fail "why"; }
