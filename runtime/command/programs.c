@@ -52,14 +52,16 @@ static lvt_status compile(const lvt_sweeping *w, const lvt_texts *program, const
                      program->list[0]);
 }
 
+static lvt_status no_program(const lvt_sweeping *w, const char *path, uint32_t line, lvt_diag *diag) {
+    return lvt_error(diag, LVT_USER, NULL, (lvt_pos){w->sweep.file, line, 0}, "%s: there is no such program",
+                     path);
+}
+
 lvt_status lvt_sweeping_compile_one(const lvt_sweeping *w, const lvt_texts *program, uint32_t line,
                                     lvt_diag *diag) {
     if (program->n > 2)
         return compile(w, program, program->list[1], line, diag);
-    if (lvt_path_exists(program->list[1]))
-        return LVT_OK;
-    return lvt_error(diag, LVT_USER, NULL, (lvt_pos){w->sweep.file, line, 0}, "%s: there is no such program",
-                     program->list[1]);
+    return lvt_path_exists(program->list[1]) ? LVT_OK : no_program(w, program->list[1], line, diag);
 }
 
 static lvt_sweep_compiled *find(const lvt_sweeping *w, const char *path) {
@@ -91,8 +93,7 @@ static lvt_status add(lvt_sweeping *w, const lvt_texts *program, uint32_t line, 
     if (find(w, path))
         return LVT_OK;
     if (!there && !make)
-        return lvt_error(diag, LVT_USER, NULL, (lvt_pos){w->sweep.file, line, 0},
-                         "%s: there is no such program", path);
+        return no_program(w, path, line, diag);
     lvt_sweep_compiled *more = realloc(w->programs, ((size_t)w->n_programs + 1) * sizeof *more), p = {0};
     if (!more)
         return lvt_no_memory(diag, NULL);

@@ -40,11 +40,12 @@ static void put_latex(FILE *f, const char *text) {
 
 /* How a language writes a table. */
 typedef struct language {
-    const char *cell, *end, *plus_minus, *none;
+    const char *begin, *seed, *cell, *end, *plus_minus,
+        *none; /* begin, seed: of a row for a group, for a run */
     void (*put)(FILE *, const char *);
 } language;
-static const language markdown = {" | ", " |\n", " ± ", "-", put_markdown},
-                      latex = {" & ", " \\\\\n", " $\\pm$ ", "--", put_latex};
+static const language markdown = {"| ", "| · seed ", " | ", " |\n", " ± ", "-", put_markdown},
+                      latex = {"", "\\quad seed ", " & ", " \\\\\n", " $\\pm$ ", "--", put_latex};
 
 static void put_groups(const lvt_comparison *c, const language *l, const lvt_compared_column *columns,
                        FILE *f) {
@@ -52,8 +53,7 @@ static void put_groups(const lvt_comparison *c, const language *l, const lvt_com
         int runs = 0;
         for (int i = 0; i < c->n; i++)
             runs += c->runs[i].group == g;
-        if (l == &markdown)
-            fputs("| ", f);
+        fputs(l->begin, f);
         l->put(f, c->labels[g]);
         fprintf(f, "%s%d", l->cell, runs);
         for (int k = 0; k < LVT_COMPARED_COLUMNS; k++) {
@@ -73,7 +73,7 @@ static void put_groups(const lvt_comparison *c, const language *l, const lvt_com
             const lvt_compared_run *r = &c->runs[i];
             if (r->group != g || runs < 2)
                 continue;
-            fputs(l == &markdown ? "| · seed " : "\\quad seed ", f);
+            fputs(l->seed, f);
             l->put(f, lvt_compared_seed(r));
             if (r->learned < r->tasks)
                 fprintf(f, " (%d of %d tasks)", r->learned, r->tasks);

@@ -27,9 +27,9 @@ typedef struct lvt_accuracies {
 /* Both matrices in per cent and the metrics with their formulas, as text for a terminal. malloc'ed; NULL: out
  * of memory. */
 char *lvt_report_text(const lvt_accuracies *a);
-/* scenario,after_task,task,classes,accuracy,names; classes are the data set's labels with spaces between, names what
- * they are called with "; " between; task counts from 1. Of a trial a column `trial` follows. Validation images have scenarios of their own, validation_class_il and validation_task_il.
- */
+/* scenario,after_task,task,classes,accuracy,names; classes are the data set's labels with spaces between, names
+ * what they are called with "; " between; task counts from 1. Of a trial a column `trial` follows. Validation
+ * images have scenarios of their own, validation_class_il and validation_task_il. */
 lvt_status lvt_report_csv(const lvt_accuracies *a, const lvt_folder *in, const char *path, lvt_diag *diag);
 /* Test images of each label (rows, classes learned so far in their order) by answer (columns), with a head of
  * labels; the column after the rows' labels has their names. */

@@ -46,6 +46,14 @@ static char *write_run(const char *base, const char *name, int seed, int memory,
     return strdup(path);
 }
 
+static void remove_runs(const char *base, char **folders, int n) {
+    char command[64];
+    for (int i = 0; i < n; i++)
+        free(folders[i]);
+    snprintf(command, sizeof command, "rm -rf %s", base);
+    assert_int_equal(system(command), 0);
+}
+
 static void groups(void **state) {
     (void)state;
     char base[] = "/tmp/lvt-compare-XXXXXX";
@@ -176,11 +184,7 @@ static void groups(void **state) {
     char *wrong[] = {base};
     assert_int_equal(lvt_comparison_read(&c, wrong, 1, NULL), LVT_USER);
     lvt_comparison_free(&c);
-    for (int i = 0; i < 3; i++)
-        free(folders[i]);
-    char command[64];
-    snprintf(command, sizeof command, "rm -rf %s", base);
-    assert_int_equal(system(command), 0);
+    remove_runs(base, folders, 3);
 }
 
 /* What a trial measured is called so wherever its group is named, and tables for texts have every seed. */
@@ -232,11 +236,7 @@ static void tables(void **state) {
                            "\"a_b & |c| (trial: measured every 2 tasks)\",deviation,7.071068,0.000000\n"
                            "\"a_b & |c| (trial: measured every 2 tasks)\",1,50.000000,3.000000\n"));
     lvt_comparison_free(&c);
-    for (int i = 0; i < 3; i++)
-        free(folders[i]);
-    char command[64];
-    snprintf(command, sizeof command, "rm -rf %s", base);
-    assert_int_equal(system(command), 0);
+    remove_runs(base, folders, 3);
 }
 
 int main(void) {

@@ -1,6 +1,6 @@
 /* Objects on disk, one file a kernel, so that a program opens without compiling the second time.
  *
- * Invariants: a file is used only if it is a regular file of this user, whole (checksum) and made for exactly
+ * Invariants: a file is used only if it is a regular file of this user or root, whole (checksum) and made for exactly
  * this key; anything else is treated as absent and written anew. Writing goes to a temporary name and is
  * renamed, so readers never see half a file. Failing to write is not an error: the next run compiles again.
  * The folder must belong to the user or to root and be writable by nobody else, since what it holds will be
@@ -71,10 +71,14 @@ static bool make_folders(char *path) {
     }
 }
 
+/* Nobody but this user and root can have written it. */
+static bool is_safe(const struct stat *s) {
+    return (s->st_uid == geteuid() || s->st_uid == 0) && (s->st_mode & (S_IWGRP | S_IWOTH)) == 0;
+}
+
 static bool is_safe_folder(const char *path) {
     struct stat s;
-    return stat(path, &s) == 0 && S_ISDIR(s.st_mode) && (s.st_uid == geteuid() || s.st_uid == 0) &&
-           (s.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+    return stat(path, &s) == 0 && S_ISDIR(s.st_mode) && is_safe(&s);
 }
 
 static char *user_folder(void) {
@@ -185,8 +189,7 @@ static bool read_file(const lvt_cache *c, int fd, const char *key, lvt_object *o
     struct stat s;
     header h;
     size_t machine = strlen(c->machine), rest = strlen(key), key_size = machine + rest;
-    if (fstat(fd, &s) != 0 || !S_ISREG(s.st_mode) || (s.st_uid != geteuid() && s.st_uid != 0) ||
-        (s.st_mode & (S_IWGRP | S_IWOTH)))
+    if (fstat(fd, &s) != 0 || !S_ISREG(s.st_mode) || !is_safe(&s))
         return false;
     if (!lvt_fd_read(fd, &h, sizeof h) || memcmp(h.magic, magic, sizeof magic) != 0 ||
         h.key_size != key_size || h.object_size == 0 || h.object_size > (uint64_t)LVT_IMAGE_MOST ||

@@ -259,12 +259,12 @@ static void panels(const run *r, const piece *w, float *scratch) {
         k.last = p->parts == 1 && k.q + k.terms == w->k1;
         for (k.j = w->n0; k.j < w->n1; k.j += p->nc) {
             k.columns = least(p->nc, w->n1 - k.j);
+            k.b = b;
             if (p->packed)
                 k.b = kept + panel * (size_t)(k.q / (p->kc ? p->kc : 1) * ratio_up(p->n, p->code->columns) +
                                               k.j / p->code->columns);
             else
                 pack_b(p, w->b, k.j, k.columns, k.q, k.terms, b);
-            k.b = p->packed ? k.b : b;
             bool last = k.j + p->nc >= w->n1;
             int64_t across = ratio_up(k.columns, p->code->columns), q = last ? k.q + p->kc : k.q,
                     j = last ? w->n0 : k.j + p->nc;

@@ -148,8 +148,8 @@ class Program:
 
     def __init__(self, path, *, cache=None, threads: int = 0, interpret: bool = False, weights=None, map=None,
                  kernels=None):
-        options = _library.ProgramOptions(kernels=path_bytes(kernels), cache=path_bytes(cache), interpret=interpret, threads=threads,
-                                          weights=path_bytes(weights), map=path_bytes(map))
+        options = _library.ProgramOptions(cache=path_bytes(cache), interpret=interpret, threads=threads,
+                                          weights=path_bytes(weights), map=path_bytes(map), kernels=path_bytes(kernels))
         value = ctypes.c_void_p()
         lib.program_open(path_bytes(path), ctypes.byref(options), ctypes.byref(value))
         self._handle = _Handle(value.value, lib.program_close)
